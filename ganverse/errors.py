@@ -1,0 +1,8 @@
+"""The one exception a user is meant to read."""
+
+
+class GanverseError(Exception):
+    """Bad input or an impossible request, in one sentence: what was expected, what came, what to do.
+
+    The command line prints the sentence without a traceback and exits with code 2.
+    """
