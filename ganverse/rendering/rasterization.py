@@ -1,0 +1,214 @@
+"""The two primitives of DIB-R: which face a pixel shows, and how near an uncovered pixel is to the object.
+
+Paper section 3.2 uses DIB-R (Chen et al. 2019); semantics are those of Kaolin's `dibr_rasterization`. Frames and
+pixel centres are ganverse's: NDC x right, y up in [-1, 1]; pixel (row r, column c) has its centre at
+x = (2c + 1 - width) / width, y = (height - 2r - 1) / height, row 0 on top; the camera looks along -z of its own
+frame, so a visible z is negative and a larger z is closer.
+"""
+
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.rendering import reference
+
+Backend = Literal["auto", "reference", "warp", "kaolin"]
+BackendName = Literal["reference", "warp", "kaolin"]
+
+_HOW_TO_INSTALL = {
+    "warp": "install it with `pip install warp-lang` (CUDA needs a driver of CUDA 13 or newer)",
+    "kaolin": "it needs a CUDA device and NVIDIA's wheel for your torch: see https://github.com/NVIDIAGameWorks/kaolin",
+}
+
+
+@dataclass(frozen=True)
+class Rasterization:
+    """What the pixels show.
+
+    features: interpolated features of the nearest face, 0 on the background. Differentiable with respect to the
+        features and to the image positions of the corners, not to their z.
+    face_index: index of the nearest face, -1 = background.
+    depth: camera z of the nearest face (negative), 0 on the background. Carries no gradient.
+    """
+
+    features: Float[Tensor, "b h w d"]
+    face_index: Int64[Tensor, "b h w"]
+    depth: Float[Tensor, "b h w"]
+
+
+def rasterize(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_vertices_z: Float[Tensor, "b f 3"],
+    face_features: Float[Tensor, "b f 3 d"],
+    height: int,
+    width: int,
+    *,
+    front_facing: Bool[Tensor, "b f"] | None = None,
+    backend: Backend = "auto",
+) -> Rasterization:
+    """Draw triangles into an image, nearest face first.
+
+    Barycentric weights are affine in the image (not perspective-corrected, as in the paper's renderer) and both
+    windings are drawn. Equal z goes to the lower face index. Faces of any size may leave the image; nothing is
+    clipped against the camera plane, so leave faces behind the camera out through `front_facing`.
+    The gradient is that of the shown face's interpolation; edges of faces carry none (see `soft_silhouette`).
+
+    Args:
+        face_vertices_image: corners in NDC, [-1, 1] inside the image; finite. float64 is computed by the reference;
+            half precision is computed, and returned, in float32.
+        face_vertices_z: camera z of the corners; negative in front of the camera, larger is closer.
+        face_features: features of the corners (colour, UV, normal, ...), any range.
+        height: rows of the image, positive.
+        width: columns of the image, positive.
+        front_facing: faces to draw; None draws all. Kaolin draws those with a camera normal z >= 0.
+        backend: see `choose_backend`.
+
+    Raises:
+        GanverseError: positions that are not finite (names the batch index), an image without pixels, or a backend
+            that is not there.
+    """
+    _check_size(height, width)
+    dtype = _working_dtype(face_vertices_image, face_vertices_z, face_features)
+    corners, z, values = (t.to(dtype) for t in (face_vertices_image, face_vertices_z, face_features))
+    _check_finite(corners, "face_vertices_image")
+    _check_finite(z, "face_vertices_z")
+    draw = _implementation(backend, corners).rasterize
+    return Rasterization(*draw(corners, z, values, height, width, front_facing))
+
+
+def soft_silhouette(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_index: Int64[Tensor, "b h w"],
+    *,
+    sigmainv: float = 7000.0,
+    boxlen: float = 0.02,
+    knum: int = 30,
+    backend: Backend = "auto",
+) -> Float[Tensor, "b h w"]:
+    """Silhouette in [0, 1] whose rim fades outside the object, so that it can pull on faces.
+
+    A covered pixel is exactly 1, without gradient. An uncovered one is 1 - prod_k (1 - p_k), p_k =
+    exp(-sigmainv * d2_k), with d2_k the squared NDC distance to the outline of face k, over the first `knum` faces
+    by index, front and back, whose bounding box enlarged by `boxlen` holds the pixel centre.
+
+    Args:
+        face_vertices_image: corners in NDC, [-1, 1] inside the image; finite. dtypes as in `rasterize`.
+        face_index: as returned by `rasterize`; -1 = uncovered.
+        sigmainv: sharpness of the rim in 1 / NDC^2, range [3333, 33333]. A larger value makes a thinner rim and less
+            bias towards a small object, but a shorter reach of the gradient; adapt `boxlen` with it.
+        boxlen: reach of the rim in NDC, range [0.01, 0.2]. Large enough that exp(-sigmainv * boxlen^2) is small,
+            about sqrt(3 / sigmainv); pixels and time grow with it. The rim should be at least a pixel: 2 / size.
+        knum: faces a pixel listens to, range [20, 100]. Raise it with `boxlen` and with the number of faces per pixel.
+        backend: see `choose_backend`.
+
+    Raises:
+        GanverseError: positions that are not finite (names the batch index), settings out of range, or a backend
+            that is not there.
+    """
+    if sigmainv <= 0 or boxlen < 0 or knum < 1:
+        raise GanverseError(
+            f"soft_silhouette needs sigmainv > 0, boxlen >= 0 and knum >= 1, got {sigmainv}, {boxlen} and {knum}:"
+            " start from the defaults 7000, 0.02 and 30"
+        )
+    corners = face_vertices_image.to(_working_dtype(face_vertices_image))
+    _check_finite(corners, "face_vertices_image")
+    return _implementation(backend, corners).soft_silhouette(corners, face_index, sigmainv, boxlen, knum)
+
+
+def available_backends() -> tuple[BackendName, ...]:
+    """Backends that are installed, slowest last; `kaolin` also wants its tensors on CUDA."""
+    installed: list[BackendName] = [name for name in ("warp", "kaolin") if _installed(name)]
+    return (*installed, "reference")
+
+
+def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendName, str]:
+    """Name of the backend for tensors on `device`, and the reason in a few words.
+
+    An explicit request wins. "auto" takes warp on CPU and CUDA, kaolin on CUDA where warp is missing, and otherwise
+    the reference. float64 tensors are computed by the reference whatever is chosen.
+
+    Raises:
+        GanverseError: a requested backend is not installed or cannot work on this device.
+    """
+    if requested != "auto":
+        reason = _why_not(requested, device)
+        if reason:
+            raise GanverseError(
+                f"rendering backend '{requested}' cannot be used on {device.type}: {reason};"
+                f" {_HOW_TO_INSTALL[requested]}, or ask for 'auto'"
+            )
+        return requested, "asked for"
+    refused = []
+    for name in ("warp", "kaolin"):
+        reason = _why_not(name, device)
+        if not reason:
+            return name, f"fastest installed on {device.type}"
+        refused.append(f"{name}: {reason}")
+    return "reference", "; ".join(refused)
+
+
+def _why_not(name: BackendName, device: torch.device) -> str:
+    """Why a backend cannot work with tensors on this device; empty if it can."""
+    if name == "reference":
+        return ""
+    if not _installed(name):
+        return "not installed"
+    if name == "kaolin":
+        return "" if device.type == "cuda" else "CUDA only"
+    return _why_not_warp(device.type)
+
+
+@lru_cache
+def _why_not_warp(device_type: str) -> str:
+    from ganverse.rendering import warp_backend
+
+    return warp_backend.why_not(device_type)
+
+
+@lru_cache
+def _installed(name: BackendName) -> bool:
+    if name == "kaolin" and importlib.util.find_spec("kaolin") is not None:
+        # PyPI's `kaolin` 0.1 is an empty placeholder.
+        return importlib.util.find_spec("kaolin.render") is not None
+    return name == "reference" or importlib.util.find_spec(name) is not None
+
+
+def _implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]):
+    name, _ = choose_backend(backend, corners.device)
+    if name == "reference" or corners.dtype == torch.float64:
+        return reference
+    if name == "warp":
+        from ganverse.rendering import warp_backend
+
+        return warp_backend
+    from ganverse.rendering import kaolin_backend
+
+    return kaolin_backend
+
+
+def _working_dtype(*tensors: Float[Tensor, "..."]) -> torch.dtype:
+    return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
+
+
+def _check_size(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise GanverseError(f"an image needs at least one row and one column, got {height} x {width}: pass its size")
+
+
+def _check_finite(values: Float[Tensor, "b *rest"], name: str) -> None:
+    # One pass without a temporary: the sum is finite unless some value is not (or the sum overflows).
+    if torch.isfinite(values.detach().sum()):
+        return
+    bad = ~torch.isfinite(values.detach()).flatten(1).all(1)
+    if bad.any():
+        where = bad.nonzero().squeeze(1).tolist()
+        raise GanverseError(
+            f"{name} must be finite, but batch index {', '.join(map(str, where))} holds NaN or infinity:"
+            " look at the camera and vertices of that sample"
+        )

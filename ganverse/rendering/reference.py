@@ -1,0 +1,197 @@
+"""DIB-R in plain PyTorch: the slow, obvious twin of every kernel, and the oracle of the tests.
+
+Works in float32 and float64 on any device. Every face is expanded into the fragments (face, pixel) of its
+bounding box, so memory grows with the number of fragments and never with faces x pixels. Which face is seen
+and which fragments count is decided without gradients; what is left is differentiated by autograd, which makes
+this an independent check of the closed forms in the fast kernels. Paper section 3.2 (DIB-R, Chen et al. 2019).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+# Kaolin adds 1e-8 to areas and squared lengths measured in thousandths of an NDC unit: 1e-14 in NDC.
+AREA_EPS = 1e-14
+PROBABILITY_EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """Pairs of a face and a pixel, in rising order of the face.
+
+    face: row of the flattened (batch * faces) list. pixel: place in the flattened (batch, height, width) image.
+    x, y: the pixel's centre in NDC.
+    """
+
+    face: Int64[Tensor, " n"]
+    pixel: Int64[Tensor, " n"]
+    x: Float[Tensor, " n"]
+    y: Float[Tensor, " n"]
+
+    def keep(self, chosen: Bool[Tensor, " n"]) -> "Fragments":
+        index = chosen.nonzero().squeeze(1)
+        return Fragments(self.face[index], self.pixel[index], self.x[index], self.y[index])
+
+
+def pixel_centres(
+    height: int, width: int, like: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
+    """NDC x of every column (rising) and y of every row (falling: row 0 is on top)."""
+    columns = torch.arange(width, dtype=like.dtype, device=like.device)
+    rows = torch.arange(height, dtype=like.dtype, device=like.device)
+    return (2 * columns + 1 - width) / width, (height - 2 * rows - 1) / height
+
+
+def box_fragments(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    height: int,
+    width: int,
+    *,
+    margin: float = 0.0,
+    drawn: Bool[Tensor, "b f"] | None = None,
+    open_pixels: Bool[Tensor, "b h w"] | None = None,
+) -> Fragments:
+    """Fragments of the half-open boxes `[min - margin, max + margin)` of the drawn faces, on open pixels."""
+    batch, faces = face_vertices_image.shape[:2]
+    low = (face_vertices_image.amin(2) - margin).reshape(-1, 2)
+    high = (face_vertices_image.amax(2) + margin).reshape(-1, 2)
+    first_column, columns = _pixel_range(low[:, 0], high[:, 0], width)
+    first_row, rows = _pixel_range(-high[:, 1], -low[:, 1], height)
+    size = columns * rows if drawn is None else columns * rows * drawn.reshape(-1)
+
+    device = size.device
+    face = torch.repeat_interleave(torch.arange(batch * faces, device=device), size)
+    within = torch.arange(face.numel(), device=device) - (size.cumsum(0) - size)[face]
+    row = within // columns[face]
+    column = within - row * columns[face] + first_column[face]
+    row += first_row[face]
+    pixel = (face // max(faces, 1)) * (height * width) + row * width + column
+    if open_pixels is not None:
+        index = open_pixels.reshape(-1)[pixel].nonzero().squeeze(1)
+        face, pixel, row, column = face[index], pixel[index], row[index], column[index]
+
+    x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
+    candidates = Fragments(face, pixel, x_of_column[column], y_of_row[row])
+    at_least, below = low[face], high[face]
+    inside_x = (candidates.x >= at_least[:, 0]) & (candidates.x < below[:, 0])
+    inside_y = (candidates.y >= at_least[:, 1]) & (candidates.y < below[:, 1])
+    return candidates.keep(inside_x & inside_y)
+
+
+def _pixel_range(
+    low: Float[Tensor, " n"], high: Float[Tensor, " n"], size: int
+) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
+    """First pixel and number of pixels with a centre between low and high; generous by rounding, tested later."""
+    slack = 0.01
+    first = ((low.clamp(-2, 2) * size + (size - 1)) / 2 - slack).ceil().clamp(0, size)
+    last = ((high.clamp(-2, 2) * size + (size - 1)) / 2 + slack).floor().clamp(-1, size - 1)
+    return first.long(), (last - first + 1).clamp(min=0).long()
+
+
+def barycentrics(
+    corners: Float[Tensor, "n 3 2"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
+) -> Float[Tensor, "n 3"]:
+    """Affine (not perspective-corrected) weights of the three corners at (x, y); both windings."""
+    (ax, ay), (bx, by), (cx, cy) = (corner.unbind(1) for corner in corners.unbind(1))
+    m, p, n, q, s, t = bx - ax, by - ay, cx - ax, cy - ay, x - ax, y - ay
+    area = m * q - n * p + AREA_EPS
+    second, third = (s * q - n * t) / area, (m * t - s * p) / area
+    return torch.stack((1 - second - third, second, third), 1)
+
+
+def rasterize(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_vertices_z: Float[Tensor, "b f 3"],
+    face_features: Float[Tensor, "b f 3 d"],
+    height: int,
+    width: int,
+    front_facing: Bool[Tensor, "b f"] | None,
+) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    """Features, face index and depth; see `ganverse.rendering.rasterization.rasterize`."""
+    batch, faces, _, depth_of_features = face_features.shape
+    winner, depth = _visible(face_vertices_image.detach(), face_vertices_z.detach(), height, width, front_facing)
+    pixel = (winner >= 0).nonzero().squeeze(1)
+    face = winner[pixel]
+
+    x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
+    corners = face_vertices_image.reshape(-1, 3, 2).index_select(0, face)
+    weights = barycentrics(corners, x_of_column[pixel % width], y_of_row[pixel // width % height])
+    values = face_features.reshape(-1, 3, depth_of_features).index_select(0, face)
+    features = values.new_zeros(batch * height * width, depth_of_features)
+    features = features.index_copy(0, pixel, (weights.unsqueeze(2) * values).sum(1))
+
+    first_face = torch.arange(batch, device=winner.device).view(batch, 1, 1) * faces
+    index = winner.view(batch, height, width)
+    index = torch.where(index >= 0, index - first_face, index)
+    return features.view(batch, height, width, -1), index, depth.view(batch, height, width)
+
+
+@torch.no_grad()
+def _visible(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_vertices_z: Float[Tensor, "b f 3"],
+    height: int,
+    width: int,
+    front_facing: Bool[Tensor, "b f"] | None,
+) -> tuple[Int64[Tensor, " pixels"], Float[Tensor, " pixels"]]:
+    """Nearest face of every pixel (row of the flattened face list, -1 = none) and its z (0 = none)."""
+    fragments = box_fragments(face_vertices_image, height, width, drawn=front_facing)
+    corners = face_vertices_image.reshape(-1, 3, 2)[fragments.face]
+    weights = barycentrics(corners, fragments.x, fragments.y)
+    index = (weights >= 0).all(1).nonzero().squeeze(1)
+    face, pixel = fragments.face[index], fragments.pixel[index]
+    z = (weights[index] * face_vertices_z.reshape(-1, 3)[face]).sum(1)
+
+    pixels = face_vertices_image.shape[0] * height * width
+    depth = z.new_full((pixels,), -torch.inf).scatter_reduce_(0, pixel, z, "amax")
+    nearest = (z == depth[pixel]).nonzero().squeeze(1)
+    nobody = face_vertices_image.shape[0] * face_vertices_image.shape[1]
+    winner = face.new_full((pixels,), nobody).scatter_reduce_(0, pixel[nearest], face[nearest], "amin")
+    empty = winner == nobody
+    return winner.masked_fill_(empty, -1), depth.masked_fill_(empty, 0)
+
+
+def soft_silhouette(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_index: Int64[Tensor, "b h w"],
+    sigmainv: float,
+    boxlen: float,
+    knum: int,
+) -> Float[Tensor, "b h w"]:
+    """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
+    _, height, width = face_index.shape
+    covered = face_index >= 0
+    with torch.no_grad():
+        near = box_fragments(face_vertices_image, height, width, margin=boxlen, open_pixels=~covered)
+        near = _first_faces(near, covered.numel(), knum)
+    corners = face_vertices_image.reshape(-1, 3, 2).index_select(0, near.face)
+    probability = torch.exp(-sigmainv * squared_distances(corners, near.x, near.y))
+    # The product of (1 - p) as a sum of logarithms; eps as in Kaolin keeps the gradient finite where p = 1.
+    log_missed = torch.log1p(-(1 - PROBABILITY_EPS) * probability)
+    missed = log_missed.new_zeros(covered.numel()).index_add(0, near.pixel, log_missed)
+    return torch.where(covered, 1.0, -torch.expm1(missed.view_as(covered)))
+
+
+def _first_faces(fragments: Fragments, pixels: int, knum: int) -> Fragments:
+    """The first `knum` fragments of every pixel, in order of the face."""
+    count = torch.bincount(fragments.pixel, minlength=pixels)
+    if fragments.pixel.numel() == 0 or int(count.max()) <= knum:
+        return fragments
+    by_pixel = torch.argsort(fragments.pixel, stable=True)
+    rank = torch.empty_like(by_pixel)
+    first = (count.cumsum(0) - count)[fragments.pixel[by_pixel]]
+    rank[by_pixel] = torch.arange(by_pixel.numel(), device=by_pixel.device) - first
+    return fragments.keep(rank < knum)
+
+
+def squared_distances(
+    corners: Float[Tensor, "n 3 2"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Squared NDC distance from (x, y) to the outline of the triangle, from inside as from outside."""
+    start, along = corners, corners.roll(-1, 1) - corners
+    away = torch.stack((x, y), 1).unsqueeze(1) - start
+    with torch.no_grad():  # the foot is where the distance is stationary: moving it along the edge adds nothing
+        foot = ((away * along).sum(2) / (along.square().sum(2) + AREA_EPS)).clamp(0, 1)
+    return (away - foot.unsqueeze(2) * along).square().sum(2).amin(1)
