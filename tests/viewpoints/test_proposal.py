@@ -1,0 +1,83 @@
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.viewpoints.proposal import (
+    Candidates,
+    ProposalSettings,
+    choose_codes,
+    circular_mean_and_spread,
+    propose_view_codes,
+)
+
+
+class Compass:
+    """A generator whose picture shows its azimuth in two channels; view code 3's objects never agree."""
+
+    resolution = 4
+    z_dim = 4
+    style_sizes = (2, 2)
+    view_layers = 1
+    noise_shapes: tuple[tuple[int, int], ...] = ()
+
+    def map(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+        return z
+
+    def styles(
+        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
+    ) -> Float[Tensor, "batch styles"]:
+        return w
+
+    def synthesize(
+        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        disagreement = styles[:, 0].abs() * styles[:, 2]
+        azimuth = torch.atan2(styles[:, 1], styles[:, 0]) + 0.2 * disagreement
+        picture = torch.stack([azimuth.cos(), azimuth.sin(), styles[:, 3]], dim=1)
+        return picture[:, :, None, None].expand(-1, -1, 4, 4)
+
+
+def compass_pose(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
+    return torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0])
+
+
+SETTINGS = ProposalSettings(candidates=200, contents=6)
+
+
+def test_proposed_codes_look_all_round_and_are_annotated_right() -> None:
+    codes = propose_view_codes(Compass(), "compass", (0, 1), compass_pose, SETTINGS)
+    assert len(codes) == 24
+    assert set(codes.azimuth_degrees.tolist()) == set(range(0, 360, 30))
+    for code in codes.codes:
+        z = torch.randn(4, generator=torch.Generator().manual_seed(code.seed))
+        truth = math.degrees(math.atan2(z[1], z[0]))
+        assert abs((truth - code.azimuth_degrees + 180) % 360 - 180) < 20
+    assert codes == propose_view_codes(Compass(), "compass", (0, 1), compass_pose, replace(SETTINGS, batch=7))
+
+
+def test_the_most_consistent_code_of_a_bin_is_taken() -> None:
+    azimuth = torch.arange(0, 360, 30).repeat_interleave(3).float().deg2rad()
+    spread = torch.tensor([0.3, 0.1, 0.2]).repeat(12)
+    codes = choose_codes(Candidates(tuple(range(36)), azimuth, spread), ProposalSettings())
+    assert [code.seed % 3 for code in codes] == [1, 2] * 12
+
+
+def test_a_gap_in_the_views_is_an_error_that_names_it() -> None:
+    azimuth = torch.arange(0, 330, 30).repeat_interleave(3).float().deg2rad()
+    candidates = Candidates(tuple(range(33)), azimuth, torch.full((33,), 0.1))
+    with pytest.raises(GanverseError, match="none at 330 degrees"):
+        choose_codes(candidates, ProposalSettings())
+
+
+def test_circular_statistics_across_the_wrap() -> None:
+    angles = torch.tensor([[350.0, 10.0], [90.0, 90.0]]).deg2rad()
+    mean, spread = circular_mean_and_spread(angles)
+    assert torch.allclose(mean.cos(), torch.tensor([1.0, 0.0]), atol=1e-3)
+    assert spread.rad2deg()[0] == pytest.approx(10.0, abs=0.1)
+    assert spread.rad2deg()[1] < 0.1

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.viewpoints.view_codes import (
+    ViewCode,
+    ViewCodes,
+    compose,
+    dims_from_text,
+    dims_to_text,
+    latents,
+    layer_dims,
+    view_styles,
+)
+
+CODES = ViewCodes("toy", (0, 1, 2, 5, 7, 8), (ViewCode(4, 0), ViewCode(9, 127.25), ViewCode(2, 359.5)))
+
+
+@pytest.fixture
+def generator() -> StyleGAN2Generator:
+    torch.manual_seed(0)
+    config = StyleGAN2Config(resolution=8, z_dim=6, w_dim=6, mapping_layers=1, channels=(4, 4), view_layers=1)
+    return StyleGAN2Generator(config).eval()
+
+
+def test_file_round_trip_keeps_everything_and_explains_itself(tmp_path: Path) -> None:
+    path = tmp_path / "codes.yaml"
+    CODES.save(path)
+    assert ViewCodes.load(path) == CODES
+    text = path.read_text()
+    assert "degrees" in text.split("generator:")[1]
+    assert "view_dims: '0-2, 5, 7-8'" in text
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (("azimuth: 0}", "azimuth: 360}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "azimuth: -1}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "azimuth: .nan}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "azimuth: left}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "angle: 0}"), "exactly the keys"),
+        (("azimuth: 0}", "azimuth: 0, elevation: 3}"), "exactly the keys"),
+        (("seed: 9", "seed: 4"), "occur again"),
+        (("seed: 9", "seed: nine"), "integer"),
+        (("generator: toy", "colour: red"), "exactly the keys"),
+        (("0-2, 5", "0..2, 5"), "ranges"),
+        (("0-2, 5", "5, 0-2"), "ascending"),
+        (("codes:", "codes: ["), "expected YAML"),
+    ],
+)
+def test_a_slip_of_the_hand_is_explained(tmp_path: Path, edit: tuple[str, str], complaint: str) -> None:
+    path = tmp_path / "codes.yaml"
+    CODES.save(path)
+    header, body = path.read_text().split("generator: toy")
+    path.write_text(header + ("generator: toy" + body).replace(*edit))
+    with pytest.raises(GanverseError, match=complaint) as caught:
+        ViewCodes.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_an_empty_one_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(GanverseError, match="cannot be read"):
+        ViewCodes.load(tmp_path / "none.yaml")
+    (tmp_path / "empty.yaml").touch()
+    with pytest.raises(GanverseError, match="exactly the keys"):
+        ViewCodes.load(tmp_path / "empty.yaml")
+
+
+def test_codes_of_another_generator_are_refused(generator: StyleGAN2Generator) -> None:
+    CODES.check(generator, "toy")
+    with pytest.raises(GanverseError, match="annotate this generator"):
+        CODES.check(generator, "horse")
+    too_far = ViewCodes("toy", (sum(generator.style_sizes),), CODES.codes)
+    with pytest.raises(GanverseError, match="belongs to another generator"):
+        too_far.check(generator)
+
+
+@pytest.mark.parametrize("dims", [(0,), (0, 1, 2), (3, 5, 6, 7, 11)])
+def test_dims_text_round_trip(dims: tuple[int, ...]) -> None:
+    assert dims_from_text(dims_to_text(dims)) == dims
+
+
+def test_layer_dims_are_the_first_layers() -> None:
+    assert layer_dims((3, 2, 4), 2) == (0, 1, 2, 3, 4)
+    with pytest.raises(GanverseError, match="between 1 and 3"):
+        layer_dims((3, 2, 4), 4)
+
+
+def test_latents_depend_on_their_own_seed_only() -> None:
+    state = torch.get_rng_state()
+    several = latents([5, 6, 7], 16)
+    assert torch.equal(several[1:2], latents([6], 16))
+    assert not torch.equal(several[0], several[1])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_view_styles_and_compose_move_the_view_and_nothing_else(generator: StyleGAN2Generator) -> None:
+    view = view_styles(generator, CODES)
+    whole = generator.styles(generator.map(latents([9], generator.z_dim))).detach()
+    assert torch.equal(view[1], whole[0, list(CODES.view_dims)])
+    content = torch.randn(3, sum(generator.style_sizes))
+    composed = compose(content, view, CODES.view_dims)
+    rest = [d for d in range(content.shape[1]) if d not in CODES.view_dims]
+    assert torch.equal(composed[:, list(CODES.view_dims)], view)
+    assert torch.equal(composed[:, rest], content[:, rest])
