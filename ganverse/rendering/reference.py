@@ -55,39 +55,33 @@ def box_fragments(
 ) -> Fragments:
     """Fragments of the half-open boxes `[min - margin, max + margin)` of the drawn faces, on open pixels."""
     batch, faces = face_vertices_image.shape[:2]
+    x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
     low = (face_vertices_image.amin(2) - margin).reshape(-1, 2)
     high = (face_vertices_image.amax(2) + margin).reshape(-1, 2)
-    first_column, columns = _pixel_range(low[:, 0], high[:, 0], width)
-    first_row, rows = _pixel_range(-high[:, 1], -low[:, 1], height)
-    size = columns * rows if drawn is None else columns * rows * drawn.reshape(-1)
+    # searchsorted compares with the pixel centres themselves, so the boxes are half-open to the last bit.
+    first_column, end_column = (torch.searchsorted(x_of_column, edge[:, 0].contiguous()) for edge in (low, high))
+    end_row, first_row = (height - torch.searchsorted(y_of_row.flip(0), edge[:, 1].contiguous()) for edge in (low, high))
+    columns = end_column - first_column
+    rows = end_row - first_row if drawn is None else (end_row - first_row) * drawn.reshape(-1)
 
-    device = size.device
-    face = torch.repeat_interleave(torch.arange(batch * faces, device=device), size)
-    within = torch.arange(face.numel(), device=device) - (size.cumsum(0) - size)[face]
-    row = within // columns[face]
-    column = within - row * columns[face] + first_column[face]
-    row += first_row[face]
-    pixel = (face // max(faces, 1)) * (height * width) + row * width + column
+    # Faces become spans (one per row of their box), spans become pixels.
+    span_face, row_in_box = _expand(rows * (columns > 0))
+    row = first_row[span_face] + row_in_box
+    row_start = (span_face // max(faces, 1) * height + row) * width
+    span, column_in_box = _expand(columns[span_face])
+    pixel = (row_start + first_column[span_face]).index_select(0, span) + column_in_box
     if open_pixels is not None:
-        index = open_pixels.reshape(-1)[pixel].nonzero().squeeze(1)
-        face, pixel, row, column = face[index], pixel[index], row[index], column[index]
-
-    x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
-    candidates = Fragments(face, pixel, x_of_column[column], y_of_row[row])
-    at_least, below = low[face], high[face]
-    inside_x = (candidates.x >= at_least[:, 0]) & (candidates.x < below[:, 0])
-    inside_y = (candidates.y >= at_least[:, 1]) & (candidates.y < below[:, 1])
-    return candidates.keep(inside_x & inside_y)
+        index = open_pixels.reshape(-1).index_select(0, pixel).nonzero().squeeze(1)
+        span, pixel = span.index_select(0, index), pixel.index_select(0, index)
+    x = x_of_column.index_select(0, pixel - row_start.index_select(0, span))
+    return Fragments(span_face.index_select(0, span), pixel, x, y_of_row[row].index_select(0, span))
 
 
-def _pixel_range(
-    low: Float[Tensor, " n"], high: Float[Tensor, " n"], size: int
-) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
-    """First pixel and number of pixels with a centre between low and high; generous by rounding, tested later."""
-    slack = 0.01
-    first = ((low.clamp(-2, 2) * size + (size - 1)) / 2 - slack).ceil().clamp(0, size)
-    last = ((high.clamp(-2, 2) * size + (size - 1)) / 2 + slack).floor().clamp(-1, size - 1)
-    return first.long(), (last - first + 1).clamp(min=0).long()
+def _expand(counts: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " total"], Int64[Tensor, " total"]]:
+    """Repeat row i counts[i] times: the row of every copy, and its rank among the copies of that row."""
+    row = torch.repeat_interleave(counts)
+    first = counts.cumsum(0) - counts
+    return row, torch.arange(row.numel(), device=row.device) - first.index_select(0, row)
 
 
 def barycentrics(
@@ -116,8 +110,10 @@ def rasterize(
     face = winner[pixel]
 
     x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
+    x = x_of_column.expand(batch, height, width).reshape(-1)[pixel]
+    y = y_of_row.unsqueeze(1).expand(batch, height, width).reshape(-1)[pixel]
     corners = face_vertices_image.reshape(-1, 3, 2).index_select(0, face)
-    weights = barycentrics(corners, x_of_column[pixel % width], y_of_row[pixel // width % height])
+    weights = barycentrics(corners, x, y)
     values = face_features.reshape(-1, 3, depth_of_features).index_select(0, face)
     features = values.new_zeros(batch * height * width, depth_of_features)
     features = features.index_copy(0, pixel, (weights.unsqueeze(2) * values).sum(1))
