@@ -1,0 +1,40 @@
+"""What holds for every test: annotations are checked, random numbers are fixed, one thread does the arithmetic."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+# Every annotation of the package is checked at run time, in pytest-xdist's worker processes too: each of them loads
+# this file before it collects a test. The hook rewrites modules as they are imported, so it comes before any of them.
+HOOK = jaxtyping.install_import_hook("ganverse", "beartype.beartype")
+
+# The processes of pytest-xdist fill the cores; two thread pools on one core only slow each other down.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+SEED = 0
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    """Each test draws the same random numbers, alone or in a suite, in any order."""
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002 - the global state is what libraries draw from
+    torch.manual_seed(SEED)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the tests whose hardware is absent and says so in the closing line as "deselected"."""
+    cuda = torch.cuda.is_available()
+    kaolin = cuda and importlib.util.find_spec("kaolin") is not None
+    absent = {name for name, present in (("requires_cuda", cuda), ("requires_kaolin", kaolin)) if not present}
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

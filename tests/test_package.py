@@ -1,0 +1,198 @@
+"""The package as a whole: versions, dependencies and their reasons, who may import whom, file lengths."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from jaxtyping import TypeCheckError
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import ganverse
+from ganverse.geometry.cameras import Cameras
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "ganverse"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+PYPROJECT = ROOT / "pyproject.toml"
+
+# Who may import whom inside ganverse: a layer sees itself, what stands here, and the top-level modules that everybody
+# may see (SHARED). Layers that are not listed (pipeline, cli, apps, export) stand on top and see everything.
+MAY_IMPORT = {
+    "geometry": set(),
+    "generators": set(),
+    "rendering": {"geometry"},
+    "viewpoints": {"geometry", "generators"},
+    "masks": {"generators"},
+    "inverse": {"geometry", "rendering", "generators"},
+    "neural_renderer": {"geometry", "rendering", "generators", "inverse"},
+    "worlds": {"geometry", "rendering", "generators"},
+    "data": {"geometry", "rendering", "generators", "viewpoints", "masks", "worlds"},
+    "evaluation": {
+        *("geometry", "rendering", "generators", "viewpoints", "masks"),
+        *("inverse", "neural_renderer", "worlds", "data"),
+    },
+    "tasks": {
+        *("geometry", "rendering", "generators", "viewpoints", "masks"),
+        *("inverse", "neural_renderer", "worlds", "data", "evaluation"),
+    },
+}
+SHARED = {"errors"}
+KNOWS_LIGHTNING = {"tasks", "data", "pipeline", "cli"}
+WEB_FRAMEWORKS = {
+    *("starlette", "fastapi", "uvicorn", "flask", "aiohttp", "tornado"),
+    *("gradio", "streamlit", "http.server", "socketserver"),
+}
+# Distributions whose modules are called otherwise.
+MODULE_OF = {"pillow": "PIL", "pyyaml": "yaml", "warp-lang": "warp"}
+LINE_LIMIT = 500
+
+
+@cache
+def project() -> dict:
+    return tomllib.loads(PYPROJECT.read_text())["project"]
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    lines = list(project()["dependencies"])
+    for extra in extras or project()["optional-dependencies"]:
+        lines += project()["optional-dependencies"][extra]
+    return [Requirement(line) for line in lines]
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def constraints() -> dict[str, Version]:
+    lines = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1].isalnum()]
+    return {normalised(line.name): Version(str(line.specifier).removeprefix("==")) for line in lines}
+
+
+def layer(path: Path) -> str:
+    """The folder or the module directly below ganverse that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Absolute names of all modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inner_imports(path: Path) -> set[str]:
+    """The layers of ganverse that a file imports; `__init__` stands for the package itself."""
+    names = {name.split(".")[1] for name in imports(path) if name.startswith("ganverse.")}
+    return {name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()}
+
+
+def test_one_version_everywhere() -> None:
+    assert "version" in project()["dynamic"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == ganverse.__version__
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest
+    assert newest[1] == ganverse.__version__
+
+
+def test_every_dependency_has_a_bound_and_a_reason() -> None:
+    lines = {}
+    for line in PYPROJECT.read_text().splitlines():
+        if match := re.fullmatch(r'  "([A-Za-z][^"]*)",(.*)', line):
+            lines.setdefault(match[1], match[2])
+    extras = project()["optional-dependencies"].values()
+    for requirement in [*project()["dependencies"], *(line for extra in extras for line in extra)]:
+        assert re.fullmatch(r"  # .{15,}", lines[requirement]), f"no reason beside {requirement}"
+        bounded = Requirement(requirement).specifier or requirement.startswith("ganverse[")
+        assert bounded, f"no bound on {requirement}"
+
+
+def test_constraints_lie_within_the_bounds() -> None:
+    pinned = constraints()
+    for requirement in requirements("apps", "test", "dev"):
+        name = normalised(requirement.name)
+        if name == "ganverse" or (requirement.marker and not requirement.marker.evaluate()):
+            continue
+        assert name in pinned, f"constraints.txt does not pin {name}"
+        assert requirement.specifier.contains(pinned[name]), f"{requirement} against {pinned[name]}"
+
+
+def test_the_kaolin_extra_refuses_the_placeholder() -> None:
+    (kaolin,) = project()["optional-dependencies"]["kaolin"]
+    assert not Requirement(kaolin).specifier.contains("0.1")
+
+
+def test_kaolin_image_installs_all_that_the_package_asks_for() -> None:
+    lines = (ROOT / "docker" / "kaolin-requirements.txt").read_text().splitlines()
+    listed = {normalised(Requirement(line).name) for line in lines if line[:1].isalnum()}
+    asked = {normalised(Requirement(line).name) for line in project()["dependencies"]}
+    assert listed == asked - {"torch", "torchvision"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_declared_packages_are_imported(path: Path) -> None:
+    extras = ["apps"] if layer(path) == "apps" else []
+    declared = {
+        MODULE_OF.get(name, name.replace("-", "_")) for name in (r.name for r in requirements(*extras, "kaolin"))
+    }
+    found = {name.split(".")[0] for name in imports(path)}
+    assert found - declared - sys.stdlib_module_names - {"ganverse", "__future__"} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    here = layer(path)
+    if here in MAY_IMPORT:
+        assert inner_imports(path) <= MAY_IMPORT[here] | SHARED | {here}
+    if here not in KNOWS_LIGHTNING:
+        assert not any(name.split(".")[0] in {"pytorch_lightning", "lightning"} for name in imports(path))
+    if here != "apps":
+        assert not WEB_FRAMEWORKS & {part for name in imports(path) for part in (name, name.split(".")[0])}
+
+
+def test_no_layer_imports_itself_in_a_circle() -> None:
+    below: dict[str, set[str]] = {}
+    for path in MODULES:
+        below.setdefault(layer(path), set()).update(inner_imports(path) - {layer(path)})
+    while below:
+        free = {name for name, needs in below.items() if not needs & below.keys()}
+        assert free, f"a circle among {sorted(below)}"
+        below = {name: needs for name, needs in below.items() if name not in free}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_length(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LINE_LIMIT
+
+
+def test_import_is_light() -> None:
+    program = (
+        "import sys, time; start = time.process_time(); import ganverse; "
+        "print(time.process_time() - start, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    seconds, torch_came_along = done.stdout.split()
+    assert float(seconds) < 1
+    assert torch_came_along == "False"
+
+
+def test_annotations_are_checked_in_tests() -> None:
+    """The import hook of conftest.py is at work: shapes that disagree are refused."""
+    with pytest.raises(TypeCheckError):
+        Cameras(*(torch.zeros(count) for count in (2, 2, 3)), offset=torch.zeros(2, 2))
