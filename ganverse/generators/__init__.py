@@ -1,0 +1,1 @@
+"""Image GANs behind one protocol; nothing here knows about three dimensions."""

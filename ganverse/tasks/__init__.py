@@ -1,0 +1,1 @@
+"""The Lightning modules: they wire generators, networks and losses together."""

@@ -1,0 +1,80 @@
+"""Residual discriminator that grows with the generator (Karras et al. 2020, section 4.1; minibatch deviation: 2018)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganverse.errors import GanverseError
+from ganverse.generators.equalised import EqualConv2d, EqualLinear
+
+
+class ResidualBlock(nn.Module):
+    """Halves the resolution; pools BEFORE its second convolution, which makes that four times cheaper."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv0 = EqualConv2d(inputs, inputs, 3)
+        # Both branches carry the 1/sqrt(2) of the residual sum in their weights.
+        self.conv1 = EqualConv2d(inputs, outputs, 3, gain=1.0)
+        self.skip = EqualConv2d(inputs, outputs, 1, activate=False, gain=math.sqrt(0.5))
+
+    def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs half_h half_w"]:
+        """Features at half the resolution."""
+        out: Tensor = self.skip(F.avg_pool2d(x, 2)) + self.conv1(F.avg_pool2d(self.conv0(x), 2))
+        return out
+
+
+def minibatch_deviation(
+    x: Float[Tensor, "batch channels height width"], group: int = 4
+) -> Float[Tensor, "batch channels_and_one height width"]:
+    """Appends one channel: the mean standard deviation over groups of consecutive samples."""
+    batch = x.shape[0]
+    group = math.gcd(batch, group)
+    parted = x.reshape(batch // group, group, -1)
+    centred = parted - parted.mean(dim=1, keepdim=True)
+    deviation = (centred.square().mean(dim=1) + 1e-8).sqrt().mean(dim=1)
+    plane = deviation.repeat_interleave(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+    return torch.cat([x, plane], dim=1)
+
+
+class Discriminator(nn.Module):
+    """Images (nominally [-1, 1]) to one logit each; `channels[i]` belongs to resolution 4 * 2**i."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.from_rgb = nn.ModuleList(EqualConv2d(3, width, 1) for width in channels)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(above, below) for below, above in zip(channels[:-1], channels[1:], strict=True)
+        )
+        width = channels[0]
+        self.final_conv = EqualConv2d(width + 1, width, 3)
+        self.final_hidden = EqualLinear(width * 16, width, activate=True)
+        self.final_logit = EqualLinear(width, 1)
+
+    def forward(self, image: Float[Tensor, "batch 3 side side"], fade: float = 1.0) -> Float[Tensor, " batch"]:
+        """Logits; starts at the level of the image's size.
+
+        `fade` < 1 mixes the features of the top block with those of the half-size image seen by the level below.
+        """
+        level = self._level(image.shape[-1])
+        x = self.from_rgb[level](image.contiguous(memory_format=torch.channels_last))
+        if level > 0:
+            x = self.blocks[level - 1](x)
+            if fade < 1.0:
+                x = torch.lerp(self.from_rgb[level - 1](F.avg_pool2d(image, 2)), x, fade)
+        for block in reversed(self.blocks[: max(level - 1, 0)]):
+            x = block(x)
+        x = self.final_conv(minibatch_deviation(x))
+        logits: Tensor = self.final_logit(self.final_hidden(x.flatten(1)))
+        return logits.squeeze(1)
+
+    def _level(self, side: int) -> int:
+        sides = [4 * 2**k for k in range(len(self.from_rgb))]
+        if side not in sides:
+            raise GanverseError(
+                f"This discriminator looks at images of {sides} px, got {side} px; resize the images first."
+            )
+        return sides.index(side)

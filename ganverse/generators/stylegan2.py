@@ -1,0 +1,264 @@
+"""StyleGAN2's generator, written from the paper (Karras et al. 2020), laid out for cheap training on a CPU.
+
+Differences to the paper, all for speed: the up-sampling convolution of a block works at the LOW resolution and its result
+is up-sampled bilinearly before the activation; modulation and demodulation scale the activations before and after one
+convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length regularisation.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganverse.errors import GanverseError
+from ganverse.generators.equalised import ACTIVATION_GAIN, LEAK, EqualLinear
+from ganverse.generators.protocol import style_slices
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """Architecture: `channels[i]` belongs to resolution 4 * 2**i, the last one to `resolution` (a power of two >= 8)."""
+
+    resolution: int = 64
+    z_dim: int = 128
+    w_dim: int = 128
+    mapping_layers: int = 4
+    channels: tuple[int, ...] = (128, 128, 96, 64, 32)
+    view_layers: int = 4
+
+    def __post_init__(self) -> None:
+        if self.resolution != 4 * 2 ** (len(self.channels) - 1) or len(self.channels) < 2:
+            raise GanverseError(
+                f"StyleGAN2 expected one channel count for each of 4, 8, ... {self.resolution} px, "
+                f"got {len(self.channels)}; make `channels` and `resolution` agree."
+            )
+        if not 0 <= self.view_layers <= self.layers:
+            raise GanverseError(
+                f"StyleGAN2 has {self.layers} layers, got view_layers={self.view_layers}; choose between 0 and that."
+            )
+
+    @property
+    def layers(self) -> int:
+        """Number of layers of the W+ convention: 2 log2(resolution) - 2."""
+        return 2 * len(self.channels)
+
+
+def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height2 width2"]:
+    """Bilinear, twice as large."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class MappingNetwork(nn.Module):
+    """z to w: pixel normalisation and fully connected layers that learn 100 times slower."""
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
+        self.layers = nn.Sequential(
+            *(
+                EqualLinear(a, b, activate=True, learning_rate_factor=0.01)
+                for a, b in zip(widths, widths[1:], strict=False)
+            )
+        )
+
+    def forward(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+        """Codes w of latents z."""
+        normalised = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+        out: Tensor = self.layers(normalised)
+        return out
+
+
+class StyledConvolution(nn.Module):
+    """Modulated 3x3 convolution with demodulation, noise, bias and leaky ReLU times sqrt(2)."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.affine = EqualLinear(w_dim, inputs, bias_init=1.0)
+        weight = torch.randn(outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.style_size = inputs
+        self._up = up
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch inputs height width"],
+        style: Float[Tensor, "batch inputs"],
+        noise: Float[Tensor, "#batch 1 height width"] | None,
+    ) -> Float[Tensor, "batch outputs height_out width_out"]:
+        """Noise has the size of the input; the output is twice as large if the layer up-samples."""
+        # Equation 3 of the paper; the gain of the activation rides along with scalings that are needed anyway.
+        power = style.square() @ self.weight.square().sum(dim=(2, 3)).t()
+        demodulation = torch.rsqrt(power + 1e-8) * ACTIVATION_GAIN
+        out = F.conv2d(x * style[:, :, None, None], self.weight, padding=1)
+        out = torch.addcmul((self.bias * ACTIVATION_GAIN)[:, None, None], out, demodulation[:, :, None, None])
+        if noise is not None:
+            out = out.add_(noise * (self.noise_strength * ACTIVATION_GAIN))
+        if self._up:
+            out = upsample(out)
+        return F.leaky_relu_(out, LEAK)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to colours, without demodulation."""
+
+    def __init__(self, inputs: int, w_dim: int) -> None:
+        super().__init__()
+        self.affine = EqualLinear(w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(3, inputs))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.style_size = inputs
+        self._gain = 1.0 / math.sqrt(inputs)
+
+    def forward(
+        self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Colours, un-bounded, 0 is mid-grey."""
+        # Three output channels: the one place where per-sample weights are cheaper than scaled activations.
+        weight = self.weight * (style * self._gain)[:, None, :]
+        colours = torch.matmul(x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)) + self.bias
+        return colours.view(x.shape[0], x.shape[2], x.shape[3], 3).permute(0, 3, 1, 2)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: [up-sampling convolution,] convolution, colours."""
+
+    def __init__(self, inputs: int | None, outputs: int, w_dim: int) -> None:
+        super().__init__()
+        self.conv0 = None if inputs is None else StyledConvolution(inputs, outputs, w_dim, up=True)
+        self.conv1 = StyledConvolution(outputs, outputs, w_dim)
+        self.to_rgb = ToRGB(outputs, w_dim)
+
+
+class StyleGAN2Generator(nn.Module):
+    """Implements `ImageGenerator`; grows progressively through `paint(resolution=, fade=)`.
+
+    Layer 0 drives the convolution at 4 px; layer 2k-1 the colours of block k-1 and the up-sampling convolution of block
+    k (in this order inside w*); layer 2k the second convolution of block k; the last layer the colours at the top.
+    """
+
+    w_average: Tensor
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.resolution = config.resolution
+        self.z_dim = config.z_dim
+        self.view_layers = config.view_layers
+        self.mapping = MappingNetwork(config)
+        start = torch.randn(1, config.channels[0], 4, 4).contiguous(memory_format=torch.channels_last)
+        self.start = nn.Parameter(start)
+        inputs = (None, *config.channels[:-1])
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(i, o, config.w_dim) for i, o in zip(inputs, config.channels, strict=True)
+        )
+        self.register_buffer("w_average", torch.zeros(config.w_dim))
+        self.style_sizes = tuple(sum(m.style_size for m in layer) for layer in self._layers())
+
+    def _layers(self) -> list[list[StyledConvolution | ToRGB]]:
+        """The modulated modules of every W+ layer, in the order of w*."""
+        layers: list[list[StyledConvolution | ToRGB]] = [[]]
+        for block in self.blocks:
+            if block.conv0 is not None:
+                layers[-1].append(block.conv0)
+                layers.append([])
+            layers[-1].append(block.conv1)
+            layers.append([block.to_rgb])
+        return layers
+
+    @property
+    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
+        """One (height, width) per convolution; up-sampling convolutions take theirs at the low resolution."""
+        sides = [4] + [side for k in range(len(self.blocks) - 1) for side in (4 * 2**k, 8 * 2**k)]
+        return tuple((side, side) for side in sides)
+
+    def noise(self, batch: int, *, seed: int, resolution: int | None = None) -> list[Float[Tensor, "batch 1 _ _"]]:
+        """Standard normal noise for `paint` and `synthesize`, a pure function of the seed on a given device."""
+        device = self.start.device
+        source = torch.Generator(device).manual_seed(seed)
+        count = 2 * self._depth(resolution) - 1
+        return [torch.randn(batch, 1, *shape, generator=source, device=device) for shape in self.noise_shapes[:count]]
+
+    def map(self, z: Float[Tensor, "batch z_dim"], truncation: float = 1.0) -> Float[Tensor, "batch w_dim"]:
+        """Latents to w; truncation < 1 pulls w towards the tracked average (StyleGAN, appendix B)."""
+        w: Tensor = self.mapping(z)
+        return w if truncation == 1.0 else torch.lerp(self.w_average, w, truncation)
+
+    @torch.no_grad()
+    def track_average(self, w: Float[Tensor, "batch w_dim"], decay: float = 0.998) -> None:
+        """Moves the running average of w (for truncation) towards the mean of this batch."""
+        self.w_average.lerp_(w.detach().float().mean(dim=0), 1.0 - decay)
+
+    def styles(
+        self,
+        w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"],
+        resolution: int | None = None,
+    ) -> Float[Tensor, "batch styles"]:
+        """Flat styles w*; a lower `resolution` gives the prefix which `paint` needs there.
+
+        A [batch, layers, w_dim] input may hold one code per layer of the full generator or of that resolution.
+        """
+        depth = self._depth(resolution)
+        top = self.blocks[depth - 1].to_rgb
+        parts = []
+        for index, layer in enumerate(self._layers()[: 2 * depth]):
+            code = w if w.dim() == 2 else w[:, index]
+            for module in layer:
+                parts.append(module.affine(code))
+                if module is top:
+                    break
+        return torch.cat(parts, dim=1)
+
+    def paint(
+        self,
+        styles: Float[Tensor, "batch styles"],
+        noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None,
+        *,
+        resolution: int | None = None,
+        fade: float = 1.0,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Un-bounded colours, nominally [-1, 1], at `resolution` (default: full).
+
+        `fade` in [0, 1] weighs the colours which the top block adds to the up-sampled image of the block below.
+        """
+        depth = self._depth(resolution)
+        modules = [module for layer in self._layers() for module in layer]
+        pieces = iter(zip(modules, style_slices([module.style_size for module in modules]), strict=True))
+        noises = iter(noise if noise is not None else [None] * (2 * depth - 1))
+        x = self.start.expand(styles.shape[0], -1, -1, -1)
+        image: Tensor | None = None
+        for level in range(depth):
+            for _ in range(1 if level == 0 else 2):
+                module, where = next(pieces)
+                x = module(x, styles[:, where], next(noises))
+            module, where = next(pieces)
+            colours = module(x, styles[:, where])
+            if image is None:
+                image = colours
+            else:
+                weight = fade if level == depth - 1 else 1.0
+                image = torch.add(upsample(image), colours, alpha=weight)
+        assert image is not None
+        return image
+
+    def synthesize(
+        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1] at full resolution from flat styles w*; without noise the result is deterministic."""
+        return (self.paint(styles, noise) * 0.5 + 0.5).clamp(0.0, 1.0)
+
+    def _depth(self, resolution: int | None) -> int:
+        """Number of blocks that are used at a resolution."""
+        depths = {4 * 2**k: k + 1 for k in range(len(self.blocks))}
+        if resolution is None:
+            return len(self.blocks)
+        if resolution not in depths:
+            raise GanverseError(
+                f"This generator paints at {sorted(depths)} px, got resolution {resolution}; choose one of those."
+            )
+        return depths[resolution]

@@ -1,0 +1,118 @@
+"""Generators on disk: `<name>.safetensors` next to a JSON card that says what the weights are and pins their hash."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+
+ARCHITECTURE = "stylegan2"
+
+
+@dataclass(frozen=True)
+class GeneratorCard:
+    """Facts about a generator; `sha256` is that of the safetensors file and filled in when the weights are written."""
+
+    config: StyleGAN2Config
+    licence: str
+    trained_on: str
+    seed: int
+    images_seen: int
+    notes: str = ""
+    sha256: str = ""
+    architecture: str = ARCHITECTURE
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the images in pixels."""
+        return self.config.resolution
+
+    @property
+    def view_layers(self) -> int:
+        """Number of first layers that carry the viewpoint."""
+        return self.config.view_layers
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file so that a reader (or a crash) sees the old or the new contents, never half of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def pack_tensors(tensors: dict[str, Tensor], *, half: bool) -> bytes:
+    """A safetensors file in memory; `half` stores floating-point tensors as float16."""
+    packed = {}
+    for name, tensor in tensors.items():
+        stored = tensor.detach().cpu()
+        if half and stored.is_floating_point():
+            stored = stored.half()
+        # a channels_last parameter must be laid out anew: safetensors knows only row-major
+        packed[name] = stored.contiguous()
+    return dump_tensors(packed)
+
+
+def save_generator(generator: StyleGAN2Generator, path: Path, card: GeneratorCard, *, half: bool = False) -> GeneratorCard:
+    """Writes `path` (ending in .safetensors) and the card beside it; returns the card as written.
+
+    `card.config` and `card.sha256` are replaced by what belongs to the generator.
+    """
+    data = pack_tensors(dict(generator.state_dict()), half=half)
+    written = replace(card, config=generator.config, sha256=hashlib.sha256(data).hexdigest())
+    facts = {**asdict(written), "resolution": written.resolution, "view_layers": written.view_layers}
+    write_atomically(path, data)
+    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
+    return written
+
+
+def read_card(path: Path) -> GeneratorCard:
+    """The card of the weights at `path`.
+
+    Raises GanverseError if the card is missing, broken or of another architecture.
+    """
+    card = path.with_suffix(".json")
+    try:
+        facts = json.loads(card.read_text())
+        config = StyleGAN2Config(**{**facts["config"], "channels": tuple(facts["config"]["channels"])})
+        names = ("licence", "trained_on", "seed", "images_seen", "notes", "sha256", "architecture")
+        read = GeneratorCard(config=config, **{name: facts[name] for name in names})
+    except OSError as error:
+        raise GanverseError(f"Expected the card {card} beside the weights, could not read it ({error}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise GanverseError(f"The card {card} is not a generator card ({error!r}); export the weights again.") from error
+    if read.architecture != ARCHITECTURE:
+        raise GanverseError(f"Expected architecture {ARCHITECTURE!r} in {card}, got {read.architecture!r}.")
+    return read
+
+
+def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[StyleGAN2Generator, GeneratorCard]:
+    """A frozen float32 generator in evaluation mode and its card.
+
+    Raises GanverseError if a file is missing, or if the weights are not those which the card describes.
+    """
+    card = read_card(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GanverseError(f"Expected generator weights at {path}, could not read them ({error}).") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.sha256:
+        raise GanverseError(
+            f"The weights {path} have sha256 {found[:12]}..., their card says {card.sha256[:12]}...; get the files again."
+        )
+    generator = StyleGAN2Generator(card.config)
+    try:
+        generator.load_state_dict({name: tensor.float() for name, tensor in load_tensors(data).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise GanverseError(f"The weights {path} do not fit the architecture on their card ({error}).") from error
+    return generator.eval().requires_grad_(False).to(device), card
