@@ -1,0 +1,93 @@
+"""The controls of StyleGAN-R: azimuth sweeps, cameras between the view codes, swaps; for pictures and evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.geometry.cameras import Cameras
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.scenes import Scenes
+
+Factor = Literal["shape", "texture", "background"]
+
+
+def mean_camera(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
+    """Cameras at the given azimuths (radians) with the table's mean elevation, log distance and offset."""
+    ones = torch.ones_like(azimuth)
+    return Cameras(
+        azimuth,
+        ones * table.elevation.mean(),
+        ones * table.distance.log().mean().exp(),
+        ones[:, None] * table.offset.mean(dim=0),
+    )
+
+
+def cameras_between(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
+    """Cameras at the given azimuths (radians) whose other parameters are interpolated between the neighbouring codes.
+
+    Neighbours are the table's next azimuths on either side of the circle; with one code only, everything is its own.
+    """
+    order = table.azimuth.remainder(2 * math.pi).argsort()
+    sorted_azimuth = table.azimuth.remainder(2 * math.pi)[order]
+    wrapped = azimuth.remainder(2 * math.pi)
+    after = torch.searchsorted(sorted_azimuth, wrapped) % len(table)
+    before = (after - 1) % len(table)
+    span = (sorted_azimuth[after] - sorted_azimuth[before]).remainder(2 * math.pi).clamp_min(1e-6)
+    t = ((wrapped - sorted_azimuth[before]).remainder(2 * math.pi) / span).clamp(0, 1)
+    low, high = table[order[before]], table[order[after]]
+    return Cameras(
+        azimuth,
+        torch.lerp(low.elevation, high.elevation, t),
+        torch.lerp(low.distance.log(), high.distance.log(), t).exp(),
+        torch.lerp(low.offset, high.offset, t[:, None]),
+    )
+
+
+def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 2"]) -> Cameras:
+    """Cameras all round the object, between and at the view codes; `uniform` in [0, 1] decides.
+
+    The first number is the azimuth; the second mixes the neighbouring codes' elevation, distance and offset (0) with
+    the table's mean (1).
+    """
+    azimuth = uniform[:, 0] * 2 * math.pi
+    local, mean = cameras_between(table, azimuth), mean_camera(table, azimuth)
+    t = uniform[:, 1]
+    return Cameras(
+        azimuth,
+        torch.lerp(local.elevation, mean.elevation, t),
+        torch.lerp(local.distance.log(), mean.distance.log(), t).exp(),
+        torch.lerp(local.offset, mean.offset, t[:, None]),
+    )
+
+
+def azimuth_sweep(scenes: Scenes, table: Cameras, azimuth_degrees: Sequence[float]) -> Scenes:
+    """Every scene from every azimuth (mean elevation and distance of the table), scene by scene: b * n scenes."""
+    azimuth = torch.deg2rad(scenes.vertices.new_tensor(list(azimuth_degrees)))
+    repeated = scenes.repeat_interleave(len(azimuth))
+    return repeated.seen_from(mean_camera(table, azimuth.repeat(len(scenes))))
+
+
+def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:
+    """All b * b combinations, row by row: scene i * b + j is scene i with the `factor` of scene j."""
+    count = len(scenes)
+    index = torch.arange(count, device=scenes.vertices.device)
+    rows, columns = index.repeat_interleave(count), index.repeat(count)
+    base, source = scenes[rows], scenes[columns]
+    return Scenes(
+        base.cameras,
+        source.vertices if factor == "shape" else base.vertices,
+        source.texture if factor == "texture" else base.texture,
+        source.background if factor == "background" else base.background,
+    )
+
+
+@torch.no_grad()
+def render_in_chunks(renderer: StyleGANR, scenes: Scenes, chunk: int = 32) -> Float[Tensor, "batch 3 height width"]:
+    """`renderer.render` without gradients, at most `chunk` scenes at a time."""
+    return torch.cat([renderer.render(scenes[start : start + chunk]) for start in range(0, len(scenes), chunk)])

@@ -1,0 +1,134 @@
+"""The four mapping networks of StyleGAN-R (paper, section 4): camera, shape, texture, background -> style values.
+
+All outputs are *standardised* style values: `StyleGANR` scales them by the statistics of the generator's own styles,
+so a fresh network already speaks in the right units.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import Cameras
+
+CAMERA_FEATURES = 6
+"""sin azimuth, cos azimuth, elevation, log distance, offset x, offset y."""
+
+
+@dataclass(frozen=True)
+class MappingSettings:
+    """Sizes of the mapping networks.
+
+    camera_width: hidden width of g_v, which learns from a few dozen cameras only. width: hidden width of g_s and of
+    the heads of g_t and g_b. channels: channels of the first convolution of g_t and g_b, doubled at every halving
+    up to four times that.
+    """
+
+    camera_width: int = 128
+    width: int = 512
+    channels: int = 32
+
+
+DEFAULT_MAPPING = MappingSettings()
+
+
+def camera_features(cameras: Cameras) -> Float[Tensor, "batch 6"]:
+    """What g_v sees of a camera; the azimuth as sine and cosine, so that the circle closes.
+
+    Distances enter as logarithms (the paper's scale is the inverse distance). Elevations (radians) and offsets are
+    stretched to about unit range for the usual elevations of 0-30 degrees.
+    """
+    columns = [
+        cameras.azimuth.sin(),
+        cameras.azimuth.cos(),
+        cameras.elevation * 4,
+        cameras.distance.log() * 4,
+        cameras.offset[:, 0] * 4,
+        cameras.offset[:, 1] * 4,
+    ]
+    return torch.stack(columns, dim=-1)
+
+
+def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    """Two hidden layers."""
+    return nn.Sequential(
+        nn.Linear(inputs, width),
+        nn.LeakyReLU(0.2),
+        nn.Linear(width, width),
+        nn.LeakyReLU(0.2),
+        nn.Linear(width, outputs),
+    )
+
+
+class CameraMapping(nn.Module):
+    """g_v: camera -> values of the view dimensions; smooth in the camera, so it answers between the view codes too.
+
+    Features are centred on the mean of the table's cameras (`calibrate`), of which azimuth is left alone.
+    """
+
+    center: Tensor
+
+    def __init__(self, outputs: int, settings: MappingSettings = DEFAULT_MAPPING) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(CAMERA_FEATURES))
+        self.layers = mlp(CAMERA_FEATURES, settings.camera_width, outputs)
+
+    @torch.no_grad()
+    def calibrate(self, cameras: Cameras) -> None:
+        """Centre elevation, distance and offset on those of the given cameras."""
+        self.center[2:] = camera_features(cameras)[:, 2:].mean(dim=0)
+
+    def forward(self, cameras: Cameras) -> Float[Tensor, "batch outputs"]:
+        return self.layers(camera_features(cameras) - self.center)
+
+
+class ShapeMapping(nn.Module):
+    """g_s: the flattened vertices -> values of the content dimensions; vertices are standardised by `calibrate`."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, vertices: int, outputs: int, settings: MappingSettings = DEFAULT_MAPPING) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(vertices, 3))
+        self.register_buffer("scale", torch.ones(()))
+        self.layers = mlp(3 * vertices, settings.width, outputs)
+
+    @torch.no_grad()
+    def calibrate(self, vertices: Float[Tensor, "batch verts 3"]) -> None:
+        """Take mean shape and overall spread from a batch of meshes."""
+        self.center.copy_(vertices.mean(dim=0))
+        self.scale.copy_((vertices - self.center).square().mean().sqrt().clamp_min(1e-4))
+
+    def forward(self, vertices: Float[Tensor, "batch verts 3"]) -> Float[Tensor, "batch outputs"]:
+        return self.layers(((vertices - self.center) / self.scale).flatten(1))
+
+
+class ImageMapping(nn.Module):
+    """g_t and g_b: a small strided CNN on a square picture in [0, 1] -> values of the content dimensions.
+
+    The picture is halved down to 4 x 4 and flattened, so positions (in the UV chart, in the image) keep their meaning.
+    """
+
+    def __init__(self, size: int, outputs: int, settings: MappingSettings = DEFAULT_MAPPING) -> None:
+        super().__init__()
+        if size < 8 or size & (size - 1):
+            raise GanverseError(f"expected a square picture of a power of two >= 8 pixels, got {size}; resize it first")
+        self.size = size
+        channels, layers = 3, []
+        for level in range(int(math.log2(size)) - 2):
+            wider = settings.channels * min(2**level, 4)
+            layers += [nn.Conv2d(channels, wider, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            channels = wider
+        self.convolutions = nn.Sequential(*layers)
+        self.head = mlp(16 * channels, settings.width, outputs)
+
+    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch outputs"]:
+        if image.shape[-1] != self.size:
+            raise GanverseError(f"expected pictures of {self.size} pixels, got {image.shape[-1]}; resize them first")
+        return self.head(self.convolutions(2 * image - 1).flatten(1))

@@ -1,0 +1,152 @@
+"""StyleGAN-R (paper, section 4): an image GAN turned into a renderer of (camera, shape, texture, background)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganverse.errors import GanverseError
+from ganverse.generators.protocol import ImageGenerator
+from ganverse.geometry.cameras import Cameras
+from ganverse.neural_renderer.fusion import StyleFusion
+from ganverse.neural_renderer.mapping import (
+    DEFAULT_MAPPING,
+    CameraMapping,
+    ImageMapping,
+    MappingSettings,
+    ShapeMapping,
+)
+from ganverse.neural_renderer.scenes import Scenes
+
+
+class StyleGANR(nn.Module):
+    """Mapping networks, style fusion and a fine-tunable copy of a generator.
+
+    generator: any `ImageGenerator` that is an nn.Module; it is copied, the original stays untouched. view_dims:
+    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera alone. ALL other
+    dimensions are content, also those of the first layers: the paper leaves open how its other 1904 are filled, and
+    the multi-view data of `viewpoints.compose` keep them with the content. vertices: number of the template.
+    texture_size, generator.resolution: powers of two.
+
+    Call `calibrate` once on real samples before training.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    order: Tensor
+
+    def __init__(
+        self,
+        generator: ImageGenerator,
+        view_dims: Sequence[int],
+        *,
+        vertices: int,
+        texture_size: int,
+        settings: MappingSettings = DEFAULT_MAPPING,
+    ) -> None:
+        super().__init__()
+        if not isinstance(generator, nn.Module):
+            raise GanverseError(
+                f"expected a generator that is a torch module and can be fine-tuned, got {type(generator).__name__}; "
+                "use an image GAN for the neural renderer"
+            )
+        total = sum(generator.style_sizes)
+        view, content = split_dims(total, view_dims)
+        self.generator = copy.deepcopy(generator)
+        freeze_all_but_synthesis(self.generator)
+        self.camera_mapping = CameraMapping(len(view), settings)
+        self.shape_mapping = ShapeMapping(vertices, len(content), settings)
+        self.texture_mapping = ImageMapping(texture_size, len(content), settings)
+        self.background_mapping = ImageMapping(generator.resolution, len(content), settings)
+        self.fusion = StyleFusion(len(content))
+        self.register_buffer("mean", torch.zeros(total))
+        self.register_buffer("deviation", torch.ones(total))
+        # Position in cat([view, content]) of every dimension of w*.
+        self.register_buffer("order", torch.tensor(view + content).argsort())
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        styles: Float[Tensor, "batch styles"],
+        cameras: Cameras,
+        vertices: Float[Tensor, "meshes verts 3"],
+    ) -> None:
+        """Take the statistics that standardise styles, cameras and shapes from samples (a hundred or more)."""
+        self.mean.copy_(styles.mean(dim=0))
+        self.deviation.copy_(styles.std(dim=0).clamp_min(1e-3))
+        self.camera_mapping.calibrate(cameras)
+        self.shape_mapping.calibrate(vertices)
+
+    def standardise(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch styles"]:
+        """w* in standard deviations from its mean, the space in which stage 1 measures distances."""
+        return (styles - self.mean) / self.deviation
+
+    def background_code(self, background: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch content"]:
+        """g_b(B), as it enters the styles: only the dimensions that the fusion gives to the background count."""
+        return self.background_mapping(background) * self.fusion.weights[2]
+
+    def styles(
+        self,
+        cameras: Cameras,
+        vertices: Float[Tensor, "batch verts 3"],
+        texture: Float[Tensor, "batch 3 tex tex"],
+        background: Float[Tensor, "batch 3 size size"],
+    ) -> Float[Tensor, "batch styles"]:
+        """The flat style vector w~ of a scene; arguments as in `Scenes`."""
+        content = self.fusion(
+            self.shape_mapping(vertices), self.texture_mapping(texture), self.background_mapping(background)
+        )
+        standard = torch.cat([self.camera_mapping(cameras), content], dim=1)[:, self.order]
+        return standard * self.deviation + self.mean
+
+    def forward(
+        self,
+        cameras: Cameras,
+        vertices: Float[Tensor, "batch verts 3"],
+        texture: Float[Tensor, "batch 3 tex tex"],
+        background: Float[Tensor, "batch 3 size size"],
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1]; arguments as in `Scenes`."""
+        return self.generator.synthesize(self.styles(cameras, vertices, texture, background))
+
+    def render(self, scenes: Scenes) -> Float[Tensor, "batch 3 height width"]:
+        """`forward` on a batch of scenes."""
+        return self(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+
+    def synthesis_parameters(self) -> list[nn.Parameter]:
+        """The generator's parameters that stage 2 fine-tunes."""
+        return [p for p in self.generator.parameters() if p.requires_grad]
+
+    def mapping_parameters(self) -> list[nn.Parameter]:
+        """The parameters of g_v, g_s, g_t and g_b."""
+        networks = (self.camera_mapping, self.shape_mapping, self.texture_mapping, self.background_mapping)
+        return [p for network in networks for p in network.parameters()]
+
+
+def split_dims(total: int, view_dims: Sequence[int]) -> tuple[list[int], list[int]]:
+    """(view, content) dimensions, ascending; GanverseError unless both are non-empty subsets of range(total)."""
+    view = sorted(set(view_dims))
+    content = sorted(set(range(total)) - set(view))
+    if not view or not content or view[0] < 0 or view[-1] >= total:
+        raise GanverseError(
+            f"expected view_dims to be some, not all, of the generator's {total} style dimensions, got {len(view)} "
+            "of them; check that the view codes belong to this generator"
+        )
+    return view, content
+
+
+def freeze_all_but_synthesis(generator: ImageGenerator) -> None:
+    """requires_grad only for what turns w* into an image: one tiny backward tells which parameters those are."""
+    assert isinstance(generator, nn.Module)
+    generator.requires_grad_(True)
+    device = next(generator.parameters()).device
+    z = torch.zeros(1, generator.z_dim, device=device).normal_(generator=torch.Generator(device).manual_seed(0))
+    styles = generator.styles(generator.map(z)).detach()
+    parameters = list(generator.parameters())
+    used = torch.autograd.grad(generator.synthesize(styles).sum(), parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, used, strict=True):
+        parameter.requires_grad_(gradient is not None)

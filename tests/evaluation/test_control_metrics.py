@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ganverse.errors import GanverseError
+from ganverse.evaluation.control_metrics import (
+    camera_control,
+    frechet_distance,
+    quality_ratio,
+    swap_background_ratio,
+    swap_shape_iou,
+    swap_texture_ratio,
+)
+from ganverse.geometry.cameras import Cameras
+
+
+def test_camera_control_takes_the_short_way_round() -> None:
+    asked = Cameras.from_degrees([350.0, 10.0, 0.0], [5.0, 5.0, 5.0], [4.0, 4.0, 4.0])
+    measured = Cameras.from_degrees([2.0, 7.0, 180.0], [5.0, 9.0, 5.0], [1.0, 1.0, 1.0])
+    control = camera_control(asked, torch.zeros(3, 3, 8, 8), lambda images: measured)
+    assert control.azimuth_degrees.tolist() == pytest.approx([12.0, 3.0, 180.0], abs=1e-3)
+    assert control.elevation_degrees.tolist() == pytest.approx([0.0, 4.0, 0.0], abs=1e-3)
+    assert control.median_azimuth_degrees == pytest.approx(12.0, abs=1e-3)
+    assert control.flipped == pytest.approx(1 / 3)
+
+
+def test_swap_shape_iou() -> None:
+    a, b = torch.zeros(2, 1, 1, 4, 4).unbind()
+    a[..., :2], b[..., 1:3] = 0.9, 0.8
+    assert swap_shape_iou(a, b).item() == pytest.approx(1 / 3)
+    assert swap_shape_iou(a, a).item() == 1
+
+
+def test_swap_texture_ratio_tells_a_swap_from_none() -> None:
+    source, other = torch.rand(2, 4, 3, 8, 8).unbind()
+    assert swap_texture_ratio(torch.lerp(source, other, 0.2), source, other).tolist() == pytest.approx([0.25] * 4)
+    assert swap_texture_ratio(other * 0.9 + 0.05, source, other).min() > 1
+    assert math.isfinite(swap_texture_ratio(source, source, source).max())
+
+
+def test_swap_background_ratio_ignores_the_objects() -> None:
+    source, other = torch.rand(2, 2, 3, 8, 8).unbind()
+    objects = torch.zeros(2, 1, 8, 8)
+    objects[..., 2:6, 2:6] = 1
+    image = torch.where(objects > 0.5, other, source)
+    assert swap_background_ratio(image, source, other, objects).max() == 0
+    assert swap_background_ratio(image, source, other, objects * 0).min() > 0
+
+
+class _Features(nn.Module):
+    num_features = 3
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+
+def test_quality_ratio_is_one_when_kept_and_grows_with_damage() -> None:
+    source = torch.Generator().manual_seed(0)
+    real, before, after = ([torch.rand(100, 3, 8, 8, generator=source) + s for _ in range(2)] for s in (0.0, 0.05, 0.1))
+    assert quality_ratio(real, before, before, _Features()) == pytest.approx(1)
+    assert quality_ratio(real, before, after, _Features()) == pytest.approx(4, rel=0.1)
+    assert frechet_distance(real, real, _Features()) == pytest.approx(0, abs=1e-5)
+
+
+def test_too_few_images_are_refused() -> None:
+    images = [torch.rand(1, 3, 8, 8)]
+    with pytest.raises(GanverseError, match="two images"):
+        frechet_distance(images, images, _Features())

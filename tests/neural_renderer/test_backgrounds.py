@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from ganverse.neural_renderer.backgrounds import remove_object
+
+
+def _scene() -> tuple[torch.Tensor, torch.Tensor]:
+    image = torch.zeros(1, 3, 32, 32)
+    image[:, 2, :16], image[:, 1, 16:] = 1.0, 1.0
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[:, :, 12:24, 8:24] = 1
+    return torch.where(mask > 0.5, torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1), image), mask
+
+
+def test_nothing_of_the_object_is_left() -> None:
+    image, mask = _scene()
+    for fill in (True, False):
+        assert remove_object(image, mask, fill=fill)[:, 0].max() < 1e-6
+
+
+def test_far_pixels_stay_and_the_hole_is_filled_from_around() -> None:
+    image, mask = _scene()
+    background = remove_object(image, mask)
+    assert torch.equal(background[..., :4], image[..., :4])
+    assert background.sum(dim=1).min() > 0.9  # no black hole
+    assert background[0, 1, 22, 10] > 0.8  # near the lower left border of the hole: ground
+    assert remove_object(image, mask, fill=False)[:, :, 14:22, 10:22].max() == 0
+
+
+def test_fill_hides_the_outline() -> None:
+    plain = torch.full((1, 3, 32, 32), 0.5)
+    _, mask = _scene()
+    assert torch.allclose(remove_object(plain, mask), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(17, 30), (1, 8)])
+def test_any_size(size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size)
+    mask = torch.zeros(2, 1, *size)
+    assert torch.allclose(remove_object(image, mask), image)
+    assert remove_object(image, mask + 1).abs().max() < 1e-6  # nothing visible at all: black
+
+
+def test_gradients_reach_the_image_only() -> None:
+    image, mask = _scene()
+    image.requires_grad_(), mask.requires_grad_()
+    remove_object(image, mask).sum().backward()
+    assert mask.grad is None
+    assert image.grad is not None
+    assert image.grad[:, :, 16, 16].abs().max() == 0
+    assert image.grad[:, :, 16, 4].abs().min() > 0

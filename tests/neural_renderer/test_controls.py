@@ -1,0 +1,69 @@
+import math
+
+import torch
+
+from ganverse.geometry.cameras import Cameras
+from ganverse.neural_renderer.controls import (
+    azimuth_sweep,
+    cameras_between,
+    mean_camera,
+    random_cameras,
+    render_in_chunks,
+    swap_matrix,
+)
+from tests.neural_renderer.toys import toy_renderer, toy_scenes
+
+TABLE = Cameras.from_degrees([10.0, 350.0, 180.0], [0.0, 10.0, 20.0], [4.0, 4.0, 5.0])
+
+
+def test_between_two_codes_parameters_are_interpolated_across_zero() -> None:
+    cameras = cameras_between(TABLE, torch.deg2rad(torch.tensor([0.0, 10.0, 5.0, 180.0, 265.0])))
+    expected = torch.deg2rad(torch.tensor([5.0, 0.0, 2.5, 20.0, 15.0]))
+    assert torch.allclose(cameras.elevation, expected, atol=1e-4)
+    assert torch.allclose(cameras.distance[3], torch.tensor(5.0))
+
+
+def test_one_code_is_its_own_neighbour() -> None:
+    cameras = cameras_between(TABLE[:1], torch.tensor([0.0, 2.0, -3.0]))
+    assert torch.allclose(cameras.distance, torch.full((3,), 4.0))
+    assert cameras.azimuth.tolist() == torch.tensor([0.0, 2.0, -3.0]).tolist()
+
+
+def test_random_cameras_stay_within_the_table() -> None:
+    uniform = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
+    cameras = random_cameras(TABLE, uniform)
+    assert cameras.azimuth.max() > 1.8 * math.pi
+    assert cameras.azimuth.min() < 0.2 * math.pi
+    assert cameras.elevation.min() >= 0
+    assert cameras.elevation.max() <= math.radians(20) + 1e-5
+    assert cameras.distance.min() >= 4 - 1e-4
+    assert cameras.distance.max() <= 5 + 1e-4
+
+
+def test_sweep_orders_scene_by_scene() -> None:
+    scenes = toy_scenes(2)
+    sweep = azimuth_sweep(scenes, TABLE, [0.0, 90.0, 180.0])
+    assert len(sweep) == 6
+    assert torch.allclose(sweep.cameras.azimuth, torch.deg2rad(torch.tensor([0.0, 90, 180] * 2)))
+    assert torch.allclose(sweep.cameras.elevation, mean_camera(TABLE, torch.zeros(6)).elevation)
+    assert torch.equal(sweep.vertices[3], scenes.vertices[1])
+
+
+def test_swap_matrix_moves_one_factor_only() -> None:
+    scenes = toy_scenes(3)
+    matrix = swap_matrix(scenes, "texture")
+    row, column = 1, 2
+    entry = matrix[torch.tensor([row * 3 + column])]
+    assert torch.equal(entry.texture[0], scenes.texture[column])
+    assert torch.equal(entry.vertices[0], scenes.vertices[row])
+    assert torch.equal(entry.background[0], scenes.background[row])
+    assert torch.equal(entry.cameras.azimuth, scenes.cameras.azimuth[row : row + 1])
+    assert torch.equal(swap_matrix(scenes, "shape").vertices[5], scenes.vertices[2])
+    assert torch.equal(swap_matrix(scenes, "background").background[5], scenes.background[2])
+
+
+def test_chunks_change_nothing() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(5)
+    images = render_in_chunks(renderer, scenes, chunk=2)
+    assert torch.allclose(images, renderer.render(scenes), atol=1e-6)
+    assert not images.requires_grad

@@ -1,0 +1,62 @@
+import math
+
+import pytest
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import Cameras
+from ganverse.neural_renderer.mapping import CameraMapping, ImageMapping, ShapeMapping, camera_features
+from tests.neural_renderer.toys import SETTINGS, toy_cameras
+
+
+def test_azimuth_closes_the_circle() -> None:
+    zero = Cameras.from_degrees([0.0, 20.0], [5.0, 5.0], [4.0, 4.0])
+    full = Cameras.from_degrees([360.0, -340.0], [5.0, 5.0], [4.0, 4.0])
+    assert torch.allclose(camera_features(zero), camera_features(full), atol=1e-5)
+
+
+def test_camera_mapping_learns_codes_and_is_smooth_between_them() -> None:
+    torch.manual_seed(0)
+    cameras = toy_cameras(12)
+    target = torch.stack([cameras.azimuth.sin(), cameras.elevation], dim=1)
+    mapping = CameraMapping(2, SETTINGS)
+    mapping.calibrate(cameras)
+    optimizer = torch.optim.Adam(mapping.parameters(), lr=1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (mapping(cameras) - target).square().mean().backward()
+        optimizer.step()
+    between = Cameras(
+        cameras.azimuth + math.pi / 12, *(getattr(cameras, n) for n in ("elevation", "distance", "offset"))
+    )
+    error = (mapping(between)[:-1, 0] - between.azimuth[:-1].sin()).abs()
+    assert error.max() < 0.15
+
+
+def test_shape_mapping_standardises() -> None:
+    mapping = ShapeMapping(5, 4, SETTINGS)
+    vertices = torch.randn(50, 5, 3) * 0.01 + 7
+    mapping.calibrate(vertices)
+    inputs = (vertices - mapping.center) / mapping.scale
+    assert abs(inputs.mean().item()) < 1e-3
+    assert inputs.square().mean().sqrt().item() == pytest.approx(1, abs=0.01)
+    assert mapping(vertices).shape == (50, 4)
+
+
+def test_image_mapping_keeps_positions() -> None:
+    torch.manual_seed(0)
+    mapping = ImageMapping(16, 4, SETTINGS)
+    left, right = torch.zeros(2, 1, 3, 16, 16).unbind()
+    left[..., 2], right[..., 13] = 1, 1
+    assert not torch.allclose(mapping(left), mapping(right), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [4, 24])
+def test_image_mapping_refuses_other_sizes(size: int) -> None:
+    with pytest.raises(GanverseError, match="power of two"):
+        ImageMapping(size, 4)
+
+
+def test_image_mapping_names_the_size_it_wants() -> None:
+    with pytest.raises(GanverseError, match="16"):
+        ImageMapping(16, 4, SETTINGS)(torch.zeros(1, 3, 32, 32))

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.neural_renderer.renderer import StyleGANR, split_dims
+from tests.neural_renderer.toys import SETTINGS, TEXTURE, VERTICES, VIEW_DIMS, ToyGenerator, toy_renderer, toy_scenes
+
+
+def _styles(renderer: StyleGANR, scenes) -> torch.Tensor:
+    return renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+
+
+def test_camera_moves_the_view_dims_only_and_content_the_others_only() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(4)
+    content = [d for d in range(9) if d not in VIEW_DIMS]
+    before = _styles(renderer, scenes)
+    turned = _styles(renderer, scenes.seen_from(scenes.cameras[torch.tensor([1, 2, 3, 0])]))
+    assert torch.equal(turned[:, content], before[:, content])
+    assert (turned - before)[:, VIEW_DIMS].abs().min() > 0
+    index = torch.tensor([1, 2, 3, 0])
+    swapped = _styles(renderer, scenes.swapped(shape=index, texture=index, background=index))
+    assert torch.equal(swapped[:, VIEW_DIMS], before[:, VIEW_DIMS])
+    assert torch.allclose(swapped[:, content], before[index][:, content], atol=1e-6)
+
+
+def test_one_hot_fusion_gives_every_source_its_own_dimensions() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(3)
+    renderer.fusion.logits.data = torch.nn.functional.one_hot(torch.arange(7) % 3, 3).t().float() * 100
+    content = torch.tensor([d for d in range(9) if d not in VIEW_DIMS])
+    index = torch.tensor([1, 2, 0])
+    before = _styles(renderer, scenes)
+    for source, name in enumerate(("shape", "texture", "background")):
+        moved = (_styles(renderer, scenes.swapped(**{name: index})) - before).abs().amax(dim=0) > 1e-6
+        assert moved.nonzero().flatten().tolist() == content[source::3].tolist()
+
+
+def test_calibration_sets_the_units_of_the_styles() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(4)
+    styles = torch.randn(200, 9) * torch.arange(1, 10) + 5
+    renderer.calibrate(styles, scenes.cameras, scenes.vertices)
+    standard = renderer.standardise(styles)
+    assert torch.allclose(standard.mean(dim=0), torch.zeros(9), atol=1e-4)
+    assert torch.allclose(standard.std(dim=0), torch.ones(9), atol=1e-4)
+    raw = renderer.standardise(_styles(renderer, scenes))
+    assert raw.abs().max() < 3  # an untrained mapping is already in range
+
+
+def test_only_what_paints_is_trained_and_the_original_is_untouched() -> None:
+    generator = ToyGenerator()
+    renderer = StyleGANR(generator, VIEW_DIMS, vertices=VERTICES, texture_size=TEXTURE, settings=SETTINGS)
+    names = {n for n, p in renderer.generator.named_parameters() if p.requires_grad}
+    assert names == {"paint.weight", "paint.bias"}
+    assert all(p.requires_grad for p in generator.parameters())
+    renderer.synthesis_parameters()[0].data.add_(1)
+    assert not torch.equal(renderer.generator.paint.weight, generator.paint.weight)
+
+
+def test_images_and_gradients() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(2)
+    images = renderer.render(scenes)
+    assert images.shape == (2, 3, 16, 16)
+    images.square().mean().backward()
+    assert all(p.grad is not None for p in renderer.mapping_parameters() + renderer.synthesis_parameters())
+    assert renderer.fusion.logits.grad is not None
+
+
+@pytest.mark.parametrize("dims", [(), tuple(range(9)), (3, 9), (-1, 2)])
+def test_impossible_view_dims_are_refused(dims: tuple[int, ...]) -> None:
+    with pytest.raises(GanverseError, match="view_dims"):
+        split_dims(9, dims)
+
+
+class _NotAModule:
+    resolution, z_dim, style_sizes, view_layers, noise_shapes = 16, 4, (4, 5), 1, ()
+    map = styles = synthesize = lambda self, x: x
+
+
+def test_a_generator_that_cannot_be_tuned_is_refused() -> None:
+    with pytest.raises(GanverseError, match="torch module"):
+        StyleGANR(_NotAModule(), VIEW_DIMS, vertices=VERTICES, texture_size=TEXTURE)
