@@ -62,7 +62,9 @@ def pack_tensors(tensors: dict[str, Tensor], *, half: bool) -> bytes:
     return dump_tensors(packed)
 
 
-def save_generator(generator: StyleGAN2Generator, path: Path, card: GeneratorCard, *, half: bool = False) -> GeneratorCard:
+def save_generator(
+    generator: StyleGAN2Generator, path: Path, card: GeneratorCard, *, half: bool = False
+) -> GeneratorCard:
     """Writes `path` (ending in .safetensors) and the card beside it; returns the card as written.
 
     `card.config` and `card.sha256` are replaced by what belongs to the generator.
@@ -89,7 +91,9 @@ def read_card(path: Path) -> GeneratorCard:
     except OSError as error:
         raise GanverseError(f"Expected the card {card} beside the weights, could not read it ({error}).") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise GanverseError(f"The card {card} is not a generator card ({error!r}); export the weights again.") from error
+        raise GanverseError(
+            f"The card {card} is not a generator card ({error!r}); export the weights again."
+        ) from error
     if read.architecture != ARCHITECTURE:
         raise GanverseError(f"Expected architecture {ARCHITECTURE!r} in {card}, got {read.architecture!r}.")
     return read

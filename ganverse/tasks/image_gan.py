@@ -116,7 +116,9 @@ class ImageGANTask(pl.LightningModule):
 
     def _paint(self, batch: int, state: GrowthState) -> Float[Tensor, "batch 3 height width"]:
         """Fakes with mixed styles; a pure function of the weights, the seed and the images seen."""
-        seed = int(np.random.SeedSequence((self.settings.seed, int(self.images_seen))).generate_state(1, np.uint64)[0] >> 1)
+        seed = int(
+            np.random.SeedSequence((self.settings.seed, int(self.images_seen))).generate_state(1, np.uint64)[0] >> 1
+        )
         source = torch.Generator(self.device).manual_seed(seed)
         layers = 2 * (state.resolution.bit_length() - 2)
         z = torch.randn(2 * batch, self.generator.z_dim, generator=source, device=self.device)
@@ -185,7 +187,12 @@ class ImageGANTask(pl.LightningModule):
         now = time.monotonic()
         rate = (images - since) / (now - moment)
         self._clock = (images, now)
-        progress = {"images": float(images), "resolution": float(state.resolution), "fade": state.fade, "img_per_s": rate}
+        progress = {
+            "images": float(images),
+            "resolution": float(state.resolution),
+            "fade": state.fade,
+            "img_per_s": rate,
+        }
         if self._trainer is not None:
             self.log_dict({**report, **progress}, batch_size=self.settings.batch)
 
@@ -205,9 +212,7 @@ def prepare_real(
     return small
 
 
-def r1_penalty(
-    logits: Float[Tensor, " batch"], images: Float[Tensor, "batch 3 height width"]
-) -> Float[Tensor, ""]:
+def r1_penalty(logits: Float[Tensor, " batch"], images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, ""]:
     """Mean squared norm of the gradient of the logits at real images (Mescheder et al. 2018), differentiable."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()

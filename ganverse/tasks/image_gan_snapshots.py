@@ -70,6 +70,8 @@ def write_export(folder: Path, task: ImageGANTask, provenance: Provenance) -> No
 def restore_export(path: Path, task: ImageGANTask) -> None:
     """Loads the weights and the image counter of `state.safetensors`; the optimisers start afresh."""
     if not path.is_file():
-        raise GanverseError(f"Expected an exported training state at {path}, found none; give --init_from another path.")
+        raise GanverseError(
+            f"Expected an exported training state at {path}, found none; give --init_from another path."
+        )
     weights = load_file(path)
     task.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
