@@ -123,7 +123,15 @@ def square_chart(directions: Float[Tensor, "faces 3 3"]) -> Float[Tensor, "faces
     unit = along / length.clamp_min(1e-6)
     others = unit.sum(dim=1, keepdim=True) - unit
     unit = torch.where(length < 1e-4, torch.nn.functional.normalize(others, dim=-1), unit)
-    return 0.5 + 0.5 * radius[..., None] * unit / unit.abs().amax(dim=-1, keepdim=True)
+    return 0.5 + 0.5 * _disc_to_square(radius[..., None] * unit)
+
+
+def _disc_to_square(disc: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+    """Elliptical grid mapping of the unit disc onto [-1, 1]^2: smooth inside, so no triangle folds on a diagonal."""
+    squared = disc.square()
+    base = 2 + squared - squared.flip(-1)
+    root = 2 * 2**0.5 * disc
+    return 0.5 * ((base + root).clamp_min(0).sqrt() - (base - root).clamp_min(0).sqrt())
 
 
 def mirror_pairs(vertices: Float[Tensor, "verts 3"]) -> Int[Tensor, " verts"]:
