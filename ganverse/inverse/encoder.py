@@ -1,0 +1,56 @@
+"""Image encoder of the inverse graphics network: a small residual network with group normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions beside a 1 x 1 short cut; `down` halves height and width first."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, down: bool) -> None:
+        super().__init__()
+        self.down = down
+        self.norm = nn.GroupNorm(8, out_channels)
+        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch d h2 w2"]:
+        if self.down:
+            x = functional.avg_pool2d(x, 2)
+        inner = self.second(functional.relu(self.norm(self.first(x))))
+        return functional.relu(self.shortcut(x) + inner)
+
+
+class ImageEncoder(nn.Module):
+    """Picture -> (feature map at 1 / unshuffle of the resolution, latent vector).
+
+    resolution: pixels per side of the pictures. channels: of the levels, from fine to coarse, multiples of 8; every
+    level halves the size of the one before. unshuffle: pixels folded into channels before the first level.
+    latent: length of the latent vector.
+    """
+
+    def __init__(self, resolution: int, channels: Sequence[int], unshuffle: int, latent: int) -> None:
+        super().__init__()
+        self.unshuffle = unshuffle
+        self.stem = nn.Conv2d(3 * unshuffle**2, channels[0], 3, padding=1)
+        pairs = zip([channels[0], *channels[:-1]], channels, strict=True)
+        self.blocks = nn.ModuleList([ResidualBlock(a, b, down=i > 0) for i, (a, b) in enumerate(pairs)])
+        coarse = resolution // (unshuffle * 2 ** (len(channels) - 1))
+        self.to_latent = nn.Sequential(
+            nn.Linear(channels[-1] * coarse**2, latent), nn.ReLU(), nn.Linear(latent, latent), nn.ReLU()
+        )
+
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch c h w"], Float[Tensor, "batch latent"]]:
+        x = self.stem(functional.pixel_unshuffle(image * 2 - 1, self.unshuffle))
+        fine = x = self.blocks[0](x)
+        for block in self.blocks[1:]:
+            x = block(x)
+        return fine, self.to_latent(x.flatten(1))

@@ -1,0 +1,124 @@
+"""What the inverse graphics network is trained for: Eq. 1 and Eq. 2 of the paper.
+
+The image losses are unreduced over pairs: value [b, i, j] is "mesh and texture predicted from view i of object b,
+rendered from view j". Eq. 2 sums them over both predictions and both views (the full 2 x 2, as DIB-R trains).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.geometry.cameras import Cameras
+
+
+@dataclass(frozen=True)
+class InverseLossWeights:
+    """Weights of Eq. 1 (colour, perceptual, silhouette, flatten, laplacian, move) and of terms of our own.
+
+    perceptual: the paper's 0.5 presumes an unknown scale; with LPIPS-sized distances it is 1 % of the loss, so 3.
+    own_view, other_view: how much the view that was shown and the other one count; GAN views are not strictly
+        consistent, so they can be balanced. Only their ratio matters.
+    camera: regression of the predicted camera of the shown view to the camera table (our addition: a photo of an
+        unknown camera can then be re-rendered, and the texture flow starts from the projection).
+    """
+
+    colour: float = 20.0
+    perceptual: float = 3.0
+    silhouette: float = 3.0
+    flatten: float = 5.0
+    laplacian: float = 5.0
+    move: float = 2.5
+    own_view: float = 1.0
+    other_view: float = 1.0
+    camera: float = 1.0
+
+
+@dataclass(frozen=True)
+class InverseLosses:
+    """The terms before weighting; `pairs` = predicted-from view x rendered view.
+
+    perceptual: NaN-free zeros where it was not evaluated. flatten, laplacian, move: means over the mesh.
+    """
+
+    colour: Float[Tensor, "batch views views"]
+    silhouette: Float[Tensor, "batch views views"]
+    perceptual: Float[Tensor, ""]
+    flatten: Float[Tensor, "batch views"]
+    laplacian: Float[Tensor, "batch views"]
+    move: Float[Tensor, "batch views"]
+    camera: Float[Tensor, "batch views"]
+
+    def total(self, weights: InverseLossWeights) -> Float[Tensor, ""]:
+        """The weighted sum: Eq. 1 averaged over the pairs of Eq. 2."""
+        pairs = pair_weights(self.colour.shape[1], weights).to(self.colour)
+        return (
+            weights.colour * (self.colour * pairs).sum(dim=(1, 2)).mean()
+            + weights.silhouette * (self.silhouette * pairs).sum(dim=(1, 2)).mean()
+            + weights.perceptual * self.perceptual
+            + weights.flatten * self.flatten.mean()
+            + weights.laplacian * self.laplacian.mean()
+            + weights.move * self.move.mean()
+            + weights.camera * self.camera.mean()
+        )
+
+
+def pair_weights(views: int, weights: InverseLossWeights) -> Float[Tensor, "views views"]:
+    """Share of every pair (predicted from, rendered as) in the sum; they add up to 1."""
+    own = torch.eye(views)
+    raw = weights.own_view * own + weights.other_view * (1 - own)
+    return raw / raw.sum()
+
+
+def colour_loss(
+    rgb: Float[Tensor, "batch 3 height width"],
+    target: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+) -> Float[Tensor, " batch"]:
+    """L_col: absolute RGB error, mean over the pixels of the (given, not rendered) mask and the three channels."""
+    error = ((rgb - target).abs() * mask).sum(dim=(1, 2, 3))
+    return error / (3 * mask.sum(dim=(1, 2, 3))).clamp_min(1.0)
+
+
+def silhouette_loss(
+    alpha: Float[Tensor, "batch 1 height width"], mask: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, " batch"]:
+    """L_IoU: 1 - intersection over union of the soft silhouette and the mask."""
+    return 1 - silhouette_iou(alpha, mask)
+
+
+def silhouette_iou(
+    alpha: Float[Tensor, "batch 1 height width"], mask: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, " batch"]:
+    """Intersection over union of two coverages in [0, 1]: a metric for hard ones, 1 - L_IoU for soft ones."""
+    intersection = (alpha * mask).sum(dim=(1, 2, 3))
+    union = (alpha + mask - alpha * mask).sum(dim=(1, 2, 3))
+    return intersection / union.clamp_min(1e-6)
+
+
+def chroma_error(
+    rgb: Float[Tensor, "batch 3 height width"],
+    target: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+) -> Float[Tensor, " batch"]:
+    """Metric: mean absolute error of the colour with its grey part removed, inside the mask.
+
+    IoU and L1 hide a wrong hue, this does not: print it beside the value of predicting grey (`rgb` = 0).
+    """
+    return colour_loss(rgb - rgb.mean(dim=1, keepdim=True), target - target.mean(dim=1, keepdim=True), mask)
+
+
+def camera_loss(predicted: Cameras, target: Cameras) -> Float[Tensor, " batch"]:
+    """Squared distance of viewing directions plus squared errors of log distance and image offset.
+
+    The target is held fixed: the table is moved by the pictures alone.
+    """
+    direction = predicted.position / predicted.distance[:, None] - target.position.detach() / target.distance[
+        :, None
+    ].detach()
+    scale = predicted.distance.log() - target.distance.detach().log()
+    shift = predicted.offset - target.offset.detach()
+    return direction.square().sum(dim=-1) + scale.square() + shift.square().sum(dim=-1)

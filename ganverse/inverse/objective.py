@@ -1,0 +1,131 @@
+"""One training step's worth of stage 2 without the optimiser: reconstruct, render every pair of views, compare (Eq. 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.regularity import Adjacency, flatten_loss, laplacian_loss, move_loss
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.losses import InverseLosses, camera_loss, colour_loss, silhouette_loss
+from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.rendering.rasterization import Backend
+from ganverse.rendering.render import RenderResult, Silhouette, render
+
+
+@dataclass(frozen=True)
+class SilhouetteSchedule:
+    """Sharpness of the rim over training: from soft with a long reach to sharp, then constant. Counted in images.
+
+    start, end: settings of the renderer. fraction: share of all images after which the end is reached. sigmainv moves
+    along a geometric, boxlen along a straight line.
+    """
+
+    start: Silhouette = Silhouette(5000.0, 0.06, 30)
+    end: Silhouette = Silhouette(15000.0, 0.035, 30)
+    fraction: float = 0.6
+
+    def at(self, images_seen: int, total_images: int) -> Silhouette:
+        """The settings after `images_seen` of `total_images`."""
+        progress = min(images_seen / max(self.fraction * total_images, 1.0), 1.0)
+        sigmainv = self.start.sigmainv ** (1 - progress) * self.end.sigmainv**progress
+        boxlen = self.start.boxlen + (self.end.boxlen - self.start.boxlen) * progress
+        return Silhouette(sigmainv, boxlen, self.end.knum)
+
+
+@dataclass(frozen=True)
+class PerceptualPlan:
+    """Which renders of a step the perceptual distance looks at; all of them would cost more than the whole rest.
+
+    distance: the frozen measure. renders: how many of the step's renders, drawn anew every step from `seed`.
+    """
+
+    distance: PerceptualDistance
+    renders: int
+    seed: int
+
+    def indices(self, available: int) -> Int[Tensor, " chosen"]:
+        """Rows of the renders to look at: a pure function of the seed."""
+        order = torch.randperm(available, generator=torch.Generator().manual_seed(self.seed))
+        return order[: self.renders]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Losses and what they were computed from. renders and targets are in the order (object, predicted from, seen as)."""
+
+    losses: InverseLosses
+    reconstruction: Reconstruction
+    renders: RenderResult
+    targets: Float[Tensor, "pairs 3 height width"]
+    target_masks: Float[Tensor, "pairs 1 height width"]
+
+
+def inverse_step(
+    network: InverseGraphicsNetwork,
+    table: CameraTable,
+    images: Float[Tensor, "batch views 3 height width"],
+    masks: Float[Tensor, "batch views 1 height width"],
+    view_ids: Int[Tensor, "batch views"],
+    adjacency: Adjacency,
+    *,
+    silhouette: Silhouette = Silhouette(),
+    perceptual: PerceptualPlan | None = None,
+    backend: Backend = "auto",
+) -> StepResult:
+    """Reconstruct from every view, render each reconstruction from every view of its object, and compare.
+
+    images in [0, 1]; masks in [0, 1]; view_ids index the camera table. adjacency: of the network's template.
+    """
+    batch, views, _, height, width = images.shape
+    reconstruction = network(images.flatten(0, 1))
+    cameras = table(view_ids.flatten())
+    pair_cameras = _each_view_from_each(cameras, batch, views)
+    repeated = reconstruction.repeat_interleave(views)
+    renders = render(
+        network.mesh(repeated),
+        repeated.texture,
+        pair_cameras,
+        repeated.light,
+        (height, width),
+        silhouette=silhouette,
+        backend=backend,
+    )
+    targets = images[:, None].expand(-1, views, -1, -1, -1, -1).flatten(0, 2)
+    target_masks = masks[:, None].expand(-1, views, -1, -1, -1, -1).flatten(0, 2)
+    faces = network.template.faces
+    losses = InverseLosses(
+        colour=colour_loss(renders.rgb, targets, target_masks).view(batch, views, views),
+        silhouette=silhouette_loss(renders.alpha, target_masks).view(batch, views, views),
+        perceptual=_perceptual(renders.rgb, targets, target_masks, perceptual),
+        flatten=flatten_loss(reconstruction.vertices, faces, adjacency).mean(dim=1).view(batch, views),
+        laplacian=laplacian_loss(reconstruction.displacement, adjacency).mean(dim=1).view(batch, views),
+        move=move_loss(reconstruction.displacement).mean(dim=1).view(batch, views),
+        camera=camera_loss(reconstruction.camera, cameras).view(batch, views),
+    )
+    return StepResult(losses, reconstruction, renders, targets, target_masks)
+
+
+def _each_view_from_each(cameras: Cameras, batch: int, views: int) -> Cameras:
+    """Row (object, i, j) gets the camera of the object's view j."""
+    rows = torch.arange(batch * views, device=cameras.azimuth.device).view(batch, 1, views)
+    return cameras[rows.expand(-1, views, -1).flatten()]
+
+
+def _perceptual(
+    rgb: Float[Tensor, "pairs 3 height width"],
+    targets: Float[Tensor, "pairs 3 height width"],
+    masks: Float[Tensor, "pairs 1 height width"],
+    plan: PerceptualPlan | None,
+) -> Float[Tensor, ""]:
+    """L_percept over the planned renders, both pictures black outside the given mask."""
+    if plan is None:
+        return rgb.new_zeros(())
+    chosen = plan.indices(len(rgb)).to(rgb.device)
+    mask = masks[chosen]
+    return plan.distance(rgb[chosen] * mask, targets[chosen] * mask).mean()

@@ -1,0 +1,146 @@
+"""Texture of the inverse graphics network: pixels of the picture carried to the surface, completed by decoded colours.
+
+A decoder alone learns the hue of an object late (all cars come out olive), so most of the texture is COPIED from the
+picture. Every texel mixes four sources with weights that sum to one:
+  own       the picture at the texel's sampling position (texture flow);
+  mirrored  what its mirror image takes, if the category is symmetric: the hidden side takes from the visible one;
+  paints    a few colours of this object, each a mean over the pixels it attends to: for what no pixel shows;
+  decoded   a free colour.
+All maps are decoded with a smooth (bilinear) up-sampler; a pixel shuffle leaves a dotted pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganverse.geometry.cameras import Cameras, project
+from ganverse.geometry.meshes import Mesh, vertex_normals
+from ganverse.inverse.texels import TexelAtlas
+
+FlowStart = Literal["projection", "centre"]
+
+
+class TextureHead(nn.Module):
+    """Latent vector, picture, shape and camera -> UV texture.
+
+    mesh: template. latent: length of the latent vector. image_features: channels of the fine feature map.
+    size: texels per side of the texture. channels: of the decoder's levels, from 4 x 4 upwards, each twice the size of
+    the one before; the last level's size is that of the flow and of the mixing weights.
+    flow_start: where sampling positions start: "projection" of the surface into the predicted camera, or the image
+    "centre". symmetric: whether `mirrored` exists. paints: how many.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        *,
+        latent: int,
+        image_features: int,
+        size: int,
+        channels: Sequence[int],
+        flow_start: FlowStart,
+        symmetric: bool,
+        paints: int,
+    ) -> None:
+        super().__init__()
+        self.size, self.flow_start, self.symmetric, self.paints = size, flow_start, symmetric, paints
+        self.decoder = MapDecoder(latent, channels, 3 + 2 + 2 + paints + 1)
+        self.atlas = TexelAtlas(mesh, self.decoder.size)
+        self.attention = nn.Conv2d(image_features, paints, 1)
+        self.facing_gain = nn.Parameter(torch.tensor(4.0))
+        self.register_buffer("faces", mesh.faces, persistent=False)
+
+    def forward(
+        self,
+        latent: Float[Tensor, "batch latent"],
+        image: Float[Tensor, "batch 3 height width"],
+        features: Float[Tensor, "batch c h w"],
+        vertices: Float[Tensor, "batch verts 3"],
+        camera: Cameras,
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Texture in [0, 1]; `camera` is the predicted one of the picture."""
+        colour, shift, logits = self.decoder(latent).split([3, 2, 3 + self.paints], dim=1)
+        positions, facing = self._projected(vertices.detach(), camera)
+        own = self._sample(image, positions + _bounded(shift, self.flow_start))
+        shares = self._shares(logits, facing)
+        palette = self._palette(image, features)
+        inner = torch.einsum("bkhw,bkc->bchw", shares[:, 2:-1], palette) + shares[:, -1:] * colour.sigmoid()
+        texture = self._enlarge(inner) + self._enlarge(shares[:, :1]) * own
+        return texture + self._enlarge(shares[:, 1:2]) * own.flip(2) if self.symmetric else texture
+
+    def _projected(
+        self, vertices: Float[Tensor, "batch verts 3"], camera: Cameras
+    ) -> tuple[Float[Tensor, "batch 2 t t"], Float[Tensor, "batch 1 t t"]]:
+        """Start of the sampling positions (NDC) and the cosine between surface normal and viewing direction."""
+        attributes = torch.cat([vertices, vertex_normals(vertices, self.faces)], dim=-1)
+        points, normals = self.atlas(attributes).flatten(1, 2).split(3, dim=-1)
+        to_camera = functional.normalize(camera.position[:, None] - points, dim=-1)
+        facing = (to_camera * functional.normalize(normals, dim=-1)).sum(dim=-1)
+        ndc, _ = project(camera, points)
+        grid = (len(points), self.atlas.size, self.atlas.size)
+        if self.flow_start == "centre":
+            return ndc.new_zeros(grid[0], 2, *grid[1:]), facing.new_zeros(grid)[:, None]
+        return ndc.view(*grid, 2).permute(0, 3, 1, 2), facing.view(grid)[:, None]
+
+    def _sample(
+        self, image: Float[Tensor, "batch 3 height width"], positions: Float[Tensor, "batch 2 t t"]
+    ) -> Float[Tensor, "batch 3 size size"]:
+        # Positions are smooth over the chart, so enlarging them and not the colours keeps the picture's detail.
+        x, y = self._enlarge(positions).unbind(dim=1)
+        grid = torch.stack([x, -y], dim=-1)
+        return functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+    def _shares(
+        self, logits: Float[Tensor, "batch k t t"], facing: Float[Tensor, "batch 1 t t"]
+    ) -> Float[Tensor, "batch k t t"]:
+        """Mixing weights (own, mirrored, paints..., decoded): what looks at the camera is trusted first."""
+        own, mirrored, rest = logits.split([1, 1, logits.shape[1] - 2], dim=1)
+        own = own + self.facing_gain * facing
+        if not self.symmetric:
+            return torch.cat([own, torch.full_like(own, -torch.inf), rest], dim=1).softmax(dim=1)
+        return torch.cat([own, mirrored + self.facing_gain * facing.flip(2), rest], dim=1).softmax(dim=1)
+
+    def _palette(
+        self, image: Float[Tensor, "batch 3 height width"], features: Float[Tensor, "batch c h w"]
+    ) -> Float[Tensor, "batch paints 3"]:
+        """The object's paints: means of the picture, weighted by attention."""
+        attention = self.attention(features).flatten(2).softmax(dim=-1)
+        pixels = functional.adaptive_avg_pool2d(image, features.shape[-2:]).flatten(2)
+        return torch.einsum("bkn,bcn->bkc", attention, pixels)
+
+    def _enlarge(self, maps: Float[Tensor, "batch c t t"]) -> Float[Tensor, "batch c size size"]:
+        return functional.interpolate(maps, size=(self.size, self.size), mode="bilinear", align_corners=False)
+
+
+def _bounded(shift: Float[Tensor, "batch 2 t t"], start: FlowStart) -> Float[Tensor, "batch 2 t t"]:
+    """Reach of the flow: the whole picture from its centre, a correction from the projection."""
+    return shift.tanh() * (1.0 if start == "centre" else 0.25)
+
+
+class MapDecoder(nn.Module):
+    """Latent vector -> maps in UV space, plus a learned bias per texel (the category's mean)."""
+
+    def __init__(self, latent: int, channels: Sequence[int], maps: int) -> None:
+        super().__init__()
+        self.size = 4 * 2 ** (len(channels) - 1)
+        self.start = nn.Linear(latent, channels[0] * 16)
+        pairs = zip(channels[:-1], channels[1:], strict=True)
+        self.convolutions = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in pairs])
+        self.norms = nn.ModuleList([nn.GroupNorm(8, b) for b in channels[1:]])
+        self.to_maps = nn.Conv2d(channels[-1], maps, 3, padding=1)
+        self.bias = nn.Parameter(torch.zeros(maps, self.size, self.size))
+        nn.init.normal_(self.to_maps.weight, std=0.01)
+        nn.init.zeros_(self.to_maps.bias)
+
+    def forward(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch maps t t"]:
+        x = functional.relu(self.start(latent)).view(len(latent), -1, 4, 4)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = functional.relu(norm(convolution(x)))
+        return self.to_maps(x) + self.bias
