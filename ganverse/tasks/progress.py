@@ -1,0 +1,103 @@
+"""How far a training is: a progress bar on a terminal, a plain line now and then elsewhere; both count images."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Literal
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+
+from ganverse.tasks.counting import images_seen
+
+ProgressStyle = Literal["auto", "bar", "lines", "none"]
+
+
+class ImagesProgress(pl.Callback):
+    """Shows images seen, images per second, what remains, and the numbers the task puts into the progress bar.
+
+    title: name of the stage. images: the whole budget. style: "auto" is a bar on a terminal and lines elsewhere.
+    interval: seconds between two plain lines.
+    """
+
+    def __init__(self, title: str, images: int, style: ProgressStyle = "auto", interval: float = 15.0) -> None:
+        self._title, self._images = title, images
+        self._style = style if style != "auto" else ("bar" if sys.stderr.isatty() else "lines")
+        self._interval = interval
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._first = (0, 0.0)
+        self._shown = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Opens the bar on the first process."""
+        now = time.monotonic()
+        self._first, self._shown = (images_seen(pl_module), now), now
+        if trainer.is_global_zero and self._style == "bar":
+            self._bar = _columns(self._console)
+            self._bar.start()
+            self._bar.add_task(self._title, total=self._images, completed=images_seen(pl_module), numbers="")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Moves the bar, or writes a line when it is time."""
+        now = time.monotonic()
+        if not trainer.is_global_zero or self._style == "none" or now - self._shown < self._pause():
+            return
+        self._shown = now
+        self._show(trainer, images_seen(pl_module), now)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Shows the last state and closes the bar."""
+        if trainer.is_global_zero and self._style != "none":
+            self._show(trainer, images_seen(pl_module), time.monotonic())
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Closes the bar, so that the message is readable."""
+        self._close()
+
+    def _pause(self) -> float:
+        return self._interval if self._bar is None else 0.2
+
+    def _show(self, trainer: pl.Trainer, images: int, now: float) -> None:
+        since, moment = self._first
+        rate = (images - since) / max(now - moment, 1e-6)
+        numbers = [f"{rate:.0f} img/s"]
+        numbers += [f"{name} {float(value):.3g}" for name, value in trainer.progress_bar_metrics.items()]
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=images, numbers="  ".join(numbers))
+            return
+        remaining = (self._images - images) / rate if rate > 0 else 0.0
+        line = f"{self._title}: {images:,} of {self._images:,} images ({100 * images / max(self._images, 1):.1f} %), "
+        numbers.insert(1, f"{clock(remaining)} to go")
+        self._console.print(line + ", ".join(numbers), highlight=False, markup=False, soft_wrap=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _columns(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images", table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        console=console,
+    )
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds as a person writes them: 75 is "1:15"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

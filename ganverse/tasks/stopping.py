@@ -1,0 +1,100 @@
+"""When a training ends: enough images, enough minutes, or somebody wants the machine back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from ganverse.tasks.counting import agreed, images_seen
+
+
+class Budget(pl.Callback):
+    """Stops after `images` images or after `minutes` of training, summed over all resumptions (None: no limit)."""
+
+    def __init__(self, images: int, minutes: float | None = None) -> None:
+        self._images = images
+        self._seconds = None if minutes is None else 60.0 * minutes
+        self._spent = 0.0
+        self._moment = time.monotonic()
+        self.used_up = False
+
+    @property
+    def seconds_spent(self) -> float:
+        """Training time of this run so far, of earlier processes too."""
+        return self._spent
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint keeps."""
+        return {"seconds": self._spent}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting."""
+        self._spent = float(state_dict["seconds"])
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock; nothing is left to do where a checkpoint already holds the whole budget."""
+        self._moment = time.monotonic()
+        self._decide(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Asks the trainer to stop when the budget is used up."""
+        now = time.monotonic()
+        self._spent += now - self._moment
+        self._moment = now
+        self._decide(trainer, pl_module)
+
+    def _decide(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        late = self._seconds is not None and self._spent >= self._seconds
+        enough = images_seen(task) >= self._images
+        self.used_up = enough or (self._seconds is not None and agreed(trainer, late))
+        trainer.should_stop = trainer.should_stop or self.used_up
+
+
+class Interruption(pl.Callback):
+    """Ctrl-C (SIGINT) and SIGTERM end the training after the batch at hand, so that nothing is lost.
+
+    A second Ctrl-C ends the process at once, as if this callback were not there.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listens from the first batch on (signals reach the main thread only)."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gives the signals back."""
+        self._restore()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Gives the signals back."""
+        self._restore()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Passes the wish on to every process."""
+        if agreed(trainer, self.requested):
+            self.requested = True
+            trainer.should_stop = True
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()

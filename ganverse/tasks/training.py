@@ -1,0 +1,115 @@
+"""How every stage is trained: one Trainer, built from one frozen dataclass, on whatever the machine has."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.strategies import DDPStrategy
+
+from ganverse.tasks.averaging import HalfLifeAveraging
+from ganverse.tasks.checkpoints import LastCheckpoint, last_checkpoint
+from ganverse.tasks.counting import images_seen
+from ganverse.tasks.devices import Devices, TrainerSettings, choose_devices
+from ganverse.tasks.gradient_averaging import GradientAveraging, UnwrappedDDP
+from ganverse.tasks.metrics_log import MetricsLog
+from ganverse.tasks.pictures import Painter, Pictures
+from ganverse.tasks.progress import ImagesProgress
+from ganverse.tasks.stopping import Budget, Interruption
+from ganverse.tasks.weights_and_biases import wandb_logger
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage's training: where it writes and when it ends.
+
+    folder: runs/<name>/<stage>. title: for the progress bar. images: budget over all processes. minutes: second
+    limit, summed over resumptions, or None. half_life: of the running average of the weights in images; None for no
+    average (or one that the task keeps itself). own_gradients: the task has several optimisers and no single loss,
+    so gradients are averaged over processes optimiser by optimiser instead of by DDP.
+    """
+
+    folder: Path
+    title: str
+    images: int
+    minutes: float | None = None
+    half_life: float | None = None
+    own_gradients: bool = False
+
+
+def fit(
+    task: pl.LightningModule,
+    data: pl.LightningDataModule,
+    run: StageRun,
+    settings: TrainerSettings,
+    paint: Painter | None = None,
+) -> bool:
+    """Trains, from `checkpoints/last.ckpt` if there is one, until the budget is used up.
+
+    Returns whether it was; False if Ctrl-C or SIGTERM came first (everything is saved by then). Afterwards the task
+    holds its averaged weights, if `run.half_life` asked for an average.
+    """
+    checkpoints = run.folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    budget, interruption = Budget(run.images, run.minutes), Interruption()
+    callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
+    callbacks += [ImagesProgress(run.title, run.images, settings.progress), interruption, budget]
+    if run.own_gradients:
+        callbacks.append(GradientAveraging())
+    if paint is not None:
+        callbacks.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
+    metrics = MetricsLog(run.folder / "metrics.jsonl", lambda: images_seen(task))
+    loggers: list[Logger] = [metrics]
+    if settings.logger == "wandb":
+        loggers.append(wandb_logger(run.folder))
+    trainer = build_trainer(
+        settings,
+        [*callbacks, LastCheckpoint(checkpoints, settings.checkpoint_minutes)],
+        loggers,
+        wrap=not run.own_gradients,
+    )
+    resume = last_checkpoint(checkpoints)
+    with warnings.catch_warnings():
+        # Our loaders begin at the task's `images_seen`, so ending inside an epoch is exact.
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
+        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+    return budget.used_up and not interruption.requested
+
+
+def build_trainer(
+    settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger], *, wrap: bool = True
+) -> pl.Trainer:
+    """A Trainer without limits of its own: the callbacks decide when to save and when to stop.
+
+    wrap: whether several processes train through DDP's module (see `gradient_averaging` for the other way).
+    """
+    devices = choose_devices(settings)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    return pl.Trainer(
+        accelerator=devices.accelerator,
+        devices=devices.count,
+        num_nodes=settings.nodes,
+        precision=devices.precision,
+        strategy=_strategy(devices, settings.nodes, wrap=wrap),
+        max_epochs=-1,
+        callbacks=callbacks,
+        logger=loggers,
+        log_every_n_steps=settings.log_every,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,  # the streams give every process its own samples
+    )
+
+
+def _strategy(devices: Devices, nodes: int, *, wrap: bool) -> DDPStrategy | Literal["auto"]:
+    if devices.count * nodes == 1 and "WORLD_SIZE" not in os.environ:
+        return "auto"
+    return DDPStrategy() if wrap else UnwrappedDDP()
