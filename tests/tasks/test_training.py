@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import Tensor, nn
+
 from ganverse.errors import GanverseError
 from ganverse.tasks.averaging import keep_factor
 from ganverse.tasks.checkpoints import last_checkpoint
@@ -20,7 +22,6 @@ from ganverse.tasks.pictures import grid
 from ganverse.tasks.progress import clock
 from ganverse.tasks.training import StageRun, fit
 from ganverse.tasks.weights_and_biases import wandb_mode
-from torch import Tensor, nn
 
 BATCH = 4
 SETTINGS = TrainerSettings(accelerator="cpu", precision="32-true", log_every=1, progress="lines", threads=1)
