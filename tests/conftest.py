@@ -13,7 +13,9 @@ import torch
 
 # Every annotation of the package is checked at run time, in pytest-xdist's worker processes too: each of them loads
 # this file before it collects a test. The hook rewrites modules as they are imported, so it comes before any of them.
-HOOK = jaxtyping.install_import_hook("ganverse", "beartype.beartype")
+# The numeric tower: an int may stand where `float` is written, as PEP 484 and mypy have it.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+HOOK = jaxtyping.install_import_hook("ganverse", CHECKER)
 
 # The processes of pytest-xdist fill the cores; two thread pools on one core only slow each other down.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

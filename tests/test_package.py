@@ -30,24 +30,21 @@ PYPROJECT = ROOT / "pyproject.toml"
 
 # Who may import whom inside ganverse: a layer sees itself, what stands here, and the top-level modules that everybody
 # may see (SHARED). Layers that are not listed (pipeline, cli, apps, export) stand on top and see everything.
+BASE = {"geometry", "generators", "weights", "rendering", "viewpoints", "masks"}
+NETWORKS = {"inverse", "neural_renderer", "worlds"}
 MAY_IMPORT = {
     "geometry": set(),
     "generators": set(),
+    "weights": {"generators"},
     "rendering": {"geometry"},
     "viewpoints": {"geometry", "generators"},
-    "masks": {"generators"},
-    "inverse": {"geometry", "rendering", "generators"},
-    "neural_renderer": {"geometry", "rendering", "generators", "inverse"},
+    "masks": {"generators", "weights"},
+    "inverse": {"geometry", "rendering", "generators", "weights"},
+    "neural_renderer": {"geometry", "rendering", "generators", "weights", "inverse"},
     "worlds": {"geometry", "rendering", "generators"},
-    "data": {"geometry", "rendering", "generators", "viewpoints", "masks", "worlds"},
-    "evaluation": {
-        *("geometry", "rendering", "generators", "viewpoints", "masks"),
-        *("inverse", "neural_renderer", "worlds", "data"),
-    },
-    "tasks": {
-        *("geometry", "rendering", "generators", "viewpoints", "masks"),
-        *("inverse", "neural_renderer", "worlds", "data", "evaluation"),
-    },
+    "data": BASE | {"worlds"},
+    "evaluation": BASE | NETWORKS | {"data"},
+    "tasks": BASE | NETWORKS | {"data", "evaluation"},
 }
 SHARED = {"errors"}
 KNOWS_LIGHTNING = {"tasks", "data", "pipeline", "cli"}
