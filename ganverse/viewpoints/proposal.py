@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, latents
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_latents
 
 PoseEstimate = Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, " batch"]]
 """Images in [0, 1] to azimuths in radians."""
@@ -26,14 +27,15 @@ PoseEstimate = Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, "
 class ProposalSettings:
     """How view codes are looked for.
 
-    candidates: seeds 0 .. candidates-1 are tried. contents: objects rendered per candidate. content_seed: their first
-    seed. count: codes wanted. bin_degrees: width of an azimuth bin (the paper's 30). max_spread_degrees: a code whose
-    objects disagree more than this (circular standard deviation) is never taken. batch: images synthesised at once.
+    candidates: seeds 0 .. candidates-1 are tried. contents: objects rendered per candidate. content_seed: the stream
+    their latent codes come from. count: codes wanted. bin_degrees: width of an azimuth bin (the paper's 30).
+    max_spread_degrees: a code whose objects disagree more than this (circular standard deviation) is never taken.
+    batch: images synthesised at once.
     """
 
     candidates: int = 256
     contents: int = 8
-    content_seed: int = 1_000_000
+    content_seed: int = 1
     count: int = 24
     bin_degrees: float = 30.0
     max_spread_degrees: float = 60.0
@@ -60,12 +62,18 @@ def circular_mean_and_spread(
 
 @torch.no_grad()
 def measure_candidates(
-    generator: ImageGenerator, view_dims: Sequence[int], pose: PoseEstimate, settings: ProposalSettings
+    generator: ImageGenerator,
+    view_dims: Sequence[int],
+    pose: PoseEstimate,
+    settings: ProposalSettings,
+    *,
+    device: torch.device | str = "cpu",
 ) -> Candidates:
     """Give every candidate's view to the same few objects and estimate the azimuth of each picture."""
     seeds = tuple(range(settings.candidates))
-    contents = range(settings.content_seed, settings.content_seed + settings.contents)
-    styles = generator.styles(generator.map(latents([*seeds, *contents], generator.z_dim)))
+    contents = latents(settings.content_seed, range(settings.contents), generator.z_dim)
+    latent = torch.cat([view_latents(seeds, generator.z_dim), contents]).to(device)
+    styles = generator.styles(generator.map(latent))
     views = styles[: len(seeds), list(view_dims)].repeat_interleave(len(contents), dim=0)
     objects = styles[len(seeds) :].repeat(len(seeds), 1)
     rows = zip(objects.split(settings.batch), views.split(settings.batch), strict=True)
@@ -105,8 +113,10 @@ def propose_view_codes(
     view_dims: Sequence[int],
     pose: PoseEstimate,
     settings: ProposalSettings | None = None,
+    *,
+    device: torch.device | str = "cpu",
 ) -> ViewCodes:
-    """View codes of `generator` (called `name` in the file), deterministic; see `choose_codes` for the choice."""
+    """View codes of `generator` (on `device`, `name` in the file), deterministic; `choose_codes` says which."""
     settings = settings or ProposalSettings()
-    candidates = measure_candidates(generator, view_dims, pose, settings)
+    candidates = measure_candidates(generator, view_dims, pose, settings, device=device)
     return ViewCodes(name, tuple(view_dims), choose_codes(candidates, settings))

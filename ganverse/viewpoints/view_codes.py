@@ -6,7 +6,6 @@ seed of its latent code, so the file stays small enough to be edited by hand.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 
 HEADER = """\
@@ -38,13 +38,12 @@ class ViewCode:
     azimuth_degrees: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise GanverseError(f"expected a view code's seed to be an integer in [0, 2^32), got {self.seed!r}")
-        azimuth = self.azimuth_degrees
-        number = isinstance(azimuth, (int, float)) and not isinstance(azimuth, bool)
-        if not number or not math.isfinite(azimuth) or not 0 <= azimuth < 360:
+        if self.seed < 0:
+            raise GanverseError(f"expected a view code's seed to be 0 or more, got {self.seed}")
+        if not 0 <= self.azimuth_degrees < 360:
             raise GanverseError(
-                f"expected the azimuth of view code {self.seed} in degrees in [0, 360), got {azimuth!r}; correct it"
+                f"expected the azimuth of view code {self.seed} in degrees in [0, 360), got {self.azimuth_degrees}; "
+                "correct it"
             )
 
 
@@ -120,8 +119,16 @@ def _from_document(document: object) -> ViewCodes:
     return ViewCodes(
         str(fields["generator"]),
         dims_from_text(str(fields["view_dims"])),
-        tuple(ViewCode(code["seed"], code["azimuth"]) for code in codes),
+        tuple(_view_code(code["seed"], code["azimuth"]) for code in codes),
     )
+
+
+def _view_code(seed: object, azimuth: object) -> ViewCode:
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise GanverseError(f"expected a view code's seed to be an integer, got {seed!r}")
+    if isinstance(azimuth, bool) or not isinstance(azimuth, (int, float)):
+        raise GanverseError(f"expected the azimuth of view code {seed} in degrees in [0, 360), got {azimuth!r}")
+    return ViewCode(seed, float(azimuth))
 
 
 def _mapping(value: object, keys: set[str], what: str) -> dict[str, Any]:
@@ -160,10 +167,9 @@ def layer_dims(style_sizes: Sequence[int], layers: int) -> tuple[int, ...]:
     return tuple(range(list(accumulate(style_sizes))[layers - 1]))
 
 
-def latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "seeds z_dim"]:
-    """Standard-normal latent codes, each a pure function of its seed (drawn on the CPU whatever the device)."""
-    rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows)
+def view_latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "seeds z_dim"]:
+    """The latent codes of view codes, each a pure function of its seed: number `seed` of stream 0."""
+    return latents(0, seeds, z_dim)
 
 
 def view_styles(
@@ -173,7 +179,8 @@ def view_styles(
     codes.check(generator)
     with torch.no_grad():
         rows = [
-            generator.styles(generator.map(latents([code.seed], generator.z_dim).to(device))) for code in codes.codes
+            generator.styles(generator.map(view_latents([code.seed], generator.z_dim).to(device)))
+            for code in codes.codes
         ]
     return torch.cat(rows)[:, list(codes.view_dims)]
 

@@ -11,12 +11,12 @@ from ganverse.viewpoints.view_codes import (
     compose,
     dims_from_text,
     dims_to_text,
-    latents,
     layer_dims,
+    view_latents,
     view_styles,
 )
 
-CODES = ViewCodes("toy", (0, 1, 2, 5, 7, 8), (ViewCode(4, 0), ViewCode(9, 127.25), ViewCode(2, 359.5)))
+CODES = ViewCodes("toy", (0, 1, 2, 5, 7, 8), (ViewCode(4, 0.0), ViewCode(9, 127.25), ViewCode(2, 359.5)))
 
 
 @pytest.fixture
@@ -92,15 +92,15 @@ def test_layer_dims_are_the_first_layers() -> None:
 
 def test_latents_depend_on_their_own_seed_only() -> None:
     state = torch.get_rng_state()
-    several = latents([5, 6, 7], 16)
-    assert torch.equal(several[1:2], latents([6], 16))
+    several = view_latents([5, 6, 7], 16)
+    assert torch.equal(several[1:2], view_latents([6], 16))
     assert not torch.equal(several[0], several[1])
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_view_styles_and_compose_move_the_view_and_nothing_else(generator: StyleGAN2Generator) -> None:
     view = view_styles(generator, CODES)
-    whole = generator.styles(generator.map(latents([9], generator.z_dim))).detach()
+    whole = generator.styles(generator.map(view_latents([9], generator.z_dim))).detach()
     assert torch.equal(view[1], whole[0, list(CODES.view_dims)])
     content = torch.randn(3, sum(generator.style_sizes))
     composed = compose(content, view, CODES.view_dims)

@@ -1,0 +1,32 @@
+"""The batch every multi-view source gives, whether it comes from a generator or from shards on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MultiViewBatch:
+    """Several views of every object.
+
+    images: RGB in [0, 1]. masks: coverage in [0, 1]. view_ids: rows of the camera table (index into the view codes).
+    sample_index: the global number of each object's sample. styles: w* behind every image.
+    """
+
+    images: Float[Tensor, "batch views 3 height width"]
+    masks: Float[Tensor, "batch views 1 height width"]
+    view_ids: Int[Tensor, "batch views"]
+    sample_index: Int[Tensor, " batch"]
+    styles: Float[Tensor, "batch views styles"]
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def to(self, device: torch.device | str) -> MultiViewBatch:
+        """The same batch on another device."""
+        fields = (self.images, self.masks, self.view_ids, self.sample_index, self.styles)
+        return MultiViewBatch(*(field.to(device) for field in fields))

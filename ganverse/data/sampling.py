@@ -1,0 +1,260 @@
+"""Sample i of a multi-view stream as a pure function of (seed, i): object, views, noise, and what replaces a reject.
+
+Everything random is drawn on the CPU from counter-based Philox streams keyed by (seed, i), so a sample is the same in
+any order, on any number of processes and after any restart. A rejected object is replaced by the next attempt of the
+SAME index (its views stay, so every view code is seen equally often), never by a neighbour.
+
+Pictures are made in blocks of exactly `block` images, the last one padded: matrix and convolution kernels round
+differently for different batch sizes (about 1e-7), so a fixed size makes a sample's bits independent of who else is in
+the batch, for one machine, thread count and torch build. Pixels are quantised to 8 bits, the same as in shards.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.data.pixels import quantize
+from ganverse.errors import GanverseError
+from ganverse.generators.protocol import ImageGenerator
+from ganverse.geometry.cameras import Cameras
+from ganverse.masks.filtering import FilterCounts, FilterOutcome, MaskFilter, filter_masks
+from ganverse.masks.masker import Masker, Masks, separate_instances
+from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
+
+_OBJECT, _VIEWS, _NOISE = 0, 1, 2
+
+
+@runtime_checkable
+class TruthfulGenerator(Protocol):
+    """A generator that knows the exact masks and cameras of its pictures (a rendered world)."""
+
+    def render_truth(
+        self, styles: Float[Tensor, "batch styles"]
+    ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"], Cameras]:
+        """Pictures in [0, 1], masks and cameras."""
+        ...
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """What a sample is.
+
+    seed: of the stream. views: distinct views per object (paper: 2). max_pair_degrees: largest annotated azimuth
+    between the first view and the others. attempts: objects tried per index before the best of them is kept as it is.
+    block: images made at once (see the module). filter: when an image is rejected.
+    """
+
+    seed: int = 0
+    views: int = 2
+    max_pair_degrees: float = 180.0
+    attempts: int = 4
+    block: int = 16
+    filter: MaskFilter = field(default_factory=MaskFilter)
+
+    def __post_init__(self) -> None:
+        if min(self.views, self.attempts, self.block) < 1 or self.seed < 0:
+            raise GanverseError(f"expected positive views, attempts and block and a seed of 0 or more, got {self}")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Generated images (8-bit steps in [0, 1]), their masks and styles, and what the filter says; one row per image."""
+
+    images: Float[Tensor, "rows 3 height width"]
+    masks: Float[Tensor, "rows 1 height width"]
+    styles: Float[Tensor, "rows styles"]
+    outcome: FilterOutcome
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A batch and how it came about.
+
+    counts: all images looked at, rejected attempts included. forced: which samples were kept although every attempt was
+    rejected. dropped: the first rejected images with their masks, up to the number asked for.
+    """
+
+    batch: MultiViewBatch
+    counts: FilterCounts
+    forced: Bool[Tensor, " batch"]
+    dropped_images: Float[Tensor, "dropped 3 height width"]
+    dropped_masks: Float[Tensor, "dropped 1 height width"]
+
+
+def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.random.Generator:
+    """The random stream of one sample for one purpose and attempt (the high words of Philox's counter)."""
+    return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, attempt, purpose]))
+
+
+class MultiViewSampler:
+    """Draws samples of a frozen copy of `generator` at the view codes `codes`.
+
+    masker: where masks come from; None takes the generator's own truth. GanverseError if the parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        generator: ImageGenerator,
+        codes: ViewCodes,
+        masker: Masker | None = None,
+        settings: SamplingSettings | None = None,
+    ) -> None:
+        self.settings = settings or SamplingSettings()
+        self.codes = codes
+        self.generator = frozen_copy(generator)
+        self.masker = masker
+        if masker is None and not isinstance(generator, TruthfulGenerator):
+            raise GanverseError(f"expected a masker, since {type(generator).__name__} does not know its own masks")
+        self._neighbours = _neighbours(codes, self.settings)
+        self._views = view_styles(self.generator, codes, device=_device(self.generator))
+
+    @property
+    def recipe(self) -> str:
+        """A short fingerprint of all that a sample depends on (the generator by the name the view codes give it)."""
+        masks = "truth" if self.masker is None else self.masker.name
+        parts = {"settings": asdict(self.settings), "codes": asdict(self.codes), "masks": masks}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to(self, device: torch.device | str) -> MultiViewSampler:
+        """Move generator and masker; samples are then made there."""
+        parts: tuple[object, ...] = (self.generator, self.masker)
+        for part in parts:
+            if isinstance(part, nn.Module):
+                part.to(device)
+        self._views = self._views.to(device)
+        return self
+
+    def view_ids(self, index: int) -> list[int]:
+        """The distinct views of sample `index`: one of all at random, the others among its neighbours in azimuth."""
+        random = random_numbers(self.settings.seed, index, _VIEWS)
+        first = int(random.integers(len(self.codes)))
+        others = random.choice(self._neighbours[first], self.settings.views - 1, replace=False)
+        return [first, *others.tolist()]
+
+    @torch.no_grad()
+    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
+        """The samples of these indices, in their order; keep_dropped: how many rejected images to hand out."""
+        samples, views = [int(i) for i in indices], self.settings.views
+        view_ids = torch.tensor([self.view_ids(i) for i in samples], device=self._views.device)
+        best = self._make(samples, view_ids, 0)
+        score, tries = _score(best.outcome, views), [best]
+        for attempt in range(1, self.settings.attempts):
+            rows = (score < views).nonzero()[:, 0]
+            if len(rows) == 0:
+                break
+            tries.append(self._make([samples[row] for row in rows.tolist()], view_ids[rows], attempt))
+            fresh = _score(tries[-1].outcome, views)
+            better = fresh > score[rows]
+            best = _replace(best, tries[-1], rows, better, views)
+            score[rows] = torch.maximum(fresh, score[rows])
+        batch = _grouped(best, view_ids, indices.to(view_ids.device))
+        counts = sum((made.outcome.counts for made in tries), FilterCounts())
+        dropped_images = torch.cat([made.images[~made.outcome.keep] for made in tries])[:keep_dropped]
+        dropped_masks = torch.cat([made.masks[~made.outcome.keep] for made in tries])[:keep_dropped]
+        return Drawn(batch, counts, score < views, dropped_images, dropped_masks)
+
+    def _make(self, samples: list[int], view_ids: Int[Tensor, "batch views"], attempt: int) -> Pictures:
+        """One attempt of every sample, all views, in padded blocks."""
+        parts = [self._block(block, attempt) for block in self._blocks(samples, view_ids)]
+        rows = len(samples) * self.settings.views
+        images, masks, styles, instances = (torch.cat(part)[:rows] for part in zip(*parts, strict=True))
+        return Pictures(images, masks, styles, filter_masks(Masks(masks, instances), self.settings.filter))
+
+    def _blocks(self, samples: list[int], view_ids: Tensor) -> Iterator[tuple[list[int], Tensor]]:
+        rows = [sample for sample in samples for _ in range(self.settings.views)]
+        ids, size = view_ids.flatten(), self.settings.block
+        for start in range(0, len(rows), size):
+            block, block_ids = rows[start : start + size], ids[start : start + size]
+            padding = size - len(block)
+            yield block + [block[0]] * padding, torch.cat([block_ids, block_ids[:1].expand(padding)])
+
+    def _block(self, block: tuple[list[int], Tensor], attempt: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        samples, view_ids = block
+        z = self._normals(samples, attempt, _OBJECT, self.generator.z_dim)
+        content = self.generator.styles(self.generator.map(z))
+        styles = compose(content, self._views[view_ids], self.codes.view_dims)
+        if self.masker is None and isinstance(self.generator, TruthfulGenerator):
+            images, coverage, _ = self.generator.render_truth(styles)
+            images, masks = quantize(images), separate_instances(coverage)
+        else:
+            assert self.masker is not None
+            images = quantize(self.generator.synthesize(styles, self._noise(samples, attempt)))
+            masks = self.masker(images)
+        return images, quantize(masks.foreground), styles, masks.instances
+
+    def _noise(self, samples: list[int], attempt: int) -> list[Tensor] | None:
+        shapes = [tuple(shape) for shape in self.generator.noise_shapes]
+        if not shapes:
+            return None
+        sizes = [height * width for height, width in shapes]
+        flat = self._normals(samples, attempt, _NOISE, sum(sizes))
+        return [part.view(-1, 1, *shape) for part, shape in zip(flat.split(sizes, dim=1), shapes, strict=True)]
+
+    def _normals(self, samples: list[int], attempt: int, purpose: int, count: int) -> Float[Tensor, "rows count"]:
+        unique = {
+            s: random_numbers(self.settings.seed, s, purpose, attempt).standard_normal(count, dtype=np.float32)
+            for s in set(samples)
+        }
+        return torch.from_numpy(np.stack([unique[s] for s in samples])).to(self._views.device)
+
+
+def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
+    """A copy in evaluation mode without gradients, so that training the original never changes the data."""
+    copied = copy.deepcopy(generator)
+    if isinstance(copied, nn.Module):
+        copied.eval().requires_grad_(False)
+    return copied
+
+
+def _device(generator: ImageGenerator) -> torch.device:
+    tensors = generator.parameters() if isinstance(generator, nn.Module) else iter(())
+    return next(tensors, torch.empty(0)).device
+
+
+def _neighbours(codes: ViewCodes, settings: SamplingSettings) -> list[list[int]]:
+    """Per view the other views within reach; GanverseError if there are too few for one sample."""
+    azimuth = codes.azimuth_degrees.double()
+    apart = ((azimuth[:, None] - azimuth + 180).remainder(360) - 180).abs()
+    reach = [
+        [j for j in range(len(codes)) if j != i and apart[i, j] <= settings.max_pair_degrees] for i in range(len(codes))
+    ]
+    fewest = min(map(len, reach))
+    if fewest < settings.views - 1:
+        raise GanverseError(
+            f"expected {settings.views} views within {settings.max_pair_degrees:g} degrees of every view code, but one "
+            f"has {fewest} neighbours; add view codes, ask for fewer views or allow a larger azimuth between them"
+        )
+    return reach
+
+
+def _score(outcome: FilterOutcome, views: int) -> Float[Tensor, " batch"]:
+    """Number of passing views plus, below that, the smallest mask: the best of several rejected attempts wins."""
+    passed = outcome.keep.view(-1, views).sum(dim=1)
+    return passed + outcome.area.view(-1, views).amin(dim=1).clamp(max=0.999) * (passed < views)
+
+
+def _replace(best: Pictures, made: Pictures, rows: Tensor, better: Tensor, views: int) -> Pictures:
+    """`best` with the samples `rows` that have become better exchanged for those of `made`."""
+    to = (rows[better, None] * views + torch.arange(views, device=rows.device)).flatten()
+    chosen = better.repeat_interleave(views)
+    images, masks, styles = best.images.clone(), best.masks.clone(), best.styles.clone()
+    images[to], masks[to], styles[to] = made.images[chosen], made.masks[chosen], made.styles[chosen]
+    return Pictures(images, masks, styles, best.outcome)
+
+
+def _grouped(pictures: Pictures, view_ids: Tensor, indices: Tensor) -> MultiViewBatch:
+    shape = view_ids.shape
+    fields = (pictures.images, pictures.masks, pictures.styles)
+    images, masks, styles = (part.view(*shape, *part.shape[1:]) for part in fields)
+    return MultiViewBatch(images, masks, view_ids, indices, styles)

@@ -1,0 +1,221 @@
+"""Multi-view samples on disk: webdataset tar shards with a manifest, written once, read as the same batches.
+
+A sample named by its 9-digit index holds `view<k>.png` (RGB), `mask<k>.png` (grey) and `json` (sample index, view ids,
+azimuths in degrees), plus `styles.npy` (w* of every view, float32). Images and masks live on 8-bit steps in the stream
+already, so PNG loses nothing: shards and stream are equal bit for bit. Tar headers carry no time and no owner, so the
+same samples give the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.data.pixels import from_bytes, to_bytes
+from ganverse.errors import GanverseError
+from ganverse.generators.weights import write_atomically
+from ganverse.masks.filtering import FilterCounts
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """Which samples go into which shard: `samples` in all, `per_shard` in each but perhaps the last."""
+
+    folder: Path
+    samples: int
+    per_shard: int
+    recipe: str
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.per_shard < 1:
+            raise GanverseError(f"expected at least one sample and one per shard, got {self.samples}, {self.per_shard}")
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.samples // self.per_shard)
+
+    def indices(self, shard: int) -> range:
+        """Sample indices of a shard."""
+        return range(shard * self.per_shard, min((shard + 1) * self.per_shard, self.samples))
+
+    def tar(self, shard: int) -> Path:
+        """Where a shard lies."""
+        return self.folder / f"shard-{shard:06d}.tar"
+
+    def record(self, shard: int) -> ShardRecord | None:
+        """What is known of a finished shard; None if it is still to be made.
+
+        GanverseError if the folder holds a shard of another recipe or size.
+        """
+        path = self.tar(shard).with_suffix(".json")
+        if not path.exists() or not self.tar(shard).exists():
+            return None
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        record = ShardRecord(**{**fields, "counts": FilterCounts(**fields["counts"])})
+        if record.recipe != self.recipe or record.samples != len(self.indices(shard)):
+            raise GanverseError(
+                f"expected {self.folder} to be empty or to hold shards of recipe {self.recipe}, but {path.name} holds "
+                f"{record.samples} samples of {record.recipe}; choose another folder or delete it"
+            )
+        return record
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """A finished shard: file name, sha256, samples, the recipe behind them, images kept and rejected on the way, and
+
+    samples kept although every attempt was rejected.
+    """
+
+    name: str
+    sha256: str
+    samples: int
+    recipe: str
+    counts: FilterCounts
+    forced: int
+
+
+def write_shard(
+    plan: ShardPlan, shard: int, batch: MultiViewBatch, azimuths: Sequence[float], counts: FilterCounts, forced: int
+) -> ShardRecord:
+    """Write a whole shard atomically, its record last (so a shard without one is made again)."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for row in range(len(batch)):
+            for name, data in _members(batch, row, azimuths):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    data = buffer.getvalue()
+    record = ShardRecord(
+        plan.tar(shard).name, hashlib.sha256(data).hexdigest(), len(batch), plan.recipe, counts, forced
+    )
+    write_atomically(plan.tar(shard), data)
+    write_atomically(plan.tar(shard).with_suffix(".json"), (json.dumps(asdict(record)) + "\n").encode())
+    return record
+
+
+def write_manifest(plan: ShardPlan) -> Path:
+    """Sum up all finished shards; GanverseError if one is missing."""
+    records = [plan.record(shard) for shard in range(plan.shards)]
+    finished = [record for record in records if record is not None]
+    if len(finished) < plan.shards:
+        raise GanverseError(
+            f"expected {plan.shards} shards in {plan.folder}, got {len(finished)}; run generation again"
+        )
+    total = sum((record.counts for record in finished), FilterCounts())
+    manifest = {
+        "recipe": plan.recipe,
+        "samples": plan.samples,
+        "per_shard": plan.per_shard,
+        "images": {**asdict(total), "dropped_share": round(total.dropped_share, 6)},
+        "forced_samples": sum(record.forced for record in finished),
+        "shards": [{"name": r.name, "samples": r.samples, "sha256": r.sha256} for r in finished],
+    }
+    path = plan.folder / MANIFEST
+    write_atomically(path, (json.dumps(manifest, indent=1) + "\n").encode())
+    return path
+
+
+def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
+    """The plan behind a finished folder; check=True also compares every shard with its sha256.
+
+    GanverseError if the folder holds no finished shards or one has changed.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GanverseError(
+            f"expected finished shards with a {MANIFEST} in {folder}, got none; generate them"
+        ) from error
+    for entry in manifest["shards"]:
+        path = folder / entry["name"]
+        if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]):
+            raise GanverseError(f"expected {path} as the manifest describes it, but it is missing or changed")
+    return ShardPlan(folder, manifest["samples"], manifest["per_shard"], manifest["recipe"])
+
+
+def _members(batch: MultiViewBatch, row: int, azimuths: Sequence[float]) -> Iterator[tuple[str, bytes]]:
+    index = int(batch.sample_index[row])
+    key, views = f"{index:09d}", batch.view_ids[row].tolist()
+    for view in range(len(views)):
+        yield f"{key}.view{view}.png", _png(batch.images[row, view])
+        yield f"{key}.mask{view}.png", _png(batch.masks[row, view])
+    styles = io.BytesIO()
+    np.save(styles, batch.styles[row].cpu().numpy())
+    yield f"{key}.styles.npy", styles.getvalue()
+    facts = {"sample": index, "views": views, "azimuth_degrees": [azimuths[view] for view in views]}
+    yield f"{key}.json", json.dumps(facts).encode()
+
+
+def _png(image: Float[Tensor, "channels height width"]) -> bytes:
+    pixels = to_bytes(image).permute(1, 2, 0).squeeze(2).cpu().numpy()
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, format="png")
+    return data.getvalue()
+
+
+def _pixels(data: bytes) -> UInt8[Tensor, "channels height width"]:
+    with Image.open(io.BytesIO(data)) as image:
+        array = np.array(image)
+    return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
+
+
+class ShardReader:
+    """Random access to the samples of a finished folder: members are found once per shard, then read by offset."""
+
+    def __init__(self, plan: ShardPlan) -> None:
+        self.plan = plan
+        self._members: dict[int, dict[str, dict[str, tuple[int, int]]]] = {}
+
+    def batch(self, samples: Sequence[int]) -> MultiViewBatch:
+        """These samples, in this order."""
+        rows = [self._sample(sample) for sample in samples]
+        images, masks, view_ids, styles = (torch.stack(part) for part in zip(*rows, strict=True))
+        return MultiViewBatch(from_bytes(images), from_bytes(masks), view_ids, torch.tensor(list(samples)), styles)
+
+    def _sample(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        files = self._files(sample)
+        views = json.loads(files["json"])["views"]
+        images = torch.stack([_pixels(files[f"view{k}.png"]) for k in range(len(views))])
+        masks = torch.stack([_pixels(files[f"mask{k}.png"]) for k in range(len(views))])
+        styles = torch.from_numpy(np.load(io.BytesIO(files["styles.npy"])))
+        return images, masks, torch.tensor(views), styles
+
+    def _files(self, sample: int) -> dict[str, bytes]:
+        shard = sample // self.plan.per_shard
+        if shard not in self._members:
+            self._members[shard] = _table_of_contents(self.plan.tar(shard))
+        with self.plan.tar(shard).open("rb") as file:
+            return {name: _read(file, *where) for name, where in self._members[shard][f"{sample:09d}"].items()}
+
+
+def _table_of_contents(path: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """Per sample and file name, offset and size of the data."""
+    contents: dict[str, dict[str, tuple[int, int]]] = {}
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            key, name = member.name.split(".", 1)
+            contents.setdefault(key, {})[name] = (member.offset_data, member.size)
+    return contents
+
+
+def _read(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)

@@ -1,0 +1,92 @@
+"""Distort rendered training pairs so that a segmenter trained on them also works on a GAN's pictures.
+
+A GAN's pictures are softer, noisier and more bent than renders, and their backgrounds are not ours. Everything draws
+from one `torch.Generator` (CPU), works on whole batches and keeps image and mask aligned.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def augment(
+    images: Float[Tensor, "batch 3 height width"],
+    masks: Float[Tensor, "batch 1 height width"],
+    random: torch.Generator,
+) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"]]:
+    """Images and masks in [0, 1], mirrored, bent, recoloured, on other backgrounds, blurred and noisy."""
+    images, masks = _mirror(images, masks, random)
+    images, masks = _bend(images, masks, random)
+    background = _mixed_background(images, masks, random)
+    images = masks * _recolour(images, random) + (1 - masks) * background
+    return _degrade(_recolour(images, random), random).clamp(0, 1), masks
+
+
+def _uniform(batch: int, low: float, high: float, random: torch.Generator, channels: int = 1) -> Tensor:
+    return low + (high - low) * torch.rand(batch, channels, 1, 1, generator=random)
+
+
+def _sometimes(batch: int, probability: float, random: torch.Generator) -> Tensor:
+    return (torch.rand(batch, 1, 1, 1, generator=random) < probability).float()
+
+
+def _mirror(images: Tensor, masks: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    flip = _sometimes(len(images), 0.5, random) > 0
+    return torch.where(flip, images.flip(3), images), torch.where(flip, masks.flip(3), masks)
+
+
+def _bend(images: Tensor, masks: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Shift, zoom and a smooth elastic warp of a few per cent of the image."""
+    batch, _, height, width = images.shape
+    zoom = _uniform(batch, 0.8, 1.15, random)[:, 0, :, :, None]
+    shift = 0.08 * torch.randn(batch, 1, 1, 2, generator=random)
+    coarse = 0.03 * _uniform(batch, 0, 1, random) * torch.randn(batch, 2, 5, 5, generator=random)
+    warp = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+    identity = F.affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)
+    bent = F.grid_sample(
+        torch.cat([images, masks], dim=1), identity * zoom + shift + warp, padding_mode="border", align_corners=False
+    )
+    return bent[:, :3], bent[:, 3:]
+
+
+def _mixed_background(images: Tensor, masks: Tensor, random: torch.Generator) -> Tensor:
+    """The own background, recoloured; another picture's, spread over the missing car; or blotches of colour."""
+    batch, _, height, width = images.shape
+    own = _recolour(images, random)
+    other = _spread(images, (F.max_pool2d(masks, 3, 1, 1) < 0.05).float()).roll(1, dims=0)
+    blotches = F.interpolate(torch.rand(batch, 3, 6, 6, generator=random), (height, width), mode="bicubic")
+    choice = torch.rand(batch, 1, 1, 1, generator=random)
+    return torch.where(choice < 0.65, own, torch.where(choice < 0.95, other, blotches))
+
+
+def _spread(images: Tensor, weights: Tensor) -> Tensor:
+    """Fill the pixels of weight 0 from their surroundings, coarse to fine (a push-pull pyramid)."""
+    colour, weight = images * weights, weights
+    if images.shape[2] > 4:
+        small_colour, small_weight = F.avg_pool2d(colour, 2), F.avg_pool2d(weight, 2)
+        coarse = _spread(small_colour / small_weight.clamp_min(1e-3), (small_weight > 1e-3).float())
+        below = F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False)
+        return colour + (1 - weight) * below
+    return colour + (1 - weight) * images.mean(dim=(2, 3), keepdim=True)
+
+
+def _recolour(images: Tensor, random: torch.Generator) -> Tensor:
+    """Brightness, contrast and a tint per picture."""
+    batch = len(images)
+    contrast = _uniform(batch, 0.75, 1.25, random)
+    tint = _uniform(batch, 0.85, 1.15, random, channels=3)
+    shift = _uniform(batch, -0.08, 0.08, random)
+    return ((images - 0.5) * contrast + 0.5) * tint + shift
+
+
+def _degrade(images: Tensor, random: torch.Generator) -> Tensor:
+    """Lose detail (half resolution), then fine and blotchy noise."""
+    batch, _, height, width = images.shape
+    soft = F.interpolate(F.avg_pool2d(images, 2), (height, width), mode="bilinear", align_corners=False)
+    images = torch.lerp(images, soft, _uniform(batch, 0, 1, random) * _sometimes(batch, 0.7, random))
+    fine = torch.randn(images.shape, generator=random)
+    blotchy = F.interpolate(fine[:, :, ::4, ::4], (height, width), mode="bilinear", align_corners=False)
+    return images + 0.02 * _uniform(batch, 0, 1, random) * fine + 0.03 * _uniform(batch, 0, 1, random) * blotchy

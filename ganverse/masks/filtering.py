@@ -1,0 +1,79 @@
+"""The paper's filter: an image is rejected if it shows several objects or one that covers less than 10 % of it."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.masks.masker import Masks
+
+
+@dataclass(frozen=True)
+class MaskFilter:
+    """min_area: smallest share of the image (paper: 0.10). keep_cut: keep objects cut off by the image's border too."""
+
+    min_area: float = 0.10
+    keep_cut: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_area < 1:
+            raise GanverseError(f"expected min_area as a share of the image in [0, 1), got {self.min_area}")
+
+
+@dataclass(frozen=True)
+class FilterCounts:
+    """How many images were kept or rejected; each rejected one is counted under its first reason, in this order."""
+
+    kept: int = 0
+    no_object: int = 0
+    several_objects: int = 0
+    too_small: int = 0
+    cut_off: int = 0
+
+    def __add__(self, other: FilterCounts) -> FilterCounts:
+        return FilterCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def images(self) -> int:
+        """All images that were looked at."""
+        return sum(astuple(self))
+
+    @property
+    def dropped_share(self) -> float:
+        """Share of rejected images in [0, 1]."""
+        return 1 - self.kept / max(1, self.images)
+
+
+@dataclass(frozen=True)
+class FilterOutcome:
+    """Which images pass, why the others do not (one reason each), and the share of the image each mask covers."""
+
+    keep: Bool[Tensor, " batch"]
+    no_object: Bool[Tensor, " batch"]
+    several_objects: Bool[Tensor, " batch"]
+    too_small: Bool[Tensor, " batch"]
+    cut_off: Bool[Tensor, " batch"]
+    area: Float[Tensor, " batch"]
+
+    @property
+    def counts(self) -> FilterCounts:
+        """Numbers of kept and rejected images."""
+        fields = (self.keep, self.no_object, self.several_objects, self.too_small, self.cut_off)
+        return FilterCounts(*torch.stack([field.sum() for field in fields]).tolist())
+
+
+def filter_masks(masks: Masks, settings: MaskFilter | None = None) -> FilterOutcome:
+    """Apply the filter to every image of a batch."""
+    settings = settings or MaskFilter()
+    area = masks.foreground.mean(dim=(1, 2, 3))
+    solid = masks.foreground[:, 0] > 0.5
+    edges = torch.cat([solid[:, 0], solid[:, -1], solid[:, :, 0], solid[:, :, -1]], dim=1).any(dim=1)
+    cut = edges & (not settings.keep_cut)
+    none, several, small = masks.instances == 0, masks.instances > 1, area < settings.min_area
+    small = small & ~none & ~several
+    cut = cut & ~none & ~several & ~small
+    return FilterOutcome(~(none | several | small | cut), none, several, small, cut, area)

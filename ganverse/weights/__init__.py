@@ -1,0 +1,1 @@
+"""Small weights that come with the package: safetensors next to a JSON card."""
