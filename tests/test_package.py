@@ -83,8 +83,13 @@ def layer(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Absolute names of all modules that a file imports, anywhere in it."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Absolute names of all modules that a file imports, anywhere in it, and of what it takes from them."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
