@@ -27,6 +27,8 @@ class CameraTable(nn.Module):
     translation of the object.
     """
 
+    mean_log_distance: Tensor
+
     def __init__(
         self,
         azimuth_degrees: Sequence[float],

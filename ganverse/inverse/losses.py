@@ -37,6 +37,9 @@ class InverseLossWeights:
     camera: float = 1.0
 
 
+DEFAULT_WEIGHTS = InverseLossWeights()
+
+
 @dataclass(frozen=True)
 class InverseLosses:
     """The terms before weighting; `pairs` = predicted-from view x rendered view.
@@ -116,9 +119,9 @@ def camera_loss(predicted: Cameras, target: Cameras) -> Float[Tensor, " batch"]:
 
     The target is held fixed: the table is moved by the pictures alone.
     """
-    direction = predicted.position / predicted.distance[:, None] - target.position.detach() / target.distance[
-        :, None
-    ].detach()
+    direction = (
+        predicted.position / predicted.distance[:, None] - target.position.detach() / target.distance[:, None].detach()
+    )
     scale = predicted.distance.log() - target.distance.detach().log()
     shift = predicted.offset - target.offset.detach()
     return direction.square().sum(dim=-1) + scale.square() + shift.square().sum(dim=-1)

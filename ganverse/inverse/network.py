@@ -52,6 +52,9 @@ class InverseNetworkConfig:
             )
 
 
+DEFAULT_NETWORK = InverseNetworkConfig()
+
+
 @dataclass(frozen=True)
 class Reconstruction:
     """What the network sees in a batch of pictures.
@@ -81,7 +84,10 @@ class Reconstruction:
 class InverseGraphicsNetwork(nn.Module):
     """f(I) -> (S, T): DIB-R's sphere template deformed, textured through one square UV chart."""
 
-    def __init__(self, config: InverseNetworkConfig = InverseNetworkConfig()) -> None:
+    start: Tensor
+    pairs: Tensor
+
+    def __init__(self, config: InverseNetworkConfig = DEFAULT_NETWORK) -> None:
         super().__init__()
         self.config = config
         sphere = sphere_template(config.subdivisions)
@@ -105,6 +111,10 @@ class InverseGraphicsNetwork(nn.Module):
             paints=config.paints,
         )
 
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """What all objects share (mean shape, texel biases): few numbers that may learn faster than the rest."""
+        return [self.mean_shape, self.texture.decoder.bias]
+
     @property
     def template(self) -> Mesh:
         """The start ellipsoid with its faces and UV chart, a batch of one, on the network's device."""
@@ -125,11 +135,15 @@ class InverseGraphicsNetwork(nn.Module):
             height, width = image.shape[-2:]
             raise GanverseError(f"expected pictures of {size} x {size}, got {height} x {width}: resize them first")
         features, latent = self.encoder(image)
-        displacement = self._displacement(latent)
-        vertices = self.start + displacement
-        camera = self.camera(latent)
-        texture = self.texture(latent, image, features, vertices, camera)
-        light = None if self.light is None else self.light(latent) + ambient_light(len(image), image.device)
+        maps = self.texture.decoder(latent)
+        # Geometry needs float32, also where the convolutions run in bfloat16.
+        with torch.autocast(image.device.type, enabled=False):
+            image, features, latent, maps = image.float(), features.float(), latent.float(), maps.float()
+            displacement = self._displacement(latent)
+            vertices = self.start + displacement
+            camera = self.camera(latent)
+            texture = self.texture(maps, image, features, vertices, camera)
+            light = None if self.light is None else self.light(latent) + ambient_light(len(image), image.device)
         return Reconstruction(displacement, vertices, texture, light, camera)
 
     def _displacement(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch verts 3"]:
@@ -153,9 +167,8 @@ class CameraHead(nn.Module):
     def forward(self, latent: Float[Tensor, "batch latent"]) -> Cameras:
         sine, cosine, elevation, log_distance, x, y = self.linear(latent).unbind(dim=1)
         # Elevation stays below the pole, the distance outside the object.
-        return Cameras(
-            torch.atan2(sine, cosine), 1.4 * elevation.tanh(), log_distance.clamp(0.4, 4.0).exp(), torch.stack([x, y], -1)
-        )
+        distance = log_distance.clamp(0.4, 4.0).exp()
+        return Cameras(torch.atan2(sine, cosine), 1.4 * elevation.tanh(), distance, torch.stack([x, y], dim=-1))
 
 
 def _zero_linear(inputs: int, outputs: int) -> nn.Linear:

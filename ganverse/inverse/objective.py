@@ -1,4 +1,4 @@
-"""One training step's worth of stage 2 without the optimiser: reconstruct, render every pair of views, compare (Eq. 2)."""
+"""One step of stage 2 without the optimiser: reconstruct, render every pair of views, compare (Eq. 2)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.rendering.rasterization import Backend
 from ganverse.rendering.render import RenderResult, Silhouette, render
 
+_SOFT, _SHARP = Silhouette(5000.0, 0.06, 30), Silhouette(15000.0, 0.035, 30)
+
 
 @dataclass(frozen=True)
 class SilhouetteSchedule:
@@ -26,8 +28,8 @@ class SilhouetteSchedule:
     along a geometric, boxlen along a straight line.
     """
 
-    start: Silhouette = Silhouette(5000.0, 0.06, 30)
-    end: Silhouette = Silhouette(15000.0, 0.035, 30)
+    start: Silhouette = _SOFT
+    end: Silhouette = _SHARP
     fraction: float = 0.6
 
     def at(self, images_seen: int, total_images: int) -> Silhouette:
@@ -57,7 +59,7 @@ class PerceptualPlan:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Losses and what they were computed from. renders and targets are in the order (object, predicted from, seen as)."""
+    """Losses and what they were computed from; renders and targets in the order (object, predicted from, seen as)."""
 
     losses: InverseLosses
     reconstruction: Reconstruction
@@ -74,7 +76,7 @@ def inverse_step(
     view_ids: Int[Tensor, "batch views"],
     adjacency: Adjacency,
     *,
-    silhouette: Silhouette = Silhouette(),
+    silhouette: Silhouette = _SHARP,
     perceptual: PerceptualPlan | None = None,
     backend: Backend = "auto",
 ) -> StepResult:

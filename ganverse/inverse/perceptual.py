@@ -2,7 +2,7 @@
 
 Two sets of AlexNet weights are known, tried in this order:
   "lpips"  Zhang et al. 2018 through the `lpips` package, if torchvision's AlexNet already lies in the torch hub cache;
-  "stlpips" the shift-tolerant AlexNet of Ghildyal and Liu 2022, complete inside the wheel of `stlpips-pytorch`. Only its
+  "stlpips" the shift-tolerant AlexNet of Ghildyal and Liu 2022, complete in the wheel of `stlpips-pytorch`. Only its
            weight file is read, by path; its code is never imported (it wants IPython and torchsummary).
 Both give distances of the same scale, about 0.05 to 0.5 between pictures of one category.
 """
@@ -108,6 +108,8 @@ class ShiftTolerantAlexNet(nn.Module):
     `forward` takes pictures in [-1, 1] and gives the features after the ReLU of each of the first `stages` stages.
     """
 
+    shift: Tensor
+    scale: Tensor
     _CONVOLUTIONS = ("slice1.0", "slice2.5", "slice3.9", "slice4.11", "slice5.13")
     _PADDING = (2, 2, 1, 1, 1)
 
@@ -131,7 +133,9 @@ class ShiftTolerantAlexNet(nn.Module):
         """With the weights inside the wheel of `stlpips-pytorch`."""
         path = _stlpips_weights()
         if path is None:
-            raise GanverseError("expected the package stlpips-pytorch, found none: `pip install stlpips-pytorch==0.0.2`")
+            raise GanverseError(
+                "expected the package stlpips-pytorch, found none: `pip install stlpips-pytorch==0.0.2`"
+            )
         return cls(torch.load(path, map_location="cpu", weights_only=True), stages)
 
     @property
@@ -170,7 +174,7 @@ class _LpipsStages(nn.Module):
             warnings.filterwarnings("ignore", message=".*(pretrained|weight enum).*", category=UserWarning)
             model = lpips.LPIPS(net="alex", verbose=False, pnet_rand=random_backbone)
         self.scaling, self.backbone, self.stages = model.scaling_layer, model.net, stages
-        self.heads = nn.ModuleList([model.lins[i].model[-1] for i in range(stages)])
+        self.heads = [model.lins[i].model[-1] for i in range(stages)]
 
     @property
     def head_weights(self) -> list[Tensor]:

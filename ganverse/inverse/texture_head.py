@@ -12,6 +12,7 @@ All maps are decoded with a smooth (bilinear) up-sampler; a pixel shuffle leaves
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ FlowStart = Literal["projection", "centre"]
 
 
 class TextureHead(nn.Module):
-    """Latent vector, picture, shape and camera -> UV texture.
+    """Decoded maps (`decoder(latent)`), picture, shape and camera -> UV texture.
 
     mesh: template. latent: length of the latent vector. image_features: channels of the fine feature map.
     size: texels per side of the texture. channels: of the decoder's levels, from 4 x 4 upwards, each twice the size of
@@ -35,6 +36,8 @@ class TextureHead(nn.Module):
     flow_start: where sampling positions start: "projection" of the surface into the predicted camera, or the image
     "centre". symmetric: whether `mirrored` exists. paints: how many.
     """
+
+    faces: Tensor
 
     def __init__(
         self,
@@ -58,14 +61,14 @@ class TextureHead(nn.Module):
 
     def forward(
         self,
-        latent: Float[Tensor, "batch latent"],
+        maps: Float[Tensor, "batch maps t t"],
         image: Float[Tensor, "batch 3 height width"],
         features: Float[Tensor, "batch c h w"],
         vertices: Float[Tensor, "batch verts 3"],
         camera: Cameras,
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Texture in [0, 1]; `camera` is the predicted one of the picture."""
-        colour, shift, logits = self.decoder(latent).split([3, 2, 3 + self.paints], dim=1)
+        """Texture in [0, 1]. maps: the decoder's output; camera: the predicted one of the picture."""
+        colour, shift, logits = maps.split([3, 2, 3 + self.paints], dim=1)
         positions, facing = self._projected(vertices.detach(), camera)
         own = self._sample(image, positions + _bounded(shift, self.flow_start))
         shares = self._shares(logits, facing)
@@ -111,7 +114,7 @@ class TextureHead(nn.Module):
     ) -> Float[Tensor, "batch paints 3"]:
         """The object's paints: means of the picture, weighted by attention."""
         attention = self.attention(features).flatten(2).softmax(dim=-1)
-        pixels = functional.adaptive_avg_pool2d(image, features.shape[-2:]).flatten(2)
+        pixels = functional.adaptive_avg_pool2d(image, (features.shape[-2], features.shape[-1])).flatten(2)
         return torch.einsum("bkn,bcn->bkc", attention, pixels)
 
     def _enlarge(self, maps: Float[Tensor, "batch c t t"]) -> Float[Tensor, "batch c size size"]:
@@ -130,13 +133,12 @@ class MapDecoder(nn.Module):
         super().__init__()
         self.size = 4 * 2 ** (len(channels) - 1)
         self.start = nn.Linear(latent, channels[0] * 16)
-        pairs = zip(channels[:-1], channels[1:], strict=True)
+        pairs = list(pairwise(channels))
         self.convolutions = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in pairs])
         self.norms = nn.ModuleList([nn.GroupNorm(8, b) for b in channels[1:]])
-        self.to_maps = nn.Conv2d(channels[-1], maps, 3, padding=1)
+        self.to_maps = nn.Conv2d(channels[-1], maps, 3, padding=1, bias=False)
         self.bias = nn.Parameter(torch.zeros(maps, self.size, self.size))
         nn.init.normal_(self.to_maps.weight, std=0.01)
-        nn.init.zeros_(self.to_maps.bias)
 
     def forward(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch maps t t"]:
         x = functional.relu(self.start(latent)).view(len(latent), -1, 4, 4)
