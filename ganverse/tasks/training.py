@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,28 +50,31 @@ def fit(
     run: StageRun,
     settings: TrainerSettings,
     paint: Painter | None = None,
+    *,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> bool:
     """Trains, from `checkpoints/last.ckpt` if there is one, until the budget is used up.
 
-    Returns whether it was; False if Ctrl-C or SIGTERM came first (everything is saved by then). Afterwards the task
-    holds its averaged weights, if `run.half_life` asked for an average.
+    paint: makes the pictures of samples/. callbacks: more of the stage's own. Returns whether it was used up; False if
+    Ctrl-C or SIGTERM came first (everything is saved by then). Afterwards the task holds its averaged weights, if
+    `run.half_life` asked for an average.
     """
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     budget, interruption = Budget(run.images, run.minutes), Interruption()
-    callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
-    callbacks += [ImagesProgress(run.title, run.images, settings.progress), interruption, budget]
+    used: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
+    used += [ImagesProgress(run.title, run.images, settings.progress), interruption, budget]
     if run.own_gradients:
-        callbacks.append(GradientAveraging())
+        used.append(GradientAveraging())
     if paint is not None:
-        callbacks.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
+        used.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
     metrics = MetricsLog(run.folder / "metrics.jsonl", lambda: images_seen(task))
     loggers: list[Logger] = [metrics]
     if settings.logger == "wandb":
         loggers.append(wandb_logger(run.folder))
     trainer = build_trainer(
         settings,
-        [*callbacks, LastCheckpoint(checkpoints, settings.checkpoint_minutes)],
+        [*used, *callbacks, LastCheckpoint(checkpoints, settings.checkpoint_minutes)],
         loggers,
         wrap=not run.own_gradients,
     )
