@@ -1,0 +1,90 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import webdataset
+
+from ganverse.data.sampling import MultiViewSampler
+from ganverse.data.shards import ShardPlan, ShardReader, read_plan, write_manifest, write_shard
+from ganverse.errors import GanverseError
+
+
+def _write(sampler: MultiViewSampler, plan: ShardPlan) -> None:
+    for shard in range(plan.shards):
+        drawn = sampler.draw(torch.tensor(list(plan.indices(shard))))
+        azimuths = sampler.codes.azimuth_degrees.tolist()
+        write_shard(plan, shard, drawn.batch, azimuths, drawn.counts, int(drawn.forced.sum()))
+
+
+@pytest.fixture
+def plan(sampler: MultiViewSampler, tmp_path: Path) -> ShardPlan:
+    plan = ShardPlan(tmp_path / "shards", 11, 4, sampler.recipe)
+    _write(sampler, plan)
+    write_manifest(plan)
+    return plan
+
+
+def test_shards_hold_what_the_stream_makes_bit_for_bit(plan: ShardPlan, sampler: MultiViewSampler) -> None:
+    order = [7, 0, 10, 3]
+    stored = ShardReader(read_plan(plan.folder, check=True)).batch(order)
+    made = sampler.draw(torch.tensor(order)).batch
+    for name in ("images", "masks", "view_ids", "sample_index", "styles"):
+        assert torch.equal(getattr(stored, name), getattr(made, name)), name
+
+
+def test_the_same_samples_give_the_same_bytes(plan: ShardPlan, sampler: MultiViewSampler, tmp_path: Path) -> None:
+    again = ShardPlan(tmp_path / "again", 11, 4, sampler.recipe)
+    _write(sampler, again)
+    for shard in range(plan.shards):
+        assert plan.tar(shard).read_bytes() == again.tar(shard).read_bytes()
+
+
+def test_the_manifest_sums_up(plan: ShardPlan) -> None:
+    manifest = json.loads((plan.folder / "manifest.json").read_text())
+    assert [entry["samples"] for entry in manifest["shards"]] == [4, 4, 3]
+    first = manifest["shards"][0]
+    assert hashlib.sha256((plan.folder / first["name"]).read_bytes()).hexdigest() == first["sha256"]
+    counts = manifest["images"]
+    looked_at = sum(counts[name] for name in ("kept", "no_object", "several_objects", "too_small", "cut_off"))
+    assert looked_at >= 22
+    assert counts["dropped_share"] == pytest.approx(1 - counts["kept"] / looked_at, abs=1e-5)
+
+
+def test_webdataset_reads_the_shards(plan: ShardPlan, sampler: MultiViewSampler) -> None:
+    dataset = webdataset.WebDataset(str(plan.tar(0)), shardshuffle=False).decode("torchrgb")
+    samples = list(dataset)
+    made = sampler.draw(torch.arange(4)).batch
+    assert [sample["json"]["sample"] for sample in samples] == [0, 1, 2, 3]
+    assert samples[2]["json"]["views"] == made.view_ids[2].tolist()
+    assert torch.equal(samples[2]["view1.png"], made.images[2, 1])
+
+
+def test_a_finished_shard_is_known_and_an_unfinished_one_is_not(plan: ShardPlan) -> None:
+    record = plan.record(1)
+    assert record is not None
+    assert record.samples == 4
+    plan.tar(1).with_suffix(".json").unlink()
+    assert plan.record(1) is None
+    with pytest.raises(GanverseError, match="expected 3 shards"):
+        write_manifest(plan)
+
+
+def test_a_folder_of_another_recipe_is_refused(plan: ShardPlan) -> None:
+    with pytest.raises(GanverseError, match="another folder"):
+        ShardPlan(plan.folder, 11, 4, "horses").record(0)
+
+
+def test_missing_and_changed_shards_are_found(plan: ShardPlan, tmp_path: Path) -> None:
+    with pytest.raises(GanverseError, match="generate"):
+        read_plan(tmp_path)
+    data = bytearray(plan.tar(2).read_bytes())
+    data[700] ^= 1
+    plan.tar(2).write_bytes(data)
+    assert read_plan(plan.folder).samples == 11
+    with pytest.raises(GanverseError, match="changed"):
+        read_plan(plan.folder, check=True)
+    plan.tar(2).unlink()
+    with pytest.raises(GanverseError, match="missing"):
+        read_plan(plan.folder)
