@@ -113,9 +113,7 @@ def project(
     return image + cameras.offset[:, None, :], z
 
 
-def pixel_centers(
-    height: int, width: int, device: torch.device | str | None = None
-) -> Float[Tensor, "height width 2"]:
+def pixel_centers(height: int, width: int, device: torch.device | str | None = None) -> Float[Tensor, "height width 2"]:
     """NDC positions (x, y) of the pixel centres; row 0 is the top of the image."""
     x = (2 * torch.arange(width, device=device) + 1 - width) / width
     y = (height - 2 * torch.arange(height, device=device) - 1) / height

@@ -57,19 +57,18 @@ def test_chart_puts_the_roof_in_the_centre_and_the_front_on_the_right() -> None:
     assert (uv[corners[..., 0] > 0.95][:, 1] < 0.21).all()
 
 
-def test_chart_is_one_to_one_over_the_upper_half() -> None:
-    """No face is flipped or folded: all UV triangles have the same orientation and together fill the square."""
-    uv = sphere_template(3).face_uvs
+def test_chart_is_one_to_one_down_to_the_underside() -> None:
+    """Only the smeared down pole may fold: all other UV triangles have one orientation, and the upper half gets half."""
+    mesh = sphere_template(3)
+    uv, lowest = mesh.face_uvs, mesh.vertices[0][mesh.faces][..., 1].amin(dim=1)
     ab, ac = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
-    area = (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]) / 2
-    assert (area > 0).all() or (area < 0).all()
-    assert area.abs().sum().item() == pytest.approx(1.0, abs=0.03)
+    area = (ab[:, 1] * ac[:, 0] - ab[:, 0] * ac[:, 1]) / 2
+    assert (area[lowest > -0.9] > 0).all()
+    assert area[lowest > -0.9].sum().item() == pytest.approx(0.89, abs=0.02)
 
 
 def test_mirroring_the_mesh_mirrors_the_chart_vertically() -> None:
     mesh = sphere_template(2)
-    mirrored = {
-        tuple(round(c, 4) for c in corner) for corner in (mesh.face_uvs * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])).reshape(-1, 2).tolist()
-    }
-    original = {tuple(round(c, 4) for c in corner) for corner in mesh.face_uvs.reshape(-1, 2).tolist()}
-    assert len(mirrored - original) <= 4, "only the smeared down pole may differ"
+    corners = mesh.face_uvs.reshape(-1, 2)
+    mirrored = corners * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+    assert torch.cdist(mirrored, corners).amin(dim=1).max() < 1e-4

@@ -38,9 +38,7 @@ def test_size_may_be_oblong() -> None:
 def test_ambient_light_changes_nothing_and_light_from_above_does() -> None:
     mesh = sphere_template(3)
     plain = render(mesh, _plain(), _front(), size=32, backend="reference").rgb
-    torch.testing.assert_close(
-        render(mesh, _plain(), _front(), ambient_light(1), 32, backend="reference").rgb, plain
-    )
+    torch.testing.assert_close(render(mesh, _plain(), _front(), ambient_light(1), 32, backend="reference").rgb, plain)
     light = ambient_light(1)
     light[0, 1] = 0.5
     lit = render(mesh, _plain(), _front(), light, 32, backend="reference").rgb
@@ -81,7 +79,13 @@ def test_gradients_reach_vertices_texture_cameras_and_light() -> None:
     texture.data += 0.1 * torch.rand_like(texture)
     cameras = Cameras(azimuth, elevation, distance, torch.zeros(1, 2))
     result = render(
-        mesh.with_vertices(vertices), texture, cameras, light, 32, silhouette=Silhouette(1000.0, 0.1), backend="reference"
+        mesh.with_vertices(vertices),
+        texture,
+        cameras,
+        light,
+        32,
+        silhouette=Silhouette(1000.0, 0.1),
+        backend="reference",
     )
     (result.rgb.square().sum() + result.alpha.sum()).backward()
     for leaf in (vertices, texture, azimuth, light):
