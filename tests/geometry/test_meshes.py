@@ -58,7 +58,7 @@ def test_chart_puts_the_roof_in_the_centre_and_the_front_on_the_right() -> None:
 
 
 def test_chart_is_one_to_one_down_to_the_underside() -> None:
-    """Only the smeared down pole may fold: all other UV triangles have one orientation, and the upper half gets half."""
+    """Only the smeared down pole may fold: all other UV triangles have one orientation."""
     mesh = sphere_template(3)
     uv, lowest = mesh.face_uvs, mesh.vertices[0][mesh.faces][..., 1].amin(dim=1)
     ab, ac = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
@@ -71,4 +71,4 @@ def test_mirroring_the_mesh_mirrors_the_chart_vertically() -> None:
     mesh = sphere_template(2)
     corners = mesh.face_uvs.reshape(-1, 2)
     mirrored = corners * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
-    assert torch.cdist(mirrored, corners).amin(dim=1).max() < 1e-4
+    assert torch.cdist(mirrored, corners, compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1).max() < 1e-4
