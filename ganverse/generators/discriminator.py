@@ -1,6 +1,7 @@
 """Residual discriminator that grows with the generator (Karras et al. 2020, section 4.1; minibatch deviation: 2018)."""
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -30,14 +31,14 @@ class ResidualBlock(nn.Module):
 def minibatch_deviation(
     x: Float[Tensor, "batch channels height width"], group: int = 4
 ) -> Float[Tensor, "batch channels_and_one height width"]:
-    """Appends one channel: the mean standard deviation over groups of consecutive samples."""
+    """Appends one channel: the mean standard deviation over groups of consecutive samples of this process's batch."""
     batch = x.shape[0]
     group = math.gcd(batch, group)
-    parted = x.reshape(batch // group, group, -1)
+    parted = x.reshape(batch // group, group, -1).to(torch.promote_types(x.dtype, torch.float32))
     centred = parted - parted.mean(dim=1, keepdim=True)
     deviation = (centred.square().mean(dim=1) + 1e-8).sqrt().mean(dim=1)
     plane = deviation.repeat_interleave(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])
-    return torch.cat([x, plane], dim=1)
+    return torch.cat([x, plane.to(x.dtype)], dim=1)
 
 
 class Discriminator(nn.Module):
@@ -46,9 +47,7 @@ class Discriminator(nn.Module):
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.from_rgb = nn.ModuleList(EqualConv2d(3, width, 1) for width in channels)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(above, below) for below, above in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.blocks = nn.ModuleList(ResidualBlock(above, below) for below, above in pairwise(channels))
         width = channels[0]
         self.final_conv = EqualConv2d(width + 1, width, 3)
         self.final_hidden = EqualLinear(width * 16, width, activate=True)
@@ -69,7 +68,7 @@ class Discriminator(nn.Module):
             x = block(x)
         x = self.final_conv(minibatch_deviation(x))
         logits: Tensor = self.final_logit(self.final_hidden(x.flatten(1)))
-        return logits.squeeze(1)
+        return logits.squeeze(1).to(image.dtype)
 
     def _level(self, side: int) -> int:
         sides = [4 * 2**k for k in range(len(self.from_rgb))]

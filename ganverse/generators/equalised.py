@@ -39,7 +39,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Same-size convolution with bias; `activate` adds leaky ReLU; `gain` multiplies the result (after the activation)."""
+    """Same-size convolution with bias; `activate` adds leaky ReLU; `gain` multiplies what comes out of that."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, activate: bool = True, gain: float | None = None

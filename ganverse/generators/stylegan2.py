@@ -1,13 +1,15 @@
 """StyleGAN2's generator, written from the paper (Karras et al. 2020), laid out for cheap training on a CPU.
 
-Differences to the paper, all for speed: the up-sampling convolution of a block works at the LOW resolution and its result
-is up-sampled bilinearly before the activation; modulation and demodulation scale the activations before and after one
-convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length regularisation.
+Differences to the paper, all for speed: the up-sampling convolution of a block works at the LOW resolution and its
+result is up-sampled bilinearly before the activation; modulation and demodulation scale the activations before and after
+one convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length regularisation.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,10 @@ from ganverse.generators.protocol import style_slices
 
 @dataclass(frozen=True)
 class StyleGAN2Config:
-    """Architecture: `channels[i]` belongs to resolution 4 * 2**i, the last one to `resolution` (a power of two >= 8)."""
+    """Architecture.
+
+    channels: one count per resolution, 4, 8, ... up to `resolution`. view_layers: first layers that carry the viewpoint.
+    """
 
     resolution: int = 64
     z_dim: int = 128
@@ -59,10 +64,7 @@ class MappingNetwork(nn.Module):
         super().__init__()
         widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
         self.layers = nn.Sequential(
-            *(
-                EqualLinear(a, b, activate=True, learning_rate_factor=0.01)
-                for a, b in zip(widths, widths[1:], strict=False)
-            )
+            *(EqualLinear(a, b, activate=True, learning_rate_factor=0.01) for a, b in pairwise(widths))
         )
 
     def forward(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
@@ -96,7 +98,8 @@ class StyledConvolution(nn.Module):
         power = style.square() @ self.weight.square().sum(dim=(2, 3)).t()
         demodulation = torch.rsqrt(power + 1e-8) * ACTIVATION_GAIN
         out = F.conv2d(x * style[:, :, None, None], self.weight, padding=1)
-        out = torch.addcmul((self.bias * ACTIVATION_GAIN)[:, None, None], out, demodulation[:, :, None, None])
+        bias = self.bias * ACTIVATION_GAIN
+        out = torch.addcmul(bias.to(out.dtype)[:, None, None], out, demodulation.to(out.dtype)[:, :, None, None])
         if noise is not None:
             out = out.add_(noise * (self.noise_strength * ACTIVATION_GAIN))
         if self._up:
@@ -134,6 +137,21 @@ class SynthesisBlock(nn.Module):
         self.conv1 = StyledConvolution(outputs, outputs, w_dim)
         self.to_rgb = ToRGB(outputs, w_dim)
 
+    def forward(
+        self,
+        x: Float[Tensor, "batch inputs height width"],
+        image: Float[Tensor, "batch 3 height width"] | None,
+        styles: Iterator[Tensor],
+        noises: Iterator[Tensor | None],
+        fade: float = 1.0,
+    ) -> tuple[Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"]]:
+        """Features and the image so far, with this block's colours added; takes its styles and noises in order."""
+        if self.conv0 is not None:
+            x = self.conv0(x, next(styles), next(noises))
+        x = self.conv1(x, next(styles), next(noises))
+        colours = self.to_rgb(x, next(styles))
+        return x, colours if image is None else torch.add(upsample(image), colours, alpha=fade)
+
 
 class StyleGAN2Generator(nn.Module):
     """Implements `ImageGenerator`; grows progressively through `paint(resolution=, fade=)`.
@@ -163,7 +181,7 @@ class StyleGAN2Generator(nn.Module):
     def _layers(self) -> list[list[StyledConvolution | ToRGB]]:
         """The modulated modules of every W+ layer, in the order of w*."""
         layers: list[list[StyledConvolution | ToRGB]] = [[]]
-        for block in self.blocks:
+        for block in cast(Iterable[SynthesisBlock], self.blocks):
             if block.conv0 is not None:
                 layers[-1].append(block.conv0)
                 layers.append([])
@@ -228,23 +246,13 @@ class StyleGAN2Generator(nn.Module):
         """
         depth = self._depth(resolution)
         modules = [module for layer in self._layers() for module in layer]
-        pieces = iter(zip(modules, style_slices([module.style_size for module in modules]), strict=True))
+        codes = (styles[:, where] for where in style_slices([module.style_size for module in modules]))
         noises = iter(noise if noise is not None else [None] * (2 * depth - 1))
-        x = self.start.expand(styles.shape[0], -1, -1, -1)
-        image: Tensor | None = None
-        for level in range(depth):
-            for _ in range(1 if level == 0 else 2):
-                module, where = next(pieces)
-                x = module(x, styles[:, where], next(noises))
-            module, where = next(pieces)
-            colours = module(x, styles[:, where])
-            if image is None:
-                image = colours
-            else:
-                weight = fade if level == depth - 1 else 1.0
-                image = torch.add(upsample(image), colours, alpha=weight)
-        assert image is not None
-        return image
+        x, image = self.blocks[0](self.start.expand(styles.shape[0], -1, -1, -1), None, codes, noises)
+        for block in self.blocks[1:depth]:
+            x, image = block(x, image, codes, noises, fade if block is self.blocks[depth - 1] else 1.0)
+        painted: Tensor = image
+        return painted
 
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None

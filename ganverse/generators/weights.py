@@ -112,7 +112,7 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[Styl
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
         raise GanverseError(
-            f"The weights {path} have sha256 {found[:12]}..., their card says {card.sha256[:12]}...; get the files again."
+            f"The weights {path} have sha256 {found[:12]}..., but {card.sha256[:12]}... on their card; get the files again."
         )
     generator = StyleGAN2Generator(card.config)
     try:
