@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,18 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, angular_difference
+
+
+class Direction(Protocol):
+    """What a pose regressor must tell: `pose_regressor.PoseReading` or `Cameras`, radians."""
+
+    @property
+    def azimuth(self) -> Float[Tensor, " batch"]:
+        """Azimuths in the convention of `Cameras`."""
+
+    @property
+    def elevation(self) -> Float[Tensor, " batch"]:
+        """Elevations in the convention of `Cameras`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class CameraControl:
 def camera_control(
     asked: Cameras,
     images: Float[Tensor, "batch 3 height width"],
-    measure: Callable[[Float[Tensor, "batch 3 height width"]], Cameras],
+    measure: Callable[[Float[Tensor, "batch 3 height width"]], Direction],
 ) -> CameraControl:
     """Compare the cameras asked for with those `measure` (a pose regressor) reads off the images."""
     measured = measure(images)

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.geometry.cameras import Cameras
+
 
 @dataclass(frozen=True)
 class DisentangleWeights:
     """Weights of all terms; each may be 0, which also skips its computation.
 
     Stage 1 (L_mapnet): mapping, entropy. Stage 2 of the paper: shape, texture, background, shared_background. Ours:
-    distill_* pull un-swapped combinations to the frozen GAN's own image (L1 and perceptual), camera compares the
-    silhouette of S rendered at V with the segmenter's mask of the synthesised image, appearance the colours of the
-    two renderers inside both silhouettes, anchor keeps the mapping loss in stage 2.
+    distill_* pull un-swapped combinations to the frozen GAN's own image (L1 and perceptual); camera compares the
+    silhouette of S rendered at V with the segmenter's mask of the synthesised image; view compares V with the camera
+    that f reads off that image; appearance compares the colours of the two renderers inside both silhouettes; anchor
+    keeps the mapping loss in stage 2.
     """
 
     mapping: float = 1.0
@@ -29,10 +32,14 @@ class DisentangleWeights:
     background: float = 1.0
     shared_background: float = 1.0
     camera: float = 1.0
+    view: float = 1.0
     appearance: float = 1.0
     distill_l1: float = 1.0
     distill_perceptual: float = 1.0
     anchor: float = 0.1
+
+
+DEFAULT_WEIGHTS = DisentangleWeights()
 
 
 def mapping_distance(
@@ -68,6 +75,12 @@ def silhouette_distance(
     intersection = (alpha * mask).sum(dim=(1, 2, 3))
     union = (alpha + mask - alpha * mask).sum(dim=(1, 2, 3))
     return 1 - intersection / union.clamp_min(1e-6)
+
+
+def view_distance(asked: Cameras, measured: Cameras) -> Float[Tensor, " batch"]:
+    """1 - cosine of the angle between two viewing directions: 0 for equal ones, 2 for front against rear."""
+    a, b = (cameras.position / cameras.distance[:, None] for cameras in (asked, measured))
+    return 1 - (a * b).sum(dim=1)
 
 
 def color_distance(

@@ -1,0 +1,273 @@
+"""Stage 3: trains StyleGAN-R from the frozen generator, inverse network and segmenter (paper, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.generators.protocol import ImageGenerator
+from ganverse.geometry.cameras import concatenate
+from ganverse.neural_renderer import losses
+from ganverse.neural_renderer.backgrounds import remove_object
+from ganverse.neural_renderer.controls import random_cameras
+from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
+from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.scenes import Scenes
+from ganverse.rendering.render import Silhouette, render
+from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
+
+
+@dataclass(frozen=True)
+class DisentangleSettings:
+    """Schedule and rates. Numbers of images count pictures of the stream, over all processes.
+
+    warm_up_images: stage 1, generator frozen (paper: 700 iterations of 16). fine_tune_images: stage 2 (2500 of 16).
+    mapping_rate, fusion_rate: Adam's, in stage 1; in stage 2 times fine_tune_factor. synthesis_rate: of the generator
+    in stage 2. The paper's 1e-5 throughout is for 512 px and hundreds of GPU minutes.
+    calibration_images: pictures from which the statistics of styles and shapes are taken before the first step.
+    """
+
+    warm_up_images: int = 11_200
+    fine_tune_images: int = 40_000
+    mapping_rate: float = 1e-3
+    fusion_rate: float = 2e-2
+    synthesis_rate: float = 2e-4
+    fine_tune_factor: float = 0.2
+    calibration_images: int = 256
+    grow: int = 2
+    fill_background: bool = True
+    silhouette: Silhouette = field(default_factory=Silhouette)
+    seed: int = 0
+
+    @property
+    def images(self) -> int:
+        """Pictures of the whole stage."""
+        return self.warm_up_images + self.fine_tune_images
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Scenes together with what the frozen GAN itself paints for them."""
+
+    scenes: Scenes
+    styles: Float[Tensor, "batch styles"]
+    images: Float[Tensor, "batch 3 height width"]
+
+    def __getitem__(self, index: slice) -> Lesson:
+        return Lesson(self.scenes[index], self.styles[index], self.images[index])
+
+
+class DisentangleTask(pl.LightningModule):
+    """Warm-up of the mapping networks on the frozen generator, then fine-tuning of everything with cycle losses.
+
+    generator: copied, the copy is fine-tuned. codes: the view codes whose cameras `teachers.cameras` holds.
+    A `stopping.Budget` of `settings.images` ends the training.
+    """
+
+    images_seen: Tensor
+    calibrated: Tensor
+
+    def __init__(
+        self,
+        generator: ImageGenerator,
+        codes: ViewCodes,
+        teachers: Teachers,
+        settings: DisentangleSettings = DisentangleSettings(),
+        weights: DisentangleWeights = DEFAULT_WEIGHTS,
+        mapping: MappingSettings = DEFAULT_MAPPING,
+    ) -> None:
+        super().__init__()
+        codes.check(generator)
+        self.codes, self.teachers, self.settings, self.weights = codes, teachers, settings, weights
+        self.renderer = StyleGANR(
+            generator,
+            codes.view_dims,
+            vertices=teachers.inverse.template.vertices.shape[1],
+            texture_size=teachers.inverse.config.texture_size,
+            settings=mapping,
+        )
+        self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
+        self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One Adam with three groups: mapping networks, fusion, synthesis."""
+        settings, renderer = self.settings, self.renderer
+        groups = [
+            {"params": renderer.mapping_parameters(), "lr": settings.mapping_rate},
+            {"params": [renderer.fusion.logits], "lr": settings.fusion_rate},
+            {"params": renderer.synthesis_parameters(), "lr": settings.synthesis_rate},
+        ]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99))
+
+    def on_fit_start(self) -> None:
+        """Teachers to the device; statistics of styles and shapes, unless a checkpoint brought them."""
+        self.teachers.to(self.device)
+        if not self.calibrated:
+            self._calibrate()
+
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        count, generator = self.settings.calibration_images, self.renderer.generator
+        source = torch.Generator().manual_seed(self.settings.seed)
+        z = torch.randn(count, generator.z_dim, generator=source).to(self.device)
+        views = view_styles(generator, self.codes, device=self.device)
+        view_ids = torch.arange(count, device=self.device) % len(views)
+        styles = compose(generator.styles(generator.map(z)), views[view_ids], self.codes.view_dims)
+        chunks = [self.teachers.inverse(generator.synthesize(chunk)).vertices for chunk in styles.split(32)]
+        self.renderer.calibrate(styles, self.teachers.cameras.all(), torch.cat(chunks))
+        self.calibrated.fill_(True)
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the next step belongs to stage 1."""
+        return int(self.images_seen) < self.settings.warm_up_images
+
+    @torch.no_grad()
+    def observe(self, batch: MultiViewBatch) -> Lesson:
+        """One scene per picture: shape, texture and background of a view, under the camera of the object's NEXT view.
+
+        So the content codes cannot lean on the view they were read from. Ordered view by view: the first b scenes
+        are those read from view 0.
+        """
+        images, masks, styles, view_ids = (
+            x.transpose(0, 1) for x in (batch.images, batch.masks, batch.styles, batch.view_ids)
+        )
+        seen = self.teachers.inverse(images.flatten(0, 1))
+        background = remove_object(
+            images.flatten(0, 1), masks.flatten(0, 1), grow=self.settings.grow, fill=self.settings.fill_background
+        )
+        styles, images, view_ids = (x.roll(-1, dims=0).flatten(0, 1) for x in (styles, images, view_ids))
+        scenes = Scenes(self.teachers.cameras(view_ids), seen.vertices, seen.texture, background)
+        return Lesson(scenes, styles, images)
+
+    def training_step(self, batch: MultiViewBatch, batch_index: int) -> Tensor:
+        """The loss of the current stage on one batch."""
+        self._set_rates()
+        lesson = self.observe(batch)
+        if self.warming_up:
+            terms = self.mapping_terms(lesson)
+            # DDP wants every parameter in every loss; a zero gradient moves nothing.
+            loss = self._weighted(terms) + 0.0 * sum(p.sum() for p in self.renderer.synthesis_parameters())
+        else:
+            terms = self.cycle_terms(lesson[: len(batch.images)])
+            loss = self._weighted(terms)
+        self._report(terms, loss)
+        self.images_seen += batch.view_ids.numel() * self.trainer.world_size
+        return loss
+
+    def mapping_terms(self, lesson: Lesson) -> dict[str, Tensor]:
+        """Stage 1, L_mapnet, in standard deviations of the styles."""
+        return {"mapping": self._style_distance(lesson), "entropy": self.renderer.fusion.entropy()}
+
+    def cycle_terms(self, lesson: Lesson) -> dict[str, Tensor]:
+        """Stage 2: un-swapped scenes and as many swapped ones under new cameras, all read again by the teachers."""
+        scenes, weights = lesson.scenes, self.weights
+        swapped = self._swap(scenes)
+        everything = Scenes(
+            concatenate([scenes.cameras, swapped.cameras]),
+            torch.cat([scenes.vertices, swapped.vertices]),
+            torch.cat([scenes.texture, swapped.texture]),
+            torch.cat([scenes.background, swapped.background]),
+        )
+        images = self.renderer.render(everything)
+        terms = self._reread_terms(everything, images)
+        own = images[: len(scenes)]
+        if weights.distill_l1:
+            terms["distill_l1"] = (own - lesson.images).abs().mean(dim=(1, 2, 3))
+        if weights.distill_perceptual and self.teachers.perceptual is not None:
+            terms["distill_perceptual"] = self.teachers.perceptual(own, lesson.images)
+        if weights.anchor:
+            terms["anchor"] = self._style_distance(lesson)
+        if weights.entropy:
+            terms["entropy"] = self.renderer.fusion.entropy()
+        return terms
+
+    def _reread_terms(self, scenes: Scenes, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
+        """What the frozen teachers find in the synthesised images, against what was asked for."""
+        inverse, weights, settings = self.teachers.inverse, self.weights, self.settings
+        again = inverse(images)
+        terms = {
+            "shape": losses.shape_distance(scenes.vertices, again.vertices),
+            "texture": losses.texture_distance(scenes.texture, again.texture),
+            "view": losses.view_distance(scenes.cameras, again.camera),
+        }
+        mask = self.teachers.segmenter(images)
+        if weights.background or weights.shared_background:
+            emptied = remove_object(images, mask, grow=settings.grow, fill=settings.fill_background)
+            code = self.renderer.background_code(emptied)
+            asked = self.renderer.background_code(scenes.background)
+            terms["background"] = losses.code_distance(asked, code)
+            # Scene i and scene i + b share their background, but neither shape nor texture.
+            terms["shared_background"] = losses.code_distance(*code.chunk(2))
+        if weights.camera or weights.appearance:
+            mesh = inverse.template.with_vertices(scenes.vertices)
+            size = images.shape[-1]
+            drawn = render(mesh, scenes.texture, scenes.cameras, size=size, silhouette=settings.silhouette)
+            terms["camera"] = losses.silhouette_distance(drawn.alpha, mask)
+            inside = (drawn.face_index >= 0)[:, None] * mask.detach()
+            terms["appearance"] = losses.color_distance(images, drawn.rgb, inside)
+        return terms
+
+    def _swap(self, scenes: Scenes) -> Scenes:
+        """Shapes and textures of other samples, each at random, own background, cameras all round the object."""
+        count = len(scenes)
+        source = self._random()
+        shape, texture = (torch.randint(1, max(count, 2), (1,), generator=source) for _ in range(2))
+        index = torch.arange(count)
+        shape, texture = ((index + shift).remainder(count).to(self.device) for shift in (shape, texture))
+        uniform = torch.rand(count, 2, generator=source).to(self.device)
+        cameras = random_cameras(self.teachers.cameras.all(), uniform)
+        return scenes.swapped(shape=shape, texture=texture).seen_from(cameras)
+
+    def _style_distance(self, lesson: Lesson) -> Float[Tensor, " batch"]:
+        scenes, standardise = lesson.scenes, self.renderer.standardise
+        styles = self.renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+        return losses.mapping_distance(standardise(styles), standardise(lesson.styles))
+
+    def _weighted(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
+        """The one visible sum; every weight is named like its term."""
+        total = self.renderer.mean.new_zeros(())
+        for name, value in terms.items():
+            total = total + getattr(self.weights, name) * value.mean()
+        return total
+
+    def _random(self) -> torch.Generator:
+        """Randomness of this step and rank, a pure function of the seed and the images seen."""
+        entropy = (self.settings.seed, int(self.images_seen), self.global_rank)
+        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return torch.Generator().manual_seed(seed)
+
+    def _set_rates(self) -> None:
+        """Stage 2 slows the mapping networks and the fusion down and lets the synthesis network go."""
+        settings = self.settings
+        factor, synthesis = (1.0, 0.0) if self.warming_up else (settings.fine_tune_factor, settings.synthesis_rate)
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        rates = (settings.mapping_rate * factor, settings.fusion_rate * factor, synthesis)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+    def _report(self, terms: dict[str, Tensor], loss: Tensor) -> None:
+        values = {f"loss/{name}": value.detach().mean() for name, value in terms.items()}
+        shares = zip(("shape", "texture", "background"), self.renderer.fusion.shares(), strict=True)
+        fusion = {f"fusion/{name}": share for name, share in shares}
+        images = self.images_seen.float()
+        self.log_dict({**values, **fusion, "loss/total": loss.detach(), "images": images}, batch_size=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Name the teachers; they themselves stay out."""
+        checkpoint["teachers"] = self.teachers.fingerprints()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Refuse other teachers than those this run began with."""
+        teachers = checkpoint.get("teachers", {})
+        assert isinstance(teachers, dict)
+        self.teachers.check(teachers)

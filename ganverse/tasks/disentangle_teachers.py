@@ -1,0 +1,68 @@
+"""The frozen networks that teach StyleGAN-R; neither in its checkpoints nor among its parameters."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ganverse.errors import GanverseError
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.network import InverseGraphicsNetwork
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.masks.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Trained networks of the earlier stages, frozen and in evaluation mode from here on.
+
+    inverse and cameras: of stage 2. segmenter: pictures to masks. perceptual: None if no loss asks for it. A plain
+    dataclass, so a LightningModule that holds it registers none of them.
+    """
+
+    inverse: InverseGraphicsNetwork
+    cameras: CameraTable
+    segmenter: Segmenter
+    perceptual: PerceptualDistance | None = None
+
+    def __post_init__(self) -> None:
+        for network in self.networks():
+            network.requires_grad_(False).eval()
+
+    def networks(self) -> list[nn.Module]:
+        """Those that are there."""
+        everything = (self.inverse, self.cameras, self.segmenter, self.perceptual)
+        return [network for network in everything if network is not None]
+
+    def to(self, device: torch.device | str) -> Teachers:
+        """Move them, in place."""
+        for network in self.networks():
+            network.to(device)
+        return self
+
+    def fingerprints(self) -> dict[str, str]:
+        """sha256 of the weights of f, its cameras and the segmenter, for checkpoints to name."""
+        named = {"inverse": self.inverse, "cameras": self.cameras, "segmenter": self.segmenter}
+        return {name: fingerprint(network) for name, network in named.items()}
+
+    def check(self, fingerprints: dict[str, str]) -> None:
+        """Refuse a checkpoint that was trained with other teachers."""
+        own = self.fingerprints()
+        for name, expected in fingerprints.items():
+            if own.get(name) != expected:
+                raise GanverseError(
+                    f"expected the {name} with sha256 {expected[:12]}... this checkpoint was trained with, got "
+                    f"{own.get(name, 'none')[:12]}...; restore that file, or start the stage in a new run"
+                )
+
+
+def fingerprint(network: nn.Module) -> str:
+    """sha256 over names and values of all weights, wherever they lie and however they were saved."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,226 @@
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.errors import GanverseError
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
+from ganverse.neural_renderer.losses import DisentangleWeights
+from ganverse.tasks.disentangle import DisentangleSettings, DisentangleTask
+from ganverse.tasks.disentangle_pictures import DisentanglePainter
+from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.tasks.pictures import Pictures
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_styles
+from tests.neural_renderer.toys import SETTINGS, VIEW_DIMS, ToyGenerator
+
+CODES = ViewCodes("toy", VIEW_DIMS, tuple(ViewCode(i, 90.0 * i) for i in range(4)))
+NETWORK = InverseNetworkConfig(
+    resolution=16, subdivisions=1, unshuffle=2, channels=(8, 8), latent=16, texture_size=16, texture_channels=(8, 8)
+)
+SCHEDULE = DisentangleSettings(warm_up_images=16, fine_tune_images=16, calibration_images=8)
+
+
+class PlainDistance(PerceptualDistance):
+    """Stands in for LPIPS, which wants larger pictures."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return (first - second).square().mean(dim=(1, 2, 3))
+
+
+def make_teachers(seed: int = 1) -> Teachers:
+    torch.manual_seed(seed)
+    inverse = InverseGraphicsNetwork(NETWORK)
+    inverse.shape.weight.data.normal_(std=0.1)
+    segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=16)
+    segmenter.network.leave[0].bias.data.fill_(-0.5)  # some background must be left
+    return Teachers(inverse, CameraTable([0.0, 90.0, 180.0, 270.0]), segmenter)
+
+
+def make_task(weights: DisentangleWeights | None = None, settings: DisentangleSettings = SCHEDULE) -> DisentangleTask:
+    torch.manual_seed(0)
+    weights = weights or DisentangleWeights(distill_perceptual=0.0)
+    return DisentangleTask(ToyGenerator(), CODES, make_teachers(), settings, weights, SETTINGS)
+
+
+def make_batch(task: DisentangleTask, objects: int = 4, seed: int = 0) -> MultiViewBatch:
+    generator = task.renderer.generator
+    source = torch.Generator().manual_seed(seed)
+    content = generator.styles(generator.map(torch.randn(objects, 4, generator=source))).detach()
+    view_ids = torch.stack([torch.randperm(4, generator=source)[:2] for _ in range(objects)])
+    views = view_styles(generator, CODES)[view_ids.flatten()]
+    styles = compose(content.repeat_interleave(2, dim=0), views, VIEW_DIMS)
+    images = generator.synthesize(styles).detach()
+    masks = task.teachers.segmenter(images)
+    return MultiViewBatch(
+        images=images.unflatten(0, (objects, 2)),
+        masks=masks.unflatten(0, (objects, 2)),
+        view_ids=view_ids,
+        sample_index=torch.arange(objects),
+        styles=styles.unflatten(0, (objects, 2)),
+    )
+
+
+class Batches(pl.LightningDataModule):
+    def __init__(self, batches: list[MultiViewBatch]) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def train_dataloader(self) -> torch.utils.data.DataLoader:
+        return torch.utils.data.DataLoader(self._batches, batch_size=None)
+
+    def transfer_batch_to_device(self, batch: MultiViewBatch, device: torch.device, _: int) -> MultiViewBatch:
+        return batch
+
+
+def fit(task: DisentangleTask, folder: Path, steps: int, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
+    trainer = pl.Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        max_steps=steps,
+        callbacks=callbacks or [],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(task, Batches([make_batch(task, seed=i) for i in range(steps)]))
+    return trainer
+
+
+def test_scenes_are_read_from_one_view_and_asked_for_from_the_next() -> None:
+    task = make_task()
+    batch = make_batch(task)
+    lesson = task.observe(batch)
+    assert torch.equal(lesson.images[:4], batch.images[:, 1])
+    assert torch.equal(lesson.styles[4:], batch.styles[:, 0])
+    expected = task.teachers.inverse(batch.images[:, 0]).vertices
+    assert torch.allclose(lesson.scenes.vertices[:4], expected, atol=1e-6)
+    azimuth = task.teachers.cameras(batch.view_ids[:, 1]).azimuth
+    assert torch.equal(lesson.scenes.cameras.azimuth[:4], azimuth)
+
+
+def test_warm_up_leaves_the_generator_alone_and_fine_tuning_moves_it(tmp_path: Path) -> None:
+    task = make_task()
+    start = task.renderer.generator.paint.weight.clone()
+    mapping = task.renderer.shape_mapping.layers[0].weight.clone()
+    fit(task, tmp_path, 2)
+    assert int(task.images_seen) == 16
+    assert not task.warming_up
+    assert torch.equal(task.renderer.generator.paint.weight, start)
+    assert not torch.equal(task.renderer.shape_mapping.layers[0].weight, mapping)
+    fit(task, tmp_path, 1)
+    assert not torch.equal(task.renderer.generator.paint.weight, start)
+
+
+def test_teachers_get_no_gradient_and_stay_out_of_checkpoint_and_parameters(tmp_path: Path) -> None:
+    task = make_task()
+    before = task.teachers.fingerprints()
+    trainer = fit(task, tmp_path, 3)
+    assert task.teachers.fingerprints() == before
+    assert all(p.grad is None and not p.requires_grad for net in task.teachers.networks() for p in net.parameters())
+    assert not any(net.training for net in task.teachers.networks())
+    assert {name.split(".")[0] for name in task.state_dict()} == {"renderer", "images_seen", "calibrated"}
+    taught = {id(p) for net in task.teachers.networks() for p in net.parameters()}
+    assert taught.isdisjoint(id(p) for p in task.parameters())
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint["teachers"] == before
+
+
+def test_resuming_is_exact_and_other_teachers_are_refused(tmp_path: Path) -> None:
+    whole = make_task()
+    fit(whole, tmp_path, 4)
+    first = make_task()
+    fit(first, tmp_path, 3).save_checkpoint(tmp_path / "last.ckpt")
+    second = make_task()
+    batches = Batches([make_batch(second, seed=3)])
+    trainer = pl.Trainer(max_steps=4, accelerator="cpu", logger=False, enable_checkpointing=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
+        trainer.fit(second, batches, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    stranger = DisentangleTask(ToyGenerator(), CODES, make_teachers(seed=2), SCHEDULE, mapping=SETTINGS)
+    with pytest.raises(GanverseError, match="inverse"):
+        stranger.on_load_checkpoint(torch.load(tmp_path / "last.ckpt", weights_only=True))
+
+
+def test_every_loss_is_named_like_its_weight_and_can_be_switched_off() -> None:
+    task = make_task(DisentangleWeights(distill_perceptual=1.0))
+    task.teachers = replace(task.teachers, perceptual=PlainDistance())
+    lesson = task.observe(make_batch(task))
+    terms = {**task.mapping_terms(lesson), **task.cycle_terms(lesson[:4])}
+    assert set(terms) == set(vars(DisentangleWeights()))
+    assert all(torch.isfinite(value).all() for value in terms.values())
+    silent = make_task(DisentangleWeights(*[0.0] * len(terms)))
+    assert silent._weighted(silent.cycle_terms(lesson[:4])) == 0
+
+
+def test_camera_cycle_reaches_the_camera_mapping() -> None:
+    task = make_task()
+    terms = task.cycle_terms(task.observe(make_batch(task))[:4])
+    for name in ("camera", "view", "shape", "texture", "background", "shared_background"):
+        task.renderer.zero_grad()
+        terms[name].mean().backward(retain_graph=True)
+        assert task.renderer.camera_mapping.layers[0].weight.grad is not None, name
+        assert task.renderer.generator.paint.weight.grad.abs().sum() > 0, name
+
+
+def test_swaps_are_a_pure_function_of_seed_and_progress() -> None:
+    task = make_task()
+    scenes = task.observe(make_batch(task))[:4].scenes
+    a, b = task._swap(scenes), task._swap(scenes)
+    assert torch.equal(a.cameras.azimuth, b.cameras.azimuth)
+    assert torch.equal(a.vertices, b.vertices)
+    assert not torch.equal(a.vertices, scenes.vertices)
+    assert not torch.equal(a.texture, scenes.texture)
+    assert torch.equal(a.background, scenes.background)
+    task.images_seen += 8
+    assert not torch.equal(task._swap(scenes).cameras.azimuth, a.cameras.azimuth)
+
+
+def test_training_lowers_the_mapping_loss(tmp_path: Path) -> None:
+    task = make_task(settings=replace(SCHEDULE, warm_up_images=10_000, mapping_rate=5e-3))
+    task._calibrate()
+    task.calibrated.fill_(True)
+    lesson = task.observe(make_batch(task, objects=32, seed=99))
+    before = task.mapping_terms(lesson)["mapping"].mean()
+    fit(task, tmp_path, 40)
+    assert task.mapping_terms(lesson)["mapping"].mean() < 0.9 * before
+
+
+def test_pictures_are_written(tmp_path: Path) -> None:
+    task = make_task()
+    painter = DisentanglePainter(make_batch(task, objects=3))
+    fit(task, tmp_path, 1, [Pictures(tmp_path / "samples", painter, minutes=60)])
+    kinds = {path.name.rsplit("-", 1)[0] for path in (tmp_path / "samples").iterdir()}
+    assert kinds == {"camera", "dual", "swap-background", "swap-shape", "swap-texture"}
+
+
+def test_tables_show_what_they_say() -> None:
+    task = make_task()
+    batch = make_batch(task, objects=3)
+    tables = DisentanglePainter(batch)(task)
+    assert tables["camera"].shape == (3, 3 * 16, 13 * 16)
+    assert tables["dual"].shape == (3, 6 * 16, 12 * 16)
+    swap = tables["swap-shape"]
+    assert torch.equal(swap[:, :16, 16:32], batch.images[0, 1])  # heads of column and row
+    assert torch.equal(swap[:, 16:32, :16], batch.images[0, 1])
+    own = task.renderer.render(task.observe(batch)[:3].scenes)
+    assert torch.allclose(swap[:, 32:48, 32:48], own[1], atol=1e-5)  # the diagonal is not swapped
+
+
+def test_codes_of_another_generator_are_refused() -> None:
+    codes = ViewCodes("toy", (0, 20), CODES.codes)
+    with pytest.raises(GanverseError, match="another generator"):
+        DisentangleTask(ToyGenerator(), codes, make_teachers())
