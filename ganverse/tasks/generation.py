@@ -12,13 +12,16 @@ from torch import Tensor
 
 from ganverse.data.contact_sheet import contact_sheet, save_picture, stack_pictures
 from ganverse.data.sampling import MultiViewSampler
-from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, write_manifest, write_shard
+from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, ShardRecord, write_manifest, write_shard
 
 SHEET_COLUMNS, SHEET_ROWS = 16, 8
 
 
 class UnfinishedShards:
-    """Sample indices of every shard that is still to be made and belongs to this rank (shard number modulo world)."""
+    """Sample indices of every shard that is still to be made and belongs to this rank (shard number modulo world).
+
+    Without a length on purpose: a rank with nothing left to do is no mistake.
+    """
 
     def __init__(self, plan: ShardPlan, rank: int, world: int) -> None:
         self.plan = plan
@@ -26,9 +29,6 @@ class UnfinishedShards:
 
     def __iter__(self) -> Iterator[Int[Tensor, " batch"]]:
         return (torch.tensor(list(self.plan.indices(shard))) for shard in self.shards)
-
-    def __len__(self) -> int:
-        return len(self.shards)
 
 
 class GenerationTask(pl.LightningModule):
@@ -50,19 +50,16 @@ class GenerationTask(pl.LightningModule):
 
     def predict_dataloader(self) -> UnfinishedShards:
         """What is left for this process."""
-        left = UnfinishedShards(self.plan, self.trainer.global_rank, self.trainer.world_size)
-        if not left.shards:
-            self._sum_up()
-        return left
+        return UnfinishedShards(self.plan, self.trainer.global_rank, self.trainer.world_size)
 
-    def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> None:
-        """Make the samples of one shard and write them."""
+    def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> ShardRecord:
+        """Make the samples of one shard, write them and say what was written."""
         shard = int(batch[0]) // self.plan.per_shard
         drawn = self.sampler.to(batch.device).draw(batch, keep_dropped=SHEET_COLUMNS)
         if len(drawn.dropped_images) and shard < SHEET_ROWS:
             save_picture(contact_sheet(drawn.dropped_images, drawn.dropped_masks), self._dropped(shard))
         azimuths = self.sampler.codes.azimuth_degrees.tolist()
-        write_shard(self.plan, shard, drawn.batch, azimuths, drawn.counts, int(drawn.forced.sum()))
+        return write_shard(self.plan, shard, drawn.batch, azimuths, drawn.counts, int(drawn.forced.sum()))
 
     def on_predict_end(self) -> None:
         """Sum up, if no other process still works on a shard."""

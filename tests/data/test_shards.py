@@ -52,6 +52,9 @@ def test_the_manifest_sums_up(plan: ShardPlan) -> None:
     assert counts["dropped_share"] == pytest.approx(1 - counts["kept"] / looked_at, abs=1e-5)
 
 
+# webdataset leaves the closing of its files to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_reads_the_shards(plan: ShardPlan, sampler: MultiViewSampler) -> None:
     dataset = webdataset.WebDataset(str(plan.tar(0)), shardshuffle=False).decode("torchrgb")
     samples = list(dataset)
