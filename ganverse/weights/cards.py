@@ -1,0 +1,45 @@
+"""Reading weights and the JSON card beside them: one kind of file for one kind of network, pinned by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ganverse.errors import GanverseError
+
+
+def read_facts(path: Path, architecture: str) -> dict[str, Any]:
+    """What the card of the weights at `path` says.
+
+    Raises:
+        GanverseError: the card is missing, is no JSON, or belongs to another `architecture`.
+    """
+    card = path.with_suffix(".json")
+    try:
+        facts = json.loads(card.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GanverseError(f"expected a card at {card} beside the weights, but it cannot be read ({error})") from error
+    except ValueError as error:
+        raise GanverseError(f"expected JSON in {card}, got {error}; export the weights again") from error
+    found = facts.get("architecture", "none") if isinstance(facts, dict) else "a list"
+    if found != architecture:
+        raise GanverseError(f"expected the weights of a {architecture} network at {path}, got architecture {found}")
+    return dict(facts)
+
+
+def read_pinned(path: Path, sha256: str) -> bytes:
+    """The file at `path`.
+
+    Raises:
+        GanverseError: it is missing, or not the one that the card describes.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GanverseError(f"expected weights at {path}, but they cannot be read ({error})") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise GanverseError(f"expected {path} with the sha256 of its card, {sha256[:12]}..., got {found[:12]}...")
+    return data

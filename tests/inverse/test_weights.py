@@ -1,0 +1,79 @@
+"""Inverse networks on disk: exact round trip, small files, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
+from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
+
+TINY = InverseNetworkConfig(
+    resolution=16, subdivisions=1, unshuffle=2, channels=(8, 8), latent=16, texture_size=16, texture_channels=(8, 8)
+)
+CARD = InverseCard(generator="toy", generator_sha256="0" * 64, images_seen=5, seed=0)
+
+
+def saved(path: Path, *, half: bool = False) -> tuple[InverseGraphicsNetwork, CameraTable]:
+    network, cameras = InverseGraphicsNetwork(TINY), CameraTable([10.0, 100.0, 200.0], learn_offset=False)
+    torch.nn.init.normal_(network.shape.weight, std=0.1)
+    save_inverse(network, cameras, path, CARD, half=half)
+    return network.eval(), cameras
+
+
+def test_round_trip_is_exact(tmp_path: Path) -> None:
+    network, cameras = saved(tmp_path / "net.safetensors")
+    model = load_inverse(tmp_path / "net.safetensors")
+    image = torch.rand(2, 3, 16, 16)
+    assert torch.equal(model.network(image).vertices, network(image).vertices)
+    assert torch.equal(model.cameras.all().azimuth, cameras.all().azimuth)
+    assert model.card.config == TINY
+    assert (model.card.views, model.card.learn_offset, model.card.images_seen) == (3, False, 5)
+    assert not any(p.requires_grad for p in (*model.network.parameters(), *model.cameras.parameters()))
+
+
+def test_half_precision_spares_the_cameras(tmp_path: Path) -> None:
+    network, cameras = saved(tmp_path / "net.safetensors", half=True)
+    model = load_inverse(tmp_path / "net.safetensors")
+    assert torch.equal(model.cameras.all().azimuth, cameras.all().azimuth)
+    assert torch.allclose(model.network.shape.weight, network.shape.weight, atol=1e-3)
+    assert not torch.equal(model.network.shape.weight, network.shape.weight)
+
+
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path / "net.safetensors")
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(GanverseError, match="sha256"):
+        load_inverse(path)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"architecture": "stylegan2"}', '{"architecture": "inverse-graphics"}'])
+def test_broken_cards_are_refused(tmp_path: Path, text: str) -> None:
+    saved(tmp_path / "net.safetensors")
+    (tmp_path / "net.json").write_text(text)
+    with pytest.raises(GanverseError, match="expected"):
+        load_inverse(tmp_path / "net.safetensors")
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(GanverseError, match=r"net\.json"):
+        load_inverse(tmp_path / "net.safetensors")
+    saved(tmp_path / "net.safetensors")
+    (tmp_path / "net.safetensors").unlink()
+    with pytest.raises(GanverseError, match="cannot be read"):
+        load_inverse(tmp_path / "net.safetensors")
+
+
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path / "net.safetensors")
+    card = json.loads((tmp_path / "net.json").read_text())
+    card["config"]["latent"] = 8
+    (tmp_path / "net.json").write_text(json.dumps(card))
+    with pytest.raises(GanverseError, match="fit the card"):
+        load_inverse(tmp_path / "net.safetensors")

@@ -1,0 +1,53 @@
+"""StyleGAN-R on disk: exact round trip and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.geometry.cameras import Cameras
+from ganverse.neural_renderer.mapping import MappingSettings
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r, save_stylegan_r
+
+GENERATOR = StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channels=(6, 4), view_layers=2)
+MAPPING = MappingSettings(camera_width=8, width=8, channels=2)
+CARD = StyleGANRCard(GENERATOR, (0, 3), 6, 8, MAPPING, "a" * 64, "b" * 64, images_seen=7, seed=1)
+
+
+def saved(path: Path, *, half: bool = False) -> StyleGANR:
+    renderer = StyleGANR(StyleGAN2Generator(GENERATOR), (0, 3), vertices=6, texture_size=8, settings=MAPPING)
+    renderer.calibrate(torch.randn(9, sum(renderer.generator.style_sizes)), cameras(9), torch.randn(9, 6, 3))
+    save_stylegan_r(renderer, path, CARD, half=half)
+    return renderer.eval()
+
+
+def cameras(count: int) -> Cameras:
+    return Cameras.from_degrees(torch.arange(count) * 30.0, [10.0] * count, [3.0] * count)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_round_trip(tmp_path: Path, half: bool) -> None:
+    renderer = saved(tmp_path / "r.safetensors", half=half)
+    loaded, card = load_stylegan_r(tmp_path / "r.safetensors")
+    inputs = (cameras(2), torch.randn(2, 6, 3), torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
+    assert torch.allclose(loaded(*inputs), renderer(*inputs), atol=1e-2 if half else 0)
+    assert (card.view_dims, card.images_seen, card.mapping, card.generator) == ((0, 3), 7, MAPPING, GENERATOR)
+    assert not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_refusals(tmp_path: Path) -> None:
+    path = tmp_path / "r.safetensors"
+    with pytest.raises(GanverseError, match=r"r\.json"):
+        load_stylegan_r(path)
+    saved(path)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(GanverseError, match="sha256"):
+        load_stylegan_r(path)
+    path.with_suffix(".json").write_text('{"architecture": "inverse-graphics"}')
+    with pytest.raises(GanverseError, match="stylegan-r"):
+        load_stylegan_r(path)
