@@ -6,15 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.geometry.meshes import Mesh
+from ganverse.geometry.meshes import Mesh, face_vertices
 from ganverse.rendering.rasterization import rasterize
 
 
 class TexelAtlas(nn.Module):
     """Carries vertex attributes to the texels of a square texture, for all meshes of one template.
 
-    mesh: one mesh of the template (its vertices do not matter). size: texels per side; row 0 is v = 1.
-    Texels that no face covers (corners of the chart) take the nearest covered one.
+    mesh: one mesh of the template. size: texels per side; row 0 is v = 1. Where faces overlap in the chart (the down
+    pole is stretched over the border) the higher one counts. Texels that no face covers take the nearest covered one.
     """
 
     corners: Tensor
@@ -24,7 +24,8 @@ class TexelAtlas(nn.Module):
         super().__init__()
         self.size = size
         flat = mesh.face_uvs[None] * 2 - 1
-        depth = -torch.ones(flat.shape[:3])
+        height = face_vertices(mesh.vertices[:1, :, 1:], mesh.faces)[..., 0].mean(dim=-1, keepdim=True)
+        depth = (height - height.max() - 1).expand(-1, -1, 3)
         drawn = rasterize(flat, depth, torch.eye(3).expand(1, len(mesh.faces), 3, 3), size, size, backend="reference")
         nearest = _nearest_covered(drawn.face_index[0] >= 0)
         face = drawn.face_index.flatten()[nearest]

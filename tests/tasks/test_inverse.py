@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.inverse.losses import InverseLossWeights
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
+from ganverse.tasks.inverse_pictures import InversePainter
+from ganverse.tasks.pictures import Pictures
+from tests.inverse.tiny import TINY, tiny_batch, tiny_table
+
+PLAIN = InverseLossWeights(perceptual=0.0)
+SHORT = InverseSettings(images=600, warm_up_images=0)
+
+
+class OneBatch(pl.LightningDataModule):
+    """The same batch, again and again."""
+
+    def __init__(self, batch: MultiViewBatch, steps: int) -> None:
+        super().__init__()
+        self._batches = [batch] * steps
+
+    def train_dataloader(self) -> torch.utils.data.DataLoader:
+        return torch.utils.data.DataLoader(self._batches, batch_size=None)
+
+    def transfer_batch_to_device(self, batch: MultiViewBatch, device: torch.device, _: int) -> MultiViewBatch:
+        return batch.to(device)
+
+
+def make_task(settings: InverseSettings = SHORT, weights: InverseLossWeights = PLAIN) -> InverseGraphicsTask:
+    torch.manual_seed(0)
+    return InverseGraphicsTask(tiny_table(elevation=0.0), TINY, settings, weights)
+
+
+def fit(task: InverseGraphicsTask, steps: int, tmp_path, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
+    trainer = pl.Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        max_steps=steps,
+        logger=False,
+        callbacks=callbacks or [],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(task, OneBatch(tiny_batch(), steps))
+    return trainer
+
+
+def loss_of(task: InverseGraphicsTask) -> float:
+    with torch.no_grad():
+        return task.step(tiny_batch()).losses.total(task.weights).item()
+
+
+def test_training_lowers_the_loss_and_moves_the_cameras(tmp_path):
+    task = make_task()
+    before, table = loss_of(task), task.cameras.all()
+    elevation, distance = table.elevation.clone(), table.distance.log().mean().item()
+    fit(task, 30, tmp_path)
+    assert int(task.images_seen) == 30 * 6
+    assert loss_of(task) < 0.75 * before
+    after = task.cameras.all()
+    assert (after.elevation - elevation).abs().max() > 0.01
+    assert after.distance.log().mean().item() == pytest.approx(distance, abs=1e-5)
+
+
+def test_checkpoint_holds_network_cameras_and_count_but_no_perceptual_net(tmp_path):
+    settings = replace(SHORT, perceptual_start=0.0, perceptual_renders=2, perceptual_stages=1)
+    task = make_task(settings, InverseLossWeights())
+    trainer = fit(task, 1, tmp_path)
+    trainer.save_checkpoint(tmp_path / "stage.ckpt")
+    checkpoint = torch.load(tmp_path / "stage.ckpt", weights_only=True)
+    names = set(checkpoint["state_dict"])
+    assert {name.split(".")[0] for name in names} == {"network", "cameras", "images_seen"}
+    assert int(checkpoint["state_dict"]["images_seen"]) == 6
+    trained = sum(p.numel() for p in task.parameters())
+    assert trained == sum(p.numel() for p in [*task.network.parameters(), *task.cameras.parameters()])
+    assert not any(isinstance(module, PerceptualDistance) for module in task.modules())
+
+
+def test_perceptual_loss_waits_for_its_turn():
+    settings = replace(SHORT, perceptual_start=0.5, perceptual_renders=2, perceptual_stages=1)
+    task = make_task(settings, InverseLossWeights())
+    with torch.no_grad():
+        assert task.step(tiny_batch()).losses.perceptual == 0
+        task.images_seen.fill_(300)
+        assert task.step(tiny_batch()).losses.perceptual > 0
+    assert make_task()._plan(600) is None
+
+
+def test_rates_follow_the_images():
+    settings = InverseSettings(images=1000, warm_up_images=100, camera_hold=0.5)
+    assert settings.network_factor(0) == pytest.approx(0.01)
+    assert settings.network_factor(100) > settings.network_factor(500) > settings.network_factor(900)
+    assert settings.network_factor(1000) == pytest.approx(0)
+    assert settings.camera_factor(0) == settings.camera_factor(500) == 1
+    assert settings.camera_factor(750) == pytest.approx(0.5)
+    assert settings.camera_factor(1000) == pytest.approx(0)
+
+
+def test_optimiser_groups_hold_every_trainable_number_once():
+    task = make_task()
+    optimizer = task.configure_optimizers()
+    listed = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {id(p) for p in task.parameters() if p.requires_grad}
+
+
+def test_frozen_cameras_stay(tmp_path):
+    torch.manual_seed(0)
+    table = tiny_table().requires_grad_(False)
+    task = InverseGraphicsTask(table, TINY, SHORT, PLAIN)
+    before = {name: value.clone() for name, value in table.state_dict().items()}
+    fit(task, 2, tmp_path)
+    for name, value in table.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_pictures_show_every_object(tmp_path):
+    task = make_task()
+    painter = InversePainter(tiny_batch(), size=24)
+    picture = painter(task.eval())["inverse"]
+    columns = 11
+    assert picture.shape == (3, 3 * 24, columns * 24)
+    assert picture.isfinite().all()
+    fit(task, 1, tmp_path, [Pictures(tmp_path / "samples", painter, minutes=60)])
+    files = sorted((tmp_path / "samples").iterdir())
+    assert [file.name for file in files] == ["inverse-000000000.png", "inverse-000000006.png"]
+    with Image.open(files[-1]) as image:
+        assert image.size == (columns * 24, 72)
