@@ -1,0 +1,21 @@
+import torch
+
+from ganverse.evaluation.pose_regressor import PoseRegressor
+from ganverse.evaluation.view_analysis import ViewAnalysis, content_descriptors, read_random_samples, view_dims_of
+from ganverse.worlds.generator import CarWorldGenerator
+
+
+def test_the_view_of_the_car_world_is_found_among_all_its_styles() -> None:
+    settings = ViewAnalysis(layers=2, count=3, samples=300)
+    world = CarWorldGenerator()
+    dims = view_dims_of(world, PoseRegressor.car(), settings)
+    assert dims == (0, 1, 2), "sine and cosine of the azimuth, elevation"
+
+
+def test_samples_are_read_in_order_whatever_the_batch() -> None:
+    world, regressor = CarWorldGenerator(), PoseRegressor.car()
+    styles, reading = read_random_samples(world, regressor, ViewAnalysis(samples=20, batch=8))
+    truth = world.cameras(styles)
+    assert (reading.azimuth - truth.azimuth).cos().min() > 0.9
+    assert content_descriptors(reading).shape == (20, 1 + 6 + 3)
+    assert torch.allclose(content_descriptors(reading)[:, 1:7].sum(dim=1), torch.ones(20))
