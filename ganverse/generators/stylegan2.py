@@ -1,8 +1,9 @@
 """StyleGAN2's generator, written from the paper (Karras et al. 2020), laid out for cheap training on a CPU.
 
 Differences to the paper, all for speed: the up-sampling convolution of a block works at the LOW resolution and its
-result is up-sampled bilinearly before the activation; modulation and demodulation scale the activations before and after
-one convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length regularisation.
+result is up-sampled bilinearly before the activation; modulation and demodulation scale the activations before and
+after one convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length
+regularisation.
 """
 
 import math
@@ -25,7 +26,7 @@ from ganverse.generators.protocol import style_slices
 class StyleGAN2Config:
     """Architecture.
 
-    channels: one count per resolution, 4, 8, ... up to `resolution`. view_layers: first layers that carry the viewpoint.
+    channels: one count for each of 4, 8, ... `resolution` px. view_layers: first layers that carry the viewpoint.
     """
 
     resolution: int = 64
@@ -210,7 +211,7 @@ class StyleGAN2Generator(nn.Module):
     @torch.no_grad()
     def track_average(self, w: Float[Tensor, "batch w_dim"], decay: float = 0.998) -> None:
         """Moves the running average of w (for truncation) towards the mean of this batch."""
-        self.w_average.lerp_(w.detach().float().mean(dim=0), 1.0 - decay)
+        self.w_average.lerp_(w.detach().to(self.w_average).mean(dim=0), 1.0 - decay)
 
     def styles(
         self,

@@ -112,7 +112,8 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[Styl
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
         raise GanverseError(
-            f"The weights {path} have sha256 {found[:12]}..., but {card.sha256[:12]}... on their card; get the files again."
+            f"The weights {path} have sha256 {found[:12]}..., on their card it is {card.sha256[:12]}...; "
+            "get the files again."
         )
     generator = StyleGAN2Generator(card.config)
     try:

@@ -1,20 +1,23 @@
 """Trains an image GAN: StyleGAN2, grown progressively, everything counted in images."""
 
 import copy
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import cast
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ganverse.errors import GanverseError
 from ganverse.generators.discriminator import Discriminator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.tasks.averaging import keep_factor
+from ganverse.tasks.gradient_averaging import average_over_processes
+from ganverse.tasks.image_gan_codes import fake_codes
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,18 @@ DEFAULT_STAGES = (
 
 @dataclass(frozen=True)
 class ImageGANSettings:
-    """Hyper-parameters of the game; numbers of images count real images shown to the discriminator."""
+    """Hyper-parameters of the game; numbers of images count real images shown to the discriminator.
 
-    stages: tuple[GrowthStage, ...] = field(default=DEFAULT_STAGES)
+    batch: images per step and process; a multiple of 4 keeps the groups of the minibatch deviation whole.
+    r1_interval: steps between two regularised ones. average_half_life: in images, of the generator's running average.
+    """
+
+    stages: tuple[GrowthStage, ...] = DEFAULT_STAGES
     batch: int = 32
     learning_rate: float = 2e-3
     r1_interval: int = 16
     mixing_probability: float = 0.9
-    average_half_life: int = 10_000
-    log_interval: int = 50
+    average_half_life: float = 10_000.0
     seed: int = 0
 
 
@@ -58,7 +64,7 @@ class GrowthState:
 
 
 def growth_at(stages: tuple[GrowthStage, ...], images_seen: int, batch: int) -> GrowthState:
-    """The schedule for the batch that ends at images_seen + batch."""
+    """The schedule for the batch (of all processes) that ends at images_seen + batch."""
     start = 0
     for index, stage in enumerate(stages):
         if images_seen < start + stage.images or index == len(stages) - 1:
@@ -69,7 +75,12 @@ def growth_at(stages: tuple[GrowthStage, ...], images_seen: int, batch: int) -> 
 
 
 class ImageGANTask(pl.LightningModule):
-    """Non-saturating GAN with lazy R1 (Karras et al. 2020), single process.
+    """Non-saturating GAN with lazy R1 (Karras et al. 2020), on any number of processes.
+
+    Every step's real and fake images are those with the next global indices, a block for each process, and gradients
+    are averaged over the processes: n processes with batch b train like one with batch n * b, as long as b is a
+    multiple of 4, the group of the minibatch deviation. The task averages the gradients itself, since DDP follows one
+    loss per step and here are three, each over a part of the networks; any strategy that starts processes will do.
 
     The running average of the generator is a sub-module of its own: Lightning's averaging callback averages the whole
     module (with the discriminator and the image counter) and leaves the average in place of the trained weights.
@@ -85,7 +96,7 @@ class ImageGANTask(pl.LightningModule):
         self.discriminator = Discriminator(architecture.channels)
         self.generator_average = copy.deepcopy(self.generator).requires_grad_(False)
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
-        self._clock = (0, 0.0)
+        self._penalty = torch.zeros(())
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for the generator, then Adam for the discriminator corrected for lazy regularisation (section 3.1)."""
@@ -96,109 +107,110 @@ class ImageGANTask(pl.LightningModule):
         ]
 
     def growth(self) -> GrowthState:
-        """Resolution, fade and R1 weight of the next batch."""
-        return growth_at(self.settings.stages, int(self.images_seen), self.settings.batch)
+        """Resolution, fade and R1 weight of the next step."""
+        return growth_at(self.settings.stages, int(self.images_seen), self.settings.batch * _processes())
 
     def training_step(self, batch: Float[Tensor, "batch 3 height width"], batch_index: int) -> None:
         """One discriminator and one generator update on one batch of real images in [0, 1].
 
         The fakes are painted once: detached for the discriminator, then judged again by the updated discriminator.
         """
-        generator_optimizer, discriminator_optimizer = self.optimizers()
+        generator_optimizer, discriminator_optimizer = cast(list[LightningOptimizer], self.optimizers())
         state = self.growth()
-        real = prepare_real(batch, state)
         fake = self._paint(len(batch), state)
-        report = self._update_discriminator(discriminator_optimizer, real, fake.detach(), state)
+        report = self._update_discriminator(discriminator_optimizer, prepare_real(batch, state), fake.detach(), state)
         report["loss/generator"] = self._update_generator(generator_optimizer, fake, state)
-        self.images_seen += len(batch)
-        self._update_average(len(batch))
-        self._report(report, state)
+        images = len(batch) * _processes()
+        self.images_seen += images
+        self._update_average(images)
+        self.log_dict({**report, "r1": self._penalty}, batch_size=len(batch))
+        self.log_dict({"resolution": float(state.resolution), "fade": state.fade}, batch_size=len(batch))
 
     def _paint(self, batch: int, state: GrowthState) -> Float[Tensor, "batch 3 height width"]:
-        """Fakes with mixed styles; a pure function of the weights, the seed and the images seen."""
-        seed = int(
-            np.random.SeedSequence((self.settings.seed, int(self.images_seen))).generate_state(1, np.uint64)[0] >> 1
+        """This process's fakes, with mixed styles; a pure function of the weights, the seed and the images seen."""
+        first = int(self.images_seen) + self.global_rank * batch
+        codes = fake_codes(
+            self.generator,
+            self.settings.seed,
+            range(first, first + batch),
+            resolution=state.resolution,
+            mixing_probability=self.settings.mixing_probability,
         )
-        source = torch.Generator(self.device).manual_seed(seed)
-        layers = 2 * (state.resolution.bit_length() - 2)
-        z = torch.randn(2 * batch, self.generator.z_dim, generator=source, device=self.device)
-        first, second = self.generator.map(z).unsqueeze(1).chunk(2)
-        self.generator.track_average(first.squeeze(1))
-        crossover = torch.randint(1, layers, (batch, 1, 1), generator=source, device=self.device)
-        unmixed = torch.rand(batch, 1, 1, generator=source, device=self.device) >= self.settings.mixing_probability
-        own = (torch.arange(layers, device=self.device)[None, :, None] < crossover) | unmixed
-        styles = self.generator.styles(torch.where(own, first, second), state.resolution)
-        noise = self.generator.noise(batch, seed=seed + 1, resolution=state.resolution)
-        return self.generator.paint(styles, noise, resolution=state.resolution, fade=state.fade)
+        own, other = self.generator.map(torch.cat([codes.first, codes.second])).chunk(2)
+        self._track_average(own)
+        w = torch.where(codes.mixed[:, :, None], other[:, None], own[:, None])
+        styles = self.generator.styles(w, state.resolution)
+        return self.generator.paint(styles, codes.noise, resolution=state.resolution, fade=state.fade)
+
+    def _track_average(self, w: Float[Tensor, "batch w_dim"]) -> None:
+        """The average of w follows the mean over all processes, so that it stays the same on each."""
+        mean = w.detach().mean(dim=0, keepdim=True)
+        if _processes() > 1:
+            average_over_processes([mean], _processes())
+        self.generator.track_average(mean)
 
     def _update_discriminator(
         self,
-        optimizer: pl.core.optimizer.LightningOptimizer,
+        optimizer: LightningOptimizer,
         real: Float[Tensor, "batch 3 height width"],
         fake: Float[Tensor, "batch 3 height width"],
         state: GrowthState,
     ) -> dict[str, Tensor]:
-        """Logistic loss on fakes and reals, R1 on every r1_interval-th batch."""
+        """Logistic loss on fakes and reals, R1 on every r1_interval-th step."""
+        steps = int(self.images_seen) // (self.settings.batch * _processes())
+        regularise = steps % self.settings.r1_interval == 0
         optimizer.zero_grad()
-        fake_logits = self.discriminator(fake, state.fade)
-        fake_loss = F.softplus(fake_logits).mean()
-        self.manual_backward(fake_loss)
-        regularise = int(self.images_seen) // self.settings.batch % self.settings.r1_interval == 0
-        real = real.requires_grad_(regularise)
-        real_logits = self.discriminator(real, state.fade)
-        real_loss = F.softplus(-real_logits).mean()
-        report = {"loss/discriminator": fake_loss.detach() + real_loss.detach()}
-        if regularise:
-            penalty = r1_penalty(real_logits, real)
-            real_loss = real_loss + 0.5 * state.r1_gamma * self.settings.r1_interval * penalty
-            report["r1"] = penalty.detach()
-        self.manual_backward(real_loss)
-        optimizer.step()
-        return {**report, "logit/real": real_logits.detach().mean(), "logit/fake": fake_logits.detach().mean()}
+        with optimizer.toggle_model(sync_grad=False):
+            fake_logits = self.discriminator(fake, state.fade)
+            fake_loss = F.softplus(fake_logits).mean()
+            self.manual_backward(fake_loss)
+            real = real.requires_grad_(regularise)
+            real_logits = self.discriminator(real, state.fade)
+            real_loss = F.softplus(-real_logits).mean()
+            total = real_loss
+            if regularise:
+                penalty = r1_penalty(real_logits, real)
+                total = real_loss + 0.5 * state.r1_gamma * self.settings.r1_interval * penalty
+                self._penalty = penalty.detach()
+            self.manual_backward(total)
+        _step(optimizer)
+        return {
+            "loss/discriminator": fake_loss.detach() + real_loss.detach(),
+            "logit/real": real_logits.detach().mean(),
+            "logit/fake": fake_logits.detach().mean(),
+        }
 
     def _update_generator(
-        self,
-        optimizer: pl.core.optimizer.LightningOptimizer,
-        fake: Float[Tensor, "batch 3 height width"],
-        state: GrowthState,
+        self, optimizer: LightningOptimizer, fake: Float[Tensor, "batch 3 height width"], state: GrowthState
     ) -> Tensor:
-        """Non-saturating loss through the frozen discriminator."""
+        """Non-saturating loss through the discriminator, whose own gradients are not computed."""
         optimizer.zero_grad()
-        self.discriminator.requires_grad_(False)
-        loss = F.softplus(-self.discriminator(fake, state.fade)).mean()
-        self.manual_backward(loss)
-        self.discriminator.requires_grad_(True)
-        optimizer.step()
+        with optimizer.toggle_model(sync_grad=False):
+            loss = F.softplus(-self.discriminator(fake, state.fade)).mean()
+            self.manual_backward(loss)
+        _step(optimizer)
         return loss.detach()
 
     @torch.no_grad()
-    def _update_average(self, batch: int) -> None:
+    def _update_average(self, images: int) -> None:
         """Exponential average with a half-life in images, shorter in the beginning."""
-        half_life = min(float(self.settings.average_half_life), 0.05 * float(self.images_seen))
-        average = get_ema_multi_avg_fn(0.5 ** (batch / half_life))
+        keep = keep_factor(images, int(self.images_seen), self.settings.average_half_life)
+        average = get_ema_multi_avg_fn(keep)
         average(list(self.generator_average.parameters()), list(self.generator.parameters()), 0)
         self.generator_average.w_average.copy_(self.generator.w_average)
 
-    def _report(self, report: dict[str, Tensor], state: GrowthState) -> None:
-        images = int(self.images_seen)
-        if images // self.settings.batch % self.settings.log_interval:
-            return
-        since, moment = self._clock
-        now = time.monotonic()
-        rate = (images - since) / (now - moment)
-        self._clock = (images, now)
-        progress = {
-            "images": float(images),
-            "resolution": float(state.resolution),
-            "fade": state.fade,
-            "img_per_s": rate,
-        }
-        if self._trainer is not None:
-            self.log_dict({**report, **progress}, batch_size=self.settings.batch)
 
-    def on_train_start(self) -> None:
-        """Starts the clock of the rate."""
-        self._clock = (int(self.images_seen), time.monotonic())
+def _processes() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def _step(optimizer: LightningOptimizer) -> None:
+    """Averages the gradients over the processes, then updates; what the present resolution leaves out has none."""
+    if _processes() > 1:
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        average_over_processes([p.grad for p in parameters if p.grad is not None], _processes())
+    optimizer.step()
 
 
 def prepare_real(

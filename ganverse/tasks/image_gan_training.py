@@ -1,87 +1,56 @@
-"""Runs the training of an image GAN: `python -m ganverse.tasks.image_gan_training --data cars.npy --run runs/gan`."""
+"""Runs the training of an image GAN: `python -m ganverse.tasks.image_gan_training --run runs/gan`."""
 
-import math
-import sys
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 from jsonargparse import auto_cli
-from pytorch_lightning.loggers import CSVLogger
-from torch import Tensor
 
+from ganverse.data.world_cache import WorldImages
 from ganverse.data.world_images import CachedImages
 from ganverse.generators.stylegan2 import StyleGAN2Config
+from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.image_gan import ImageGANSettings, ImageGANTask
-from ganverse.tasks.image_gan_pictures import GANPictures
-from ganverse.tasks.image_gan_snapshots import GANSnapshots, Provenance, restore_export
+from ganverse.tasks.image_gan_export import Provenance, restore_export, write_export
+from ganverse.tasks.image_gan_pictures import paint_gan
+from ganverse.tasks.training import StageRun, fit
 
 
 @dataclass(frozen=True)
 class ImageGANRun:
-    """A training run. It resumes from `run`/checkpoints/last.ckpt if that exists, else from `init_from` if given."""
+    """A training of the image GAN on pictures of the car world.
 
-    data: Path
+    run: folder that receives checkpoints/, samples/, metrics.jsonl and export/; a training found there goes on.
+    cache: uint8 .npy file of training images; rendered if it is missing. world: what the cache holds.
+    images: real images the discriminator sees. minutes: second limit, or null.
+    init_from: an exported state.safetensors to start from when there is nothing to resume.
+    """
+
     run: Path
+    cache: Path = Path("runs/cache/cars64.npy")
+    world: WorldImages = field(default_factory=WorldImages)
     images: int = 320_000
-    minutes: float = math.inf
-    threads: int = 1
+    minutes: float | None = None
     init_from: Path | None = None
-    picture_interval: int = 10_000
-    snapshot_minutes: float = 10.0
     architecture: StyleGAN2Config = field(default_factory=StyleGAN2Config)
     settings: ImageGANSettings = field(default_factory=ImageGANSettings)
-    provenance: Provenance = field(
-        default_factory=lambda: Provenance("procedural car world of ganverse, 64 px", "Apache-2.0")
-    )
+    provenance: Provenance = field(default_factory=Provenance)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
-class StopAtImages(pl.Callback):
-    """Ends the training when enough images have been seen."""
-
-    def __init__(self, images: int) -> None:
-        self._images = images
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Tensor, batch_idx: int
-    ) -> None:
-        """Asks the trainer to stop."""
-        assert isinstance(pl_module, ImageGANTask)
-        if int(pl_module.images_seen) >= self._images:
-            trainer.should_stop = True
-
-
-def train_image_gan(config: ImageGANRun) -> None:
-    """Trains until `images` real images have been seen (or `minutes` passed); writes everything below `config.run`."""
-    torch.set_num_threads(config.threads)
-    torch.set_flush_denormal(True)
+def train_image_gan(config: ImageGANRun) -> bool:
+    """Trains until the budget is used up and exports the generator; False if somebody interrupted it."""
     torch.manual_seed(config.settings.seed)
-    # the stream reads a memory map: worker processes would only take cores from the training
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    torch.set_flush_denormal(True)
     task = ImageGANTask(config.architecture, config.settings)
-    checkpoint = config.run / "checkpoints" / "last.ckpt"
-    if config.init_from is not None and not checkpoint.exists():
+    if config.init_from is not None:
         restore_export(config.init_from, task)
-    snapshots = GANSnapshots(config.run, config.provenance, config.snapshot_minutes)
-    pictures = GANPictures(config.run / "samples", config.picture_interval, config.architecture.resolution)
-    trainer = pl.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=-1,
-        max_time=None if math.isinf(config.minutes) else {"minutes": config.minutes},
-        callbacks=[snapshots, pictures, StopAtImages(config.images)],
-        logger=CSVLogger(config.run, name="metrics"),
-        log_every_n_steps=config.settings.log_interval,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-    )
-    data = CachedImages(config.data, config.settings.batch, config.settings.seed)
-    trainer.fit(task, data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    snapshots.write(trainer, task)
-    pictures.write(task)
+    data = CachedImages(config.cache, config.settings.batch, config.settings.seed, content=config.world)
+    run = StageRun(config.run, "image GAN", config.images, config.minutes)
+    finished = fit(task, data, run, config.trainer, lambda _: paint_gan(task))
+    if task.global_rank == 0:
+        write_export(config.run / "export", task, config.provenance)
+    return finished
 
 
 if __name__ == "__main__":
