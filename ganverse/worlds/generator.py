@@ -26,9 +26,9 @@ class CarWorldGenerator:
     """`ImageGenerator` of the car world. resolution: pixels per side, any."""
 
     z_dim = VIEW_DIMS + CONTENT_DIMS
-    style_sizes = (VIEW_DIMS, CONTENT_DIMS)
+    style_sizes: tuple[int, ...] = (VIEW_DIMS, CONTENT_DIMS)
     view_layers = 1
-    noise_shapes: tuple[tuple[int, ...], ...] = ()
+    noise_shapes: tuple[tuple[int, int], ...] = ()
 
     def __init__(self, resolution: int = 64, supersampling: int = 2) -> None:
         self.resolution = resolution
