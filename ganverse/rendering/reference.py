@@ -60,7 +60,9 @@ def box_fragments(
     high = (face_vertices_image.amax(2) + margin).reshape(-1, 2)
     # searchsorted compares with the pixel centres themselves, so the boxes are half-open to the last bit.
     first_column, end_column = (torch.searchsorted(x_of_column, edge[:, 0].contiguous()) for edge in (low, high))
-    end_row, first_row = (height - torch.searchsorted(y_of_row.flip(0), edge[:, 1].contiguous()) for edge in (low, high))
+    end_row, first_row = (
+        height - torch.searchsorted(y_of_row.flip(0), edge[:, 1].contiguous()) for edge in (low, high)
+    )
     columns = end_column - first_column
     rows = end_row - first_row if drawn is None else (end_row - first_row) * drawn.reshape(-1)
 
@@ -163,9 +165,9 @@ def soft_silhouette(
         near = box_fragments(face_vertices_image, height, width, margin=boxlen, open_pixels=~covered)
         near = _first_faces(near, covered.numel(), knum)
     corners = face_vertices_image.reshape(-1, 3, 2).index_select(0, near.face)
-    probability = torch.exp(-sigmainv * squared_distances(corners, near.x, near.y))
+    exponent = -sigmainv * squared_distances(corners, near.x, near.y)
     # The product of (1 - p) as a sum of logarithms; eps as in Kaolin keeps the gradient finite where p = 1.
-    log_missed = torch.log1p(-(1 - PROBABILITY_EPS) * probability)
+    log_missed = torch.log(PROBABILITY_EPS * torch.exp(exponent) - torch.expm1(exponent))
     missed = log_missed.new_zeros(covered.numel()).index_add(0, near.pixel, log_missed)
     return torch.where(covered, 1.0, -torch.expm1(missed.view_as(covered)))
 
