@@ -12,6 +12,7 @@ from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.viewpoints.correlation import select_view_dims, view_targets
+from ganverse.viewpoints.proposal import Reader, ViewReading
 from ganverse.viewpoints.view_codes import layer_dims
 
 
@@ -55,6 +56,16 @@ def read_random_samples(
     readings = [regressor(generator.synthesize(part)) for part in styles.split(settings.batch)]
     fields = ("azimuth", "elevation", "height", "body_type", "color")
     return styles, PoseReading(*(torch.cat([getattr(r, name) for r in readings]) for name in fields))
+
+
+def pose_reader(regressor: PoseRegressor) -> Reader:
+    """The regressor as the eye of `propose_view_codes`."""
+
+    def read(images: Float[Tensor, "batch 3 height width"]) -> ViewReading:
+        reading = regressor(images)
+        return ViewReading(reading.azimuth, content_descriptors(reading))
+
+    return read
 
 
 def content_descriptors(reading: PoseReading) -> Float[Tensor, "samples descriptors"]:

@@ -1,7 +1,7 @@
 """Propose view codes without a human: seeds whose objects agree on the viewpoint, all round.
 
 The paper picks its codes by hand (section 2: azimuth all round, "preferring codes whose objects look most consistent");
-this does the same with a pose estimate in place of the eye. The result is a file a human can correct.
+this does the same with a reader (such as a pose regressor) in place of the eye. A human can correct the resulting file.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_latents
 
-PoseEstimate = Callable[[Float[Tensor, "batch 3 height width"]], Float[Tensor, " batch"]]
-"""Images in [0, 1] to azimuths in radians."""
+
+@dataclass(frozen=True)
+class ViewReading:
+    """What pictures show: azimuths in radians, and numbers that describe each object (none: no columns)."""
+
+    azimuth: Float[Tensor, " batch"]
+    descriptors: Float[Tensor, "batch descriptors"]
+
+
+Reader = Callable[[Float[Tensor, "batch 3 height width"]], ViewReading]
+"""Reads pictures with values in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class ProposalSettings:
     candidates: seeds 0 .. candidates-1 are tried. contents: objects rendered per candidate. content_seed: the stream
     their latent codes come from. count: codes wanted. bin_degrees: width of an azimuth bin (the paper's 30).
     max_spread_degrees: a code whose objects disagree more than this (circular standard deviation) is never taken.
+    identity_degrees: how many degrees of spread weigh as much as changing the objects beyond recognition.
     batch: images synthesised at once.
     """
 
@@ -39,16 +49,21 @@ class ProposalSettings:
     count: int = 24
     bin_degrees: float = 30.0
     max_spread_degrees: float = 60.0
+    identity_degrees: float = 20.0
     batch: int = 32
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Measured viewpoints of candidate codes: circular mean azimuth in [0, 2 pi) and spread, both radians."""
+    """What candidate codes show: circular mean azimuth in [0, 2 pi) and spread, both radians, and how much a code
+
+    changes the objects (see `object_changes`).
+    """
 
     seeds: tuple[int, ...]
     azimuth: Float[Tensor, " candidates"]
     spread: Float[Tensor, " candidates"]
+    change: Float[Tensor, " candidates"]
 
 
 def circular_mean_and_spread(
@@ -64,12 +79,12 @@ def circular_mean_and_spread(
 def measure_candidates(
     generator: ImageGenerator,
     view_dims: Sequence[int],
-    pose: PoseEstimate,
+    read: Reader,
     settings: ProposalSettings,
     *,
     device: torch.device | str = "cpu",
 ) -> Candidates:
-    """Give every candidate's view to the same few objects and estimate the azimuth of each picture."""
+    """Give every candidate's view to the same few objects and read each picture."""
     seeds = tuple(range(settings.candidates))
     contents = latents(settings.content_seed, range(settings.contents), generator.z_dim)
     latent = torch.cat([view_latents(seeds, generator.z_dim), contents]).to(device)
@@ -77,21 +92,36 @@ def measure_candidates(
     views = styles[: len(seeds), list(view_dims)].repeat_interleave(len(contents), dim=0)
     objects = styles[len(seeds) :].repeat(len(seeds), 1)
     rows = zip(objects.split(settings.batch), views.split(settings.batch), strict=True)
-    azimuths = [pose(generator.synthesize(compose(content, view, view_dims))) for content, view in rows]
-    mean, spread = circular_mean_and_spread(torch.cat(azimuths).view(len(seeds), len(contents)))
-    return Candidates(seeds, mean, spread)
+    readings = [read(generator.synthesize(compose(content, view, view_dims))) for content, view in rows]
+    shape = (len(seeds), settings.contents)
+    mean, spread = circular_mean_and_spread(torch.cat([r.azimuth for r in readings]).view(shape))
+    change = object_changes(torch.cat([r.descriptors for r in readings]).view(*shape, -1))
+    return Candidates(seeds, mean, spread, change)
+
+
+def object_changes(descriptors: Float[Tensor, "views objects descriptors"]) -> Float[Tensor, " views"]:
+    """Per view, how far the objects are from their own mean over all views, as a share of all variance.
+
+    0: every object looks like itself; about 1: nothing is left of it. Each descriptor counts alike.
+    """
+    if descriptors.shape[2] == 0:
+        return descriptors.new_zeros(descriptors.shape[0])
+    away = (descriptors - descriptors.mean(dim=0)).square().mean(dim=1)
+    return (away / descriptors.var(dim=(0, 1), correction=0).clamp_min(1e-12)).mean(dim=1)
 
 
 def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[ViewCode, ...]:
     """The most consistent codes of every azimuth bin, then the most consistent ones overall until `count` is reached.
 
+    Consistent: little spread, little change of the objects (the paper's "objects look most consistent").
     Annotated with the centre of their bin, as coarse as the paper's annotation; ordered by azimuth, then seed. Raises
     GanverseError if a bin stays empty or there are too few.
     """
     bins = round(360 / settings.bin_degrees)
     index = (candidates.azimuth.rad2deg() / settings.bin_degrees).round().long().remainder(bins).tolist()
     spread = candidates.spread.rad2deg().tolist()
-    ranked = sorted(range(len(spread)), key=lambda i: (spread[i], candidates.seeds[i]))
+    badness = (candidates.spread.rad2deg() + settings.identity_degrees * candidates.change).tolist()
+    ranked = sorted(range(len(spread)), key=lambda i: (badness[i], candidates.seeds[i]))
     ranked = [i for i in ranked if spread[i] <= settings.max_spread_degrees]
     missing = [f"{b * settings.bin_degrees:g}" for b in range(bins) if b not in {index[i] for i in ranked}]
     if missing or len(ranked) < settings.count:
@@ -111,12 +141,12 @@ def propose_view_codes(
     generator: ImageGenerator,
     name: str,
     view_dims: Sequence[int],
-    pose: PoseEstimate,
+    read: Reader,
     settings: ProposalSettings | None = None,
     *,
     device: torch.device | str = "cpu",
 ) -> ViewCodes:
     """View codes of `generator` (on `device`, `name` in the file), deterministic; `choose_codes` says which."""
     settings = settings or ProposalSettings()
-    candidates = measure_candidates(generator, view_dims, pose, settings, device=device)
+    candidates = measure_candidates(generator, view_dims, read, settings, device=device)
     return ViewCodes(name, tuple(view_dims), choose_codes(candidates, settings))

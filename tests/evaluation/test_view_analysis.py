@@ -1,7 +1,13 @@
 import torch
 
 from ganverse.evaluation.pose_regressor import PoseRegressor
-from ganverse.evaluation.view_analysis import ViewAnalysis, content_descriptors, read_random_samples, view_dims_of
+from ganverse.evaluation.view_analysis import (
+    ViewAnalysis,
+    content_descriptors,
+    pose_reader,
+    read_random_samples,
+    view_dims_of,
+)
 from ganverse.worlds.generator import CarWorldGenerator
 
 
@@ -19,3 +25,9 @@ def test_samples_are_read_in_order_whatever_the_batch() -> None:
     assert (reading.azimuth - truth.azimuth).cos().min() > 0.9
     assert content_descriptors(reading).shape == (20, 1 + 6 + 3)
     assert torch.allclose(content_descriptors(reading)[:, 1:7].sum(dim=1), torch.ones(20))
+
+
+def test_the_regressor_is_a_reader_for_proposals() -> None:
+    read = pose_reader(PoseRegressor.car())(torch.rand(3, 3, 64, 64))
+    assert read.azimuth.shape == (3,)
+    assert read.descriptors.shape == (3, 10)

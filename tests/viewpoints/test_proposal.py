@@ -11,8 +11,10 @@ from ganverse.errors import GanverseError
 from ganverse.viewpoints.proposal import (
     Candidates,
     ProposalSettings,
+    ViewReading,
     choose_codes,
     circular_mean_and_spread,
+    object_changes,
     propose_view_codes,
 )
 from ganverse.viewpoints.view_codes import view_latents
@@ -44,34 +46,55 @@ class Compass:
         return picture[:, :, None, None].expand(-1, -1, 4, 4)
 
 
-def compass_pose(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, " batch"]:
-    return torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0])
+def compass_reader(images: Float[Tensor, "batch 3 height width"]) -> ViewReading:
+    return ViewReading(torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0]), images[:, 2, 0, :1])
 
 
 SETTINGS = ProposalSettings(candidates=200, contents=6)
 
 
 def test_proposed_codes_look_all_round_and_are_annotated_right() -> None:
-    codes = propose_view_codes(Compass(), "compass", (0, 1), compass_pose, SETTINGS)
+    codes = propose_view_codes(Compass(), "compass", (0, 1), compass_reader, SETTINGS)
     assert len(codes) == 24
     assert set(codes.azimuth_degrees.tolist()) == set(map(float, range(0, 360, 30)))
     for code in codes.codes:
         z = view_latents([code.seed], 4)[0]
         truth = math.degrees(math.atan2(z[1], z[0]))
         assert abs((truth - code.azimuth_degrees + 180) % 360 - 180) < 20
-    assert codes == propose_view_codes(Compass(), "compass", (0, 1), compass_pose, replace(SETTINGS, batch=7))
+    assert codes == propose_view_codes(Compass(), "compass", (0, 1), compass_reader, replace(SETTINGS, batch=7))
 
 
 def test_the_most_consistent_code_of_a_bin_is_taken() -> None:
     azimuth = torch.arange(0, 360, 30).repeat_interleave(3).float().deg2rad()
     spread = torch.tensor([0.3, 0.1, 0.2]).repeat(12)
-    codes = choose_codes(Candidates(tuple(range(36)), azimuth, spread), ProposalSettings())
+    codes = choose_codes(Candidates(tuple(range(36)), azimuth, spread, torch.zeros(36)), ProposalSettings())
     assert [code.seed % 3 for code in codes] == [1, 2] * 12
+
+
+def test_a_code_that_changes_its_objects_is_passed_over() -> None:
+    azimuth = torch.arange(0, 360, 30).repeat_interleave(3).float().deg2rad()
+    spread, change = torch.tensor([0.1, 0.15, 0.2]).repeat(12), torch.tensor([0.9, 0.1, 0.1]).repeat(12)
+    candidates = Candidates(tuple(range(36)), azimuth, spread, change)
+    assert [code.seed % 3 for code in choose_codes(candidates, ProposalSettings())] == [1, 2] * 12
+    indifferent = ProposalSettings(identity_degrees=0.0)
+    assert [code.seed % 3 for code in choose_codes(candidates, indifferent)] == [0, 1] * 12
+
+
+def test_changes_of_objects_are_shares_of_all_variance() -> None:
+    torch.manual_seed(0)
+    objects = torch.randn(1, 300, 2)
+    descriptors = objects.repeat(6, 1, 1)
+    assert object_changes(descriptors).max() < 1e-6
+    descriptors[4] = torch.randn(300, 2)
+    changes = object_changes(descriptors)
+    assert changes[4] > 1.0
+    assert changes[[0, 1, 2, 3, 5]].max() < 0.1
+    assert object_changes(torch.zeros(3, 4, 0)).tolist() == [0, 0, 0]
 
 
 def test_a_gap_in_the_views_is_an_error_that_names_it() -> None:
     azimuth = torch.arange(0, 330, 30).repeat_interleave(3).float().deg2rad()
-    candidates = Candidates(tuple(range(33)), azimuth, torch.full((33,), 0.1))
+    candidates = Candidates(tuple(range(33)), azimuth, torch.full((33,), 0.1), torch.zeros(33))
     with pytest.raises(GanverseError, match="none at 330 degrees"):
         choose_codes(candidates, ProposalSettings())
 
