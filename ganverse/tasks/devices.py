@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganverse.errors import GanverseError
 from ganverse.tasks.progress import ProgressStyle
@@ -97,3 +98,8 @@ def _cpu_has_bf16_units() -> bool:
         return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
+
+
+def is_first_process() -> bool:
+    """Whether this process writes files and speaks; known before and after the processes have found each other."""
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0

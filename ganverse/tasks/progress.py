@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import pytorch_lightning as pl
@@ -25,7 +26,7 @@ class ImagesProgress(pl.Callback):
 
     def __init__(self, title: str, images: int, style: ProgressStyle = "auto", interval: float = 15.0) -> None:
         self._title, self._images = title, images
-        self._style = style if style != "auto" else ("bar" if sys.stderr.isatty() else "lines")
+        self._style = resolve(style)
         self._interval = interval
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -37,7 +38,7 @@ class ImagesProgress(pl.Callback):
         now = time.monotonic()
         self._first, self._shown = (images_seen(pl_module), now), now
         if trainer.is_global_zero and self._style == "bar":
-            self._bar = _columns(self._console)
+            self._bar = _columns(self._console, "images")
             self._bar.start()
             self._bar.add_task(self._title, total=self._images, completed=images_seen(pl_module), numbers="")
 
@@ -83,12 +84,78 @@ class ImagesProgress(pl.Callback):
             self._bar = None
 
 
-def _columns(console: Console) -> Progress:
+class ShardProgress(pl.Callback):
+    """The same for `trainer.predict`: shards that are finished, by all processes and all runs so far.
+
+    total: of all shards. finished: counts those on disk.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        finished: Callable[[], int],
+        style: ProgressStyle = "auto",
+        interval: float = 15.0,
+    ) -> None:
+        self._title, self._total, self._finished = title, total, finished
+        self._style, self._interval = resolve(style), interval
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._shown = 0.0
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Opens the bar on the first process."""
+        if trainer.is_global_zero and self._style == "bar":
+            self._bar = _columns(self._console, "shards")
+            self._bar.start()
+            self._bar.add_task(self._title, total=self._total, completed=self._finished(), numbers="")
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Moves the bar, or writes a line when it is time."""
+        if not trainer.is_global_zero or self._style == "none":
+            return
+        now, finished = time.monotonic(), self._finished()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=finished)
+        elif finished == self._total or now - self._shown >= self._interval:
+            self._shown = now
+            self._console.print(f"{self._title}: {finished} of {self._total} shards", highlight=False)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Closes the bar."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Closes the bar, so that the message is readable."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def resolve(style: ProgressStyle) -> ProgressStyle:
+    """What "auto" means here."""
+    return style if style != "auto" else ("bar" if sys.stderr.isatty() else "lines")
+
+
+def _columns(console: Console, unit: str) -> Progress:
+    counts = "{task.completed:,.0f}/{task.total:,.0f} " + unit
     return Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images", table_column=Column(no_wrap=True)),
+        TextColumn(counts, table_column=Column(no_wrap=True)),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}"),

@@ -57,8 +57,12 @@ class Budget(pl.Callback):
         trainer.should_stop = trainer.should_stop or self.used_up
 
 
+class Interrupted(Exception):
+    """Somebody asked a stage to stop; everything done so far is on disk."""
+
+
 class Interruption(pl.Callback):
-    """Ctrl-C (SIGINT) and SIGTERM end the training after the batch at hand, so that nothing is lost.
+    """Ctrl-C (SIGINT) and SIGTERM end training (or prediction) after the batch at hand, so that nothing is lost.
 
     A second Ctrl-C ends the process at once, as if this callback were not there.
     """
@@ -89,6 +93,27 @@ class Interruption(pl.Callback):
         if agreed(trainer, self.requested):
             self.requested = True
             trainer.should_stop = True
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listens from the first batch on."""
+        self.on_train_start(trainer, pl_module)
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Leaves the loop by an exception, as Lightning has no other way out of a prediction."""
+        if self.requested:
+            raise Interrupted
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gives the signals back."""
+        self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

@@ -25,6 +25,15 @@ from ganverse.tasks.progress import ImagesProgress
 from ganverse.tasks.stopping import Budget, Interruption
 from ganverse.tasks.weights_and_biases import wandb_logger
 
+_IRRELEVANT_ADVICE = (
+    # our loaders begin at the task's `images_seen`, so ending inside an epoch is exact
+    "You're resuming from a checkpoint that ended before the epoch",
+    # the streams offer held-out samples to whoever wants them; the tasks do not
+    "You passed in a `val_dataloader` but have no `validation_step`",
+    # frozen teachers are meant to be in evaluation mode
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+)
+
 
 @dataclass(frozen=True)
 class StageRun:
@@ -80,8 +89,8 @@ def fit(
     )
     resume = last_checkpoint(checkpoints)
     with warnings.catch_warnings():
-        # Our loaders begin at the task's `images_seen`, so ending inside an epoch is exact.
-        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
+        for advice in _IRRELEVANT_ADVICE:
+            warnings.filterwarnings("ignore", message=advice)
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
     return budget.used_up and not interruption.requested
 

@@ -16,6 +16,19 @@ def read_facts(path: Path, architecture: str) -> dict[str, Any]:
     Raises:
         GanverseError: the card is missing, is no JSON, or belongs to another `architecture`.
     """
+    facts = _read(path)
+    found = facts.get("architecture", "none")
+    if found != architecture:
+        raise GanverseError(f"expected the weights of a {architecture} network at {path}, got architecture {found}")
+    return facts
+
+
+def read_kind(path: Path) -> str:
+    """The architecture that the card of the weights at `path` names, "none" if it names none; errors as above."""
+    return str(_read(path).get("architecture", "none"))
+
+
+def _read(path: Path) -> dict[str, Any]:
     card = path.with_suffix(".json")
     try:
         facts = json.loads(card.read_text(encoding="utf-8"))
@@ -23,10 +36,9 @@ def read_facts(path: Path, architecture: str) -> dict[str, Any]:
         raise GanverseError(f"expected a card at {card} beside the weights, but it cannot be read ({error})") from error
     except ValueError as error:
         raise GanverseError(f"expected JSON in {card}, got {error}; export the weights again") from error
-    found = facts.get("architecture", "none") if isinstance(facts, dict) else "a list"
-    if found != architecture:
-        raise GanverseError(f"expected the weights of a {architecture} network at {path}, got architecture {found}")
-    return dict(facts)
+    if not isinstance(facts, dict):
+        raise GanverseError(f"expected a mapping in {card}, got a {type(facts).__name__}; export the weights again")
+    return facts
 
 
 def read_pinned(path: Path, sha256: str) -> bytes:

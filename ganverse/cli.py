@@ -1,0 +1,130 @@
+"""The command line: `ganverse COMMAND`, train.py and evaluate.py. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ganverse import __version__
+from ganverse.errors import GanverseError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+HELP = """\
+usage: ganverse COMMAND ...
+
+From an image GAN to textured 3D, and back to a GAN that can be steered.
+
+commands:
+  train        run the stages: all of them (configs/demo.yaml), or one; the same as `python train.py`
+  evaluate     tables, figures and a page about trained weights; the same as `python evaluate.py`
+  reconstruct  photos to textured meshes (.glb or .obj) with the inverse network
+  doctor       what is installed, what it would run on, and whether the shipped weights are whole
+
+  -h, --help   this text; `ganverse COMMAND --help` explains a command
+  --version    the version
+
+`python -m ganverse` is the same as `ganverse`."""
+
+TRAIN_HELP = """\
+usage: {prog} [STAGE] [--config FILE.yaml] [--SETTING VALUE ...]
+
+Without a stage: all stages, one after the other, into one run directory (configs/demo.yaml). Called again after an
+interruption it goes on where it stopped; finished stages are skipped.
+
+stages:
+  generate     multi-view samples of a GAN as files on disk, and a picture of its view codes
+  inverse      trains image -> mesh and texture on multi-view samples
+  disentangle  trains StyleGAN-R: camera, shape, texture and background control the GAN
+  report       evaluates what the run has trained
+  gan          trains an image GAN on the car world (hours; not part of the pipeline, its weights are in the package)
+
+`{prog} STAGE --help` lists the settings of a stage, `{prog} all --help` those of all stages together.
+Often wanted: --run DIR, --trainer.devices 8, --trainer.accelerator cpu, --logger wandb."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`ganverse ...`; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if given[0] == "--version":
+        print(f"ganverse {__version__}")
+        return 0
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "train": lambda rest: train(rest, "ganverse train"),
+        "evaluate": lambda rest: evaluate(rest, "ganverse evaluate"),
+        "reconstruct": reconstruct,
+        "doctor": doctor,
+    }
+    if given[0] not in commands:
+        return _complain(f"expected a command ({', '.join(commands)}), got {given[0]!r}; see ganverse --help")
+    return commands[given[0]](given[1:])
+
+
+def train(arguments: Sequence[str], prog: str = "train.py") -> int:
+    """All stages, or the one named first."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(TRAIN_HELP.format(prog=prog))
+        return 0
+
+    def run() -> int:
+        from ganverse.pipeline.commands import train_command
+
+        return 0 if train_command(arguments, prog) else INTERRUPTED
+
+    return guarded(run)
+
+
+def evaluate(arguments: Sequence[str], prog: str = "evaluate.py") -> int:
+    """Evaluates the shipped weights, a run, or one file of weights."""
+
+    def run() -> int:
+        from ganverse.pipeline.commands import evaluate_command
+
+        evaluate_command(arguments, prog)
+        return 0
+
+    return guarded(run)
+
+
+def reconstruct(arguments: Sequence[str]) -> int:
+    """Photos to meshes."""
+
+    def run() -> int:
+        from ganverse.reconstruct import reconstruct_command
+
+        reconstruct_command(arguments)
+        return 0
+
+    return guarded(run)
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """What is installed and what would run."""
+
+    def run() -> int:
+        from ganverse.doctor import doctor_command
+
+        return doctor_command(arguments)
+
+    return guarded(run)
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Runs a command; a user's mistake becomes one sentence and status 2, Ctrl-C becomes status 130."""
+    try:
+        status = run()
+    except GanverseError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+    return status
+
+
+def _complain(sentence: str) -> int:
+    print(f"ganverse: {sentence}", file=sys.stderr)
+    return BAD_INPUT

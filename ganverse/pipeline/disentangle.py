@@ -1,0 +1,143 @@
+"""Stage `disentangle`: the GAN becomes StyleGAN-R, steered by camera, shape, texture and background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.generators.stylegan2 import StyleGAN2Generator
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.inverse.weights import InverseModel, load_inverse
+from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
+from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
+from ganverse.neural_renderer.weights import StyleGANRCard, save_stylegan_r
+from ganverse.pipeline.inverse import STAGE as INVERSE
+from ganverse.pipeline.inverse import WEIGHTS as INVERSE_WEIGHTS
+from ganverse.pipeline.pace import affordable_images
+from ganverse.pipeline.run_directory import StageFolder
+from ganverse.pipeline.sources import (
+    DataSettings,
+    MultiViewData,
+    Source,
+    make_data,
+    open_segmenter,
+    open_source,
+    preview_batch,
+)
+from ganverse.tasks.counting import images_seen
+from ganverse.tasks.devices import TrainerSettings
+from ganverse.tasks.disentangle import DisentangleSettings, DisentangleTask
+from ganverse.tasks.disentangle_pictures import DisentanglePainter
+from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.tasks.training import StageRun, fit
+from ganverse.weights.shipped import FOLDER
+
+STAGE = "disentangle"
+WEIGHTS = "stylegan-r.safetensors"
+PICTURED_OBJECTS = 6
+SHIPPED_INVERSE = FOLDER / "inverse-car.safetensors"
+
+
+@dataclass(frozen=True)
+class DisentangleRun:
+    """The StyleGAN-R stage (paper, section 4).
+
+    run: run directory; this stage writes below RUN/disentangle.
+    inverse: weights of the teacher; null takes RUN/inverse/inverse.safetensors, and where there is none the car network
+        inside the package.
+    minutes: limit of training time; the schedule is shortened to what this machine can do in it, measured at the
+        start. null trains all of it.
+    half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
+    seed: of the mapping networks' start.
+    """
+
+    run: Path = Path("runs/car")
+    inverse: Path | None = None
+    data: DataSettings = field(default_factory=DataSettings)
+    mapping: MappingSettings = DEFAULT_MAPPING
+    losses: DisentangleWeights = DEFAULT_WEIGHTS
+    schedule: DisentangleSettings = field(default_factory=DisentangleSettings)
+    minutes: float | None = None
+    half_life: float = 500.0
+    seed: int = 0
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+def train_disentangle(config: DisentangleRun) -> bool:
+    """Runs or continues the stage; False if it was interrupted.
+
+    Raises:
+        GanverseError: something is missing or does not fit, before any training.
+    """
+    folder = StageFolder(config.run / STAGE)
+    source = open_source(config.data)
+    path = teacher_path(config)
+    teacher = load_inverse(path)
+    _check(source, teacher, path)
+    folder.begin(config, {"generator": source.sha256, "inverse": teacher.card.sha256})
+    if folder.finished:
+        return True
+
+    def build(images: int) -> tuple[DisentangleTask, MultiViewData]:
+        return _task(config, source, teacher, images), make_data(source, config.data)
+
+    images = affordable_images(folder, config.schedule.images, config.minutes, config.trainer, build)
+    task, data = build(images)
+    run = StageRun(folder.path, STAGE, images, half_life=config.half_life or None)
+    paint = DisentanglePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
+    if not fit(task, data, run, config.trainer, lambda module: paint(task)):
+        return False
+    if task.global_rank == 0:
+        written = save_stylegan_r(task.renderer, folder.path / WEIGHTS, _card(config, source, teacher, task))
+        folder.finish({"images": images_seen(task), "weights": WEIGHTS, "sha256": written.sha256})
+    folder.wait()
+    return True
+
+
+def teacher_path(config: DisentangleRun) -> Path:
+    """The inverse network that teaches."""
+    own = config.run / INVERSE / INVERSE_WEIGHTS
+    return config.inverse or (own if own.is_file() else SHIPPED_INVERSE)
+
+
+def _task(config: DisentangleRun, source: Source, teacher: InverseModel, images: int) -> DisentangleTask:
+    torch.manual_seed(config.seed)
+    perceptual = PerceptualDistance() if config.losses.distill_perceptual else None
+    teachers = Teachers(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual)
+    # A shorter schedule keeps the shares of warm-up and fine-tuning.
+    warm_up = round(images * config.schedule.warm_up_images / max(config.schedule.images, 1))
+    schedule = replace(config.schedule, warm_up_images=warm_up, fine_tune_images=images - warm_up)
+    return DisentangleTask(source.generator, source.codes, teachers, schedule, config.losses, config.mapping)
+
+
+def _card(config: DisentangleRun, source: Source, teacher: InverseModel, task: DisentangleTask) -> StyleGANRCard:
+    assert isinstance(source.generator, StyleGAN2Generator)
+    return StyleGANRCard(
+        generator=source.generator.config,
+        view_dims=source.codes.view_dims,
+        vertices=teacher.network.template.vertices.shape[1],
+        texture_size=teacher.network.config.texture_size,
+        mapping=config.mapping,
+        generator_sha256=source.sha256,
+        inverse_sha256=teacher.card.sha256,
+        images_seen=images_seen(task),
+        seed=config.seed,
+    )
+
+
+def _check(source: Source, teacher: InverseModel, path: Path) -> None:
+    if not isinstance(source.generator, StyleGAN2Generator):
+        raise GanverseError(
+            f"expected data.generator to be an image GAN, got {source.name}, which has no network to fine-tune; "
+            "disentangle a GAN's weights"
+        )
+    card = teacher.card
+    if card.generator_sha256 != source.sha256 or card.views != len(source.codes):
+        raise GanverseError(
+            f"expected {path} to be trained on {source.name} ({source.sha256[:12]}...) with {len(source.codes)} views, "
+            f"got one of {card.generator} ({card.generator_sha256[:12] or 'no hash'}) with {card.views}; run stage "
+            "inverse on this generator first"
+        )

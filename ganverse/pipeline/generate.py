@@ -1,0 +1,84 @@
+"""Stage `generate`: multi-view samples as shards on disk, and a picture of the view codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.data.shards import ShardPlan
+from ganverse.generators.latents import latents
+from ganverse.pipeline.run_directory import StageFolder
+from ganverse.pipeline.sources import DataSettings, Source, make_sampler, open_source
+from ganverse.tasks.devices import TrainerSettings
+from ganverse.tasks.generation import GenerationTask
+from ganverse.tasks.pictures import grid, save_picture
+from ganverse.tasks.progress import ShardProgress
+from ganverse.tasks.stopping import Interrupted, Interruption
+from ganverse.tasks.training import build_trainer
+from ganverse.viewpoints.view_codes import compose, view_styles
+
+STAGE = "generate"
+SHARDS = "shards"
+_CONTENT_SEED = 7
+
+
+@dataclass(frozen=True)
+class GenerateRun:
+    """The dataset-generation stage, for people who want files; training can as well make its samples in memory.
+
+    run: run directory; this stage writes below RUN/generate.
+    samples: objects to write (paper: 6000 cars, 1000 horses, 1000 birds).
+    per_shard: objects per file, held in memory at once; an interrupted run loses at most one file.
+    contents: rows of the picture of the view codes.
+    """
+
+    run: Path = Path("runs/car")
+    samples: int = 6000
+    per_shard: int = 128
+    contents: int = 6
+    data: DataSettings = field(default_factory=DataSettings)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+def generate(config: GenerateRun) -> bool:
+    """Runs or continues the stage; False if it was interrupted."""
+    folder = StageFolder(config.run / STAGE)
+    source = open_source(config.data)
+    folder.begin(config, {"generator": source.sha256})
+    if folder.finished:
+        return True
+    task = GenerationTask(make_sampler(source, config.data), folder.path / SHARDS, config.samples, config.per_shard)
+    plan = task.plan
+    progress = ShardProgress(STAGE, plan.shards, lambda: finished_shards(plan), config.trainer.progress)
+    trainer = build_trainer(config.trainer, [progress, Interruption()], [])
+    if trainer.is_global_zero:
+        save_picture(view_table(source, config.contents), folder.path / "samples" / "views.png")
+    try:
+        trainer.predict(task, return_predictions=False)
+    except Interrupted:
+        return False
+    trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        folder.finish({"samples": config.samples, "generator": source.name, "views": len(source.codes)})
+    folder.wait()
+    return True
+
+
+def finished_shards(plan: ShardPlan) -> int:
+    """How many shards lie on disk."""
+    return sum(plan.record(shard) is not None for shard in range(plan.shards))
+
+
+@torch.no_grad()
+def view_table(source: Source, contents: int) -> Float[Tensor, "3 height width"]:
+    """Rows: objects. Columns: view codes by azimuth. In [0, 1]."""
+    generator, codes = source.generator, source.codes
+    order = codes.azimuth_degrees.argsort(stable=True)
+    views = view_styles(generator, codes)[order]
+    styles = generator.styles(generator.map(latents(_CONTENT_SEED, range(contents), generator.z_dim)))
+    rows = [generator.synthesize(compose(content.expand(len(views), -1), views, codes.view_dims)) for content in styles]
+    return grid(torch.cat(rows), len(views), zoom=max(1, 64 // generator.resolution))

@@ -1,0 +1,111 @@
+"""Stage `inverse`: image -> mesh and texture, trained on multi-view samples through the differentiable renderer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights
+from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
+from ganverse.inverse.weights import InverseCard, save_inverse
+from ganverse.pipeline.pace import affordable_images
+from ganverse.pipeline.run_directory import StageFolder
+from ganverse.pipeline.sources import DataSettings, MultiViewData, Source, make_data, open_source, preview_batch
+from ganverse.tasks.counting import images_seen
+from ganverse.tasks.devices import TrainerSettings
+from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
+from ganverse.tasks.inverse_pictures import InversePainter
+from ganverse.tasks.training import StageRun, fit
+
+STAGE = "inverse"
+WEIGHTS = "inverse.safetensors"
+PICTURED_OBJECTS = 8
+
+
+@dataclass(frozen=True)
+class CameraStart:
+    """Where every view's camera starts, but for its azimuth (paper: elevation 0, one distance for all).
+
+    elevation_degrees: above the object. distance: in world units (the template sphere has radius 1); the mean stays
+    there, as the scale of object and distance are one freedom. learn_offset: whether pictures may be shifted.
+    """
+
+    elevation_degrees: float = 0.0
+    distance: float = 4.0
+    learn_offset: bool = True
+
+
+@dataclass(frozen=True)
+class InverseRun:
+    """The inverse-graphics stage (paper, section 3).
+
+    run: run directory; this stage writes below RUN/inverse.
+    minutes: limit of training time; the schedule is shortened to what this machine can do in it, measured at the
+        start. null trains all of schedule.images.
+    half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
+    seed: of the network's start.
+    """
+
+    run: Path = Path("runs/car")
+    data: DataSettings = field(default_factory=DataSettings)
+    cameras: CameraStart = field(default_factory=CameraStart)
+    network: InverseNetworkConfig = DEFAULT_NETWORK
+    losses: InverseLossWeights = DEFAULT_WEIGHTS
+    schedule: InverseSettings = field(default_factory=InverseSettings)
+    minutes: float | None = None
+    half_life: float = 1000.0
+    seed: int = 0
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+def train_inverse(config: InverseRun) -> bool:
+    """Runs or continues the stage; False if it was interrupted.
+
+    Raises:
+        GanverseError: something is missing or does not fit, before any training.
+    """
+    folder = StageFolder(config.run / STAGE)
+    source = open_source(config.data)
+    _check(config, source)
+    folder.begin(config, {"generator": source.sha256})
+    if folder.finished:
+        return True
+
+    def build(images: int) -> tuple[InverseGraphicsTask, MultiViewData]:
+        return _task(config, source, images), make_data(source, config.data)
+
+    images = affordable_images(folder, config.schedule.images, config.minutes, config.trainer, build)
+    task, data = build(images)
+    run = StageRun(folder.path, STAGE, images, half_life=config.half_life or None)
+    paint = InversePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
+    if not fit(task, data, run, config.trainer, lambda module: paint(task)):
+        return False
+    if task.global_rank == 0:
+        card = InverseCard(source.name, source.sha256, images_seen(task), config.seed)
+        written = save_inverse(task.network, task.cameras, folder.path / WEIGHTS, card)
+        folder.finish({"images": images_seen(task), "weights": WEIGHTS, "sha256": written.sha256})
+    folder.wait()
+    return True
+
+
+def _task(config: InverseRun, source: Source, images: int) -> InverseGraphicsTask:
+    torch.manual_seed(config.seed)
+    cameras = CameraTable(
+        source.codes.azimuth_degrees.tolist(),
+        elevation_degrees=config.cameras.elevation_degrees,
+        distance=config.cameras.distance,
+        learn_offset=config.cameras.learn_offset,
+    )
+    return InverseGraphicsTask(cameras, config.network, replace(config.schedule, images=images), config.losses)
+
+
+def _check(config: InverseRun, source: Source) -> None:
+    if config.network.resolution != source.generator.resolution:
+        raise GanverseError(
+            f"expected network.resolution to be that of the generator's pictures, {source.generator.resolution}, got "
+            f"{config.network.resolution}; set --network.resolution {source.generator.resolution}"
+        )

@@ -1,0 +1,104 @@
+"""Stage `report`: what the run's models are worth, as tables, figures and one page to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch.distributed as dist
+
+from ganverse.data.world_views import NAME as CAR_WORLD
+from ganverse.errors import GanverseError
+from ganverse.evaluation.evaluate import evaluate_models
+from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
+from ganverse.inverse.weights import ARCHITECTURE as INVERSE_ARCHITECTURE
+from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
+from ganverse.pipeline import disentangle, inverse
+from ganverse.pipeline.run_directory import StageFolder
+from ganverse.pipeline.sources import DataSettings, generator_path, view_codes_path
+from ganverse.tasks.devices import TrainerSettings, is_first_process
+from ganverse.weights.cards import read_kind
+
+STAGE = "report"
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """The evaluation stage.
+
+    run: run directory; this stage writes below RUN/report.
+    evaluation: how much is measured.
+    """
+
+    run: Path = Path("runs/car")
+    data: DataSettings = field(default_factory=DataSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+def report(config: ReportRun) -> bool:
+    """Evaluates what the earlier stages have left in the run; always runs to its end.
+
+    Raises:
+        GanverseError: there is nothing to evaluate.
+    """
+    folder = StageFolder(config.run / STAGE)
+    if not dist.is_initialized() and not is_first_process():
+        folder.wait()
+        return True
+    models = run_models(config.run, config.data)
+    metrics = evaluate_models(models, folder.path, config.evaluation)
+    if is_first_process():
+        folder.begin(config, {})
+        folder.finish({"metrics": len(metrics), "page": "index.html"})
+    folder.wait()
+    return True
+
+
+def run_models(run: Path, data: DataSettings) -> ModelPaths:
+    """The weights of a run, with the generator, views and masks that they belong to.
+
+    Raises:
+        GanverseError: no stage of the run has left any weights.
+    """
+    network = run / inverse.STAGE / inverse.WEIGHTS
+    renderer = run / disentangle.STAGE / disentangle.WEIGHTS
+    if not network.is_file() and not renderer.is_file():
+        raise GanverseError(
+            f"expected trained weights below {run}, found none; run `python train.py --run {run}` first"
+        )
+    return source_models(data, network if network.is_file() else None, renderer if renderer.is_file() else None)
+
+
+def source_models(data: DataSettings, network: Path | None, renderer: Path | None) -> ModelPaths:
+    """An inverse network and a StyleGAN-R together with the source of images they belong to."""
+    shipped = ModelPaths.shipped()
+    if data.generator == CAR_WORLD:
+        return ModelPaths(twin=network)
+    return ModelPaths(
+        generator=generator_path(data.generator),
+        view_codes=view_codes_path(data),
+        inverse=network,
+        stylegan_r=renderer,
+        segmenter=data.segmenter or shipped.segmenter,
+        pose_regressor=shipped.pose_regressor if data.category == "car" else None,
+    )
+
+
+def checkpoint_models(weights: Path, generator: str) -> ModelPaths:
+    """One file of weights and the generator whose images it knows.
+
+    Raises:
+        GanverseError: the file is none of ours.
+    """
+    if weights.suffix != ".safetensors":
+        raise GanverseError(f"expected --checkpoint to be a .safetensors file with its card, got {weights}")
+    kind = read_kind(weights)
+    data = DataSettings(generator=generator)
+    if kind == INVERSE_ARCHITECTURE:
+        return source_models(data, weights, None)
+    if kind == STYLEGAN_R_ARCHITECTURE:
+        return source_models(data, disentangle.SHIPPED_INVERSE, weights)
+    raise GanverseError(
+        f"expected weights of {INVERSE_ARCHITECTURE} or {STYLEGAN_R_ARCHITECTURE} at {weights}, got {kind}"
+    )

@@ -1,0 +1,154 @@
+"""Where multi-view samples come from: a generator, its view codes, masks; in memory or from shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.data.multi_view import VALIDATION_START, MultiViewStream
+from ganverse.data.sampling import MultiViewSampler, SamplingSettings
+from ganverse.data.shard_module import ShardDataModule
+from ganverse.data.world_views import NAME, world_view_codes
+from ganverse.errors import GanverseError
+from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.weights import load_generator
+from ganverse.masks.mask_rcnn import MaskRCNN
+from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
+from ganverse.viewpoints.view_codes import ViewCodes
+from ganverse.weights.shipped import FOLDER, load_network
+from ganverse.worlds.generator import CarWorldGenerator
+
+MultiViewData = MultiViewStream | ShardDataModule
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The multi-view data of a run.
+
+    generator: "car" is the GAN inside the package, "car-world" the procedural world itself (the twin's source), and
+    anything else a .safetensors file with its card.
+    view_codes: file with the views; null takes NAME-views.yaml beside NAME.safetensors, and the car world's own.
+    world_resolution: pixels of the car world's pictures; a GAN has its own.
+    world_views: view codes of the car world, a multiple of 12.
+    masks: "auto" is the truth in the car world and the segmenter elsewhere.
+    segmenter: its weights; null takes the car segmenter inside the package.
+    category: what Mask R-CNN looks for.
+    shards: folder that the generate stage has filled; null makes samples in memory while training.
+    batch: objects per step and process; each gives `sampling.views` pictures.
+    sampling: what a sample is.
+    """
+
+    generator: str = "car"
+    view_codes: Path | None = None
+    world_resolution: int = 64
+    world_views: int = 24
+    masks: Literal["auto", "truth", "segmenter", "mask-rcnn"] = "auto"
+    segmenter: Path | None = None
+    category: Literal["car", "horse", "bird"] = "car"
+    shards: Path | None = None
+    batch: int = 16
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened generator with its views.
+
+    sha256: of the generator's weights, empty for the car world. masker: None where the truth is used.
+    """
+
+    name: str
+    generator: ImageGenerator
+    sha256: str
+    codes: ViewCodes
+    masker: Masker | None
+
+
+def generator_path(name: str) -> Path:
+    """The weights behind a generator's name; "car" lies in the package."""
+    return FOLDER / "gan-car.safetensors" if name == "car" else Path(name)
+
+
+def view_codes_path(settings: DataSettings) -> Path:
+    """The file of a GAN's view codes."""
+    path = generator_path(settings.generator)
+    return settings.view_codes or path.with_name(f"{path.stem}-views.yaml")
+
+
+def open_source(settings: DataSettings) -> Source:
+    """Loads everything, so that a missing or wrong file is reported before any training starts.
+
+    Raises:
+        GanverseError: a file is missing or does not fit the others.
+    """
+    if settings.generator == NAME:
+        if settings.world_views < 12 or settings.world_views % 12:
+            raise GanverseError(f"expected data.world_views to be a multiple of 12, got {settings.world_views}")
+        world = CarWorldGenerator(settings.world_resolution)
+        codes = world_view_codes(world, settings.world_views)
+        return Source(NAME, world, "", codes, _masker(settings, truthful=True))
+    path = generator_path(settings.generator)
+    generator, card = load_generator(path)
+    codes_path = view_codes_path(settings)
+    codes = ViewCodes.load(codes_path)
+    codes.check(generator)
+    if codes.generator not in (card.sha256, path.stem, settings.generator):
+        raise GanverseError(
+            f"expected {codes_path} to hold view codes of {path.stem} ({card.sha256[:12]}...), got those of "
+            f"{codes.generator[:20]}; give this generator's file with --data.view_codes"
+        )
+    return Source(path.stem, generator, card.sha256, codes, _masker(settings, truthful=False))
+
+
+def _masker(settings: DataSettings, *, truthful: bool) -> Masker | None:
+    if settings.masks == "truth" and not truthful:
+        raise GanverseError("expected data.masks to be segmenter or mask-rcnn, got truth, which only car-world knows")
+    if settings.masks == "truth" or (settings.masks == "auto" and truthful):
+        return None
+    if settings.masks == "mask-rcnn":
+        return MaskRCNN.coco(settings.category)
+    segmenter = open_segmenter(settings)
+    return SegmenterMasker(segmenter, f"segmenter {segmenter.sha256[:12]}")
+
+
+def open_segmenter(settings: DataSettings) -> Segmenter:
+    """The segmenter of `settings`, frozen."""
+    if settings.segmenter is None:
+        return Segmenter.car()
+    segmenter = Segmenter()
+    segmenter.sha256 = load_network(segmenter.network, settings.segmenter)
+    return segmenter.eval()
+
+
+def make_sampler(source: Source, settings: DataSettings) -> MultiViewSampler:
+    """Draws samples of this source."""
+    return MultiViewSampler(source.generator, source.codes, source.masker, settings.sampling)
+
+
+def make_data(source: Source, settings: DataSettings) -> MultiViewData:
+    """The stream, or the shards where a folder is given.
+
+    Raises:
+        GanverseError: the shards are not those of this source.
+    """
+    sampler = make_sampler(source, settings)
+    if settings.shards is None:
+        return MultiViewStream(sampler, settings.batch)
+    data = ShardDataModule(settings.shards, settings.batch)
+    if data.plan.recipe != sampler.recipe:
+        raise GanverseError(
+            f"expected {settings.shards} to hold samples of {source.name} with these settings ({sampler.recipe}), got "
+            f"{data.plan.recipe}; generate them again or leave --data.shards away"
+        )
+    return data
+
+
+def preview_batch(source: Source, settings: DataSettings, objects: int) -> MultiViewBatch:
+    """A few held-out samples, always the same ones, for pictures."""
+    indices = torch.arange(VALIDATION_START, VALIDATION_START + objects)
+    return make_sampler(source, settings).draw(indices).batch
