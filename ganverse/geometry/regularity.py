@@ -61,11 +61,26 @@ def laplacian_loss(displacement: Float[Tensor, "batch verts 3"], adjacency: Adja
 def flatten_loss(
     vertices: Float[Tensor, "batch verts 3"], faces: Int[Tensor, "faces 3"], adjacency: Adjacency
 ) -> Float[Tensor, "batch edges"]:
-    """L_sm of Eq. 1: 1 - cosine between the normals of the two faces of every edge; 0 = flat, 2 = folded over."""
+    """L_sm of Eq. 1 as in DIB-R: (1 - cosine)^2 between the normals of the two faces of an edge; 0 = flat, 4 = folded.
+
+    The square forgives the many small angles of a rounded shape; without it the paper's weight flattens cars to soap.
+    """
     first, second = face_normals(vertices, faces)[:, adjacency.edge_faces].unbind(dim=2)
-    return 1 - (first * second).sum(dim=-1)
+    return (1 - (first * second).sum(dim=-1)).square()
 
 
 def move_loss(displacement: Float[Tensor, "batch verts 3"]) -> Float[Tensor, "batch verts"]:
     """L_mov of Eq. 1: squared length of the predicted displacement, per vertex; keeps it small and uniform."""
     return displacement.square().sum(dim=-1)
+
+
+def low_pass(faces: Int[Tensor, "faces 3"], strength: float) -> Float[Tensor, "verts verts"]:
+    """Matrix (I + strength * L)^-1 with the uniform Laplacian L; 0 = identity.
+
+    Displacements predicted through it are smooth from the first step, so that no face folds over before the
+    regularisers act (Nicolet et al. 2021, "Large steps in inverse rendering of geometry").
+    """
+    adjacency = Adjacency.build(faces)
+    identity = torch.eye(len(adjacency.degree), device=faces.device)
+    towards_neighbours = uniform_laplacian(identity[None], adjacency)[0]
+    return torch.linalg.inv(identity - strength * towards_neighbours)

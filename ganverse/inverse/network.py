@@ -12,25 +12,31 @@ from torch import Tensor, nn
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh, mirror_pairs, sphere_template
+from ganverse.geometry.regularity import low_pass
 from ganverse.inverse.encoder import ImageEncoder
 from ganverse.inverse.texture_head import FlowStart, TextureHead
 from ganverse.rendering.shading import ambient_light
+
+# A step of Adam moves an output of a wide linear layer by hundreds of learning rates: far too much for a vertex.
+_SHAPE_SCALE = 0.1
 
 
 @dataclass(frozen=True)
 class InverseNetworkConfig:
     """Everything needed to build the network again.
 
-    resolution: pixels per side of the input. axes: half-axes (x, y, z) of the start ellipsoid, world units; take them
-    near the size of the category's objects, since silhouettes only pull from outside. symmetric: mirror symmetry of
-    shape and texture in x, a property of the category. light: nine spherical-harmonic numbers per picture (weak on
-    realistic pictures, so off as in the paper's main model). camera_distance: start of the predicted camera.
+    resolution: pixels per side of the input. smoothing: strength of the displacement's `low_pass`. axes: half-axes
+    (x, y, z) of the start ellipsoid, world units; take them near the size of the category's objects, since silhouettes
+    only pull from outside. symmetric: mirror symmetry of shape and texture in x, a property of the category. light:
+    nine spherical-harmonic numbers per picture (weak on realistic pictures, so off as in the paper's main model).
+    camera_distance: start of the predicted camera.
     unshuffle, channels, latent: see `ImageEncoder`. texture_size, texture_channels, flow_start, paints: see
     `TextureHead`.
     """
 
     resolution: int = 64
     subdivisions: int = 3
+    smoothing: float = 5.0
     axes: tuple[float, float, float] = (0.40, 0.34, 0.98)
     symmetric: bool = True
     light: bool = False
@@ -86,6 +92,7 @@ class InverseGraphicsNetwork(nn.Module):
 
     start: Tensor
     pairs: Tensor
+    smooth: Tensor
 
     def __init__(self, config: InverseNetworkConfig = DEFAULT_NETWORK) -> None:
         super().__init__()
@@ -95,6 +102,7 @@ class InverseGraphicsNetwork(nn.Module):
         vertices = self._template.vertices[0]
         self.register_buffer("start", vertices, persistent=False)
         self.register_buffer("pairs", mirror_pairs(vertices), persistent=False)
+        self.register_buffer("smooth", low_pass(sphere.faces, config.smoothing), persistent=False)
         self.mean_shape = nn.Parameter(torch.zeros_like(vertices))
         self.encoder = ImageEncoder(config.resolution, config.channels, config.unshuffle, config.latent)
         self.shape = _zero_linear(config.latent, vertices.numel())
@@ -147,7 +155,8 @@ class InverseGraphicsNetwork(nn.Module):
         return Reconstruction(displacement, vertices, texture, light, camera)
 
     def _displacement(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch verts 3"]:
-        free = self.mean_shape + self.shape(latent).view(len(latent), -1, 3)
+        rough = self.mean_shape + _SHAPE_SCALE * self.shape(latent).view(len(latent), -1, 3)
+        free = self.smooth @ rough
         if not self.config.symmetric:
             return free
         mirrored = free[:, self.pairs] * free.new_tensor([-1.0, 1.0, 1.0])

@@ -69,7 +69,7 @@ class TextureHead(nn.Module):
     ) -> Float[Tensor, "batch 3 size size"]:
         """Texture in [0, 1]. maps: the decoder's output; camera: the predicted one of the picture."""
         colour, shift, logits = maps.split([3, 2, 3 + self.paints], dim=1)
-        positions, facing = self._projected(vertices.detach(), camera)
+        positions, facing = self._projected(vertices, camera)
         own = self._sample(image, positions + _bounded(shift, self.flow_start))
         shares = self._shares(logits, facing)
         palette = self._palette(image, features)
@@ -77,6 +77,7 @@ class TextureHead(nn.Module):
         texture = self._enlarge(inner) + self._enlarge(shares[:, :1]) * own
         return texture + self._enlarge(shares[:, 1:2]) * own.flip(2) if self.symmetric else texture
 
+    @torch.no_grad()  # only renders may move vertices and cameras; colours would pull them to what they resemble
     def _projected(
         self, vertices: Float[Tensor, "batch verts 3"], camera: Cameras
     ) -> tuple[Float[Tensor, "batch 2 t t"], Float[Tensor, "batch 1 t t"]]:

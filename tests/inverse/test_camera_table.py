@@ -62,7 +62,12 @@ def test_without_offsets_every_camera_looks_at_the_origin():
 
 @pytest.mark.parametrize(
     ("azimuths", "options"),
-    [([], {}), ([0.0], {"distance": 0.0}), ([0.0, 1.0], {"distance": [1.0]}), ([0.0], {"elevation_degrees": [1.0, 2.0]})],
+    [
+        ([], {}),
+        ([0.0], {"distance": 0.0}),
+        ([0.0, 1.0], {"distance": [1.0]}),
+        ([0.0], {"elevation_degrees": [1.0, 2.0]}),
+    ],
 )
 def test_bad_starts_are_refused(azimuths, options):
     with pytest.raises(GanverseError):

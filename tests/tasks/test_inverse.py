@@ -62,9 +62,9 @@ def test_training_lowers_the_loss_and_moves_the_cameras(tmp_path):
     task = make_task()
     before, table = loss_of(task), task.cameras.all()
     elevation, distance = table.elevation.clone(), table.distance.log().mean().item()
-    fit(task, 30, tmp_path)
-    assert int(task.images_seen) == 30 * 6
-    assert loss_of(task) < 0.75 * before
+    fit(task, 15, tmp_path)
+    assert int(task.images_seen) == 15 * 6
+    assert loss_of(task) < 0.85 * before
     after = task.cameras.all()
     assert (after.elevation - elevation).abs().max() > 0.01
     assert after.distance.log().mean().item() == pytest.approx(distance, abs=1e-5)
@@ -125,7 +125,7 @@ def test_frozen_cameras_stay(tmp_path):
 def test_pictures_show_every_object(tmp_path):
     task = make_task()
     painter = InversePainter(tiny_batch(), size=24)
-    picture = painter(task.eval())["inverse"]
+    picture = painter(task)["inverse"]
     columns = 11
     assert picture.shape == (3, 3 * 24, columns * 24)
     assert picture.isfinite().all()
