@@ -82,8 +82,16 @@ def refine(start: Alignment, learned: SurfaceSamples, true: SurfaceSamples, *, i
         sources = torch.cat([moved, _gather(moved, backward)], dim=1).flatten(0, 1)
         targets = torch.cat([_gather(true.points, forward), true.points], dim=1).flatten(0, 1)
         planes = torch.cat([_gather(normals, forward), normals], dim=1).flatten(0, 1)
-        alignment = _gauss_newton(alignment, sources.double(), targets.double(), planes.double())
+        before, alignment = alignment, _gauss_newton(alignment, sources.double(), targets.double(), planes.double())
+        if _change(before, alignment) < 1e-4:
+            break
     return alignment
+
+
+def _change(before: Alignment, after: Alignment) -> float:
+    """Largest difference of any of the numbers."""
+    shifts = (abs(old - new) for old, new in zip(before.shift, after.shift, strict=True))
+    return max(abs(before.scale - after.scale), abs(before.yaw - after.yaw), *shifts)
 
 
 def _gather(points: Tensor, index: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ them all, and so that intervals can be had by resampling objects.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -36,18 +37,42 @@ class PerObject(Metric):
         return dim_zero_cat(self.values)
 
 
+class Accumulator:
+    """One `PerObject` per name; the names are fixed, so that all processes gather the same things in the same order."""
+
+    def __init__(self, *names: str) -> None:
+        self._values = {name: PerObject() for name in names}
+
+    def add(self, name: str, values: Float[Tensor, " batch"]) -> None:
+        """Values of further objects."""
+        self._values[name].update(values)
+
+    def scores(self, prefix: str = "") -> dict[str, Score]:
+        """Means and intervals over the objects of all processes."""
+        return {prefix + name: Score.of(values.compute()) for name, values in self._values.items()}
+
+
+Statistic = Literal["mean", "median"]
+
+
 @dataclass(frozen=True)
 class Score:
-    """Mean over `count` objects, and its 95 % interval where one could be had by resampling objects."""
+    """A number of the report.
 
-    mean: float
+    value: mean or median over `count` objects. low, high: its 95 % interval under resampling of the objects, None
+    where the number is not made of objects.
+    """
+
+    value: float
     low: float | None = None
     high: float | None = None
     count: int = 1
 
     @classmethod
-    def of(cls, values: Float[Tensor, " objects"], *, resamples: int = 1000, seed: int = 0) -> Score:
-        """Mean and percentile interval of the bootstrap; deterministic, independent of the values' order.
+    def of(
+        cls, values: Float[Tensor, " objects"], statistic: Statistic = "mean", *, resamples: int = 1000, seed: int = 0
+    ) -> Score:
+        """Value and percentile interval of the bootstrap; deterministic, independent of the values' order.
 
         Raises:
             GanverseError: no values at all.
@@ -57,8 +82,12 @@ class Score:
         ordered = values.double().cpu().sort().values
         index = torch.randint(len(ordered), (resamples, len(ordered)), generator=torch.Generator().manual_seed(seed))
         tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
-        low, high = torch.quantile(ordered[index].mean(dim=1), tails).tolist()
-        return cls(ordered.mean().item(), low, high, len(ordered))
+        low, high = torch.quantile(_reduce(ordered[index], statistic), tails).tolist()
+        return cls(_reduce(ordered[None], statistic).item(), low, high, len(ordered))
+
+
+def _reduce(values: Float[Tensor, "rows objects"], statistic: Statistic) -> Float[Tensor, " rows"]:
+    return values.mean(dim=1) if statistic == "mean" else values.quantile(0.5, dim=1)
 
 
 def mask_iou(
@@ -86,23 +115,3 @@ def masked_l1(
     """Mean absolute RGB difference inside the mask, per image; what the prediction leaves black counts as black."""
     difference = ((prediction - target).abs().mean(dim=1, keepdim=True) * mask).flatten(1).sum(dim=1)
     return difference / mask.flatten(1).sum(dim=1).clamp_min(1e-9)
-
-
-def mean_color(
-    image: Float[Tensor, "batch 3 height width"], mask: Float[Tensor, "batch 1 height width"]
-) -> Float[Tensor, "batch 3"]:
-    """Mean RGB inside the mask; black where the mask is empty."""
-    return (image * mask).flatten(2).sum(dim=2) / mask.flatten(1).sum(dim=1, keepdim=True).clamp_min(1e-9)
-
-
-def chromaticity(color: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Shares of red, green and blue, without brightness; a third each for black, as for every grey."""
-    total = color.sum(dim=-1, keepdim=True)
-    return torch.where(total > 1e-6, color / total.clamp_min(1e-6), torch.full_like(color, 1 / 3))
-
-
-def chroma_error(
-    prediction: Float[Tensor, "batch 3"], target: Float[Tensor, "batch 3"]
-) -> Float[Tensor, " batch"]:
-    """Euclidean distance of two colours' chromaticities: 0 = same hue and saturation, sqrt(2) = red against green."""
-    return (chromaticity(prediction) - chromaticity(target)).norm(dim=-1)

@@ -27,9 +27,14 @@ class SurfaceSamples:
         a, b, c = self.triangles.unbind(dim=2)
         return torch.nn.functional.normalize(torch.cross(b - a, c - a, dim=-1), dim=-1)
 
-    def first(self, count: int) -> SurfaceSamples:
-        """The first `count` samples of every surface: spread as evenly as all of them."""
-        return SurfaceSamples(self.points[:, :count], self.triangles[:, :count])
+    def with_mirror_images(self) -> SurfaceSamples:
+        """These samples and their mirror images in x: for surfaces that are symmetric, and then exactly so."""
+        flip = self.points.new_tensor([-1.0, 1.0, 1.0])
+        # Swapped corners keep the normals outward.
+        return SurfaceSamples(
+            torch.cat([self.points, self.points * flip], dim=1),
+            torch.cat([self.triangles, self.triangles[:, :, [0, 2, 1]] * flip], dim=1),
+        )
 
 
 def sample_surface(

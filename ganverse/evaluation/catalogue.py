@@ -1,0 +1,113 @@
+"""Every number an evaluation can give: what it is called, what it means, what it should reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number.
+
+    key: in metrics.json, "part/name". meaning: for a reader. target: value to reach, None = there is none. published:
+    whether it is in metrics.json; the others only stand beside them in the tables.
+    """
+
+    key: str
+    meaning: str
+    better: Better = "higher"
+    target: float | None = None
+    published: bool = True
+
+    @property
+    def part(self) -> str:
+        """Which model the number belongs to."""
+        return self.key.split("/")[0]
+
+    def reached(self, value: float) -> bool | None:
+        """Whether the target is reached; None if there is none."""
+        if self.target is None:
+            return None
+        return value >= self.target if self.better == "higher" else value <= self.target
+
+
+PARTS = {
+    "gan": "Embedded GAN and the inverse network trained on it: held-out objects of the GAN",
+    "world": "The same network on car-world pictures with 3D truth",
+    "twin": "The twin, trained on the car world itself: the upper bound",
+    "stylegan_r": "StyleGAN-R: what the controls do",
+}
+
+_PICTURES = (
+    Entry("iou_input", "2D IoU, view that the network saw"),
+    Entry("iou_unseen", "2D IoU, other views of the object"),
+    Entry("l1_masked", "RGB L1 inside the mask, input view", "lower"),
+    Entry("l1_unseen", "RGB L1 inside the mask, other views", "lower", published=False),
+    Entry("lpips_input", "perceptual distance, input view", "lower"),
+    Entry("lpips_unseen", "perceptual distance, other views", "lower"),
+    Entry("chroma_input", "chroma error, input view", "lower", published=False),
+    Entry("grey_input", "chroma error of predicting grey, input view", "neither", published=False),
+    Entry("chroma_unseen", "chroma error, other views", "lower", published=False),
+    Entry("grey_unseen", "chroma error of predicting grey, other views", "neither", published=False),
+)
+_IDENTITY = (
+    Entry("azimuth_spread_deg", "azimuth spread of one view code over objects, degrees", "lower"),
+    Entry("azimuth_flips", "share of pictures that show the other end", "lower"),
+    Entry("annotation_deg", "view codes' annotated against shown azimuth, degrees", "lower", published=False),
+    Entry("identity_height", "share of the height that the content explains"),
+    Entry("identity_type", "share of the body type that the content explains"),
+    Entry("identity_colour", "share of the paint that the content explains"),
+    Entry("view_colour", "share of the paint that the view explains", "lower", published=False),
+)
+_TRUTH = (
+    Entry("iou_2d", "2D IoU under the true camera, input view"),
+    Entry("iou_2d_unseen", "2D IoU under the true camera, other view", published=False),
+    Entry("iou_3d", "3D IoU of occupancy"),
+    Entry("chamfer", "Chamfer-L1, both directions added (a car is 1.8 long)", "lower"),
+    Entry("f_score", "F-score of surface points", published=False),
+    Entry("chroma_error", "chroma error, both views", "lower"),
+    Entry("chroma_grey", "chroma error of predicting grey", "neither", published=False),
+    Entry("azimuth_error_deg", "azimuth error of the view codes' learned cameras, degrees", "lower"),
+)
+_CONTROLS = (
+    Entry("azimuth_error_deg", "azimuth asked against measured, median, degrees", "lower"),
+    Entry("azimuth_flips", "share of pictures that show the other end", "lower", published=False),
+    Entry("swap_shape_iou", "silhouette after a shape swap against the shape's source"),
+    Entry("swap_shape_iou_other", "the same against the scene that kept its shape", "neither", published=False),
+    Entry("swap_texture_ratio", "texture after a swap: distance to its source / to the own one", "lower"),
+    Entry("swap_background_ratio", "background after a swap: distance to its source / to the own one", "lower"),
+    Entry("faithful_iou", "silhouette of un-swapped scenes against the GAN's own picture", published=False),
+    Entry("quality_ratio", "Frechet distance / that of the original GAN", "lower"),
+)
+_TARGETS = {
+    "gan/iou_input": 0.90,
+    "gan/iou_unseen": 0.85,
+    "gan/azimuth_spread_deg": 12.0,
+    "gan/azimuth_flips": 0.03,
+    "gan/identity_height": 0.6,
+    "gan/identity_colour": 0.8,
+    "world/azimuth_error_deg": 5.0,
+    "twin/iou_input": 0.92,
+    "twin/iou_unseen": 0.91,
+    "twin/iou_3d": 0.84,
+    "twin/azimuth_error_deg": 1.0,
+}
+
+
+def _named(part: str, entries: tuple[Entry, ...]) -> list[Entry]:
+    keys = [f"{part}/{entry.key}" for entry in entries]
+    return [replace(entry, key=key, target=_TARGETS.get(key)) for entry, key in zip(entries, keys, strict=True)]
+
+
+CATALOGUE: dict[str, Entry] = {
+    entry.key: entry
+    for entry in (
+        *_named("gan", _PICTURES + _IDENTITY),
+        *_named("world", _TRUTH),
+        *_named("twin", _PICTURES + _TRUTH + _IDENTITY),
+        *_named("stylegan_r", _CONTROLS),
+    )
+}

@@ -1,0 +1,130 @@
+"""StyleGAN-R on held-out objects of its GAN: `control_protocol` and the Frechet distance, as scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.evaluation.alignment import Alignment
+from ganverse.evaluation.control_metrics import quality_ratio
+from ganverse.evaluation.control_protocol import Instruments, measure_controls
+from ganverse.evaluation.metrics import Score
+from ganverse.evaluation.models import Source
+from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
+from ganverse.evaluation.settings import EvaluationSettings
+from ganverse.inverse.weights import InverseModel
+from ganverse.masks.masker import Masker
+from ganverse.neural_renderer.backgrounds import remove_object
+from ganverse.neural_renderer.controls import render_in_chunks
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.scenes import Scenes
+from ganverse.worlds.generator import CarWorldGenerator, world_samples
+
+_PER_DRAW = 64
+
+
+@dataclass(frozen=True)
+class Studio:
+    """StyleGAN-R with everything it is measured through.
+
+    alignment: of the inverse network's world, in whose azimuths the renderer is asked.
+    """
+
+    renderer: StyleGANR
+    source: Source
+    model: InverseModel
+    pose: PoseRegressor
+    masker: Masker
+    alignment: Alignment
+
+    @property
+    def instruments(self) -> Instruments:
+        """Readings of synthesised images; cameras in the inverse network's world."""
+
+        def camera(images: Float[Tensor, "batch 3 height width"]) -> PoseReading:
+            reading = self.pose(images)
+            return replace(reading, azimuth=reading.azimuth - self.alignment.yaw)
+
+        return Instruments(
+            camera=camera,
+            texture=lambda images: self.model.network(images).texture,
+            mask=lambda images: self.masker(images).foreground,
+        )
+
+
+@torch.no_grad()
+def scenes_of(model: InverseModel, batch: MultiViewBatch) -> Scenes:
+    """Shape, texture and background of every object's first view, under that view's camera."""
+    seen = model.network(batch.images[:, 0])
+    background = remove_object(batch.images[:, 0], batch.masks[:, 0])
+    return Scenes(model.cameras(batch.view_ids[:, 0]), seen.vertices, seen.texture, background)
+
+
+@torch.no_grad()
+def control(studio: Studio, settings: EvaluationSettings) -> dict[str, Score]:
+    """azimuth_error_deg: median over scenes and azimuths; everything else means over scenes, see `ControlReport`.
+
+    quality_ratio: Frechet distance to car-world pictures, StyleGAN-R's over that of the original GAN's pictures of the
+    same objects.
+    """
+    batch = next(_draw(studio, settings, [torch.arange(settings.control_objects)]))
+    found = measure_controls(
+        studio.renderer,
+        scenes_of(studio.model, batch),
+        batch.images[:, 0],
+        studio.model.cameras.all(),
+        studio.instruments,
+        sweep_scenes=settings.control_objects,
+        step_degrees=360 / settings.control_azimuths,
+    )
+    scores = {
+        "azimuth_error_deg": Score.of(found.camera.azimuth_degrees, "median"),
+        "azimuth_flips": Score.of((found.camera.azimuth_degrees > 90).float()),
+        "swap_shape_iou": Score.of(found.shape_iou),
+        "swap_shape_iou_other": Score.of(found.shape_iou_other),
+        "swap_texture_ratio": Score.of(found.texture_ratio),
+        "swap_background_ratio": Score.of(found.background_ratio),
+        "faithful_iou": Score.of(found.faithful_iou),
+    }
+    if settings.quality_images >= 2:
+        scores["quality_ratio"] = Score(_quality(studio, settings), count=settings.quality_images)
+    return scores
+
+
+class RegressorFeatures(nn.Module):
+    """What the pose regressor knows about a picture before its last layer: the space of Frechet distances."""
+
+    def __init__(self, pose: PoseRegressor) -> None:
+        super().__init__()
+        last = pose.head[-1]
+        assert isinstance(last, nn.Linear)
+        self.trunk, self.hidden, self.num_features = pose.features, pose.head[:-1], last.in_features
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
+        """Pictures in [0, 1] of any size."""
+        if images.shape[2:] != (64, 64):
+            images = nn.functional.interpolate(images, (64, 64), mode="bilinear", align_corners=False, antialias=True)
+        features: Tensor = self.hidden(self.trunk((images - 0.5) * 4))
+        return features
+
+
+def _quality(studio: Studio, settings: EvaluationSettings) -> float:
+    chunks = torch.arange(settings.quality_images).split(_PER_DRAW)
+    batches = list(_draw(studio, settings, chunks))
+    after = [render_in_chunks(studio.renderer, scenes_of(studio.model, batch)) for batch in batches]
+    world = CarWorldGenerator(studio.source.generator.resolution)
+    real = [world_samples(settings.seed, chunk, world)[1].to(settings.device) for chunk in chunks]
+    return quality_ratio(real, [batch.images[:, 0] for batch in batches], after, RegressorFeatures(studio.pose))
+
+
+def _draw(
+    studio: Studio, settings: EvaluationSettings, chunks: Sequence[Int[Tensor, " chunk"]]
+) -> Iterator[MultiViewBatch]:
+    sampler = studio.source.sampler(settings.seed, 1)
+    for chunk in chunks:
+        yield sampler.draw(chunk).batch.to(settings.device)

@@ -1,0 +1,197 @@
+"""Everything that can be measured on what is there: one table, metrics.json, the report page."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from ganverse.evaluation.alignment import Alignment
+from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.control import Studio, control
+from ganverse.evaluation.figures import (
+    Figure,
+    aligned_views,
+    control_figures,
+    reconstructions,
+    world_reconstructions,
+)
+from ganverse.evaluation.gan_identity import read_grid
+from ganverse.evaluation.held_out import held_out
+from ganverse.evaluation.identity_scores import identity_scores, measured_cameras
+from ganverse.evaluation.mesh_files import glb_bytes
+from ganverse.evaluation.metrics import Score
+from ganverse.evaluation.models import Models, Source, load_models
+from ganverse.evaluation.processes import rank_and_processes
+from ganverse.evaluation.report import Download, Report, summary_table, write_report
+from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
+from ganverse.evaluation.world_truth import calibrate, world_batch, world_truth
+from ganverse.generators.weights import write_atomically
+from ganverse.geometry.cameras import Cameras
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.inverse.weights import InverseModel
+from ganverse.viewpoints.view_codes import view_styles
+from ganverse.worlds.generator import CarWorldGenerator
+
+METRICS = "metrics.json"
+
+
+def evaluate_models(
+    paths: ModelPaths, output: Path, settings: EvaluationSettings | None = None, *, console: Console | None = None
+) -> dict[str, float]:
+    """Load, measure, print one table, write `output`/metrics.json and `output`/index.html.
+
+    Returns what is in metrics.json: flat, `part/name`; numbers that these models do not cover are absent. On several
+    processes the objects are shared out and the first process prints and writes.
+
+    Raises:
+        GanverseError: nothing to evaluate, or models that are missing, broken or do not belong together.
+    """
+    settings = settings or EvaluationSettings()
+    return evaluate_loaded(load_models(paths, settings.device), output, settings, console=console)
+
+
+def evaluate_loaded(
+    models: Models, output: Path, settings: EvaluationSettings, *, console: Console | None = None
+) -> dict[str, float]:
+    """`evaluate_models` on models that are open already."""
+    first = rank_and_processes()[0] == 0
+    console = console or Console(quiet=not first)
+    evaluation = Evaluation(models, settings, console, draws=first)
+    evaluation.run()
+    metrics = published(evaluation.scores)
+    if first:
+        report = evaluation.report()
+        write_atomically(output / METRICS, (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+        page = write_report(report, output)
+        console.print(summary_table(evaluation.scores))
+        for note in report.notes:
+            console.print(f"note: {note}")
+        console.print(f"report: {page}")
+    return metrics
+
+
+def published(scores: dict[str, Score]) -> dict[str, float]:
+    """What metrics.json holds: finite numbers with an entry of their own, in the catalogue's order."""
+    kept = (key for key, entry in CATALOGUE.items() if entry.published and key in scores)
+    return {key: scores[key].value for key in kept if math.isfinite(scores[key].value)}
+
+
+@dataclass
+class Evaluation:
+    """One evaluation while it runs. draws: whether this process makes figures."""
+
+    models: Models
+    settings: EvaluationSettings
+    console: Console
+    draws: bool = True
+    scores: dict[str, Score] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    downloads: list[Download] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """All parts that the models allow."""
+        models = self.models
+        self.notes += models.notes
+        cameras = None if models.gan is None else self._views("gan", models.gan)
+        if models.inverse is not None:
+            if models.gan is not None:
+                self._held_out("gan", models.gan, models.inverse)
+            alignment = self._world("world", models.inverse, cameras)
+            self._stylegan_r(models.inverse, alignment)
+        if models.twin is not None and models.world is not None:
+            self._views("twin", models.world)
+            self._held_out("twin", models.world, models.twin)
+            self._world("twin", models.twin, _true_cameras(models.world))
+
+    def report(self) -> Report:
+        """What the page shows."""
+        return Report(dict(self.scores), tuple(self.figures), tuple(self.downloads), tuple(self.notes))
+
+    def _add(self, part: str, scores: dict[str, Score]) -> None:
+        self.scores |= {f"{part}/{name}": score for name, score in scores.items() if f"{part}/{name}" in CATALOGUE}
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.monotonic()
+        with self.console.status(f"{what} ..."):
+            yield
+        self.console.print(f"{what}: {time.monotonic() - start:.0f} s")
+
+    def _views(self, part: str, source: Source) -> Cameras | None:
+        """Aligned views and, with a pose regressor, how well view and content are kept apart."""
+        settings, pose, generator = self.settings, self.models.pose, source.generator
+        # The car world makes its pictures on the CPU whatever the device.
+        device = "cpu" if isinstance(generator, CarWorldGenerator) else settings.device
+        if self.draws:
+            objects, name = settings.figure_objects, f"{part}-views"
+            self.figures.append(aligned_views(name, source, objects, settings.seed, device=device))
+        if pose is None:
+            return None
+        with self._timed(f"{part}: view codes"):
+            objects = settings.identity_objects
+            grid = read_grid(
+                generator, source.codes, pose.to(device), objects=objects, seed=settings.seed, batch=2 * settings.batch
+            )
+            pose.to(settings.device)
+            self._add(part, identity_scores(grid, source.codes))
+            return measured_cameras(grid)
+
+    def _held_out(self, part: str, source: Source, model: InverseModel) -> None:
+        if source.masker is None and not isinstance(source.generator, CarWorldGenerator):
+            self.notes.append(f"{part}: no segmenter was given, so held-out objects were not measured")
+            return
+        settings = self.settings
+        with self._timed(f"{part}: held-out objects"):
+            perceptual = PerceptualDistance().to(settings.device)
+            self._add(part, held_out(source, model, perceptual, settings))
+        if not self.draws:
+            return
+        batch = source.sampler(settings.seed, 2).draw(torch.arange(settings.figure_objects)).batch.to(settings.device)
+        self.figures.append(reconstructions(f"{part}-reconstructions", model, batch))
+        with torch.no_grad():
+            seen = model.network(batch.images[:, 0])
+        for i in range(len(batch)):
+            mesh = model.network.template.with_vertices(seen.vertices[i : i + 1])
+            self.downloads.append(Download(f"{part}-{i + 1}.glb", glb_bytes(mesh, seen.texture[i])))
+
+    def _world(self, part: str, model: InverseModel, cameras: Cameras | None) -> Alignment:
+        settings, world = self.settings, CarWorldGenerator(model.network.config.resolution)
+        with self._timed(f"{part}: 3D truth"):
+            alignment = calibrate(world, model, cameras, settings)
+            self._add(part, world_truth(world, model, alignment, cameras, settings))
+        self.notes.append(f"{part}: alignment to the true world: {alignment}")
+        if self.draws:
+            batch = world_batch(world, settings.seed, torch.arange(settings.figure_objects), settings.device)
+            self.figures.append(world_reconstructions(f"{part}-truth", model.network, alignment, batch))
+        return alignment
+
+    def _stylegan_r(self, model: InverseModel, alignment: Alignment) -> None:
+        models, settings = self.models, self.settings
+        if models.renderer is None:
+            return
+        if models.gan is None or models.gan.masker is None or models.pose is None:
+            self.notes.append("stylegan_r: needs generator, view codes, segmenter and pose regressor; not measured")
+            return
+        studio = Studio(models.renderer, models.gan, model, models.pose, models.gan.masker, alignment)
+        with self._timed("stylegan_r: camera and swaps"):
+            self._add("stylegan_r", control(studio, settings))
+        if self.draws:
+            drawn = models.gan.sampler(settings.seed, 1).draw(torch.arange(settings.figure_objects))
+            self.figures += control_figures(studio, drawn.batch.to(settings.device))
+
+
+def _true_cameras(source: Source) -> Cameras:
+    """Of the car world's view codes."""
+    world = source.generator
+    assert isinstance(world, CarWorldGenerator)
+    views = view_styles(world, source.codes)
+    return world.cameras(torch.nn.functional.pad(views, (0, sum(world.style_sizes) - views.shape[1])))

@@ -1,0 +1,79 @@
+"""Held-out objects of the generator a network was trained on: one view in, that view and unseen ones re-rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1
+from ganverse.evaluation.models import Source
+from ganverse.evaluation.processes import own_batches
+from ganverse.evaluation.settings import EvaluationSettings
+from ganverse.inverse.losses import chroma_error
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.inverse.weights import InverseModel
+from ganverse.rendering.render import render
+
+
+@dataclass(frozen=True)
+class Rerendered:
+    """What a network saw in every object's first view, rendered by the camera table's camera of every view.
+
+    rgb: black outside. mask: 0 or 1.
+    """
+
+    rgb: Float[Tensor, "batch views 3 height width"]
+    mask: Float[Tensor, "batch views 1 height width"]
+
+
+@torch.no_grad()
+def rerender(model: InverseModel, batch: MultiViewBatch) -> Rerendered:
+    """Reconstruct from view 0, render all views."""
+    count, views = batch.view_ids.shape
+    seen = model.network(batch.images[:, 0]).repeat_interleave(views)
+    cameras = model.cameras(batch.view_ids.flatten())
+    drawn = render(model.network.mesh(seen), seen.texture, cameras, seen.light, batch.images.shape[-1])
+    mask = (drawn.face_index >= 0)[:, None].to(drawn.rgb)
+    return Rerendered(drawn.rgb.unflatten(0, (count, views)), mask.unflatten(0, (count, views)))
+
+
+def held_out(
+    source: Source, model: InverseModel, perceptual: PerceptualDistance, settings: EvaluationSettings
+) -> dict[str, Score]:
+    """iou_*: binarised masks. l1_*: RGB inside the target's mask. lpips_*: both pictures black outside their masks.
+
+    *_input: the view that the network saw; *_unseen: mean over the object's other views.
+    """
+    sampler = source.sampler(settings.seed, 1 + settings.unseen_views)
+    names = [f"{metric}_{view}" for metric in ("iou", "l1", "lpips", "chroma", "grey") for view in ("input", "unseen")]
+    found = Accumulator(*names)
+    for indices in own_batches(settings.held_out_objects, settings.batch):
+        batch = sampler.draw(indices).batch.to(settings.device)
+        for name, values in compare_views(batch, rerender(model, batch), perceptual).items():
+            found.add(f"{name}_input", values[:, 0])
+            found.add(f"{name}_unseen", values[:, 1:].mean(dim=1))
+    scores = found.scores()
+    scores["l1_masked"] = scores.pop("l1_input")
+    return scores
+
+
+@torch.no_grad()
+def compare_views(
+    batch: MultiViewBatch, drawn: Rerendered, perceptual: PerceptualDistance
+) -> dict[str, Float[Tensor, "batch views"]]:
+    """All metrics of all views; "grey" is the chroma error of a grey prediction."""
+    shape = batch.view_ids.shape
+    images, masks, rgb, covered = (x.flatten(0, 1) for x in (batch.images, batch.masks, drawn.rgb, drawn.mask))
+    hard = (masks > 0.5).to(masks)
+    values = {
+        "iou": mask_iou(covered, masks),
+        "l1": masked_l1(rgb, images, hard),
+        "lpips": perceptual(rgb, images * hard),
+        "chroma": chroma_error(rgb, images, hard),
+        "grey": chroma_error(torch.zeros_like(rgb), images, hard),
+    }
+    return {name: value.view(shape) for name, value in values.items()}

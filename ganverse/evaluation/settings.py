@@ -1,0 +1,79 @@
+"""What is evaluated, and on how many objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ganverse.weights.shipped import FOLDER
+
+HELD_OUT_SEED = 982_451_653
+"""Seed of all evaluation samples; no training stream uses it (their seeds are small numbers)."""
+
+
+@dataclass(frozen=True)
+class ModelPaths:
+    """Weights to evaluate, each a .safetensors file with its card; what is null is left out of the table.
+
+    generator: the image GAN.
+    view_codes: its view codes (YAML).
+    inverse: network and cameras trained on the GAN.
+    twin: the same trained on the car world.
+    stylegan_r: the neural renderer; needs `generator`, `view_codes` and `inverse`.
+    segmenter: masks of GAN images.
+    pose_regressor: the measuring stick of viewpoints.
+    """
+
+    generator: Path | None = None
+    view_codes: Path | None = None
+    inverse: Path | None = None
+    twin: Path | None = None
+    stylegan_r: Path | None = None
+    segmenter: Path | None = None
+    pose_regressor: Path | None = None
+
+    @classmethod
+    def shipped(cls, folder: Path = FOLDER) -> ModelPaths:
+        """Those of the car weights inside the package that are there."""
+        names = {field.name: f"{field.name.replace('_', '-')}-car.safetensors" for field in fields(cls)}
+        names |= {"generator": "gan-car.safetensors", "view_codes": "gan-car-views.yaml"}
+        return cls(**{field: folder / name for field, name in names.items() if (folder / name).is_file()})
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How much is measured; the defaults take a few minutes on two CPU cores.
+
+    seed: of the held-out samples.
+    held_out_objects: objects of the GAN (and of the twin's world), each with one input view and `unseen_views` others.
+    unseen_views: other view codes per object.
+    world_objects: cars of the world with 3D truth.
+    calibration_objects: further cars, from which the alignment is estimated.
+    identity_objects: objects per view code whose pose, proportions and paint are read.
+    control_objects: scenes that StyleGAN-R turns and swaps.
+    control_azimuths: cameras all round per scene.
+    quality_images: pictures on each side of a Frechet distance.
+    voxels: per side of the occupancy grid over [-1, 1]^3.
+    surface_samples, surface_queries: points that stand for a surface, and how many of them are measured from.
+    f_score_distance: threshold of the F-score, world units (a car is 1.8 long).
+    figure_objects: rows of the figures.
+    batch: objects at a time.
+    device: where everything runs.
+    """
+
+    seed: int = HELD_OUT_SEED
+    held_out_objects: int = 200
+    unseen_views: int = 3
+    world_objects: int = 200
+    calibration_objects: int = 24
+    identity_objects: int = 100
+    control_objects: int = 32
+    control_azimuths: int = 12
+    quality_images: int = 1000
+    voxels: int = 64
+    surface_samples: int = 4000
+    surface_queries: int = 1000
+    f_score_distance: float = 0.05
+    figure_objects: int = 6
+    batch: int = 16
+    device: str = "cpu"
