@@ -1,0 +1,76 @@
+"""Which DIRECTIONS of the style space carry the viewpoint: the paper's correlated dimensions, in a better basis.
+
+Picking single dimensions of w* (`correlation`) trades azimuth against identity, because a GAN mixes both into the same
+dimensions. Linear discriminants separate them better: a few coordinates c = read^T w* follow the viewpoint as closely
+as a linear map can, and w* + write (c' - c) gives them new values while everything uncorrelated with them stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+
+
+@dataclass(frozen=True)
+class ViewDirections:
+    """read: the view coordinates are read^T w*, of unit variance. write: how w* moves with them; read^T write = 1."""
+
+    read: Float[Tensor, "styles directions"]
+    write: Float[Tensor, "styles directions"]
+
+
+def fit_view_directions(
+    styles: Float[Tensor, "samples styles"],
+    targets: Float[Tensor, "samples targets"],
+    content: Float[Tensor, "samples descriptors"] | None,
+    count: int,
+    *,
+    searched: int | None = None,
+    content_weight: float = 0.5,
+    ridge: float = 1e-3,
+) -> ViewDirections:
+    """The `count` directions of w* that tell most of the view targets and least of the content descriptors.
+
+    With whitened styles y (unit covariance) they are the leading eigenvectors of R_v - content_weight * R_c, where
+    q^T R q is the R2 of the regression of q^T y on the view targets, or on the content descriptors: the measure of
+    `correlation.view_scores`, for directions instead of dimensions. `write` is the covariance of w* with the
+    coordinates (the smallest change in the Mahalanobis sense).
+
+    styles: w* of random samples. targets: see `correlation.view_targets`; as many directions as targets is a good
+    count. searched: only the first so many style dimensions are read and written. ridge: principal components with
+    less than this share of the largest variance are left out.
+    """
+    samples, total = styles.shape
+    searched = searched or total
+    if not 1 <= count <= min(searched, samples // 4):
+        raise GanverseError(f"expected between 1 and {min(searched, samples // 4)} view directions, got {count}")
+    x = _centred(styles[:, :searched])
+    covariance = x.T @ x / samples
+    variance, axes = torch.linalg.eigh(covariance)
+    strong = variance > ridge * variance.amax()
+    whiten = axes[:, strong] / variance[strong].sqrt()
+    y = x @ whiten
+    score = _explained(y, targets)
+    if content is not None:
+        score = score - content_weight * _explained(y, content)
+    leading = torch.linalg.eigh(score)[1].flip(1)[:, :count]
+    read = whiten @ leading
+    write = covariance @ read
+    padding = styles.new_zeros(total - searched, count)
+    return ViewDirections(torch.cat([read.to(styles), padding]), torch.cat([write.to(styles), padding]))
+
+
+def _centred(values: Tensor) -> Tensor:
+    return (values - values.mean(dim=0)).double()
+
+
+def _explained(y: Float[Tensor, "samples axes"], predictors: Float[Tensor, "samples predictors"]) -> Tensor:
+    """Matrix R with q^T R q = R2 of q^T y on the predictors, for whitened y and unit q."""
+    left, singular, _ = torch.linalg.svd(_centred(predictors), full_matrices=False)
+    fitted = y.T @ left[:, singular > 1e-9 * singular.amax().clamp_min(1e-300)]
+    return fitted @ fitted.T / len(y)
