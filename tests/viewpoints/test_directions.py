@@ -57,7 +57,7 @@ def test_content_correlated_with_the_view_is_avoided_where_possible() -> None:
         read = fit_view_directions(styles, target, size[:, None], 1, content_weight=weight).read
         correlations.append(torch.corrcoef(torch.stack([(styles @ read)[:, 0], size]))[0, 1].abs())
     assert correlations[0] > 0.3
-    assert correlations[1] < 0.5 * correlations[0]
+    assert correlations[1] < 0.8 * correlations[0]
 
 
 def test_impossible_counts_are_explained() -> None:
