@@ -1,0 +1,201 @@
+"""What DIB-R's Warp kernels share: reading memory, pixel boxes and triangles.
+
+Arrays are flat. A `row` counts the faces of a whole batch, a `pixel` the pixels of a whole batch. xs and ys hold the
+pixel centres in NDC, both rising: ys counts lines from the bottom, so line r of an image lies at ys[height - 1 - r].
+"""
+
+import warp as wp
+
+Floats = wp.array(dtype=wp.float32)
+Ints = wp.array(dtype=wp.int32)
+Keys = wp.array(dtype=wp.int64)
+Flags = wp.array(dtype=wp.bool)
+Corners = wp.types.matrix(shape=(3, 2), dtype=wp.float32)
+
+# Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient.
+NOTHING = wp.constant(wp.float32(1e-20))
+FLAT = wp.constant(wp.float32(1e-8))
+# An edge that moves more columns a row, or lies further out, is not trusted to bound a span.
+STEEP = wp.constant(wp.float32(256.0))
+FAR = wp.constant(wp.float32(16.0))
+# Pixels by which a span is widened before its pixels are tested exactly.
+SLACK = wp.constant(wp.float32(0.3))
+
+
+# Warp's own indexing also accepts negative places, which keeps the compiler from working on several at a time.
+@wp.func_native("return values.data[place];")
+def get(values: Floats, place: int) -> wp.float32:
+    """values[place]."""
+    ...
+
+
+@wp.func_native("values.data[place] = value;")
+def put(values: Floats, place: int, value: wp.float32):
+    """values[place] = value."""
+    ...
+
+
+@wp.func_native("return values.data[place];")
+def get_int(values: Ints, place: int) -> int:
+    """values[place]."""
+    ...
+
+
+@wp.func_native("values.data[place] = value;")
+def put_int(values: Ints, place: int, value: int):
+    """values[place] = value."""
+    ...
+
+
+@wp.func_native("return values.data[place];")
+def get_key(values: Keys, place: int) -> wp.int64:
+    """values[place]."""
+    ...
+
+
+@wp.func_native("values.data[place] = value;")
+def put_key(values: Keys, place: int, value: wp.int64):
+    """values[place] = value."""
+    ...
+
+
+@wp.func
+def corners_of(corners: Floats, row: int) -> Corners:
+    """The three image positions of a face."""
+    i = 6 * row
+    return Corners(
+        get(corners, i),
+        get(corners, i + 1),
+        get(corners, i + 2),
+        get(corners, i + 3),
+        get(corners, i + 4),
+        get(corners, i + 5),
+    )
+
+
+@wp.struct
+class Box:
+    """Pixels [column, end_column) x [line, end_line) of an image."""
+
+    column: int
+    end_column: int
+    line: int
+    end_line: int
+
+
+@wp.func
+def first_at_least(x: wp.float32, centres: Floats, size: int) -> int:
+    """First of `size` rising pixel centres that is at or beyond x, to the last bit."""
+    guess = int(wp.ceil((wp.clamp(x, -2.0, 2.0) * wp.float32(size) + wp.float32(size - 1)) * 0.5))
+    early = wp.where(guess > 0 and get(centres, wp.clamp(guess - 1, 0, size - 1)) >= x, 1, 0)
+    late = wp.where(guess < size and get(centres, wp.clamp(guess, 0, size - 1)) < x, 1, 0)
+    return wp.clamp(guess - early + late, 0, size)
+
+
+@wp.func
+def box_of(corner: Corners, margin: wp.float32, xs: Floats, ys: Floats, width: int, height: int) -> Box:
+    """Pixels with a centre in the half-open box [min - margin, max + margin) round a face."""
+    xmin = wp.min(wp.min(corner[0, 0], corner[1, 0]), corner[2, 0]) - margin
+    xmax = wp.max(wp.max(corner[0, 0], corner[1, 0]), corner[2, 0]) + margin
+    ymin = wp.min(wp.min(corner[0, 1], corner[1, 1]), corner[2, 1]) - margin
+    ymax = wp.max(wp.max(corner[0, 1], corner[1, 1]), corner[2, 1]) + margin
+    box = Box()
+    box.column = first_at_least(xmin, xs, width)
+    box.end_column = first_at_least(xmax, xs, width)
+    box.line = height - first_at_least(ymax, ys, height)
+    box.end_line = height - first_at_least(ymin, ys, height)
+    return box
+
+
+@wp.struct
+class Triangle:
+    """A face with its edges a->b = (m, p) and a->c = (n, q), turned so that area = m q - n p >= 0.
+
+    At (dx, dy) from corner a the weights of b and c are k1 / area and k2 / area with k1 = dx q - n dy and
+    k2 = m dy - dx p; that of a is (area - k1 - k2) / area.
+    """
+
+    ax: wp.float32
+    ay: wp.float32
+    m: wp.float32
+    p: wp.float32
+    n: wp.float32
+    q: wp.float32
+    area: wp.float32
+
+
+@wp.func
+def triangle_of(corner: Corners) -> Triangle:
+    """The face's edges and area."""
+    t = Triangle()
+    t.ax = corner[0, 0]
+    t.ay = corner[0, 1]
+    t.m = corner[1, 0] - t.ax
+    t.p = corner[1, 1] - t.ay
+    t.n = corner[2, 0] - t.ax
+    t.q = corner[2, 1] - t.ay
+    t.area = t.m * t.q - t.n * t.p
+    if t.area < 0.0:  # the other winding: k1, k2 and the area change sign, exactly
+        t.n = -t.n
+        t.q = -t.q
+        t.m = -t.m
+        t.p = -t.p
+        t.area = -t.area
+    return t
+
+
+@wp.struct
+class Sides:
+    """Where a triangle's edges cross a row dy above corner a: max(left + left_slope dy) <= x <= min(right + ...).
+
+    An edge that does not bound that side, or is too flat to say where it crosses a row, stands far outside.
+    """
+
+    left: wp.vec3
+    left_slope: wp.vec3
+    right: wp.vec3
+    right_slope: wp.vec3
+
+
+@wp.func
+def sides_of(t: Triangle) -> Sides:
+    """The lines that bound the spans of a triangle."""
+    # Each edge as (rise, run): inside is dx * rise >= run * dy, measured from a point of the edge.
+    rise = wp.vec3(t.q, -t.p, t.p - t.q)
+    run = wp.vec3(t.n, -t.m, t.m - t.n)
+    sides = Sides()
+    for i in range(3):
+        steady = wp.abs(run[i]) < STEEP * wp.abs(rise[i])
+        slope = wp.where(steady, run[i] / rise[i], 0.0)
+        x = t.ax
+        if i == 2:
+            x = t.ax + t.m - t.p * slope
+        is_left = steady and rise[i] > 0.0 and wp.abs(x) < FAR
+        is_right = steady and rise[i] < 0.0 and wp.abs(x) < FAR
+        sides.left[i] = wp.where(is_left, x, -FAR)
+        sides.left_slope[i] = wp.where(is_left, slope, 0.0)
+        sides.right[i] = wp.where(is_right, x, FAR)
+        sides.right_slope[i] = wp.where(is_right, slope, 0.0)
+    return sides
+
+
+@wp.struct
+class Span:
+    """Columns [column, end_column) of a row."""
+
+    column: int
+    end_column: int
+
+
+@wp.func
+def span_of(sides: Sides, box: Box, dy: wp.float32, width: int) -> Span:
+    """Columns of a row that may lie inside; a fraction of a pixel generous, to be tested exactly."""
+    left = sides.left + sides.left_slope * dy
+    right = sides.right + sides.right_slope * dy
+    half = wp.float32(width) * 0.5
+    x = wp.max(wp.max(left[0], left[1]), left[2])
+    end_x = wp.min(wp.min(right[0], right[1]), right[2])
+    span = Span()
+    span.column = wp.max(box.column, int(wp.ceil(x * half + (half - 0.5 - SLACK))))
+    span.end_column = wp.min(box.end_column, int(wp.floor(end_x * half + (half + 0.5 + SLACK))))
+    return span

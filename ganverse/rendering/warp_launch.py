@@ -1,0 +1,89 @@
+"""Running Warp kernels on torch's memory: start, launch, threads.
+
+A launch is recorded once per thread and kernel and then only gets new addresses and numbers, which is several times
+cheaper than `wp.launch`. On the CPU a launch is serial but releases the GIL, so a batch is cut into parts by image.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+# Places in a kernel's arrays are counted in 32 bits.
+MOST_PLACES = 2**31 - 1
+
+
+def start_quietly() -> None:
+    """Start Warp without its greeting and, where torch sees no GPU, without its complaint that there is none."""
+    if wp.config.log_level == wp.LOG_INFO:
+        wp.config.log_level = wp.LOG_WARNING
+    if torch.cuda.is_available():
+        wp.init()
+        return
+    stderr = os.dup(2)  # the complaint is printed by Warp's C++ code
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        wp.init()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+_recorded = threading.local()
+
+
+def launch(kernel: Any, threads: int, device: torch.device, *arguments: Tensor | float | None) -> None:
+    """Run a kernel on contiguous tensors (read as flat arrays; None = absent) and numbers, on torch's stream."""
+    if threads == 0:
+        return
+    commands = _recorded.__dict__.setdefault("commands", {})
+    command = commands.get((kernel, device))
+    if command is None:
+        # Any tensor stands for an absent one while recording; its address is set below.
+        stand_in = torch.empty(1, device=device)
+        packed = [_flat(stand_in if a is None else a) if a is None or isinstance(a, Tensor) else a for a in arguments]
+        command = wp.launch(kernel, 1, packed, device=wp.device_from_torch(device), record_cmd=True)
+        commands[kernel, device] = command
+    for parameter, argument in zip(command.params[1:], arguments, strict=True):
+        if argument is None:
+            parameter.data = None
+        elif isinstance(argument, Tensor):
+            parameter.data = argument.data_ptr()
+            parameter.shape[0] = argument.numel()
+        else:
+            parameter.value = argument
+    command.set_dim(threads)
+    command.launch(None if device.type == "cpu" else wp.stream_from_torch(torch.cuda.current_stream(device)))
+
+
+def _flat(tensor: Tensor) -> Any:
+    return wp.from_torch(tensor.detach().view(-1), return_ctype=True)
+
+
+def for_parts(work: Callable[[slice], None], batch: int, places: int, device: torch.device, kernels: Any) -> None:
+    """Call `work` on slices of the batch: one per torch thread on the CPU, none with more places than a launch counts.
+
+    places: elements of an image's largest array. kernels: the module they are in.
+    """
+    threads = min(torch.get_num_threads(), batch) if device.type == "cpu" else 1
+    size = max(1, min(-(-batch // max(threads, 1)), MOST_PLACES // max(places, 1)))
+    parts = [slice(first, min(first + size, batch)) for first in range(0, batch, size)]
+    if threads <= 1:
+        for part in parts:
+            work(part)
+    else:
+        wp.load_module(kernels, device="cpu")
+        list(_pool(os.getpid(), threads).map(work, parts))
+
+
+@lru_cache(maxsize=1)
+def _pool(pid: int, threads: int) -> ThreadPoolExecutor:
+    # Threads do not survive a fork: the process id makes a child start its own.
+    return ThreadPoolExecutor(threads, thread_name_prefix="ganverse-rendering")

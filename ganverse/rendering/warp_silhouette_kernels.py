@@ -1,0 +1,359 @@
+"""DIB-R's soft silhouette in Warp: one source, compiled for the CPU and for CUDA at first use.
+
+Semantics are those of `ganverse.rendering.reference`. Which faces a pixel listens to is kept in one integer a pixel,
+its state: negative if covered, OPEN + the number of faces it may still listen to, or, once it has listened to `knum`,
+the last of them. So the backward pass needs no list of pairs: face f was heard where state >= f.
+"""
+
+import warp as wp
+
+from ganverse.rendering.warp_geometry import Box, Corners, Floats, Ints, Keys, box_of, corners_of, get, get_int, get_key, put, put_int
+
+wp.set_module_options({"enable_backward": False})
+
+OPEN = 2**30
+# Kaolin adds 1e-8 to squared lengths measured in thousandths of an NDC unit.
+LENGTH_EPS = wp.constant(wp.float32(1e-14))
+
+Words = wp.array(dtype=wp.uint32)
+
+
+@wp.struct
+class Edge:
+    """From (x, y) along (ex, ey)."""
+
+    x: wp.float32
+    y: wp.float32
+    ex: wp.float32
+    ey: wp.float32
+    per_length2: wp.float32
+
+
+@wp.func
+def edge_of(corner: Corners, i: int, j: int) -> Edge:
+    """The edge from corner i to corner j."""
+    e = Edge()
+    e.x = corner[i, 0]
+    e.y = corner[i, 1]
+    e.ex = corner[j, 0] - e.x
+    e.ey = corner[j, 1] - e.y
+    e.per_length2 = 1.0 / (e.ex * e.ex + e.ey * e.ey + LENGTH_EPS)
+    return e
+
+
+# The inner loops are C++, which CUDA compiles as it stands and the CPU several pixels at a time: hence no calls, no
+# early exits, and exp as 2^(n + f) with n a whole number and |f| <= 1/2. A row that starts covered is entered where it
+# opens. Per edge: _u, _t = where its line, itself, is nearest (0 start, 1 end); _r = from there to the pixel.
+FOR_PIXELS_OF_BOX = """
+#pragma clang fp contract(fast) reassociate(on)
+    for (int line = box.line; line < box.end_line; ++line) {
+        const int start = first + line * width;
+        const int covered = states.data[start + box.column];
+        const int begin = box.column - (covered < 0 ? covered : 0);
+        const float y = ys.data[height - 1 - line];
+        const float ab_y = y - ab.y, bc_y = y - bc.y, ca_y = y - ca.y;
+#pragma clang loop vectorize(enable) interleave_count(1) vectorize_predicate(enable)
+        for (int column = begin; column < box.end_column; ++column) {
+            const float x = xs.data[column];
+            const float ab_x = x - ab.x, bc_x = x - bc.x, ca_x = x - ca.x;
+            const float ab_u = (ab_x * ab.ex + ab_y * ab.ey) * ab.per_length2;
+            const float bc_u = (bc_x * bc.ex + bc_y * bc.ey) * bc.per_length2;
+            const float ca_u = (ca_x * ca.ex + ca_y * ca.ey) * ca.per_length2;
+            const float ab_t = ab_u > 0.0f ? (ab_u < 1.0f ? ab_u : 1.0f) : 0.0f;
+            const float bc_t = bc_u > 0.0f ? (bc_u < 1.0f ? bc_u : 1.0f) : 0.0f;
+            const float ca_t = ca_u > 0.0f ? (ca_u < 1.0f ? ca_u : 1.0f) : 0.0f;
+            const float ab_rx = ab_x - ab_t * ab.ex, ab_ry = ab_y - ab_t * ab.ey;
+            const float bc_rx = bc_x - bc_t * bc.ex, bc_ry = bc_y - bc_t * bc.ey;
+            const float ca_rx = ca_x - ca_t * ca.ex, ca_ry = ca_y - ca_t * ca.ey;
+            const float ab_d2 = ab_rx * ab_rx + ab_ry * ab_ry;
+            const float bc_d2 = bc_rx * bc_rx + bc_ry * bc_ry;
+            const float ca_d2 = ca_rx * ca_rx + ca_ry * ca_ry;
+            const float ab_bc_d2 = ab_d2 < bc_d2 ? ab_d2 : bc_d2;
+            const float d2 = ca_d2 < ab_bc_d2 ? ca_d2 : ab_bc_d2;
+
+            const float wanted = d2 * (-1.44269504f * sigmainv);
+            const float exponent = wanted > -126.0f ? wanted : -126.0f;
+            const float n = wp::floor(exponent + 0.5f), f = exponent - n;
+            const float high = ((1.54035304e-4f * f + 1.33335581e-3f) * f + 9.61812911e-3f) * f + 5.55041087e-2f;
+            const float power = ((high * f + 0.240226507f) * f + 0.693147181f) * f + 1.0f;
+            const union { wp::int32 bits; float value; } whole = {(static_cast<wp::int32>(n) + 127) << 23};
+            const float p = power * whole.value;
+"""
+
+FADE_BOX = (
+    FOR_PIXELS_OF_BOX
+    + f"""
+            const int state = states.data[start + column];
+            const bool listens = state > face;
+            mask.data[start + column] *= listens ? 1.0f - p : 1.0f;
+            states.data[start + column] = listens ? (state == {OPEN + 1} ? face : state - 1) : state;
+        }}
+    }}
+"""
+)
+
+# dL/d(d2) = -sigmainv g (1 - S) / (1 - p + eps) p. The nearest point of the outline moves with the ends of its edge in
+# the proportion of its place on it; where it slides to along the edge changes nothing.
+PULL_BOX = (
+    "    float ax = 0.0f, ay = 0.0f, bx = 0.0f, by = 0.0f, cx = 0.0f, cy = 0.0f;\n    {"
+    + FOR_PIXELS_OF_BOX
+    + """
+            const float g = states.data[start + column] >= face ? grad_mask.data[start + column] : 0.0f;
+            const float pull = 2.0f * sigmainv * g * p * (1.0f - mask.data[start + column]) / (1.0f - p + 1e-8f);
+            const bool on_ab = d2 == ab_d2, on_bc = !on_ab && d2 == bc_d2, on_ca = !on_ab && !on_bc;
+            const float t = on_ab ? ab_t : on_bc ? bc_t : ca_t;
+            const float fx = pull * (on_ab ? ab_rx : on_bc ? bc_rx : ca_rx);
+            const float fy = pull * (on_ab ? ab_ry : on_bc ? bc_ry : ca_ry);
+            const float a = on_ab ? 1.0f - t : on_ca ? t : 0.0f;
+            const float b = on_bc ? 1.0f - t : on_ab ? t : 0.0f;
+            const float c = on_ca ? 1.0f - t : on_bc ? t : 0.0f;
+            ax += a * fx; ay += a * fy;
+            bx += b * fx; by += b * fy;
+            cx += c * fx; cy += c * fy;
+        }
+    }
+    }
+    float* grad = grad_corners.data + 6 * row;
+    grad[0] = ax; grad[1] = ay; grad[2] = bx; grad[3] = by; grad[4] = cx; grad[5] = cy;
+"""
+)
+
+
+@wp.func_native(FADE_BOX)
+def fade_box(
+    ab: Edge,
+    bc: Edge,
+    ca: Edge,
+    box: Box,
+    face: int,
+    first: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    xs: Floats,
+    ys: Floats,
+    states: Ints,
+    mask: Floats,
+):
+    """Let the open pixels of a box listen to a face; the mask holds their product of 1 - p so far."""
+    ...
+
+
+@wp.func_native(PULL_BOX)
+def pull_box(
+    ab: Edge,
+    bc: Edge,
+    ca: Edge,
+    box: Box,
+    face: int,
+    first: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    xs: Floats,
+    ys: Floats,
+    states: Ints,
+    mask: Floats,
+    grad_mask: Floats,
+    row: int,
+    grad_corners: Floats,
+):
+    """Gather a face's gradient from the pixels of its box that listened to it."""
+    ...
+
+
+@wp.func
+def is_open(box: Box, first: int, width: int, states: Ints) -> bool:
+    """Whether the box holds an uncovered pixel."""
+    line = box.line
+    found = bool(False)  # noqa: UP018  (a variable to Warp, not a constant)
+    while line < box.end_line and not found and box.column < box.end_column:
+        covered = get_int(states, first + line * width + box.column)
+        found = box.column - wp.min(covered, 0) < box.end_column
+        line += 1
+    return found
+
+
+@wp.func
+def listen(
+    face: int,
+    image: int,
+    faces: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    boxlen: wp.float32,
+    xs: Floats,
+    ys: Floats,
+    corners: Floats,
+    view: Box,
+    states: Ints,
+    mask: Floats,
+):
+    """Let the open pixels of a view of the image listen to a face, where its enlarged box lies in the view."""
+    first = image * height * width
+    corner = corners_of(corners, image * faces + face)
+    box = box_of(corner, boxlen, xs, ys, width, height)
+    box.column = wp.max(box.column, view.column)
+    box.end_column = wp.min(box.end_column, view.end_column)
+    box.line = wp.max(box.line, view.line)
+    box.end_line = wp.min(box.end_line, view.end_line)
+    if is_open(box, first, width, states):
+        ab = edge_of(corner, 0, 1)
+        bc = edge_of(corner, 1, 2)
+        ca = edge_of(corner, 2, 0)
+        fade_box(ab, bc, ca, box, face, first, height, width, sigmainv, xs, ys, states, mask)
+
+
+@wp.kernel
+def fade_images(
+    faces: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    boxlen: wp.float32,
+    knum: int,
+    xs: Floats,
+    ys: Floats,
+    corners: Floats,
+    index: Keys,
+    states: Ints,
+    mask: Floats,
+):
+    """CPU, one thread an image: its pixels listen to the faces in order."""
+    image = wp.tid()
+    first = image * height * width
+    line = int(0)  # noqa: RUF046, UP018
+    while line < height:
+        # A covered pixel's state says how far its row stays covered: -1, -2, ... leftwards.
+        covered = int(0)  # noqa: RUF046, UP018
+        start = first + line * width
+        place = start + width - 1
+        while place >= start:
+            is_covered = get_key(index, place) >= wp.int64(0)
+            covered = wp.where(is_covered, covered - 1, 0)
+            put_int(states, place, wp.where(is_covered, covered, OPEN + knum))
+            put(mask, place, wp.where(is_covered, 0.0, 1.0))
+            place -= 1
+        line += 1
+    view = Box()
+    view.end_column = width
+    view.end_line = height
+    face = int(0)  # noqa: RUF046, UP018
+    while face < faces:
+        listen(face, image, faces, height, width, sigmainv, boxlen, xs, ys, corners, view, states, mask)
+        face += 1
+    place = first
+    while place < first + height * width:
+        put(mask, place, 1.0 - get(mask, place))
+        place += 1
+
+
+@wp.kernel
+def mark_tiles(
+    faces: int,
+    words: int,
+    tile: int,
+    height: int,
+    width: int,
+    boxlen: wp.float32,
+    xs: Floats,
+    ys: Floats,
+    corners: Floats,
+    marks: Words,
+):
+    """CUDA, one thread a face: set its bit in the marks of every tile its enlarged box touches."""
+    row = wp.tid()
+    image = row // faces
+    face = row - image * faces
+    box = box_of(corners_of(corners, row), boxlen, xs, ys, width, height)
+    if box.column >= box.end_column or box.line >= box.end_line:
+        return
+    tile_lines = (height + tile - 1) // tile
+    tile_columns = (width + tile - 1) // tile
+    bit = wp.uint32(1) << wp.uint32(face % 32)
+    for line in range(box.line // tile, (box.end_line - 1) // tile + 1):
+        for column in range(box.column // tile, (box.end_column - 1) // tile + 1):
+            place = ((image * tile_lines + line) * tile_columns + column) * words + face // 32
+            wp.atomic_add(marks, place, bit)  # each bit is set once: adding is or-ing, in any order
+
+
+@wp.kernel
+def fade_pixels(
+    faces: int,
+    words: int,
+    tile: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    boxlen: wp.float32,
+    knum: int,
+    xs: Floats,
+    ys: Floats,
+    corners: Floats,
+    index: Keys,
+    marks: Words,
+    states: Ints,
+    mask: Floats,
+):
+    """CUDA, one thread a pixel: it listens to the faces marked in its tile in order."""
+    pixel = wp.tid()
+    is_covered = index[pixel] >= wp.int64(0)
+    states[pixel] = wp.where(is_covered, -1, OPEN + knum)
+    mask[pixel] = wp.where(is_covered, 0.0, 1.0)
+    image_line = pixel // width
+    image = image_line // height
+    view = Box()
+    view.column = pixel - image_line * width
+    view.end_column = view.column + 1
+    view.line = image_line - image * height
+    view.end_line = view.line + 1
+    tile_lines = (height + tile - 1) // tile
+    tile_columns = (width + tile - 1) // tile
+    marked = ((image * tile_lines + view.line // tile) * tile_columns + view.column // tile) * words
+    word = int(0)  # noqa: RUF046, UP018
+    while word < words and states[pixel] > OPEN:
+        bits = marks[marked + word]
+        face = word * 32
+        while bits != wp.uint32(0):
+            if (bits & wp.uint32(1)) != wp.uint32(0):
+                listen(face, image, faces, height, width, sigmainv, boxlen, xs, ys, corners, view, states, mask)
+            bits = bits >> wp.uint32(1)
+            face += 1
+        word += 1
+    mask[pixel] = 1.0 - mask[pixel]
+
+
+@wp.kernel
+def pull_silhouette(
+    faces: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    boxlen: wp.float32,
+    xs: Floats,
+    ys: Floats,
+    corners: Floats,
+    states: Ints,
+    mask: Floats,
+    grad_mask: Floats,
+    grad_corners: Floats,
+):
+    """CPU and CUDA, one thread a face: it looks for the pixels that listened to it."""
+    row = wp.tid()
+    image = row // faces
+    face = row - image * faces
+    first = image * height * width
+    i = 6 * row
+    while i < 6 * row + 6:
+        put(grad_corners, i, 0.0)
+        i += 1
+    corner = corners_of(corners, row)
+    box = box_of(corner, boxlen, xs, ys, width, height)
+    if is_open(box, first, width, states):
+        ab = edge_of(corner, 0, 1)
+        bc = edge_of(corner, 1, 2)
+        ca = edge_of(corner, 2, 0)
+        pull_box(
+            ab, bc, ca, box, face, first, height, width, sigmainv, xs, ys, states, mask, grad_mask, row, grad_corners
+        )
