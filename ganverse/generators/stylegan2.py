@@ -27,6 +27,8 @@ class StyleGAN2Config:
     """Architecture.
 
     channels: one count for each of 4, 8, ... `resolution` px. view_layers: first layers that carry the viewpoint.
+    noise: whether the network was trained with noise inputs; without them every detail belongs to the latent code, as
+    multi-view data want it.
     """
 
     resolution: int = 64
@@ -35,6 +37,7 @@ class StyleGAN2Config:
     mapping_layers: int = 4
     channels: tuple[int, ...] = (128, 128, 96, 64, 32)
     view_layers: int = 4
+    noise: bool = True
 
     def __post_init__(self) -> None:
         if self.resolution != 4 * 2 ** (len(self.channels) - 1) or len(self.channels) < 2:
@@ -192,7 +195,12 @@ class StyleGAN2Generator(nn.Module):
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """One (height, width) per convolution; up-sampling convolutions take theirs at the low resolution."""
+        """One (height, width) per convolution; up-sampling convolutions take theirs at the low resolution.
+
+        Empty for a network trained without noise.
+        """
+        if not self.config.noise:
+            return ()
         sides = [4] + [side for k in range(len(self.blocks) - 1) for side in (4 * 2**k, 8 * 2**k)]
         return tuple((side, side) for side in sides)
 
@@ -248,7 +256,7 @@ class StyleGAN2Generator(nn.Module):
         depth = self._depth(resolution)
         modules = [module for layer in self._layers() for module in layer]
         codes = (styles[:, where] for where in style_slices([module.style_size for module in modules]))
-        noises = iter(noise if noise is not None else [None] * (2 * depth - 1))
+        noises = iter(noise or [None] * (2 * depth - 1))
         x, image = self.blocks[0](self.start.expand(styles.shape[0], -1, -1, -1), None, codes, noises)
         for block in self.blocks[1:depth]:
             x, image = block(x, image, codes, noises, fade if block is self.blocks[depth - 1] else 1.0)

@@ -158,3 +158,11 @@ def test_every_parameter_of_the_resolution_learns() -> None:
 def test_impossible_architectures_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(GanverseError):
         StyleGAN2Config(**{"resolution": 16, "channels": (8, 8, 8), "view_layers": 2, **wrong})
+
+
+def test_without_noise_there_is_none_to_give() -> None:
+    generator = StyleGAN2Generator(StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, channels=(4, 4), noise=False))
+    assert generator.noise_shapes == ()
+    styles = generator.styles(generator.map(torch.randn(2, 4)))
+    noise = generator.noise(2, seed=0)
+    assert torch.equal(generator.synthesize(styles, noise), generator.synthesize(styles))
