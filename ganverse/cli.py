@@ -19,6 +19,7 @@ commands:
   train        run the stages: all of them (configs/demo.yaml), or one; the same as `python train.py`
   evaluate     tables, figures and a page about trained weights; the same as `python evaluate.py`
   reconstruct  photos to textured meshes (.glb or .obj) with the inverse network
+  views        view codes of a car GAN, all round, found by the pose regressor
   doctor       what is installed, what it would run on, and whether the shipped weights are whole
 
   -h, --help   this text; `ganverse COMMAND --help` explains a command
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "train": lambda rest: train(rest, "ganverse train"),
         "evaluate": lambda rest: evaluate(rest, "ganverse evaluate"),
         "reconstruct": reconstruct,
+        "views": views,
         "doctor": doctor,
     }
     if given[0] not in commands:
@@ -96,6 +98,18 @@ def reconstruct(arguments: Sequence[str]) -> int:
         from ganverse.reconstruct import reconstruct_command
 
         reconstruct_command(arguments)
+        return 0
+
+    return guarded(run)
+
+
+def views(arguments: Sequence[str]) -> int:
+    """View codes of a GAN."""
+
+    def run() -> int:
+        from ganverse.pipeline.views import views_command
+
+        views_command(arguments)
         return 0
 
     return guarded(run)
