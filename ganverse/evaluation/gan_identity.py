@@ -17,6 +17,7 @@ from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import angular_difference
+from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.proposal import circular_mean_and_spread
 from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
 
@@ -73,7 +74,10 @@ def read_grid(
     """Render every object (latent codes of stream `seed`) at every view code and read the pictures."""
     device = next(iter(generator.parameters())).device if isinstance(generator, nn.Module) else torch.device("cpu")
     views = view_styles(generator, codes, device=device)
-    contents = generator.styles(generator.map(latents(seed, range(objects), generator.z_dim).to(device)))
+    anchor = anchor_of(generator, codes, device=device)
+    draws = draws_per_object(anchor)
+    z = latents(seed, range(objects * draws), generator.z_dim).to(device).view(objects, draws, -1)
+    contents = content_styles(generator, z, codes.view_dims, anchor)
     rows = compose(contents.repeat_interleave(len(codes), dim=0), views.repeat(objects, 1), codes.view_dims)
     readings = [regressor(generator.synthesize(part)) for part in rows.split(batch)]
     shape = (objects, len(codes))

@@ -17,6 +17,8 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
+from ganverse.geometry.cameras import angular_difference
+from ganverse.viewpoints.anchoring import Anchor, content_styles, draws_per_object, view_anchor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_latents
 
 
@@ -40,6 +42,7 @@ class ProposalSettings:
     their latent codes come from. count: codes wanted. bin_degrees: width of an azimuth bin (the paper's 30).
     max_spread_degrees: a code whose objects disagree more than this (circular standard deviation) is never taken.
     identity_degrees: how many degrees of spread weigh as much as changing the objects beyond recognition.
+    anchor_degrees: the azimuth at which objects shall be at home (see `anchoring`), or None for any object.
     batch: images synthesised at once.
     """
 
@@ -50,6 +53,7 @@ class ProposalSettings:
     bin_degrees: float = 30.0
     max_spread_degrees: float = 60.0
     identity_degrees: float = 20.0
+    anchor_degrees: float | None = 45.0
     batch: int = 32
 
 
@@ -82,15 +86,17 @@ def measure_candidates(
     read: Reader,
     settings: ProposalSettings,
     *,
+    anchor: Anchor | None = None,
     device: torch.device | str = "cpu",
 ) -> Candidates:
     """Give every candidate's view to the same few objects and read each picture."""
     seeds = tuple(range(settings.candidates))
-    contents = latents(settings.content_seed, range(settings.contents), generator.z_dim)
-    latent = torch.cat([view_latents(seeds, generator.z_dim), contents]).to(device)
-    styles = generator.styles(generator.map(latent))
-    views = styles[: len(seeds), list(view_dims)].repeat_interleave(len(contents), dim=0)
-    objects = styles[len(seeds) :].repeat(len(seeds), 1)
+    draws = draws_per_object(anchor)
+    z = latents(settings.content_seed, range(settings.contents * draws), generator.z_dim).to(device)
+    contents = content_styles(generator, z.view(settings.contents, draws, -1), view_dims, anchor)
+    own = generator.styles(generator.map(view_latents(seeds, generator.z_dim).to(device)))
+    views = own[:, list(view_dims)].repeat_interleave(len(contents), dim=0)
+    objects = contents.repeat(len(seeds), 1)
     rows = zip(objects.split(settings.batch), views.split(settings.batch), strict=True)
     readings = [read(generator.synthesize(compose(content, view, view_dims))) for content, view in rows]
     shape = (len(seeds), settings.contents)
@@ -120,8 +126,8 @@ def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[Vi
     bins = round(360 / settings.bin_degrees)
     index = (candidates.azimuth.rad2deg() / settings.bin_degrees).round().long().remainder(bins).tolist()
     spread = candidates.spread.rad2deg().tolist()
-    badness = (candidates.spread.rad2deg() + settings.identity_degrees * candidates.change).tolist()
-    ranked = sorted(range(len(spread)), key=lambda i: (badness[i], candidates.seeds[i]))
+    bad = badness(candidates, settings).tolist()
+    ranked = sorted(range(len(spread)), key=lambda i: (bad[i], candidates.seeds[i]))
     ranked = [i for i in ranked if spread[i] <= settings.max_spread_degrees]
     missing = [f"{b * settings.bin_degrees:g}" for b in range(bins) if b not in {index[i] for i in ranked}]
     if missing or len(ranked) < settings.count:
@@ -149,4 +155,22 @@ def propose_view_codes(
     """View codes of `generator` (on `device`, `name` in the file), deterministic; `choose_codes` says which."""
     settings = settings or ProposalSettings()
     candidates = measure_candidates(generator, view_dims, read, settings, device=device)
-    return ViewCodes(name, tuple(view_dims), choose_codes(candidates, settings))
+    seed = None
+    if settings.anchor_degrees is not None:
+        seed = choose_anchor(candidates, settings.anchor_degrees, settings)
+        anchor = view_anchor(generator, view_dims, seed, device=device)
+        candidates = measure_candidates(generator, view_dims, read, settings, anchor=anchor, device=device)
+    return ViewCodes(name, tuple(view_dims), choose_codes(candidates, settings), seed)
+
+
+def choose_anchor(candidates: Candidates, degrees: float, settings: ProposalSettings) -> int:
+    """Seed of the most consistent candidate within half a bin of this azimuth; the nearest one if there is none."""
+    away = angular_difference(candidates.azimuth, torch.full_like(candidates.azimuth, math.radians(degrees)))
+    near = away.abs().rad2deg().clamp_min(settings.bin_degrees / 2)
+    # Far ones lose to near ones, whatever their consistency.
+    return candidates.seeds[int((1e3 * near + badness(candidates, settings)).argmin())]
+
+
+def badness(candidates: Candidates, settings: ProposalSettings) -> Float[Tensor, " candidates"]:
+    """Degrees of spread plus the change of the objects, in degrees by `identity_degrees`."""
+    return candidates.spread.rad2deg() + settings.identity_degrees * candidates.change

@@ -6,7 +6,7 @@ seed of its latent code, so the file stays small enough to be edited by hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -25,6 +25,7 @@ HEADER = """\
 # View codes of a generator (ganverse.viewpoints). Edit freely: delete a line to drop a view, correct an azimuth.
 # generator: the generator these codes were found in (name or sha256 of its weights); another one is refused.
 # view_dims: the dimensions of the style vector w* that carry the viewpoint, as ranges with both ends included.
+# anchor (may be left out): seed of the view that objects are chosen for, see ganverse/viewpoints/anchoring.py.
 # codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
 #   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
 """
@@ -52,11 +53,13 @@ class ViewCodes:
     """All view codes of one generator, in the order of their view ids.
 
     generator: name or sha256 of the generator. view_dims: ascending flat indices into w*. codes: one per view id.
+    anchor: seed of the view that objects are chosen for (`anchoring`), or None.
     """
 
     generator: str
     view_dims: tuple[int, ...]
     codes: tuple[ViewCode, ...]
+    anchor: int | None = None
 
     def __post_init__(self) -> None:
         if not self.view_dims or list(self.view_dims) != sorted(set(self.view_dims)) or self.view_dims[0] < 0:
@@ -92,7 +95,9 @@ class ViewCodes:
     def save(self, path: str | Path) -> None:
         """Write the hand-editable file."""
         lines = [f"generator: {yaml.safe_dump(self.generator).splitlines()[0]}"]
-        lines += [f"view_dims: {dims_to_text(self.view_dims)!r}", "codes:"]
+        lines += [f"view_dims: {dims_to_text(self.view_dims)!r}"]
+        lines += [] if self.anchor is None else [f"anchor: {self.anchor}"]
+        lines += ["codes:"]
         lines += [f"  - {{seed: {code.seed}, azimuth: {code.azimuth_degrees:.10g}}}" for code in self.codes]
         Path(path).write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
 
@@ -111,7 +116,7 @@ class ViewCodes:
 
 
 def _from_document(document: object) -> ViewCodes:
-    fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file")
+    fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional={"anchor"})
     entries = fields["codes"]
     if not isinstance(entries, list):
         raise GanverseError("expected codes to be a list of {seed: ..., azimuth: ...}")
@@ -120,19 +125,24 @@ def _from_document(document: object) -> ViewCodes:
         str(fields["generator"]),
         dims_from_text(str(fields["view_dims"])),
         tuple(_view_code(code["seed"], code["azimuth"]) for code in codes),
+        None if fields.get("anchor") is None else _seed(fields["anchor"], "the anchor"),
     )
 
 
 def _view_code(seed: object, azimuth: object) -> ViewCode:
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise GanverseError(f"expected a view code's seed to be an integer, got {seed!r}")
     if isinstance(azimuth, bool) or not isinstance(azimuth, (int, float)):
         raise GanverseError(f"expected the azimuth of view code {seed} in degrees in [0, 360), got {azimuth!r}")
-    return ViewCode(seed, float(azimuth))
+    return ViewCode(_seed(seed, "a view code's seed"), float(azimuth))
 
 
-def _mapping(value: object, keys: set[str], what: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != keys:
+def _seed(value: object, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise GanverseError(f"expected {what} to be an integer of 0 or more, got {value!r}")
+    return value
+
+
+def _mapping(value: object, keys: set[str], what: str, *, optional: Set[str] = frozenset()) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) - optional != keys:
         came = sorted(map(str, value)) if isinstance(value, dict) else repr(value)
         raise GanverseError(f"expected {what} to have exactly the keys {sorted(keys)}, got {came}")
     return value
