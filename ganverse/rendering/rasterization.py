@@ -7,6 +7,7 @@ frame, so a visible z is negative and a larger z is closer.
 """
 
 import importlib.util
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -203,7 +204,7 @@ def _check_size(height: int, width: int) -> None:
 
 def _check_finite(values: Float[Tensor, "b *rest"], name: str) -> None:
     # One pass without a temporary: the sum is finite unless some value is not (or the sum overflows).
-    if torch.isfinite(values.detach().sum()):
+    if math.isfinite(values.detach().sum().item()):
         return
     bad = ~torch.isfinite(values.detach()).flatten(1).all(1)
     if bad.any():

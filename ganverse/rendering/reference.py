@@ -12,8 +12,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-# Kaolin adds 1e-8 to areas and squared lengths measured in thousandths of an NDC unit: 1e-14 in NDC.
-AREA_EPS = 1e-14
+# Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient (it would be
+# unbounded; Kaolin's epsilons bound it too).
+NOTHING = 1e-20
+FLAT = 1e-8
+# Kaolin adds 1e-8 to squared lengths measured in thousandths of an NDC unit, and to 1 - p.
+LENGTH_EPS = 1e-14
 PROBABILITY_EPS = 1e-8
 
 
@@ -86,15 +90,19 @@ def _expand(counts: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " total"], Int64
     return row, torch.arange(row.numel(), device=row.device) - first.index_select(0, row)
 
 
-def barycentrics(
+def edge_functions(
     corners: Float[Tensor, "n 3 2"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
-) -> Float[Tensor, "n 3"]:
-    """Affine (not perspective-corrected) weights of the three corners at (x, y); both windings."""
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
+    """Twice the signed areas of (pixel, edge opposite corner i), and of the face, turned so that the latter is >= 0.
+
+    Their quotients are the barycentric weights, affine in the image (not perspective-corrected).
+    """
     (ax, ay), (bx, by), (cx, cy) = (corner.unbind(1) for corner in corners.unbind(1))
     m, p, n, q, s, t = bx - ax, by - ay, cx - ax, cy - ay, x - ax, y - ay
-    area = m * q - n * p + AREA_EPS
-    second, third = (s * q - n * t) / area, (m * t - s * p) / area
-    return torch.stack((1 - second - third, second, third), 1)
+    area = m * q - n * p
+    turn = torch.where(area < 0, -1.0, 1.0)
+    second, third = s * q - n * t, m * t - s * p
+    return torch.stack((area - second - third, second, third), 1) * turn.unsqueeze(1), area * turn
 
 
 def rasterize(
@@ -114,8 +122,9 @@ def rasterize(
     x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
     x = x_of_column.expand(batch, height, width).reshape(-1)[pixel]
     y = y_of_row.unsqueeze(1).expand(batch, height, width).reshape(-1)[pixel]
-    corners = face_vertices_image.reshape(-1, 3, 2).index_select(0, face)
-    weights = barycentrics(corners, x, y)
+    corners = _flat_faces_held(face_vertices_image).reshape(-1, 3, 2).index_select(0, face)
+    areas, area = edge_functions(corners, x, y)
+    weights = areas / area.unsqueeze(1)
     values = face_features.reshape(-1, 3, depth_of_features).index_select(0, face)
     features = values.new_zeros(batch * height * width, depth_of_features)
     features = features.index_copy(0, pixel, (weights.unsqueeze(2) * values).sum(1))
@@ -124,6 +133,14 @@ def rasterize(
     index = winner.view(batch, height, width)
     index = torch.where(index >= 0, index - first_face, index)
     return features.view(batch, height, width, -1), index, depth.view(batch, height, width)
+
+
+def _flat_faces_held(face_vertices_image: Float[Tensor, "b f 3 2"]) -> Float[Tensor, "b f 3 2"]:
+    """The same corners; those of flat faces pass no gradient on."""
+    a, b, c = face_vertices_image.detach().unbind(2)
+    (m, p), (n, q) = (b - a).unbind(2), (c - a).unbind(2)
+    flat = (m * q - n * p).abs() < FLAT
+    return torch.where(flat[..., None, None], face_vertices_image.detach(), face_vertices_image)
 
 
 @torch.no_grad()
@@ -137,10 +154,10 @@ def _visible(
     """Nearest face of every pixel (row of the flattened face list, -1 = none) and its z (0 = none)."""
     fragments = box_fragments(face_vertices_image, height, width, drawn=front_facing)
     corners = face_vertices_image.reshape(-1, 3, 2)[fragments.face]
-    weights = barycentrics(corners, fragments.x, fragments.y)
-    index = (weights >= 0).all(1).nonzero().squeeze(1)
+    areas, area = edge_functions(corners, fragments.x, fragments.y)
+    index = ((areas >= 0).all(1) & (area >= NOTHING)).nonzero().squeeze(1)
     face, pixel = fragments.face[index], fragments.pixel[index]
-    z = (weights[index] * face_vertices_z.reshape(-1, 3)[face]).sum(1)
+    z = (areas[index] * face_vertices_z.reshape(-1, 3)[face]).sum(1) / area[index]
 
     pixels = face_vertices_image.shape[0] * height * width
     depth = z.new_full((pixels,), -torch.inf).scatter_reduce_(0, pixel, z, "amax")
@@ -191,5 +208,5 @@ def squared_distances(
     start, along = corners, corners.roll(-1, 1) - corners
     away = torch.stack((x, y), 1).unsqueeze(1) - start
     with torch.no_grad():  # the foot is where the distance is stationary: moving it along the edge adds nothing
-        foot = ((away * along).sum(2) / (along.square().sum(2) + AREA_EPS)).clamp(0, 1)
+        foot = ((away * along).sum(2) / (along.square().sum(2) + LENGTH_EPS)).clamp(0, 1)
     return (away - foot.unsqueeze(2) * along).square().sum(2).amin(1)

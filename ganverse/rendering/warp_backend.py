@@ -102,11 +102,14 @@ class _Rasterize(torch.autograd.Function):
         ctx.save_for_backward(corners, slopes, drawn, index)
         ctx.schedule = schedule
         ctx.mark_non_differentiable(index, depth)
+        ctx.set_materialize_grads(False)  # no images of zeros for what has no gradient
         return features, index, depth
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_features: Float[Tensor, "b h w d"], *_: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_features: Float[Tensor, "b h w d"] | None, *_: None) -> tuple[Tensor | None, ...]:
+        if grad_features is None:
+            return (None,) * 7
         corners, slopes, drawn, index = ctx.saved_tensors
         batch, faces, _, channels = slopes.shape
         height, width = index.shape[1:]

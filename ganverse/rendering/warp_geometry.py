@@ -109,7 +109,7 @@ def box_of(corner: Corners, margin: wp.float32, xs: Floats, ys: Floats, width: i
 
 @wp.struct
 class Triangle:
-    """A face with its edges a->b = (m, p) and a->c = (n, q), turned so that area = m q - n p >= 0.
+    """A face with its edges a->b = (m, p) and a->c = (n, q), both reversed if it is clockwise; area = |m q - n p|.
 
     At (dx, dy) from corner a the weights of b and c are k1 / area and k2 / area with k1 = dx q - n dy and
     k2 = m dy - dx p; that of a is (area - k1 - k2) / area.
@@ -158,7 +158,7 @@ class Sides:
 
 
 @wp.func
-def sides_of(t: Triangle) -> Sides:
+def sides_of(corner: Corners, t: Triangle) -> Sides:
     """The lines that bound the spans of a triangle."""
     # Each edge as (rise, run): inside is dx * rise >= run * dy, measured from a point of the edge.
     rise = wp.vec3(t.q, -t.p, t.p - t.q)
@@ -169,7 +169,7 @@ def sides_of(t: Triangle) -> Sides:
         slope = wp.where(steady, run[i] / rise[i], 0.0)
         x = t.ax
         if i == 2:
-            x = t.ax + t.m - t.p * slope
+            x = corner[1, 0] - (corner[1, 1] - corner[0, 1]) * slope
         is_left = steady and rise[i] > 0.0 and wp.abs(x) < FAR
         is_right = steady and rise[i] < 0.0 and wp.abs(x) < FAR
         sides.left[i] = wp.where(is_left, x, -FAR)

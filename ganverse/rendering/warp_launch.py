@@ -53,7 +53,7 @@ def launch(kernel: Any, threads: int, device: torch.device, *arguments: Tensor |
         commands[kernel, device] = command
     for parameter, argument in zip(command.params[1:], arguments, strict=True):
         if argument is None:
-            parameter.data = None
+            parameter.data = 0
         elif isinstance(argument, Tensor):
             parameter.data = argument.data_ptr()
             parameter.shape[0] = argument.numel()

@@ -107,7 +107,7 @@ def draw_face(
     z1 = (get(z, 3 * row + 1) - z0) * per_area
     z2 = (get(z, 3 * row + 2) - z0) * per_area
     box = box_of(corner, 0.0, xs, ys, width, height)
-    sides = sides_of(t)
+    sides = sides_of(corner, t)
     line = box.line
     while line < box.end_line:
         dy = get(ys, height - 1 - line) - t.ay
@@ -373,7 +373,7 @@ def pull_faces(
     if drawn:
         if not drawn[row]:  # noqa: SIM102
             box.end_line = box.line
-    sides = sides_of(t)
+    sides = sides_of(corner, t)
     line = box.line
     while line < box.end_line:
         dy = get(ys, height - 1 - line) - t.ay
