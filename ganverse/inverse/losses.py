@@ -34,7 +34,7 @@ class InverseLossWeights:
     move: float = 2.5
     own_view: float = 1.0
     other_view: float = 1.0
-    camera: float = 1.0
+    camera: float = 10.0
 
 
 DEFAULT_WEIGHTS = InverseLossWeights()

@@ -17,8 +17,8 @@ from ganverse.inverse.encoder import ImageEncoder
 from ganverse.inverse.texture_head import FlowStart, TextureHead
 from ganverse.rendering.shading import ambient_light
 
-# A step of Adam moves an output of a wide linear layer by hundreds of learning rates: far too much for a vertex.
-_SHAPE_SCALE = 0.1
+# A step of Adam moves an output of a wide linear layer by hundreds of learning rates: too far for vertices or cameras.
+_SHAPE_GAIN, _CAMERA_GAIN = 0.05, 0.1
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class InverseGraphicsNetwork(nn.Module):
         return Reconstruction(displacement, vertices, texture, light, camera)
 
     def _displacement(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch verts 3"]:
-        rough = self.mean_shape + _SHAPE_SCALE * self.shape(latent).view(len(latent), -1, 3)
+        rough = self.mean_shape + _SHAPE_GAIN * self.shape(latent).view(len(latent), -1, 3)
         free = self.smooth @ rough
         if not self.config.symmetric:
             return free
@@ -166,15 +166,15 @@ class InverseGraphicsNetwork(nn.Module):
 class CameraHead(nn.Module):
     """Latent vector -> camera of the picture; starts at azimuth 0, elevation 0 and the given distance."""
 
+    start: Tensor
+
     def __init__(self, latent: int, distance: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(latent, 6)
-        nn.init.normal_(self.linear.weight, std=0.01)
-        with torch.no_grad():
-            self.linear.bias.copy_(torch.tensor([0.0, 1.0, 0.0, math.log(distance), 0.0, 0.0]))
+        self.linear = _zero_linear(latent, 6)
+        self.register_buffer("start", torch.tensor([0.0, 1.0, 0.0, math.log(distance), 0.0, 0.0]), persistent=False)
 
     def forward(self, latent: Float[Tensor, "batch latent"]) -> Cameras:
-        sine, cosine, elevation, log_distance, x, y = self.linear(latent).unbind(dim=1)
+        sine, cosine, elevation, log_distance, x, y = (self.start + _CAMERA_GAIN * self.linear(latent)).unbind(dim=1)
         # Elevation stays below the pole, the distance outside the object.
         distance = log_distance.clamp(0.4, 4.0).exp()
         return Cameras(torch.atan2(sine, cosine), 1.4 * elevation.tanh(), distance, torch.stack([x, y], dim=-1))

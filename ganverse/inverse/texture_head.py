@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from ganverse.geometry.cameras import Cameras, project
 from ganverse.geometry.meshes import Mesh, vertex_normals
+from ganverse.inverse.encoder import keep_variance
 from ganverse.inverse.texels import TexelAtlas
 
 FlowStart = Literal["projection", "centre"]
@@ -124,7 +125,7 @@ class TextureHead(nn.Module):
 
 def _bounded(shift: Float[Tensor, "batch 2 t t"], start: FlowStart) -> Float[Tensor, "batch 2 t t"]:
     """Reach of the flow: the whole picture from its centre, a correction from the projection."""
-    return shift.tanh() * (1.0 if start == "centre" else 0.25)
+    return (shift / 4).tanh() * (1.0 if start == "centre" else 0.25)
 
 
 class MapDecoder(nn.Module):
@@ -133,9 +134,9 @@ class MapDecoder(nn.Module):
     def __init__(self, latent: int, channels: Sequence[int], maps: int) -> None:
         super().__init__()
         self.size = 4 * 2 ** (len(channels) - 1)
-        self.start = nn.Linear(latent, channels[0] * 16)
+        self.start = keep_variance(nn.Linear(latent, channels[0] * 16))
         pairs = list(pairwise(channels))
-        self.convolutions = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in pairs])
+        self.convolutions = nn.ModuleList([keep_variance(nn.Conv2d(a, b, 3, padding=1)) for a, b in pairs])
         self.norms = nn.ModuleList([nn.GroupNorm(8, b) for b in channels[1:]])
         self.to_maps = nn.Conv2d(channels[-1], maps, 3, padding=1, bias=False)
         self.bias = nn.Parameter(torch.zeros(maps, self.size, self.size))

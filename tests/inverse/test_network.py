@@ -18,7 +18,10 @@ def scrambled(config: InverseNetworkConfig = TINY) -> InverseGraphicsNetwork:
     torch.manual_seed(3)
     network = InverseGraphicsNetwork(config)
     with torch.no_grad():
-        network.shape.weight.normal_(std=0.05)
+        network.shape.weight.normal_(std=0.5)
+        for block in network.encoder.blocks:
+            block.second.weight.normal_(std=0.05)
+        network.camera.linear.weight.normal_(std=0.5)
         network.mean_shape.normal_(std=0.05)
         network.texture.decoder.to_maps.weight.normal_(std=0.3)
     return network
@@ -69,8 +72,7 @@ def test_what_the_camera_sees_is_copied_into_the_texture(flow_start):
     """A picture whose left half is red and right half blue colours the two ends of an object seen from its side."""
     network = InverseGraphicsNetwork(replace(TINY, flow_start=flow_start))
     with torch.no_grad():
-        network.camera.linear.weight.zero_()
-        network.camera.linear.bias[:2] = torch.tensor([1.0, 0.0])  # azimuth 90: the front (+z) is on the left
+        network.camera.start[:2] = torch.tensor([1.0, 0.0])  # azimuth 90: the front (+z) is on the left
     image = torch.zeros(1, 3, 32, 32)
     image[:, 0, :, :16], image[:, 2, :, 16:] = 1, 1
     texture = network(image).texture[0]
