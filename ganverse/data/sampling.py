@@ -196,7 +196,8 @@ class MultiViewSampler:
             assert self.masker is not None
             images = quantize(self.generator.synthesize(styles, self._noise(samples, attempt)))
             masks = self.masker(images)
-        return images, quantize(masks.foreground), styles, masks.instances
+        # Row-major like what shards give: sums over another layout round differently.
+        return images.contiguous(), quantize(masks.foreground).contiguous(), styles, masks.instances
 
     def _noise(self, samples: list[int], attempt: int) -> list[Tensor] | None:
         shapes = [tuple(shape) for shape in self.generator.noise_shapes]

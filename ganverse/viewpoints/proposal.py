@@ -53,7 +53,7 @@ class ProposalSettings:
     bin_degrees: float = 30.0
     max_spread_degrees: float = 60.0
     identity_degrees: float = 20.0
-    anchor_degrees: float | None = 45.0
+    anchor_degrees: float | None = None
     batch: int = 32
 
 
@@ -154,21 +154,36 @@ def propose_view_codes(
 ) -> ViewCodes:
     """View codes of `generator` (on `device`, `name` in the file), deterministic; `choose_codes` says which."""
     settings = settings or ProposalSettings()
-    candidates = measure_candidates(generator, view_dims, read, settings, device=device)
-    seed = None
+    seed, anchor = None, None
     if settings.anchor_degrees is not None:
-        seed = choose_anchor(candidates, settings.anchor_degrees, settings)
+        seed = choose_anchor(generator, view_dims, read, settings, device=device)
         anchor = view_anchor(generator, view_dims, seed, device=device)
-        candidates = measure_candidates(generator, view_dims, read, settings, anchor=anchor, device=device)
+    candidates = measure_candidates(generator, view_dims, read, settings, anchor=anchor, device=device)
     return ViewCodes(name, tuple(view_dims), choose_codes(candidates, settings), seed)
 
 
-def choose_anchor(candidates: Candidates, degrees: float, settings: ProposalSettings) -> int:
-    """Seed of the most consistent candidate within half a bin of this azimuth; the nearest one if there is none."""
-    away = angular_difference(candidates.azimuth, torch.full_like(candidates.azimuth, math.radians(degrees)))
-    near = away.abs().rad2deg().clamp_min(settings.bin_degrees / 2)
-    # Far ones lose to near ones, whatever their consistency.
-    return candidates.seeds[int((1e3 * near + badness(candidates, settings)).argmin())]
+@torch.no_grad()
+def choose_anchor(
+    generator: ImageGenerator,
+    view_dims: Sequence[int],
+    read: Reader,
+    settings: ProposalSettings,
+    *,
+    device: torch.device | str = "cpu",
+) -> int:
+    """The seed with the most typical view among those whose own picture is within half a bin of `anchor_degrees`.
+
+    Typical: nearest to their mean. If none is within half a bin, the nearest one in azimuth.
+    """
+    z = view_latents(range(settings.candidates), generator.z_dim).to(device)
+    styles = generator.styles(generator.map(z))
+    azimuth = torch.cat([read(generator.synthesize(part)).azimuth for part in styles.split(settings.batch)])
+    wanted = torch.full_like(azimuth, math.radians(settings.anchor_degrees or 0.0))
+    away = angular_difference(azimuth, wanted).abs().rad2deg()
+    near = (away <= max(settings.bin_degrees / 2, away.amin().item())).nonzero()[:, 0]
+    views = styles[near][:, list(view_dims)]
+    atypical = ((views - views.mean(dim=0)) / styles[:, list(view_dims)].std(dim=0).clamp_min(1e-6)).square().sum(dim=1)
+    return int(near[atypical.argmin()])
 
 
 def badness(candidates: Candidates, settings: ProposalSettings) -> Float[Tensor, " candidates"]:
