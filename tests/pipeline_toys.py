@@ -31,7 +31,13 @@ NETWORK = [
     "network.texture_size=16",
     "network.texture_channels=[8,8]",
 ]
-INVERSE = [*NETWORK, "schedule.images=8", "schedule.perceptual_renders=1", "schedule.perceptual_stages=1", "half_life=8"]
+INVERSE = [
+    *NETWORK,
+    "schedule.images=8",
+    "schedule.perceptual_renders=1",
+    "schedule.perceptual_stages=1",
+    "half_life=8",
+]
 DISENTANGLE = [
     "mapping.width=8",
     "mapping.camera_width=8",

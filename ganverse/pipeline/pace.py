@@ -14,7 +14,7 @@ from ganverse.generators.weights import write_atomically
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings, choose_devices
-from ganverse.tasks.training import build_trainer
+from ganverse.tasks.training import build_trainer, without_advice
 
 PLAN = "plan.json"
 SHARE_FOR_TRAINING = 0.9
@@ -76,5 +76,6 @@ def measure(
     torch.as_tensor(task.images_seen).fill_(start)
     stopwatch = _Stopwatch(steps)
     trainer = build_trainer(settings, [stopwatch], [])
-    trainer.fit(task, data)
+    with without_advice():
+        trainer.fit(task, data)
     return stopwatch.images_per_second

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -88,11 +89,18 @@ def fit(
         wrap=not run.own_gradients,
     )
     resume = last_checkpoint(checkpoints)
+    with without_advice():
+        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+    return budget.used_up and not interruption.requested
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Keeps Lightning's advice that does not apply here from the user."""
     with warnings.catch_warnings():
         for advice in _IRRELEVANT_ADVICE:
             warnings.filterwarnings("ignore", message=advice)
-        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
-    return budget.used_up and not interruption.requested
+        yield
 
 
 def build_trainer(
