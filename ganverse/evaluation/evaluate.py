@@ -105,8 +105,7 @@ class Evaluation:
         if models.inverse is not None:
             if models.gan is not None:
                 self._held_out("gan", models.gan, models.inverse)
-            alignment = self._world("world", models.inverse, cameras)
-            self._stylegan_r(models.inverse, alignment)
+            self._stylegan_r(models.inverse, self._world("world", models.inverse, cameras))
         if models.twin is not None and models.world is not None:
             self._views("twin", models.world)
             self._held_out("twin", models.world, models.twin)
@@ -165,6 +164,8 @@ class Evaluation:
 
     def _world(self, part: str, model: InverseModel, cameras: Cameras | None) -> Alignment:
         settings, world = self.settings, CarWorldGenerator(model.network.config.resolution)
+        if settings.world_objects == 0:
+            return Alignment()
         with self._timed(f"{part}: 3D truth"):
             alignment = calibrate(world, model, cameras, settings)
             self._add(part, world_truth(world, model, alignment, cameras, settings))

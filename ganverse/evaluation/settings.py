@@ -47,7 +47,7 @@ class EvaluationSettings:
     seed: of the held-out samples.
     held_out_objects: objects of the GAN (and of the twin's world), each with one input view and `unseen_views` others.
     unseen_views: other view codes per object.
-    world_objects: cars of the world with 3D truth.
+    world_objects: cars of the world with 3D truth; 0 for networks that know other things than cars.
     calibration_objects: further cars, from which the alignment is estimated.
     identity_objects: objects per view code whose pose, proportions and paint are read.
     control_objects: scenes that StyleGAN-R turns and swaps.

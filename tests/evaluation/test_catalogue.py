@@ -1,0 +1,28 @@
+from ganverse.evaluation.catalogue import CATALOGUE, PARTS
+
+PICTURES = {"iou_input", "iou_unseen", "l1_masked", "lpips_input", "lpips_unseen"}
+IDENTITY = {"azimuth_spread_deg", "azimuth_flips", "identity_height", "identity_type", "identity_colour"}
+TRUTH = {"iou_2d", "iou_3d", "chamfer", "chroma_error", "azimuth_error_deg"}
+CONTROLS = {"azimuth_error_deg", "swap_shape_iou", "swap_texture_ratio", "swap_background_ratio", "quality_ratio"}
+
+
+def test_published_keys_are_those_that_were_agreed() -> None:
+    expected = {f"gan/{name}" for name in PICTURES | IDENTITY}
+    expected |= {f"world/{name}" for name in TRUTH}
+    expected |= {f"twin/{name}" for name in PICTURES | IDENTITY | TRUTH}
+    expected |= {f"stylegan_r/{name}" for name in CONTROLS}
+    assert {key for key, entry in CATALOGUE.items() if entry.published} == expected
+
+
+def test_every_entry_belongs_to_a_part_and_says_what_it_is() -> None:
+    assert {entry.part for entry in CATALOGUE.values()} == set(PARTS)
+    assert all(key == entry.key and entry.meaning for key, entry in CATALOGUE.items())
+
+
+def test_targets_know_their_direction() -> None:
+    higher, lower = CATALOGUE["twin/iou_3d"], CATALOGUE["world/azimuth_error_deg"]
+    assert higher.reached(0.85) is True
+    assert higher.reached(0.8) is False
+    assert lower.reached(4.0) is True
+    assert lower.reached(6.0) is False
+    assert CATALOGUE["world/chamfer"].reached(1.0) is None

@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+from torch import multiprocessing
+
+from ganverse.errors import GanverseError
+from ganverse.evaluation.metrics import Accumulator, PerObject, Score, mask_iou, masked_l1
+
+
+def test_mask_iou_of_half_covered_masks() -> None:
+    left, right, middle, empty = torch.zeros(4, 1, 1, 4, 4).unbind()
+    left[..., :2], right[..., 2:], middle[..., 1:3] = 1, 1, 1
+    assert mask_iou(left, left).item() == 1
+    assert mask_iou(left, right).item() == 0
+    assert mask_iou(left, middle).item() == pytest.approx(1 / 3)
+    assert mask_iou(empty, empty).item() == 1
+    assert mask_iou(empty, left).item() == 0
+
+
+def test_mask_iou_cuts_at_one_half_unless_told_to_stay_soft() -> None:
+    prediction, target = torch.full((1, 1, 2, 2), 0.6), torch.ones(1, 1, 2, 2)
+    assert mask_iou(prediction, target).item() == 1
+    assert mask_iou(prediction, target, threshold=None).item() == pytest.approx(0.6)
+    assert mask_iou(prediction - 0.2, target).item() == 0
+
+
+def test_masked_l1_looks_at_nothing_else() -> None:
+    prediction, target = torch.rand(2, 3, 3, 4, 4).unbind()
+    mask = torch.zeros(3, 1, 4, 4)
+    mask[:, :, 1:3, 1:3] = 1
+    prediction = torch.where(mask > 0, target + torch.tensor([0.3, 0.0, 0.0])[:, None, None], prediction)
+    assert masked_l1(prediction, target, mask).tolist() == pytest.approx([0.1] * 3)
+    assert masked_l1(prediction, target, mask * 0).tolist() == [0, 0, 0]
+
+
+def test_score_is_the_mean_with_an_interval_that_shrinks() -> None:
+    few, many = (Score.of(torch.arange(n).float() % 10) for n in (20, 2000))
+    assert few.value == many.value == pytest.approx(4.5)
+    assert few.low is not None
+    assert few.high is not None
+    assert many.low is not None
+    assert many.high is not None
+    assert few.low < many.low < 4.5 < many.high < few.high
+    # A mean of n values with standard deviation 2.87 has a 95 % interval of 2 * 1.96 * 2.87 / sqrt(n).
+    assert many.high - many.low == pytest.approx(2 * 1.96 * 2.87 / math.sqrt(2000), rel=0.15)
+
+
+def test_score_does_not_depend_on_the_order() -> None:
+    values = torch.rand(50)
+    assert Score.of(values) == Score.of(values.flip(0))
+    assert Score.of(torch.tensor([1.0, 2.0, 90.0]), "median").value == 2
+
+
+def test_a_score_of_nothing_is_refused() -> None:
+    with pytest.raises(GanverseError, match="at least one object"):
+        Score.of(torch.zeros(0))
+
+
+def test_accumulator_takes_batches_of_any_size() -> None:
+    found, values = Accumulator("a", "b"), torch.rand(10)
+    for part in values.split(3):
+        found.add("a", part)
+        found.add("b", 2 * part)
+    scores = found.scores("part/")
+    assert scores["part/a"].value == pytest.approx(values.mean().item())
+    assert scores["part/b"].value == pytest.approx(2 * values.mean().item())
+    assert scores["part/a"].count == 10
+
+
+def _gather(rank: int, store: str, values: torch.Tensor, results: torch.Tensor) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    metric = PerObject()
+    for part in values[rank::2].split(2):
+        metric.update(part)
+    results[rank] = metric.compute().sort().values
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_gather_what_one_has(tmp_path) -> None:
+    """An odd number of objects, so that the processes hold different numbers of them."""
+    values, results = torch.rand(7), torch.zeros(2, 7).share_memory_()
+    store = str(tmp_path / "store")
+    multiprocessing.start_processes(_gather, (store, values, results), nprocs=2, start_method="fork")
+    assert torch.equal(results, values.sort().values.expand(2, -1))
+    assert Score.of(results[0]) == Score.of(values)

@@ -1,0 +1,55 @@
+import base64
+import io
+import re
+
+from PIL import Image
+from rich.console import Console
+
+from ganverse.evaluation.figures import Figure
+from ganverse.evaluation.metrics import Score
+from ganverse.evaluation.report import Download, Report, html, summary_table, write_report
+
+REPORT = Report(
+    scores={
+        "gan/iou_input": Score(0.95, 0.93, 0.97, 100),
+        "twin/iou_3d": Score(0.5, 0.4, 0.6, 100),
+        "world/chroma_grey": Score(0.056),
+    },
+    figures=(Figure("gan-views", "Views", "rows < columns", Image.new("RGB", (3, 2), (9, 8, 7))),),
+    downloads=(Download("gan-1.glb", b"glTF"),),
+    notes=("a <note>",),
+)
+
+
+def test_page_is_whole_and_offline(tmp_path) -> None:
+    page = write_report(REPORT, tmp_path).read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<!-- numbers -->" not in page
+    assert "<!-- figures -->" not in page
+    assert (tmp_path / "figures" / "gan-views.png").is_file()
+    assert (tmp_path / "meshes" / "gan-1.glb").read_bytes() == b"glTF"
+    assert base64.b64encode(b"glTF").decode() in page
+    assert "rows &lt; columns" in page
+    assert "a &lt;note&gt;" in page
+
+
+def test_page_tells_reached_from_missed_and_covered_from_not() -> None:
+    page = html(REPORT)
+    assert re.search(r'<tr class="reached"><td><code>gan/iou_input', page)
+    assert re.search(r'<tr class="missed"><td><code>twin/iou_3d', page)
+    assert re.search(r'<tr class="aside"><td><code>world/chroma_grey', page)
+    assert "0.930 .. 0.970" in page
+    assert "≥ 0.84" in page
+    assert "stylegan_r/" not in page
+    assert "gan/iou_unseen" not in page
+
+
+def test_terminal_table_lists_what_is_there() -> None:
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(summary_table(REPORT.scores))
+    text = console.export_text()
+    assert "gan/iou_input" in text
+    assert "0.950" in text
+    assert "2D IoU" in text
+    assert "gan/iou_unseen" not in text

@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ganverse.evaluation import world_truth as module
+from ganverse.evaluation.alignment import Alignment
+from ganverse.evaluation.world_truth import Aligned, WorldBatch, calibrate, reconstruct, world_batch, world_truth
+from ganverse.geometry.cameras import Cameras
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.rendering.render import RenderResult
+from ganverse.worlds.generator import CarWorldGenerator
+from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_inverse
+
+WORLD = CarWorldGenerator(32)
+
+
+def test_the_same_car_from_two_cameras() -> None:
+    batch = world_batch(WORLD, 5, torch.tensor([0, 3]))
+    again = world_batch(WORLD, 5, torch.tensor([3]))
+    assert torch.equal(batch.images[1], again.images[0])
+    assert torch.equal(batch.cars.vertices[1], again.cars.vertices[0])
+    assert (batch.cameras[0].azimuth - batch.cameras[1].azimuth).abs().min() > 1e-3
+    assert batch.masks.amin() == 0
+    assert batch.masks.amax() == 1
+
+
+def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The truth itself in place of the network's answer."""
+
+    def truth(network: object, alignment: Alignment, batch: WorldBatch) -> Aligned:
+        views = []
+        for view in range(2):
+            face_index = torch.where(batch.masks[:, view, 0] > 0.5, 0, -1)
+            rgb = batch.images[:, view]
+            views.append(RenderResult(rgb, batch.masks[:, view], torch.zeros_like(rgb[:, :1]), face_index))
+        return Aligned(batch.cars.vertices, (views[0], views[1]))
+
+    cars = world_batch(WORLD, TINY_SETTINGS.seed, torch.arange(1)).cars
+    model = tiny_inverse()
+    monkeypatch.setattr(module, "reconstruct", truth)
+    uvs = torch.zeros(len(cars.faces), 3, 2)
+    model.network._template = replace(model.network.template, faces=cars.faces, face_uvs=uvs)
+    table = CameraTable([0.0, 90.0], elevation_degrees=5.0, distance=3.0)
+    cameras = Cameras.from_degrees([0.0, 90.0], [5.0, 5.0], [3.0, 3.0])
+    settings = replace(TINY_SETTINGS, surface_samples=2000)
+    scores = world_truth(WORLD, replace(model, cameras=table), Alignment(), cameras, settings)
+    assert scores["iou_2d"].value == scores["iou_2d_unseen"].value == scores["iou_3d"].value == 1
+    assert scores["chamfer"].value < 0.01
+    assert scores["f_score"].value > 0.95
+    assert scores["chroma_error"].value == 0 < scores["chroma_grey"].value
+    assert scores["azimuth_error_deg"].value == pytest.approx(0, abs=1e-4)
+
+
+def test_unknown_cameras_leave_their_error_out() -> None:
+    scores = world_truth(WORLD, tiny_inverse(), Alignment(), None, TINY_SETTINGS)
+    assert "azimuth_error_deg" not in scores
+    assert 0.2 < scores["iou_3d"].value < 0.9
+
+
+def test_calibration_undoes_a_wrong_scale() -> None:
+    """A network whose world is 1.25 times too large gets the same aligned shapes as one of the right size."""
+    right, large = tiny_inverse(), tiny_inverse()
+    large.network.start *= 1.25
+    settings = replace(TINY_SETTINGS, calibration_objects=4, surface_samples=300)
+    alignments = [calibrate(WORLD, model, None, settings) for model in (right, large)]
+    assert alignments[0].scale / alignments[1].scale == pytest.approx(1.25, rel=0.03)
+    batch = world_batch(WORLD, 0, torch.arange(2))
+    shapes = [reconstruct(m.network, a, batch).vertices for m, a in zip((right, large), alignments, strict=True)]
+    assert (shapes[0] - shapes[1]).norm(dim=-1).mean() < 0.05

@@ -1,0 +1,99 @@
+"""Networks of a few thousand numbers and counts of two or three, for the tests of whole protocols."""
+
+from __future__ import annotations
+
+import torch
+
+from ganverse.data.world_views import world_view_codes
+from ganverse.evaluation.models import Models, Source
+from ganverse.evaluation.pose_regressor import PoseRegressor
+from ganverse.evaluation.settings import EvaluationSettings
+from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
+from ganverse.inverse.weights import InverseCard, InverseModel
+from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
+from ganverse.neural_renderer.mapping import MappingSettings
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
+from ganverse.worlds.generator import CarWorldGenerator
+
+VIEWS = 12
+TINY_SETTINGS = EvaluationSettings(
+    held_out_objects=2,
+    unseen_views=1,
+    world_objects=2,
+    calibration_objects=2,
+    identity_objects=2,
+    control_objects=2,
+    control_azimuths=3,
+    quality_images=4,
+    voxels=16,
+    surface_samples=200,
+    surface_queries=50,
+    figure_objects=2,
+    batch=2,
+)
+_NETWORK = InverseNetworkConfig(
+    resolution=32, subdivisions=1, channels=(8, 16), latent=16, texture_size=16, texture_channels=(8, 8)
+)
+
+
+def tiny_inverse(generator: str = "car-world", seed: int = 0) -> InverseModel:
+    """An untrained network, so an ellipsoid of a car's size, and cameras at the right azimuths."""
+    torch.manual_seed(seed)
+    azimuths = [30.0 * view for view in range(VIEWS)]
+    cameras = CameraTable(azimuths, elevation_degrees=12.0, distance=3.2)
+    network = InverseGraphicsNetwork(_NETWORK)
+    card = InverseCard(generator, "", images_seen=0, seed=seed, views=VIEWS)
+    return InverseModel(network.eval().requires_grad_(False), cameras.requires_grad_(False), card)
+
+
+def tiny_world() -> Source:
+    world = CarWorldGenerator(32)
+    return Source(world, world_view_codes(world, VIEWS))
+
+
+def tiny_gan() -> StyleGAN2Generator:
+    torch.manual_seed(1)
+    config = StyleGAN2Config(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channels=(8, 8, 8, 8), view_layers=2)
+    return StyleGAN2Generator(config).eval().requires_grad_(False)
+
+
+def tiny_codes(generator: StyleGAN2Generator) -> ViewCodes:
+    dims = layer_dims(generator.style_sizes, generator.view_layers)
+    return ViewCodes("tiny", dims, tuple(ViewCode(seed, 30.0 * seed) for seed in range(VIEWS)))
+
+
+def tiny_source() -> Source:
+    torch.manual_seed(2)
+    generator = tiny_gan()
+    segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=32).eval()
+    return Source(generator, tiny_codes(generator), SegmenterMasker(segmenter))
+
+
+def tiny_renderer(generator: StyleGAN2Generator, codes: ViewCodes, model: InverseModel) -> StyleGANR:
+    torch.manual_seed(3)
+    renderer = StyleGANR(
+        generator,
+        codes.view_dims,
+        vertices=model.network.template.vertices.shape[1],
+        texture_size=model.network.config.texture_size,
+        settings=MappingSettings(camera_width=8, width=8, channels=4),
+    )
+    return renderer.eval().requires_grad_(False)
+
+
+def tiny_models() -> Models:
+    """All parts of an evaluation."""
+    source, model = tiny_source(), tiny_inverse("tiny")
+    assert isinstance(source.generator, StyleGAN2Generator)
+    return Models(
+        gan=source,
+        inverse=model,
+        world=tiny_world(),
+        twin=tiny_inverse(seed=4),
+        renderer=tiny_renderer(source.generator, source.codes, model),
+        pose=PoseRegressor().eval(),
+    )
