@@ -1,4 +1,4 @@
-"""View codes without a human: `ganverse views GAN.safetensors`, with the car pose regressor in the annotator's place."""
+"""View codes without a human: `ganverse views`, with the car pose regressor in the annotator's place."""
 
 from __future__ import annotations
 

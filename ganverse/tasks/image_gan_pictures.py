@@ -32,9 +32,7 @@ def paint_samples(task: ImageGANTask, state: GrowthState, count: int) -> Float[T
     return _unit(generator.paint(styles, noise, resolution=state.resolution, fade=state.fade))
 
 
-def paint_mixing(
-    task: ImageGANTask, state: GrowthState, rows: int, columns: int
-) -> Float[Tensor, "cells 3 side side"]:
+def paint_mixing(task: ImageGANTask, state: GrowthState, rows: int, columns: int) -> Float[Tensor, "cells 3 side side"]:
     """Row-major table of mixed samples without noise, in [0, 1]: object of the row, view code of the column."""
     generator = task.generator_average
     layers = 2 * (state.resolution.bit_length() - 2)
