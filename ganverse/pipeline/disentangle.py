@@ -16,7 +16,7 @@ from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.weights import StyleGANRCard, save_stylegan_r
 from ganverse.pipeline.inverse import STAGE as INVERSE
 from ganverse.pipeline.inverse import WEIGHTS as INVERSE_WEIGHTS
-from ganverse.pipeline.pace import affordable_images
+from ganverse.pipeline.pace import affordable_images, latest_end
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import (
     DataSettings,
@@ -86,7 +86,7 @@ def train_disentangle(config: DisentangleRun) -> bool:
 
     images = affordable_images(folder, config.schedule.images, config.minutes, config.trainer, build)
     task, data = build(images)
-    run = StageRun(folder.path, STAGE, images, half_life=config.half_life or None)
+    run = StageRun(folder.path, STAGE, images, latest_end(config.minutes), half_life=config.half_life or None)
     paint = DisentanglePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
     if not fit(task, data, run, config.trainer, lambda module: paint(task)):
         return False

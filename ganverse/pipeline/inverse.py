@@ -12,7 +12,7 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
 from ganverse.inverse.weights import InverseCard, save_inverse
-from ganverse.pipeline.pace import affordable_images
+from ganverse.pipeline.pace import affordable_images, latest_end
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, MultiViewData, Source, make_data, open_source, preview_batch
 from ganverse.tasks.counting import images_seen
@@ -80,7 +80,7 @@ def train_inverse(config: InverseRun) -> bool:
 
     images = affordable_images(folder, config.schedule.images, config.minutes, config.trainer, build)
     task, data = build(images)
-    run = StageRun(folder.path, STAGE, images, half_life=config.half_life or None)
+    run = StageRun(folder.path, STAGE, images, latest_end(config.minutes), half_life=config.half_life or None)
     paint = InversePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
     if not fit(task, data, run, config.trainer, lambda module: paint(task)):
         return False

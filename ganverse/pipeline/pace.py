@@ -20,6 +20,8 @@ PLAN = "plan.json"
 SHARE_FOR_TRAINING = 0.9
 """The rest of a time budget is for pictures, checkpoints and whatever else the machine does meanwhile."""
 
+OVERTIME = 1.1
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -67,6 +69,11 @@ def affordable_images(
     _LOG.info("%.0f images per second: %s images in %.1f minutes", rate, f"{planned:,}", planned / rate / 60)
     write_atomically(path, (json.dumps({"images": planned, "images_per_second": round(rate, 2)}) + "\n").encode())
     return planned
+
+
+def latest_end(minutes: float | None) -> float | None:
+    """When training ends even if the machine has become slower than measured."""
+    return None if minutes is None else minutes * OVERTIME
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,7 +73,8 @@ def choose_devices(settings: TrainerSettings) -> Devices:
     accelerator: Literal["cpu", "gpu"] = "gpu" if gpus and settings.accelerator != "cpu" else "cpu"
     if settings.accelerator == "gpu" and not gpus:
         raise GanverseError("expected a CUDA GPU, torch finds none; leave --trainer.accelerator away or ask for cpu")
-    count = settings.devices if settings.devices != "auto" else (gpus if accelerator == "gpu" else 1)
+    started = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # by torchrun
+    count = settings.devices if settings.devices != "auto" else started or (gpus if accelerator == "gpu" else 1)
     if accelerator == "gpu" and count > gpus:
         raise GanverseError(f"expected at most {gpus} devices, one per GPU, got --trainer.devices {count}")
     precision = settings.precision if settings.precision != "auto" else _precision(accelerator)

@@ -182,6 +182,12 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_devices(TrainerSettings(devices=3))
 
 
+def test_torchrun_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert choose_devices(TrainerSettings(accelerator="cpu")).count == 3
+    assert choose_devices(TrainerSettings(accelerator="cpu", devices=2)).count == 2
+
+
 @pytest.mark.parametrize("change", [{"devices": 0}, {"threads": 0}, {"checkpoint_minutes": 0.0}, {"log_every": -1}])
 def test_settings_out_of_range(change: dict[str, float]) -> None:
     with pytest.raises(GanverseError, match=next(iter(change))):
