@@ -121,7 +121,17 @@ def _finish(device: torch.device) -> None:
 def print_table(rows: list[Measurement], console: Console) -> None:
     """One line per contender and size; the ratio compares CPU time with DEODR's in the same run."""
     table = Table(title="per image: CPU-ms (forward), images/s of wall time, peak MB per batch")
-    for heading in ("faces", "size", "renderer", "CPU-ms both", "(forward)", "ratio", "(forward)", "images/s", "peak MB"):
+    for heading in (
+        "faces",
+        "size",
+        "renderer",
+        "CPU-ms both",
+        "(forward)",
+        "ratio",
+        "(forward)",
+        "images/s",
+        "peak MB",
+    ):
         table.add_column(heading, justify="left" if heading == "renderer" else "right")
     by_key = {(row.faces, row.size, row.backend, row.passes): row for row in rows}
     for row in rows:

@@ -196,9 +196,7 @@ def _fade(
 
 
 @lru_cache(maxsize=32)
-def _centres(
-    height: int, width: int, device: torch.device
-) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
+def _centres(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
     """Pixel centres in NDC, both rising: x of every column, y of every row from the bottom up."""
     x_of_column, y_of_row = reference.pixel_centres(height, width, torch.empty(0, device=device))
     return x_of_column, y_of_row.flip(0)

@@ -4,7 +4,11 @@ Arrays are flat. A `row` counts the faces of a whole batch, a `pixel` the pixels
 pixel centres in NDC, both rising: ys counts lines from the bottom, so line r of an image lies at ys[height - 1 - r].
 """
 
+from typing import TypeVar
+
 import warp as wp
+
+T = TypeVar("T")
 
 Floats = wp.array(dtype=wp.float32)
 Ints = wp.array(dtype=wp.int32)
@@ -22,44 +26,56 @@ FAR = wp.constant(wp.float32(16.0))
 SLACK = wp.constant(wp.float32(0.3))
 
 
+def no_type_check(thing: T) -> T:
+    """Marks what Warp compiles: its annotations are Warp's language, not Python's types.
+
+    The import hook of jaxtyping goes by this name. `typing.no_type_check` would hide the annotations from Warp as well.
+    """
+    return thing
+
+
 # Warp's own indexing also accepts negative places, which keeps the compiler from working on several at a time.
-@wp.func_native("return values.data[place];")
-def get(values: Floats, place: int) -> wp.float32:
-    """values[place]."""
-    ...
+@no_type_check
+def _readers():
+    # Inside a function, because Warp wants this decorator to be the only one where a result is declared.
+    @wp.func_native("return values.data[place];")
+    def get(values: Floats, place: int) -> wp.float32:
+        """values[place]."""
+
+    @wp.func_native("return values.data[place];")
+    def get_int(values: Ints, place: int) -> int:
+        """values[place]."""
+
+    @wp.func_native("return values.data[place];")
+    def get_key(values: Keys, place: int) -> wp.int64:
+        """values[place]."""
+
+    return get, get_int, get_key
+
+
+get, get_int, get_key = _readers()
 
 
 @wp.func_native("values.data[place] = value;")
+@no_type_check
 def put(values: Floats, place: int, value: wp.float32):
     """values[place] = value."""
-    ...
-
-
-@wp.func_native("return values.data[place];")
-def get_int(values: Ints, place: int) -> int:
-    """values[place]."""
-    ...
 
 
 @wp.func_native("values.data[place] = value;")
+@no_type_check
 def put_int(values: Ints, place: int, value: int):
     """values[place] = value."""
-    ...
-
-
-@wp.func_native("return values.data[place];")
-def get_key(values: Keys, place: int) -> wp.int64:
-    """values[place]."""
-    ...
 
 
 @wp.func_native("values.data[place] = value;")
+@no_type_check
 def put_key(values: Keys, place: int, value: wp.int64):
     """values[place] = value."""
-    ...
 
 
 @wp.func
+@no_type_check
 def corners_of(corners: Floats, row: int) -> Corners:
     """The three image positions of a face."""
     i = 6 * row
@@ -74,6 +90,7 @@ def corners_of(corners: Floats, row: int) -> Corners:
 
 
 @wp.struct
+@no_type_check
 class Box:
     """Pixels [column, end_column) x [line, end_line) of an image."""
 
@@ -84,6 +101,7 @@ class Box:
 
 
 @wp.func
+@no_type_check
 def first_at_least(x: wp.float32, centres: Floats, size: int) -> int:
     """First of `size` rising pixel centres that is at or beyond x, to the last bit."""
     guess = int(wp.ceil((wp.clamp(x, -2.0, 2.0) * wp.float32(size) + wp.float32(size - 1)) * 0.5))
@@ -93,6 +111,7 @@ def first_at_least(x: wp.float32, centres: Floats, size: int) -> int:
 
 
 @wp.func
+@no_type_check
 def box_of(corner: Corners, margin: wp.float32, xs: Floats, ys: Floats, width: int, height: int) -> Box:
     """Pixels with a centre in the half-open box [min - margin, max + margin) round a face."""
     xmin = wp.min(wp.min(corner[0, 0], corner[1, 0]), corner[2, 0]) - margin
@@ -108,6 +127,7 @@ def box_of(corner: Corners, margin: wp.float32, xs: Floats, ys: Floats, width: i
 
 
 @wp.struct
+@no_type_check
 class Triangle:
     """A face with its edges a->b = (m, p) and a->c = (n, q), both reversed if it is clockwise; area = |m q - n p|.
 
@@ -125,6 +145,7 @@ class Triangle:
 
 
 @wp.func
+@no_type_check
 def triangle_of(corner: Corners) -> Triangle:
     """The face's edges and area."""
     t = Triangle()
@@ -145,6 +166,7 @@ def triangle_of(corner: Corners) -> Triangle:
 
 
 @wp.struct
+@no_type_check
 class Sides:
     """Where a triangle's edges cross a row dy above corner a: max(left + left_slope dy) <= x <= min(right + ...).
 
@@ -158,6 +180,7 @@ class Sides:
 
 
 @wp.func
+@no_type_check
 def sides_of(corner: Corners, t: Triangle) -> Sides:
     """The lines that bound the spans of a triangle."""
     # Each edge as (rise, run): inside is dx * rise >= run * dy, measured from a point of the edge.
@@ -180,6 +203,7 @@ def sides_of(corner: Corners, t: Triangle) -> Sides:
 
 
 @wp.struct
+@no_type_check
 class Span:
     """Columns [column, end_column) of a row."""
 
@@ -188,6 +212,7 @@ class Span:
 
 
 @wp.func
+@no_type_check
 def span_of(sides: Sides, box: Box, dy: wp.float32, width: int) -> Span:
     """Columns of a row that may lie inside; a fraction of a pixel generous, to be tested exactly."""
     left = sides.left + sides.left_slope * dy

@@ -20,6 +20,7 @@ from ganverse.rendering.warp_geometry import (
     corners_of,
     get,
     get_key,
+    no_type_check,
     put,
     put_key,
     sides_of,
@@ -27,7 +28,8 @@ from ganverse.rendering.warp_geometry import (
     triangle_of,
 )
 
-wp.set_module_options({"enable_backward": False})
+# fuse_fp off: the CPU and CUDA round alike, so they see the same face in every pixel.
+wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 # Depth buffer: ordered bits of z above, lower face index before higher one below; empty lies under every z.
 EMPTY = wp.constant(wp.int64(1 - 2**63))
@@ -35,6 +37,7 @@ LOW_BITS = wp.constant(wp.int64(2**32 - 1))
 
 
 @wp.func
+@no_type_check
 def packed(z: wp.float32, face: int) -> wp.int64:
     """A key that is larger for a larger z, and for a lower face where z is equal."""
     bits = wp.cast(z, wp.int32)
@@ -43,6 +46,7 @@ def packed(z: wp.float32, face: int) -> wp.int64:
 
 
 @wp.func
+@no_type_check
 def z_in(key: wp.int64) -> wp.float32:
     """The z in a key."""
     bits = wp.int32(key >> wp.int64(32))
@@ -56,12 +60,13 @@ def z_in(key: wp.int64) -> wp.float32:
     if (key > keys.data[place]) keys.data[place] = key;  // one thread draws an image
 #endif
 """)
+@no_type_check
 def raise_key(keys: Keys, place: int, key: wp.int64):
     """keys[place] = max(keys[place], key)."""
-    ...
 
 
 @wp.func
+@no_type_check
 def put_slopes(t: Triangle, row: int, channels: int, values: Floats, slopes: Floats):
     """How the features change along x and along y over a face: its gradients, channels of x before those of y."""
     per_area = 1.0 / t.area
@@ -77,6 +82,7 @@ def put_slopes(t: Triangle, row: int, channels: int, values: Floats, slopes: Flo
 
 
 @wp.func
+@no_type_check
 def draw_face(
     row: int,
     image: int,
@@ -95,7 +101,7 @@ def draw_face(
 ):
     """Raise the depth buffer where the face lies, and note the slopes of its features."""
     if drawn:
-        if not drawn[row]:  # noqa: SIM102  (Warp reads both sides of an `and`)
+        if not drawn[row]:
             return
     corner = corners_of(corners, row)
     t = triangle_of(corner)
@@ -127,6 +133,7 @@ def draw_face(
 
 
 @wp.func
+@no_type_check
 def shade_run(
     start: int,
     run: int,
@@ -176,9 +183,8 @@ def shade_run(
 
 
 @wp.func
-def add_pixel(
-    pixel: int, row: int, dx: wp.float32, dy: wp.float32, channels: int, grad_features: Floats, sums: Floats
-):
+@no_type_check
+def add_pixel(pixel: int, row: int, dx: wp.float32, dy: wp.float32, channels: int, grad_features: Floats, sums: Floats):
     """Add a pixel's gradient g to its face's sums of g, g dx and g dy."""
     d = int(0)  # noqa: RUF046, UP018
     while d < channels:
@@ -191,6 +197,7 @@ def add_pixel(
 
 
 @wp.func
+@no_type_check
 def finish_face(row: int, channels: int, corners: Floats, slopes: Floats, grad_corners: Floats, grad_values: Floats):
     """Turn a face's sums into its gradients.
 
@@ -224,6 +231,7 @@ def finish_face(row: int, channels: int, corners: Floats, slopes: Floats, grad_c
 
 
 @wp.kernel
+@no_type_check
 def draw_images(
     faces: int,
     channels: int,
@@ -259,6 +267,7 @@ def draw_images(
 
 
 @wp.kernel
+@no_type_check
 def draw_faces(
     faces: int,
     channels: int,
@@ -279,6 +288,7 @@ def draw_faces(
 
 
 @wp.kernel
+@no_type_check
 def shade_pixels(
     faces: int,
     channels: int,
@@ -296,12 +306,11 @@ def shade_pixels(
     """CUDA, one thread a pixel."""
     pixel = wp.tid()
     image = pixel // (height * width)
-    shade_run(
-        pixel, 1, image, faces, channels, height, width, xs, ys, corners, values, slopes, keys, depth, features
-    )
+    shade_run(pixel, 1, image, faces, channels, height, width, xs, ys, corners, values, slopes, keys, depth, features)
 
 
 @wp.kernel
+@no_type_check
 def pull_images(
     faces: int,
     channels: int,
@@ -344,6 +353,7 @@ def pull_images(
 
 
 @wp.kernel
+@no_type_check
 def pull_faces(
     faces: int,
     channels: int,
@@ -371,7 +381,7 @@ def pull_faces(
     t = triangle_of(corner)
     box = box_of(corner, 0.0, xs, ys, width, height)
     if drawn:
-        if not drawn[row]:  # noqa: SIM102
+        if not drawn[row]:
             box.end_line = box.line
     sides = sides_of(corner, t)
     line = box.line

@@ -7,7 +7,21 @@ the last of them. So the backward pass needs no list of pairs: face f was heard 
 
 import warp as wp
 
-from ganverse.rendering.warp_geometry import Box, Corners, Floats, Ints, Keys, box_of, corners_of, get, get_int, get_key, put, put_int
+from ganverse.rendering.warp_geometry import (
+    Box,
+    Corners,
+    Floats,
+    Ints,
+    Keys,
+    box_of,
+    corners_of,
+    get,
+    get_int,
+    get_key,
+    no_type_check,
+    put,
+    put_int,
+)
 
 wp.set_module_options({"enable_backward": False})
 
@@ -19,6 +33,7 @@ Words = wp.array(dtype=wp.uint32)
 
 
 @wp.struct
+@no_type_check
 class Edge:
     """From (x, y) along (ex, ey)."""
 
@@ -30,6 +45,7 @@ class Edge:
 
 
 @wp.func
+@no_type_check
 def edge_of(corner: Corners, i: int, j: int) -> Edge:
     """The edge from corner i to corner j."""
     e = Edge()
@@ -120,6 +136,7 @@ PULL_BOX = (
 
 
 @wp.func_native(FADE_BOX)
+@no_type_check
 def fade_box(
     ab: Edge,
     bc: Edge,
@@ -136,10 +153,10 @@ def fade_box(
     mask: Floats,
 ):
     """Let the open pixels of a box listen to a face; the mask holds their product of 1 - p so far."""
-    ...
 
 
 @wp.func_native(PULL_BOX)
+@no_type_check
 def pull_box(
     ab: Edge,
     bc: Edge,
@@ -159,10 +176,10 @@ def pull_box(
     grad_corners: Floats,
 ):
     """Gather a face's gradient from the pixels of its box that listened to it."""
-    ...
 
 
 @wp.func
+@no_type_check
 def is_open(box: Box, first: int, width: int, states: Ints) -> bool:
     """Whether the box holds an uncovered pixel."""
     line = box.line
@@ -175,6 +192,7 @@ def is_open(box: Box, first: int, width: int, states: Ints) -> bool:
 
 
 @wp.func
+@no_type_check
 def listen(
     face: int,
     image: int,
@@ -206,6 +224,7 @@ def listen(
 
 
 @wp.kernel
+@no_type_check
 def fade_images(
     faces: int,
     height: int,
@@ -250,6 +269,7 @@ def fade_images(
 
 
 @wp.kernel
+@no_type_check
 def mark_tiles(
     faces: int,
     words: int,
@@ -279,6 +299,7 @@ def mark_tiles(
 
 
 @wp.kernel
+@no_type_check
 def fade_pixels(
     faces: int,
     words: int,
@@ -325,6 +346,7 @@ def fade_pixels(
 
 
 @wp.kernel
+@no_type_check
 def pull_silhouette(
     faces: int,
     height: int,

@@ -1,0 +1,41 @@
+"""Triangles at random for the rasteriser's tests."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Triangles:
+    """A batch of triangle soups, ready to be drawn."""
+
+    corners: Tensor
+    z: Tensor
+    features: Tensor
+    front_facing: Tensor | None = None
+
+    def to(self, dtype: torch.dtype) -> "Triangles":
+        return Triangles(self.corners.to(dtype), self.z.to(dtype), self.features.to(dtype), self.front_facing)
+
+
+def soup(seed: int, *, batch: int = 2, faces: int = 40, extent: float = 0.3, channels: int = 3) -> Triangles:
+    """Both windings, overlapping, some partly outside the image; z in [-3, -1]."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> Tensor:
+        return 2 * torch.rand(*shape, generator=generator) - 1
+
+    centres = 1.2 * uniform(batch, faces, 1, 2)
+    return Triangles(
+        corners=centres + extent * uniform(batch, faces, 3, 2),
+        z=uniform(batch, faces, 3) - 2,
+        features=uniform(batch, faces, 3, channels),
+        front_facing=uniform(batch, faces) > -0.5,
+    )
+
+
+def rectangle(left: float, bottom: float, right: float, top: float) -> Tensor:
+    """Two triangles, (2, 3, 2)."""
+    a, b, c, d = [left, bottom], [right, bottom], [right, top], [left, top]
+    return torch.tensor([[a, b, c], [a, c, d]], dtype=torch.float32)

@@ -1,0 +1,180 @@
+"""The public primitives: which backend does the work, what they accept, what they refuse."""
+
+import pytest
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.rendering import rasterization
+from ganverse.rendering.rasterization import Backend, available_backends, choose_backend, rasterize, soft_silhouette
+from tests.rendering.random_scenes import rectangle, soup
+
+CPU = torch.device("cpu")
+BACKENDS: tuple[Backend, ...] = ("reference", "warp")
+
+
+def test_warp_is_chosen_on_the_cpu() -> None:
+    assert available_backends()[-1] == "reference"
+    name, reason = choose_backend("auto", CPU)
+    assert name == "warp"
+    assert "cpu" in reason
+
+
+def test_without_warp_the_reference_is_chosen_and_the_reason_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rasterization, "_installed", lambda name: name == "reference")
+    name, reason = choose_backend("auto", CPU)
+    assert name == "reference"
+    assert "warp: not installed" in reason
+    assert available_backends() == ("reference",)
+
+
+def test_an_explicit_choice_wins() -> None:
+    for name in BACKENDS:
+        assert choose_backend(name, CPU) == (name, "asked for")
+
+
+@pytest.mark.parametrize("name", ["warp", "kaolin"])
+def test_a_missing_backend_is_refused_with_how_to_install_it(name: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rasterization, "_installed", lambda name: name == "reference")
+    with pytest.raises(GanverseError, match=f"'{name}' cannot be used on cpu: not installed; .*(pip install|wheel)"):
+        choose_backend(name, CPU)
+
+
+def test_kaolin_is_refused_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rasterization, "_installed", lambda name: True)
+    with pytest.raises(GanverseError, match="CUDA only"):
+        choose_backend("kaolin", CPU)
+    assert choose_backend("kaolin", torch.device("cuda"))[0] == "kaolin"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_positions_that_are_not_finite_name_the_batch_index(backend: Backend, value: float) -> None:
+    scene = soup(0, batch=3)
+    corners, z = scene.corners.clone(), scene.z.clone()
+    corners[1, 7, 2, 0] = value
+    z[2, 0, 0] = value
+    with pytest.raises(GanverseError, match="face_vertices_image must be finite, but batch index 1 holds"):
+        rasterize(corners, scene.z, scene.features, 8, 8, backend=backend)
+    with pytest.raises(GanverseError, match="face_vertices_z must be finite, but batch index 2 holds"):
+        rasterize(scene.corners, z, scene.features, 8, 8, backend=backend)
+    with pytest.raises(GanverseError, match="batch index 1 holds"):
+        soft_silhouette(corners, torch.full((3, 8, 8), -1), backend=backend)
+
+
+def test_large_finite_positions_whose_sum_overflows_are_accepted() -> None:
+    rasterization._check_finite(torch.full((2, 3), 3e38), "positions")
+
+
+def test_an_image_without_pixels_is_refused() -> None:
+    scene = soup(0)
+    with pytest.raises(GanverseError, match="got 0 x 8"):
+        rasterize(scene.corners, scene.z, scene.features, 0, 8)
+
+
+@pytest.mark.parametrize("setting", [{"sigmainv": 0.0}, {"boxlen": -0.1}, {"knum": 0}])
+def test_silhouette_settings_out_of_range_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(GanverseError, match="start from the defaults"):
+        soft_silhouette(soup(0).corners, torch.full((2, 8, 8), -1), **setting)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_mesh_without_faces_gives_an_empty_image(backend: Backend) -> None:
+    corners = torch.zeros(2, 0, 3, 2, requires_grad=True)
+    drawn = rasterize(corners, torch.zeros(2, 0, 3), torch.zeros(2, 0, 3, 4), 5, 6, backend=backend)
+    mask = soft_silhouette(corners, drawn.face_index, backend=backend)
+    assert drawn.features.shape == (2, 5, 6, 4)
+    assert (drawn.face_index == -1).all()
+    assert drawn.features.abs().sum() + drawn.depth.abs().sum() + mask.abs().sum() == 0
+    (drawn.features.sum() + mask.sum()).backward()
+    assert corners.grad is not None
+    assert corners.grad.shape == corners.shape
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_images_and_no_features_are_allowed(backend: Backend) -> None:
+    scene = soup(0, channels=0)
+    drawn = rasterize(scene.corners, scene.z, scene.features, 8, 8, backend=backend)
+    assert drawn.features.shape == (2, 8, 8, 0)
+    assert (drawn.face_index >= 0).any()
+    none = rasterize(scene.corners[:0], scene.z[:0], scene.features[:0], 8, 8, backend=backend)
+    assert none.face_index.shape == (0, 8, 8)
+    assert soft_silhouette(scene.corners[:0], none.face_index, backend=backend).shape == (0, 8, 8)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_half_precision_is_computed_in_float32_and_its_gradients_come_back_in_half(backend: Backend) -> None:
+    scene = soup(0).to(torch.bfloat16)
+    corners = scene.corners.requires_grad_()
+    drawn = rasterize(corners, scene.z, scene.features, 16, 16, backend=backend)
+    mask = soft_silhouette(corners, drawn.face_index, backend=backend)
+    exact = scene.to(torch.float32)
+    expected = rasterize(exact.corners, exact.z, exact.features, 16, 16, backend=backend)
+    assert drawn.features.dtype == mask.dtype == torch.float32
+    assert drawn.face_index.equal(expected.face_index)
+    assert drawn.features.equal(expected.features)
+    (drawn.features.sum() + mask.sum()).backward()
+    assert corners.grad is not None
+    assert corners.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_double_precision_is_kept(backend: Backend) -> None:
+    scene = soup(0).to(torch.float64)
+    drawn = rasterize(scene.corners, scene.z, scene.features.float(), 16, 16, backend=backend)
+    assert drawn.features.dtype == drawn.depth.dtype == torch.float64
+    assert soft_silhouette(scene.corners, drawn.face_index, backend=backend).dtype == torch.float64
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_memory_layout_does_not_matter(backend: Backend) -> None:
+    scene = soup(0)
+    drawn = rasterize(scene.corners, scene.z, scene.features, 12, 20, front_facing=scene.front_facing, backend=backend)
+    mask = soft_silhouette(scene.corners, drawn.face_index, backend=backend)
+    assert scene.front_facing is not None
+    strided = [
+        t.transpose(0, 1).contiguous().transpose(0, 1)
+        for t in (scene.corners, scene.z, scene.features, scene.front_facing)
+    ]
+    again = rasterize(*strided[:3], 12, 20, front_facing=strided[3], backend=backend)
+    assert not strided[0].is_contiguous()
+    assert again.face_index.equal(drawn.face_index)
+    assert again.features.equal(drawn.features)
+    columns_first = drawn.face_index.transpose(1, 2).contiguous().transpose(1, 2)
+    assert soft_silhouette(strided[0], columns_first, backend=backend).equal(mask)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_image_equals_its_place_in_a_batch(backend: Backend) -> None:
+    scene = soup(4, batch=3)
+    whole = rasterize(scene.corners, scene.z, scene.features, 15, 11, backend=backend)
+    for i in range(3):
+        part = slice(i, i + 1)
+        one = rasterize(scene.corners[part], scene.z[part], scene.features[part], 15, 11, backend=backend)
+        assert one.face_index.equal(whole.face_index[part])
+        assert one.features.equal(whole.features[part])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_only_features_and_positions_receive_gradients(backend: Backend) -> None:
+    scene = soup(0)
+    leaves = [t.clone().requires_grad_() for t in (scene.corners, scene.z, scene.features)]
+    drawn = rasterize(*leaves, 16, 16, backend=backend)
+    assert not drawn.depth.requires_grad
+    drawn.features.square().sum().backward()
+    assert leaves[1].grad is None
+    assert leaves[0].grad is not None
+    assert leaves[0].grad.abs().sum() > 0
+    assert leaves[2].grad is not None
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_faces_behind_the_camera_are_drawn_unless_left_out(backend: Backend) -> None:
+    corners = rectangle(-1, -1, 1, 1)[None]
+    z = torch.tensor([[[-2.0] * 3, [3.0] * 3]])
+    features = torch.ones(1, 2, 3, 1)
+    drawn = rasterize(corners, z, features, 4, 4, backend=backend)
+    assert set(drawn.face_index.unique().tolist()) == {0, 1}, "as in Kaolin, nothing is clipped"
+    kept = rasterize(corners, z, features, 4, 4, front_facing=(z < 0).all(-1), backend=backend)
+    assert set(kept.face_index.unique().tolist()) == {-1, 0}

@@ -1,0 +1,251 @@
+"""Warp's kernels against the reference in float64, in both schedules: the CPU's and CUDA's, here on the CPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+import warp as wp
+from torch import Tensor
+
+from ganverse.rendering import reference, warp_backend, warp_launch
+from ganverse.rendering.warp_backend import Schedule
+from tests.rendering.random_scenes import Triangles, rectangle, soup
+
+
+class Case(NamedTuple):
+    """A scene, an image size, and the silhouette's settings."""
+
+    scene: Triangles
+    height: int = 32
+    width: int = 32
+    sigmainv: float = 7000.0
+    boxlen: float = 0.02
+    knum: int = 30
+
+
+def slivers() -> Triangles:
+    scene = soup(9, faces=60, extent=0.5)
+    scene.corners[:, :, 2] = torch.lerp(scene.corners[:, :, 0], scene.corners[:, :, 1], 0.4)
+    scene.corners[:, :, 2] += 2e-3 * torch.randn(2, 60, 2, generator=torch.Generator().manual_seed(0))
+    return scene
+
+
+def degenerate() -> Triangles:
+    scene = soup(8, faces=40)
+    scene.corners[:, ::4] = scene.corners[:, ::4, :1]  # points
+    scene.corners[:, 1::4, 2] = scene.corners[:, 1::4, 1]  # lines
+    return scene
+
+
+def grid_aligned() -> Triangles:
+    corners = torch.cat(
+        [rectangle(i / 4 - 1, j / 4 - 1, i / 4 - 0.75, j / 4 - 0.75) for i in range(8) for j in range(8)]
+    )
+    return Triangles(corners[None], -torch.ones(1, 128, 3), torch.rand(1, 128, 3, 2))
+
+
+CASES = {
+    "few large": Case(soup(1, faces=6, extent=1.0)),
+    "many small": Case(soup(2, faces=600, extent=0.1), 64, 64),
+    "wide image": Case(soup(3, extent=0.4), 17, 45),
+    "tall image, one feature": Case(soup(4, extent=0.4, channels=1), 45, 17),
+    "many features": Case(soup(5, channels=21)),
+    "one pixel": Case(soup(6, extent=1.0), 1, 1),
+    "huge": Case(soup(7, faces=12, extent=40.0)),
+    "off-screen": Case(Triangles(soup(7).corners + 5, soup(7).z, soup(7).features)),
+    "without area": Case(degenerate()),
+    "slivers": Case(slivers()),
+    "edges through pixel centres": Case(grid_aligned()),
+    "thick rim": Case(soup(10, faces=100), sigmainv=300.0, boxlen=0.2),
+    "full ears": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4),
+    "sharp rim": Case(soup(12), sigmainv=33333.0, boxlen=0.01),
+}
+
+
+class Outcome(NamedTuple):
+    """Everything a backend computes."""
+
+    index: Tensor
+    depth: Tensor
+    features: Tensor
+    mask: Tensor
+    grad_corners: Tensor
+    grad_features: Tensor
+    grad_corners_of_mask: Tensor
+
+
+def run(backend, case: Case, dtype: torch.dtype) -> Outcome:
+    scene = case.scene.to(dtype)
+    corners, values = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
+    features, index, depth = backend.rasterize(corners, scene.z, values, case.height, case.width, scene.front_facing)
+    mask = backend.soft_silhouette(corners, index, case.sigmainv, case.boxlen, case.knum)
+    generator = torch.Generator().manual_seed(0)
+    grads = [torch.randn(t.shape, generator=generator).to(dtype) for t in (features, mask)]
+    grad_corners, grad_values = torch.autograd.grad(features, (corners, values), grads[0])
+    (grad_mask,) = torch.autograd.grad(mask, corners, grads[1])
+    return Outcome(index, depth, features.detach(), mask.detach(), grad_corners, grad_values, grad_mask)
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def schedule(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Schedule:
+    monkeypatch.setattr(warp_backend, "_schedule", lambda tensor: request.param)
+    return request.param
+
+
+def error(found: Tensor, truth: Tensor) -> float:
+    """Largest difference, relative to the largest value if that is above one."""
+    if truth.numel() == 0:
+        return 0.0
+    return ((found - truth).abs().max() / truth.abs().max().clamp_min(1)).item()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_the_reference(name: str, schedule: Schedule) -> None:
+    case = CASES[name]
+    found = run(warp_backend, case, torch.float32)
+    single, truth = run(reference, case, torch.float32), run(reference, case, torch.float64)
+    # Faces may only be confused where they touch: at equal depth, or at an edge that float32 cannot place.
+    assert (
+        found.index.equal(single.index) or (found.depth - single.depth)[found.index != single.index].abs().max() < 1e-5
+    )
+    if not single.index.equal(truth.index):
+        truth = single
+    for label in ("depth", "features", "mask", "grad_corners", "grad_features", "grad_corners_of_mask"):
+        limit = 1e-4 if label.startswith("grad") else 1e-5
+        # Where the problem itself is that sensitive, float32 arithmetic cannot do better than float32 arithmetic.
+        limit = max(limit, 4 * error(getattr(single, label), getattr(truth, label)))
+        assert error(getattr(found, label), getattr(truth, label)) <= limit, label
+
+
+def test_random_scenes_see_the_same_faces(schedule: Schedule) -> None:
+    wrong = pixels = 0
+    for seed in range(20):
+        scene = soup(100 + seed, batch=1, faces=50)
+        args = (scene.corners, scene.z, scene.features, 40, 24, scene.front_facing)
+        found, expected = warp_backend.rasterize(*args)[1], reference.rasterize(*args)[1]
+        wrong += int((found != expected).sum())
+        pixels += expected.numel()
+    assert wrong <= pixels // 10_000, "faces that cross may swap at one pixel"
+
+
+def test_schedules_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = []
+    for schedule in ("cpu", "cuda"):
+        monkeypatch.setattr(warp_backend, "_schedule", lambda tensor, schedule=schedule: schedule)
+        outcomes.append(run(warp_backend, CASES["full ears"], torch.float32))
+    for first, second in zip(*outcomes, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    case = Case(soup(20, batch=5, faces=80))
+    before = torch.get_num_threads()
+    outcomes = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            outcomes.append(run(warp_backend, case, torch.float32))
+    finally:
+        torch.set_num_threads(before)
+    for other in outcomes[1:]:
+        assert all(a.equal(b) for a, b in zip(outcomes[0], other, strict=True))
+
+
+def test_batches_beyond_32_bit_places_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(soup(21, batch=4))
+    whole = run(warp_backend, case, torch.float32)
+    monkeypatch.setattr(warp_launch, "MOST_PLACES", 2 * 32 * 32 * 3)
+    assert all(a.equal(b) for a, b in zip(whole, run(warp_backend, case, torch.float32), strict=True))
+
+
+def test_gradients_reach_inputs_that_want_them_only() -> None:
+    scene = soup(22)
+    values = scene.features.clone().requires_grad_()
+    features, _, _ = warp_backend.rasterize(scene.corners, scene.z, values, 16, 16, None)
+    features.sum().backward()
+    assert values.grad is not None
+    assert values.grad.sum().item() == pytest.approx(3 * (features.detach()[..., 0] != 0).sum().item(), rel=1e-4)
+
+
+def test_no_gradient_at_all_is_no_error() -> None:
+    scene = soup(23)
+    corners = scene.corners.clone().requires_grad_()
+    features, _, depth = warp_backend.rasterize(corners, scene.z, scene.features, 16, 16, None)
+    (0 * corners.sum() + depth.sum()).backward()
+    assert features.requires_grad
+
+
+MEMORY = """
+import torch
+from benchmarks.memory import peak_megabytes
+from benchmarks.renderer import ganverse_passes
+from benchmarks.renderer_scene import ellipsoid_scene
+torch.set_num_threads(1)
+small, large = (ganverse_passes("warp", ellipsoid_scene(3, 8, size, torch.device("cpu"))) for size in (64, 512))
+small.backward(small.forward())
+print(peak_megabytes(lambda: large.backward(large.forward()), torch.device("cpu")))
+"""
+
+
+def test_eight_images_of_512_need_less_than_150_megabytes() -> None:
+    peak = run_python(MEMORY)
+    assert peak == "None" or float(peak) < 150
+
+
+FORK = """
+import os, torch
+from ganverse.rendering.rasterization import rasterize
+from tests.rendering.random_scenes import soup
+torch.set_num_threads(2)
+scene = soup(0, batch=4)
+draw = lambda: rasterize(scene.corners, scene.z, scene.features, 32, 32, backend="warp").face_index
+expected = draw()
+child = os.fork()
+if child == 0:
+    os._exit(0 if draw().equal(expected) else 1)
+print(os.waitpid(child, 0)[1], draw().equal(expected))
+"""
+
+
+def test_a_forked_process_can_draw() -> None:
+    assert run_python(FORK) == "0 True"
+
+
+def run_python(code: str) -> str:
+    """Last line printed by a fresh interpreter in the project's root; a deadlock ends in a time-out."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warp" not in done.stdout + done.stderr, "Warp starts without a word"
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("architecture", [80, 90])
+def test_kernels_compile_for_cuda_without_a_gpu(architecture: int, tmp_path: Path) -> None:
+    for module in (warp_backend.raster, warp_backend.silhouette):
+        wp.compile_aot_module(module, arch=architecture, module_dir=str(tmp_path), use_ptx=True)
+    written = sorted(tmp_path.glob("*.ptx"))
+    assert len(written) == 2
+    text = "".join(path.read_text() for path in written)
+    assert f".target sm_{architecture}" in text
+    for kernel in ("draw_faces", "shade_pixels", "pull_faces", "mark_tiles", "fade_pixels", "pull_silhouette"):
+        assert kernel in text
+
+
+@pytest.mark.requires_cuda
+def test_cuda_agrees_with_the_cpu() -> None:
+    case = CASES["many small"]
+    on_cpu = run(warp_backend, case, torch.float32)
+    scene = case.scene
+    moved = Triangles(
+        *(t if t is None else t.cuda() for t in (scene.corners, scene.z, scene.features, scene.front_facing))
+    )
+    on_cuda = [t.cpu() for t in run(warp_backend, case._replace(scene=moved), torch.float32)]
+    assert on_cuda[0].equal(on_cpu.index)
+    for found, expected in zip(on_cuda[1:4], on_cpu[1:4], strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
