@@ -57,6 +57,8 @@ def launch(kernel: Any, threads: int, device: torch.device, *arguments: Tensor |
         elif isinstance(argument, Tensor):
             parameter.data = argument.data_ptr()
             parameter.shape[0] = argument.numel()
+            # The stand-in of an absent tensor may have been of another type.
+            parameter.strides[0] = argument.element_size()
         else:
             parameter.value = argument
     command.set_dim(threads)
