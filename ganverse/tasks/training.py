@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import Logger
-from pytorch_lightning.strategies import DDPStrategy
 
 from ganverse.tasks.averaging import HalfLifeAveraging
 from ganverse.tasks.checkpoints import LastCheckpoint, last_checkpoint
 from ganverse.tasks.counting import images_seen
-from ganverse.tasks.devices import Devices, TrainerSettings, choose_devices
-from ganverse.tasks.gradient_averaging import GradientAveraging, UnwrappedDDP
+from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.metrics_log import MetricsLog
 from ganverse.tasks.pictures import Painter, Pictures
 from ganverse.tasks.progress import ImagesProgress
@@ -42,8 +39,7 @@ class StageRun:
 
     folder: runs/<name>/<stage>. title: for the progress bar. images: budget over all processes. minutes: second
     limit, summed over resumptions, or None. half_life: of the running average of the weights in images; None for no
-    average (or one that the task keeps itself). own_gradients: the task has several optimisers and no single loss,
-    so gradients are averaged over processes optimiser by optimiser instead of by DDP.
+    average (or one that the task keeps itself).
     """
 
     folder: Path
@@ -51,7 +47,6 @@ class StageRun:
     images: int
     minutes: float | None = None
     half_life: float | None = None
-    own_gradients: bool = False
 
 
 def fit(
@@ -60,34 +55,25 @@ def fit(
     run: StageRun,
     settings: TrainerSettings,
     paint: Painter | None = None,
-    *,
-    callbacks: Sequence[pl.Callback] = (),
 ) -> bool:
     """Trains, from `checkpoints/last.ckpt` if there is one, until the budget is used up.
 
-    paint: makes the pictures of samples/. callbacks: more of the stage's own. Returns whether it was used up; False if
-    Ctrl-C or SIGTERM came first (everything is saved by then). Afterwards the task holds its averaged weights, if
-    `run.half_life` asked for an average.
+    paint: makes the pictures of samples/. Returns whether the budget was used up; False if Ctrl-C or SIGTERM came first
+    (everything is saved by then). Afterwards the task holds its averaged weights, if `run.half_life` asked for them.
     """
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     budget, interruption = Budget(run.images, run.minutes), Interruption()
-    used: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
-    used += [ImagesProgress(run.title, run.images, settings.progress), interruption, budget]
-    if run.own_gradients:
-        used.append(GradientAveraging())
+    callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
+    callbacks += [ImagesProgress(run.title, run.images, settings.progress), interruption, budget]
     if paint is not None:
-        used.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
+        callbacks.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
     metrics = MetricsLog(run.folder / "metrics.jsonl", lambda: images_seen(task))
     loggers: list[Logger] = [metrics]
     if settings.logger == "wandb":
         loggers.append(wandb_logger(run.folder))
-    trainer = build_trainer(
-        settings,
-        [*used, *callbacks, LastCheckpoint(checkpoints, settings.checkpoint_minutes)],
-        loggers,
-        wrap=not run.own_gradients,
-    )
+    saving = LastCheckpoint(checkpoints, settings.checkpoint_minutes)
+    trainer = build_trainer(settings, [*callbacks, saving], loggers)
     resume = last_checkpoint(checkpoints)
     with without_advice():
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
@@ -103,14 +89,10 @@ def without_advice() -> Iterator[None]:
         yield
 
 
-def build_trainer(
-    settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger], *, wrap: bool = True
-) -> pl.Trainer:
-    """A Trainer without limits of its own: the callbacks decide when to save and when to stop.
-
-    wrap: whether several processes train through DDP's module (see `gradient_averaging` for the other way).
-    """
+def build_trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    """A Trainer without limits of its own: the callbacks decide when to save and when to stop."""
     devices = choose_devices(settings)
+    several = devices.count * settings.nodes > 1 or "WORLD_SIZE" in os.environ
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     return pl.Trainer(
@@ -118,7 +100,7 @@ def build_trainer(
         devices=devices.count,
         num_nodes=settings.nodes,
         precision=devices.precision,
-        strategy=_strategy(devices, settings.nodes, wrap=wrap),
+        strategy="ddp" if several else "auto",
         max_epochs=-1,
         callbacks=callbacks,
         logger=loggers,
@@ -128,9 +110,3 @@ def build_trainer(
         enable_progress_bar=False,
         use_distributed_sampler=False,  # the streams give every process its own samples
     )
-
-
-def _strategy(devices: Devices, nodes: int, *, wrap: bool) -> DDPStrategy | Literal["auto"]:
-    if devices.count * nodes == 1 and "WORLD_SIZE" not in os.environ:
-        return "auto"
-    return DDPStrategy() if wrap else UnwrappedDDP()

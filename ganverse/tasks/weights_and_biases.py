@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Literal, cast
 
 from pytorch_lightning.loggers import WandbLogger
+
+from ganverse.generators.weights import write_atomically
 
 WandbMode = Literal["online", "offline", "disabled"]
 
@@ -22,6 +25,15 @@ def wandb_mode() -> WandbMode:
 
 
 def wandb_logger(folder: Path) -> WandbLogger:
-    """A logger for the stage in runs/<name>/<stage>."""
-    name = f"{folder.parent.name}-{folder.name}"
-    return WandbLogger(name=name, save_dir=folder, project="ganverse", offline=wandb_mode() == "offline")
+    """A logger for the stage in runs/<name>/<stage>; by the id in wandb.id, a stage that goes on stays one run there."""
+    note = folder / "wandb.id"
+    if not note.is_file():
+        write_atomically(note, secrets.token_hex(8).encode())
+    return WandbLogger(
+        name=f"{folder.parent.name}-{folder.name}",
+        id=note.read_text(encoding="utf-8"),
+        save_dir=folder,
+        project="ganverse",
+        offline=wandb_mode() == "offline",
+        resume="allow",
+    )

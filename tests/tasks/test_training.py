@@ -6,11 +6,13 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
+import wandb
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
@@ -203,6 +205,21 @@ def test_wandb_never_waits_for_a_login(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert wandb_mode() == "online"
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert wandb_mode() == "disabled"
+
+
+def test_wandb_off_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    settings = replace(SETTINGS, logger="wandb")
+    for images in (8, 16):
+        assert fit(Line(), Numbers(), run(tmp_path, images), settings, paint)
+        wandb.finish()
+    assert [line["images"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [4, 8, 12, 16]
+    runs = list((tmp_path / "wandb").glob("offline-run-*"))
+    identity = (tmp_path / "wandb.id").read_text()
+    assert runs
+    assert all(path.name.endswith(identity) for path in runs)
+    assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/pictures/slope*.png"))
 
 
 def test_grid_fills_up_with_white() -> None:
