@@ -25,7 +25,7 @@ def wandb_mode() -> WandbMode:
 
 
 def wandb_logger(folder: Path) -> WandbLogger:
-    """A logger for the stage in runs/<name>/<stage>; by the id in wandb.id, a stage that goes on stays one run there."""
+    """A logger for the stage in runs/<name>/<stage>; a stage that goes on stays one run (wandb.id)."""
     note = folder / "wandb.id"
     if not note.is_file():
         write_atomically(note, secrets.token_hex(8).encode())
