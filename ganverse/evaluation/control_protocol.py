@@ -85,7 +85,7 @@ def measure_controls(
     """Sweep the camera round the first `sweep_scenes` scenes; swap every factor of scene i with that of scene i + 1.
 
     own_images: what the frozen generator itself shows for the scenes, from the same cameras. table: the cameras of the
-    view codes, whose mean elevation and distance the sweep takes.
+    view codes, whose usual elevation and distance the sweep takes (`typical_cameras`).
 
     Raises:
         GanverseError: fewer than two scenes.

@@ -17,15 +17,28 @@ from ganverse.neural_renderer.scenes import Scenes
 Factor = Literal["shape", "texture", "background"]
 
 
-def mean_camera(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
-    """Cameras at the given azimuths (radians) with the table's mean elevation, log distance and offset."""
-    ones = torch.ones_like(azimuth)
+def typical_cameras(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
+    """Cameras at the given azimuths (radians), framed as the generator usually frames that side of the object.
+
+    Elevation and offset are the table's means. The log distance is its least-squares curve over the azimuth with two
+    harmonics: photographers, and GANs after them, stand nearer in front of a car than at its side, and a side at the
+    distance of a front would be a camera the generator has never seen.
+    """
+    curve = _harmonics(table.azimuth)
+    # The ridge, on all but the constant, keeps few codes from bending the curve.
+    ridge = torch.diag(table.azimuth.new_tensor([0.0, 1.0, 1.0, 1.0, 1.0])) * 0.02 * len(table)
+    solved = torch.linalg.solve(curve.t() @ curve + ridge, curve.t() @ table.distance.log())
     return Cameras(
         azimuth,
-        ones * table.elevation.mean(),
-        ones * table.distance.log().mean().exp(),
-        ones[:, None] * table.offset.mean(dim=0),
+        table.elevation.mean().expand_as(azimuth),
+        (_harmonics(azimuth) @ solved).exp(),
+        table.offset.mean(dim=0).expand(len(azimuth), -1),
     )
+
+
+def _harmonics(azimuth: Float[Tensor, " batch"]) -> Float[Tensor, "batch 5"]:
+    waves = [torch.ones_like(azimuth), azimuth.sin(), azimuth.cos(), (2 * azimuth).sin(), (2 * azimuth).cos()]
+    return torch.stack(waves, dim=1)
 
 
 def cameras_between(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
@@ -53,24 +66,40 @@ def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 2"]) -> Cameras
     """Cameras all round the object, between and at the view codes; `uniform` in [0, 1] decides.
 
     The first number is the azimuth; the second mixes the neighbouring codes' elevation, distance and offset (0) with
-    the table's mean (1).
+    the typical ones at that azimuth (1).
     """
     azimuth = uniform[:, 0] * 2 * math.pi
-    local, mean = cameras_between(table, azimuth), mean_camera(table, azimuth)
+    local, usual = cameras_between(table, azimuth), typical_cameras(table, azimuth)
     t = uniform[:, 1]
     return Cameras(
         azimuth,
-        torch.lerp(local.elevation, mean.elevation, t),
-        torch.lerp(local.distance.log(), mean.distance.log(), t).exp(),
-        torch.lerp(local.offset, mean.offset, t[:, None]),
+        torch.lerp(local.elevation, usual.elevation, t),
+        torch.lerp(local.distance.log(), usual.distance.log(), t).exp(),
+        torch.lerp(local.offset, usual.offset, t[:, None]),
+    )
+
+
+def jittered(
+    cameras: Cameras, table: Cameras, noise: Float[Tensor, "batch 5"], share: float, azimuth_degrees: float
+) -> Cameras:
+    """Cameras moved by standard normal `noise`: everything but the azimuth by `share` of its spread over the table.
+
+    With a few dozen codes only, g_v could otherwise name every code by its exact distance or offset, and would know
+    nothing of the cameras in between.
+    """
+    return Cameras(
+        cameras.azimuth + noise[:, 0] * math.radians(azimuth_degrees),
+        cameras.elevation + noise[:, 1] * share * table.elevation.std(correction=0),
+        (cameras.distance.log() + noise[:, 2] * share * table.distance.log().std(correction=0)).exp(),
+        cameras.offset + noise[:, 3:] * share * table.offset.std(dim=0, correction=0),
     )
 
 
 def azimuth_sweep(scenes: Scenes, table: Cameras, azimuth_degrees: Sequence[float]) -> Scenes:
-    """Every scene from every azimuth (mean elevation and distance of the table), scene by scene: b * n scenes."""
+    """Every scene from every azimuth (`typical_cameras` of the table), scene by scene: b * n scenes."""
     azimuth = torch.deg2rad(scenes.vertices.new_tensor(list(azimuth_degrees)))
     repeated = scenes.repeat_interleave(len(azimuth))
-    return repeated.seen_from(mean_camera(table, azimuth.repeat(len(scenes))))
+    return repeated.seen_from(typical_cameras(table, azimuth.repeat(len(scenes))))
 
 
 def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:

@@ -64,7 +64,7 @@ def texture_distance(
 
 
 def code_distance(code: Float[Tensor, "batch dims"], other: Float[Tensor, "batch dims"]) -> Float[Tensor, " batch"]:
-    """||g_b(B) - g_b(B^)|| and ||g_b(B1) - g_b(B2)||, as a root mean square."""
+    """||g_b(B) - g_b(B^)|| and ||g_b(B1) - g_b(B2)||, as a root mean square; see `StyleGANR.background_code`."""
     return mapping_distance(code, other)
 
 

@@ -26,12 +26,14 @@ class MappingSettings:
 
     camera_width: hidden width of g_v, which learns from a few dozen cameras only. width: hidden width of g_s and of
     the heads of g_t and g_b. channels: channels of the first convolution of g_t and g_b, doubled at every halving
-    up to four times that.
+    up to four times that. picture: larger textures and backgrounds are averaged down to this side first; style codes
+    hold no detail, and most of the cost lies in the first layers.
     """
 
     camera_width: int = 128
     width: int = 512
     channels: int = 32
+    picture: int = 32
 
 
 DEFAULT_MAPPING = MappingSettings()
@@ -119,9 +121,12 @@ class ImageMapping(nn.Module):
         super().__init__()
         if size < 8 or size & (size - 1):
             raise GanverseError(f"expected a square picture of a power of two >= 8 pixels, got {size}; resize it first")
+        if settings.picture < 8 or settings.picture & (settings.picture - 1):
+            raise GanverseError(f"expected MappingSettings.picture to be a power of two >= 8, got {settings.picture}")
         self.size = size
+        self.factor = max(1, size // settings.picture)
         channels, layers = 3, []
-        for level in range(int(math.log2(size)) - 2):
+        for level in range(int(math.log2(size // self.factor)) - 2):
             wider = settings.channels * min(2**level, 4)
             layers += [nn.Conv2d(channels, wider, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
             channels = wider
@@ -131,4 +136,5 @@ class ImageMapping(nn.Module):
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch outputs"]:
         if image.shape[-1] != self.size:
             raise GanverseError(f"expected pictures of {self.size} pixels, got {image.shape[-1]}; resize them first")
-        return self.head(self.convolutions(2 * image - 1).flatten(1))
+        small = torch.nn.functional.avg_pool2d(image, self.factor)
+        return self.head(self.convolutions(2 * small - 1).flatten(1))

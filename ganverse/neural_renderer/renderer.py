@@ -86,8 +86,14 @@ class StyleGANR(nn.Module):
         return (styles - self.mean) / self.deviation
 
     def background_code(self, background: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch content"]:
-        """g_b(B), as it enters the styles: only the dimensions that the fusion gives to the background count."""
-        return self.background_mapping(background) * self.fusion.weights[2]
+        """g_b(B) as it enters the styles: only the dimensions that the fusion gives to the background count.
+
+        Gradients reach the picture alone. Were g_b trained to make its own codes agree, it would agree on a constant
+        (measured: all backgrounds alike after 100 steps); as it is, the picture has to show what g_b reads.
+        """
+        held = {name: parameter.detach() for name, parameter in self.background_mapping.named_parameters()}
+        code: Tensor = torch.func.functional_call(self.background_mapping, held, (background,))
+        return code * self.fusion.weights[2].detach()
 
     def styles(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,7 +16,7 @@ from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import concatenate
 from ganverse.neural_renderer import losses
 from ganverse.neural_renderer.backgrounds import remove_object
-from ganverse.neural_renderer.controls import random_cameras
+from ganverse.neural_renderer.controls import jittered, random_cameras
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -31,7 +32,11 @@ class DisentangleSettings:
 
     warm_up_images: stage 1, generator frozen (paper: 700 iterations of 16). fine_tune_images: stage 2 (2500 of 16).
     mapping_rate, fusion_rate: Adam's, in stage 1; in stage 2 times fine_tune_factor. synthesis_rate: of the generator
-    in stage 2. The paper's 1e-5 throughout is for 512 px and hundreds of GPU minutes.
+    in stage 2. Both stages end along a cosine to 0. The paper's 1e-5 throughout is for 512 px and hundreds of GPU
+    minutes.
+    camera_jitter: noise on elevation, log distance and offset of the cameras that g_v learns from in stage 1, as a
+    share of their spread; azimuth_jitter_degrees: on the azimuth (see `controls.jittered`).
+    grow, fill_background: see `remove_object`. silhouette: of the DIB-R render in the camera cycle.
     calibration_images: pictures from which the statistics of styles and shapes are taken before the first step.
     """
 
@@ -41,6 +46,8 @@ class DisentangleSettings:
     fusion_rate: float = 2e-2
     synthesis_rate: float = 2e-4
     fine_tune_factor: float = 0.2
+    camera_jitter: float = 0.7
+    azimuth_jitter_degrees: float = 3.0
     calibration_images: int = 256
     grow: int = 2
     fill_background: bool = True
@@ -49,8 +56,21 @@ class DisentangleSettings:
 
     @property
     def images(self) -> int:
-        """Pictures of the whole stage."""
+        """Pictures of the whole training."""
         return self.warm_up_images + self.fine_tune_images
+
+    def rates(self, images_seen: int) -> tuple[float, float, float]:
+        """Learning rates of the mapping networks, the fusion and the synthesis network after so many images."""
+        if images_seen < self.warm_up_images:
+            factor = _cosine(images_seen / self.warm_up_images)
+            return self.mapping_rate * factor, self.fusion_rate, 0.0
+        factor = _cosine((images_seen - self.warm_up_images) / max(self.fine_tune_images, 1))
+        slow = self.fine_tune_factor * factor
+        return self.mapping_rate * slow, self.fusion_rate * slow, self.synthesis_rate * factor
+
+
+def _cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
 @dataclass(frozen=True)
@@ -165,6 +185,10 @@ class DisentangleTask(pl.LightningModule):
 
     def mapping_terms(self, lesson: Lesson) -> dict[str, Tensor]:
         """Stage 1, L_mapnet, in standard deviations of the styles."""
+        noise = torch.randn(len(lesson.scenes), 5, generator=self._random()).to(self.device)
+        settings, table = self.settings, self.teachers.cameras.all()
+        cameras = jittered(lesson.scenes.cameras, table, noise, settings.camera_jitter, settings.azimuth_jitter_degrees)
+        lesson = replace(lesson, scenes=lesson.scenes.seen_from(cameras))
         return {"mapping": self._style_distance(lesson), "entropy": self.renderer.fusion.entropy()}
 
     def cycle_terms(self, lesson: Lesson) -> dict[str, Tensor]:
@@ -205,8 +229,8 @@ class DisentangleTask(pl.LightningModule):
             code = self.renderer.background_code(emptied)
             asked = self.renderer.background_code(scenes.background)
             terms["background"] = losses.code_distance(asked, code)
-            # Scene i and scene i + b share their background, but neither shape nor texture.
-            terms["shared_background"] = losses.code_distance(*code.chunk(2))
+            own, swapped = (half[: len(half) // 2] for half in code.chunk(2))
+            terms["shared_background"] = losses.code_distance(own, swapped)
         if weights.camera or weights.appearance:
             mesh = inverse.template.with_vertices(scenes.vertices)
             size = images.shape[-1]
@@ -217,14 +241,18 @@ class DisentangleTask(pl.LightningModule):
         return terms
 
     def _swap(self, scenes: Scenes) -> Scenes:
-        """Shapes and textures of other samples, each at random, own background, cameras all round the object."""
-        count = len(scenes)
-        source = self._random()
+        """Shapes and textures of other samples, each at random; own background.
+
+        The first half keeps its cameras, so that it differs from the un-swapped scenes in shape and texture alone; the
+        others get cameras all round the object, also between the view codes.
+        """
+        count, source = len(scenes), self._random()
         shape, texture = (torch.randint(1, max(count, 2), (1,), generator=source) for _ in range(2))
         index = torch.arange(count)
         shape, texture = ((index + shift).remainder(count).to(self.device) for shift in (shape, texture))
-        uniform = torch.rand(count, 2, generator=source).to(self.device)
-        cameras = random_cameras(self.teachers.cameras.all(), uniform)
+        kept, moved = count // 2, count - count // 2
+        uniform = torch.rand(moved, 2, generator=source).to(self.device)
+        cameras = concatenate([scenes.cameras[:kept], random_cameras(self.teachers.cameras.all(), uniform)])
         return scenes.swapped(shape=shape, texture=texture).seen_from(cameras)
 
     def _style_distance(self, lesson: Lesson) -> Float[Tensor, " batch"]:
@@ -246,13 +274,9 @@ class DisentangleTask(pl.LightningModule):
         return torch.Generator().manual_seed(seed)
 
     def _set_rates(self) -> None:
-        """Stage 2 slows the mapping networks and the fusion down and lets the synthesis network go."""
-        settings = self.settings
-        factor, synthesis = (1.0, 0.0) if self.warming_up else (settings.fine_tune_factor, settings.synthesis_rate)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
-        rates = (settings.mapping_rate * factor, settings.fusion_rate * factor, synthesis)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        for group, rate in zip(optimizer.param_groups, self.settings.rates(int(self.images_seen)), strict=True):
             group["lr"] = rate
 
     def _report(self, terms: dict[str, Tensor], loss: Tensor) -> None:

@@ -6,10 +6,11 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.controls import (
     azimuth_sweep,
     cameras_between,
-    mean_camera,
+    jittered,
     random_cameras,
     render_in_chunks,
     swap_matrix,
+    typical_cameras,
 )
 from tests.neural_renderer.toys import toy_renderer, toy_scenes
 
@@ -36,8 +37,32 @@ def test_random_cameras_stay_within_the_table() -> None:
     assert cameras.azimuth.min() < 0.2 * math.pi
     assert cameras.elevation.min() >= 0
     assert cameras.elevation.max() <= math.radians(20) + 1e-5
-    assert cameras.distance.min() >= 4 - 1e-4
-    assert cameras.distance.max() <= 5 + 1e-4
+    assert cameras.distance.min() >= 4 - 0.1
+    assert cameras.distance.max() <= 5 + 0.1
+
+
+def test_typical_distance_follows_the_azimuth() -> None:
+    """A GAN that frames ends from 3.3 and sides from 4.2, with noise: the sweep does the same, smoothly."""
+    azimuth = torch.arange(24) * (2 * math.pi / 24)
+    noise = 0.1 * torch.randn(24, generator=torch.Generator().manual_seed(0))
+    distance = 3.75 - 0.45 * (2 * azimuth).cos() + noise
+    table = Cameras(azimuth, 0.2 + noise, distance, torch.zeros(24, 2))
+    cameras = typical_cameras(table, torch.tensor([0.0, math.pi / 2, math.pi, 3 * math.pi / 2]))
+    assert torch.allclose(cameras.distance, torch.tensor([3.3, 4.2, 3.3, 4.2]), atol=0.12)
+    assert torch.allclose(cameras.elevation, table.elevation.mean().expand(4))
+    one = typical_cameras(table[:1], torch.tensor([1.0]))
+    assert torch.allclose(one.distance, table.distance[:1], atol=1e-3)
+
+
+def test_jitter_is_measured_by_the_table() -> None:
+    noise = torch.randn(3000, 5, generator=torch.Generator().manual_seed(0))
+    cameras = jittered(TABLE[torch.zeros(3000, dtype=torch.long)], TABLE, noise, 0.5, 3.0)
+    spread = TABLE.elevation.std(correction=0)
+    assert abs(cameras.elevation.std() / spread - 0.5) < 0.03
+    assert abs(cameras.azimuth.std().rad2deg() - 3) < 0.15
+    assert torch.equal(cameras.offset, torch.zeros(3000, 2))
+    still = jittered(TABLE, TABLE, noise[:3], 0.0, 0.0)
+    assert torch.allclose(still.distance, TABLE.distance)
 
 
 def test_sweep_orders_scene_by_scene() -> None:
@@ -45,7 +70,7 @@ def test_sweep_orders_scene_by_scene() -> None:
     sweep = azimuth_sweep(scenes, TABLE, [0.0, 90.0, 180.0])
     assert len(sweep) == 6
     assert torch.allclose(sweep.cameras.azimuth, torch.deg2rad(torch.tensor([0.0, 90, 180] * 2)))
-    assert torch.allclose(sweep.cameras.elevation, mean_camera(TABLE, torch.zeros(6)).elevation)
+    assert torch.allclose(sweep.cameras.elevation, TABLE.elevation.mean().expand(6))
     assert torch.equal(sweep.vertices[3], scenes.vertices[1])
 
 

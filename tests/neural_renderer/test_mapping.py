@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -60,3 +61,13 @@ def test_image_mapping_refuses_other_sizes(size: int) -> None:
 def test_image_mapping_names_the_size_it_wants() -> None:
     with pytest.raises(GanverseError, match="16"):
         ImageMapping(16, 4, SETTINGS)(torch.zeros(1, 3, 32, 32))
+
+
+def test_large_pictures_are_averaged_first() -> None:
+    torch.manual_seed(0)
+    mapping = ImageMapping(32, 4, replace(SETTINGS, picture=8))
+    image = torch.rand(2, 3, 32, 32)
+    shuffled = image.unflatten(2, (8, 4)).flip(3).flatten(2, 3)  # within each averaged block
+    assert torch.allclose(mapping(image), mapping(shuffled), atol=1e-5)
+    with pytest.raises(GanverseError, match="picture"):
+        ImageMapping(32, 4, replace(SETTINGS, picture=12))

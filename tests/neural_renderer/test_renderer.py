@@ -78,3 +78,14 @@ class _NotAModule:
 def test_a_generator_that_cannot_be_tuned_is_refused() -> None:
     with pytest.raises(GanverseError, match="torch module"):
         StyleGANR(_NotAModule(), VIEW_DIMS, vertices=VERTICES, texture_size=TEXTURE)
+
+
+def test_background_codes_train_the_picture_and_not_their_reader() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(3)
+    picture = scenes.background.clone().requires_grad_()
+    code = renderer.background_code(picture)
+    expected = renderer.background_mapping(scenes.background) * renderer.fusion.weights[2]
+    assert torch.allclose(code, expected)
+    code.square().mean().backward()
+    assert picture.grad.abs().sum() > 0
+    assert all(p.grad is None for p in renderer.parameters())

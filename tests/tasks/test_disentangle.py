@@ -42,7 +42,7 @@ def make_teachers(seed: int = 1) -> Teachers:
     inverse = InverseGraphicsNetwork(NETWORK)
     inverse.shape.weight.data.normal_(std=0.1)
     segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=16)
-    segmenter.network.leave[0].bias.data.fill_(-0.5)  # some background must be left
+    segmenter.network.leave[0].bias.data.fill_(-2.0)  # some background must be left
     return Teachers(inverse, CameraTable([0.0, 90.0, 180.0, 270.0]), segmenter)
 
 
@@ -185,6 +185,8 @@ def test_swaps_are_a_pure_function_of_seed_and_progress() -> None:
     assert not torch.equal(a.vertices, scenes.vertices)
     assert not torch.equal(a.texture, scenes.texture)
     assert torch.equal(a.background, scenes.background)
+    assert torch.equal(a.cameras.azimuth[:2], scenes.cameras.azimuth[:2])
+    assert not torch.isclose(a.cameras.azimuth[2:], scenes.cameras.azimuth[2:]).any()
     task.images_seen += 8
     assert not torch.equal(task._swap(scenes).cameras.azimuth, a.cameras.azimuth)
 
@@ -224,3 +226,15 @@ def test_codes_of_another_generator_are_refused() -> None:
     codes = ViewCodes("toy", (0, 20), CODES.codes)
     with pytest.raises(GanverseError, match="another generator"):
         DisentangleTask(ToyGenerator(), codes, make_teachers())
+
+
+def test_rates_follow_the_two_stages() -> None:
+    schedule = DisentangleSettings(warm_up_images=100, fine_tune_images=200)
+    assert schedule.images == 300
+    assert schedule.rates(0) == (schedule.mapping_rate, schedule.fusion_rate, 0.0)
+    assert schedule.rates(99)[0] < 0.01 * schedule.mapping_rate
+    start = schedule.rates(100)
+    assert start[0] == pytest.approx(schedule.fine_tune_factor * schedule.mapping_rate)
+    assert start[2] == schedule.synthesis_rate
+    assert schedule.rates(300)[2] == pytest.approx(0)
+    assert replace(schedule, warm_up_images=0).rates(0)[2] == schedule.synthesis_rate
