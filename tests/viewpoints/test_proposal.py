@@ -105,3 +105,13 @@ def test_circular_statistics_across_the_wrap() -> None:
     assert torch.allclose(mean.cos(), torch.tensor([1.0, 0.0]), atol=1e-3)
     assert spread.rad2deg()[0] == pytest.approx(10.0, abs=0.1)
     assert spread.rad2deg()[1] < 0.1
+
+
+def test_an_anchor_is_proposed_near_the_wanted_azimuth() -> None:
+    settings = replace(SETTINGS, anchor_degrees=45.0)
+    codes = propose_view_codes(Compass(), "compass", (0, 1), compass_reader, settings)
+    assert codes.anchor is not None
+    z = view_latents([codes.anchor], 4)
+    shown = compass_reader(Compass().synthesize(z)).azimuth.rad2deg().item()
+    assert abs((shown - 45 + 180) % 360 - 180) <= 15
+    assert propose_view_codes(Compass(), "compass", (0, 1), compass_reader, SETTINGS).anchor is None
