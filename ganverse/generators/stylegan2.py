@@ -256,7 +256,8 @@ class StyleGAN2Generator(nn.Module):
         depth = self._depth(resolution)
         modules = [module for layer in self._layers() for module in layer]
         codes = (styles[:, where] for where in style_slices([module.style_size for module in modules]))
-        noises = iter(noise or [None] * (2 * depth - 1))
+        planes: Sequence[Tensor | None] = noise or [None] * (2 * depth - 1)
+        noises = iter(planes)
         x, image = self.blocks[0](self.start.expand(styles.shape[0], -1, -1, -1), None, codes, noises)
         for block in self.blocks[1:depth]:
             x, image = block(x, image, codes, noises, fade if block is self.blocks[depth - 1] else 1.0)
