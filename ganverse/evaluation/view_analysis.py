@@ -12,6 +12,7 @@ from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.viewpoints.correlation import select_view_dims, view_targets
+from ganverse.viewpoints.directions import ViewDirections, fit_view_directions
 from ganverse.viewpoints.proposal import Reader, ViewReading
 from ganverse.viewpoints.view_codes import layer_dims
 
@@ -42,6 +43,24 @@ def view_dims_of(
     targets = view_targets(reading.azimuth, reading.elevation)
     return select_view_dims(
         searched, targets, content_descriptors(reading), settings.count, content_weight=settings.content_weight
+    )
+
+
+def view_directions_of(
+    generator: ImageGenerator, regressor: PoseRegressor, settings: ViewAnalysis, count: int = 6, *, harmonics: int = 2
+) -> ViewDirections:
+    """The `count` directions of w* (in the first `settings.layers` layers) that do the same; deterministic.
+
+    For `generators.directed.DirectedGenerator`. harmonics: multiples of the azimuth among the view targets.
+    """
+    styles, reading = read_random_samples(generator, regressor, settings)
+    return fit_view_directions(
+        styles,
+        view_targets(reading.azimuth, reading.elevation, harmonics=harmonics),
+        content_descriptors(reading),
+        count,
+        searched=sum(generator.style_sizes[: settings.layers]),
+        content_weight=settings.content_weight,
     )
 
 

@@ -31,3 +31,9 @@ def test_the_regressor_is_a_reader_for_proposals() -> None:
     read = pose_reader(PoseRegressor.car())(torch.rand(3, 3, 64, 64))
     assert read.azimuth.shape == (3,)
     assert read.descriptors.shape == (3, 10)
+
+
+def test_view_directions_of_the_car_world_lie_in_its_view_styles() -> None:
+    found = view_directions_of(CarWorldGenerator(), PoseRegressor.car(), ViewAnalysis(layers=2, samples=300), 3)
+    share = found.write[:3].square().sum() / found.write.square().sum()
+    assert share > 0.9
