@@ -7,6 +7,7 @@ from ganverse.evaluation.view_analysis import (
     pose_reader,
     read_random_samples,
     view_dims_of,
+    view_directions_of,
 )
 from ganverse.worlds.generator import CarWorldGenerator
 
