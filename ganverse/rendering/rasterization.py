@@ -10,7 +10,7 @@ import importlib.util
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -180,7 +180,31 @@ def _installed(name: BackendName) -> bool:
     return name == "reference" or importlib.util.find_spec(name) is not None
 
 
-def _implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]):
+@runtime_checkable
+class _Implementation(Protocol):
+    """What a backend's module offers."""
+
+    def rasterize(
+        self,
+        face_vertices_image: Float[Tensor, "b f 3 2"],
+        face_vertices_z: Float[Tensor, "b f 3"],
+        face_features: Float[Tensor, "b f 3 d"],
+        height: int,
+        width: int,
+        front_facing: Bool[Tensor, "b f"] | None,
+    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]: ...
+
+    def soft_silhouette(
+        self,
+        face_vertices_image: Float[Tensor, "b f 3 2"],
+        face_index: Int64[Tensor, "b h w"],
+        sigmainv: float,
+        boxlen: float,
+        knum: int,
+    ) -> Float[Tensor, "b h w"]: ...
+
+
+def _implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> _Implementation:
     name, _ = choose_backend(backend, corners.device)
     if name == "reference" or corners.dtype == torch.float64:
         return reference

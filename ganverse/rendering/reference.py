@@ -114,7 +114,7 @@ def rasterize(
     front_facing: Bool[Tensor, "b f"] | None,
 ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
     """Features, face index and depth; see `ganverse.rendering.rasterization.rasterize`."""
-    batch, faces, _, depth_of_features = face_features.shape
+    batch, faces, _, channels = face_features.shape
     winner, depth = _visible(face_vertices_image.detach(), face_vertices_z.detach(), height, width, front_facing)
     pixel = (winner >= 0).nonzero().squeeze(1)
     face = winner[pixel]
@@ -122,17 +122,17 @@ def rasterize(
     x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
     x = x_of_column.expand(batch, height, width).reshape(-1)[pixel]
     y = y_of_row.unsqueeze(1).expand(batch, height, width).reshape(-1)[pixel]
-    corners = _flat_faces_held(face_vertices_image).reshape(-1, 3, 2).index_select(0, face)
+    corners = _flat_faces_held(face_vertices_image).flatten(0, 1).index_select(0, face)
     areas, area = edge_functions(corners, x, y)
     weights = areas / area.unsqueeze(1)
-    values = face_features.reshape(-1, 3, depth_of_features).index_select(0, face)
-    features = values.new_zeros(batch * height * width, depth_of_features)
+    values = face_features.flatten(0, 1).index_select(0, face)
+    features = values.new_zeros(batch * height * width, channels)
     features = features.index_copy(0, pixel, (weights.unsqueeze(2) * values).sum(1))
 
     first_face = torch.arange(batch, device=winner.device).view(batch, 1, 1) * faces
     index = winner.view(batch, height, width)
     index = torch.where(index >= 0, index - first_face, index)
-    return features.view(batch, height, width, -1), index, depth.view(batch, height, width)
+    return features.view(batch, height, width, channels), index, depth.view(batch, height, width)
 
 
 def _flat_faces_held(face_vertices_image: Float[Tensor, "b f 3 2"]) -> Float[Tensor, "b f 3 2"]:
@@ -153,11 +153,11 @@ def _visible(
 ) -> tuple[Int64[Tensor, " pixels"], Float[Tensor, " pixels"]]:
     """Nearest face of every pixel (row of the flattened face list, -1 = none) and its z (0 = none)."""
     fragments = box_fragments(face_vertices_image, height, width, drawn=front_facing)
-    corners = face_vertices_image.reshape(-1, 3, 2)[fragments.face]
+    corners = face_vertices_image.flatten(0, 1)[fragments.face]
     areas, area = edge_functions(corners, fragments.x, fragments.y)
     index = ((areas >= 0).all(1) & (area >= NOTHING)).nonzero().squeeze(1)
     face, pixel = fragments.face[index], fragments.pixel[index]
-    z = (areas[index] * face_vertices_z.reshape(-1, 3)[face]).sum(1) / area[index]
+    z = (areas[index] * face_vertices_z.flatten(0, 1)[face]).sum(1) / area[index]
 
     pixels = face_vertices_image.shape[0] * height * width
     depth = z.new_full((pixels,), -torch.inf).scatter_reduce_(0, pixel, z, "amax")
@@ -181,7 +181,7 @@ def soft_silhouette(
     with torch.no_grad():
         near = box_fragments(face_vertices_image, height, width, margin=boxlen, open_pixels=~covered)
         near = _first_faces(near, covered.numel(), knum)
-    corners = face_vertices_image.reshape(-1, 3, 2).index_select(0, near.face)
+    corners = face_vertices_image.flatten(0, 1).index_select(0, near.face)
     exponent = -sigmainv * squared_distances(corners, near.x, near.y)
     # The product of (1 - p) as a sum of logarithms; eps as in Kaolin keeps the gradient finite where p = 1.
     log_missed = torch.log(PROBABILITY_EPS * torch.exp(exponent) - torch.expm1(exponent))

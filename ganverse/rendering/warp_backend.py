@@ -182,8 +182,9 @@ def _fade(
     def fade(part: slice) -> None:
         images, rim = len(mask[part]), (sigmainv, boxlen, knum)
         if schedule == "cpu":
-            pixels = (index[part], states[part], mask[part])
-            launch(silhouette.fade_images, images, device, faces, height, width, *rim, *centres, corners[part], *pixels)
+            outputs = (states[part], mask[part])
+            inputs = (*rim, *centres, corners[part], index[part])
+            launch(silhouette.fade_images, images, device, faces, height, width, *inputs, *outputs)
             return
         marks = torch.zeros(images, tiles, words, dtype=torch.int32, device=device)
         size = (faces, words, TILE, height, width)

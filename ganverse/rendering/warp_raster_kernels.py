@@ -100,9 +100,8 @@ def draw_face(
     slopes: Floats,
 ):
     """Raise the depth buffer where the face lies, and note the slopes of its features."""
-    if drawn:
-        if not drawn[row]:
-            return
+    if drawn and not drawn[row]:
+        return
     corner = corners_of(corners, row)
     t = triangle_of(corner)
     if t.area < NOTHING:
@@ -380,9 +379,8 @@ def pull_faces(
     corner = corners_of(corners, row)
     t = triangle_of(corner)
     box = box_of(corner, 0.0, xs, ys, width, height)
-    if drawn:
-        if not drawn[row]:
-            box.end_line = box.line
+    if drawn and not drawn[row]:
+        box.end_line = box.line
     sides = sides_of(corner, t)
     line = box.line
     while line < box.end_line:

@@ -131,7 +131,7 @@ def test_random_scenes_see_the_same_faces(schedule: Schedule) -> None:
     assert wrong <= pixels // 10_000, "faces that cross may swap at one pixel"
 
 
-def test_schedules_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_schedules_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = []
     for schedule in ("cpu", "cuda"):
         monkeypatch.setattr(warp_backend, "_schedule", lambda tensor, schedule=schedule: schedule)
