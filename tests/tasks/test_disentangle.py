@@ -41,6 +41,7 @@ def make_teachers(seed: int = 1) -> Teachers:
     torch.manual_seed(seed)
     inverse = InverseGraphicsNetwork(NETWORK)
     inverse.shape.weight.data.normal_(std=0.1)
+    inverse.camera.linear.weight.data.normal_(std=0.1)  # an untrained head would say the same camera of every picture
     segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=16)
     segmenter.network.leave[0].bias.data.fill_(-2.0)  # some background must be left
     return Teachers(inverse, CameraTable([0.0, 90.0, 180.0, 270.0]), segmenter)

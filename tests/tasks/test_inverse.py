@@ -59,11 +59,12 @@ def loss_of(task: InverseGraphicsTask) -> float:
 
 
 def test_training_lowers_the_loss_and_moves_the_cameras(tmp_path):
-    task = make_task()
+    # With its full weight the regression of the cameras would hide all the other terms.
+    task = make_task(weights=replace(PLAIN, camera=0.1))
     before, table = loss_of(task), task.cameras.all()
     elevation, distance = table.elevation.clone(), table.distance.log().mean().item()
-    fit(task, 15, tmp_path)
-    assert int(task.images_seen) == 15 * 6
+    fit(task, 40, tmp_path)
+    assert int(task.images_seen) == 40 * 6
     assert loss_of(task) < 0.85 * before
     after = task.cameras.all()
     assert (after.elevation - elevation).abs().max() > 0.01
