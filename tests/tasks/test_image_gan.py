@@ -181,7 +181,7 @@ def test_two_processes_train_like_one(images: Path, tmp_path: Path) -> None:
     child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     alone = toy_task()
     train(alone, images, 3)
-    output, _ = child.communicate(timeout=300)
+    output, _ = child.communicate(timeout=900)
     assert child.returncode == 0, output.decode()
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     assert int(first["images_seen"]) == int(alone.images_seen) == 3 * BATCH
