@@ -90,16 +90,28 @@ class CameraMapping(nn.Module):
 
 
 class ShapeMapping(nn.Module):
-    """g_s: the flattened vertices -> values of the content dimensions; vertices are standardised by `calibrate`."""
+    """g_s: the flattened vertices -> values of the content dimensions; vertices are standardised by `calibrate`.
+
+    A second head adds to the view dimensions. In small GANs the coarse layers that turn the object also proportion it,
+    and a shape that could not reach them would have no say; it starts at zero and is trained in stage 2 only, since in
+    stage 1's data the view dimensions do not depend on the object.
+    """
 
     center: Tensor
     scale: Tensor
 
-    def __init__(self, vertices: int, outputs: int, settings: MappingSettings = DEFAULT_MAPPING) -> None:
+    def __init__(
+        self, vertices: int, outputs: int, view_outputs: int, settings: MappingSettings = DEFAULT_MAPPING
+    ) -> None:
         super().__init__()
         self.register_buffer("center", torch.zeros(vertices, 3))
         self.register_buffer("scale", torch.ones(()))
         self.layers = mlp(3 * vertices, settings.width, outputs)
+        self.view_layers = mlp(3 * vertices, settings.camera_width, view_outputs)
+        last = self.view_layers[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     @torch.no_grad()
     def calibrate(self, vertices: Float[Tensor, "batch verts 3"]) -> None:
@@ -107,8 +119,15 @@ class ShapeMapping(nn.Module):
         self.center.copy_(vertices.mean(dim=0))
         self.scale.copy_((vertices - self.center).square().mean().sqrt().clamp_min(1e-4))
 
+    def _standard(self, vertices: Float[Tensor, "batch verts 3"]) -> Float[Tensor, "batch numbers"]:
+        return ((vertices - self.center) / self.scale).flatten(1)
+
     def forward(self, vertices: Float[Tensor, "batch verts 3"]) -> Float[Tensor, "batch outputs"]:
-        return self.layers(((vertices - self.center) / self.scale).flatten(1))
+        return self.layers(self._standard(vertices))
+
+    def view(self, vertices: Float[Tensor, "batch verts 3"]) -> Float[Tensor, "batch view_outputs"]:
+        """What the shape adds to the view dimensions."""
+        return self.view_layers(self._standard(vertices))
 
 
 class ImageMapping(nn.Module):

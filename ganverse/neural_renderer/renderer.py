@@ -27,10 +27,11 @@ class StyleGANR(nn.Module):
     """Mapping networks, style fusion and a fine-tunable copy of a generator.
 
     generator: any `ImageGenerator` that is an nn.Module; it is copied, the original stays untouched. view_dims:
-    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera alone. ALL other
-    dimensions are content, also those of the first layers: the paper leaves open how its other 1904 are filled, and
-    the multi-view data of `viewpoints.compose` keep them with the content. vertices: number of the template.
-    texture_size, generator.resolution: powers of two.
+    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera, to which g_s may
+    add a correction in stage 2 (see `ShapeMapping`; the paper has none). ALL other dimensions are content, also those
+    of the first layers: the paper leaves open how its other 1904 are filled, and the multi-view data of
+    `viewpoints.compose` keep them with the content. vertices: number of the template. texture_size,
+    generator.resolution: powers of two.
 
     Call `calibrate` once on real samples before training.
     """
@@ -59,7 +60,7 @@ class StyleGANR(nn.Module):
         self.generator = copy.deepcopy(generator)
         freeze_all_but_synthesis(self.generator)
         self.camera_mapping = CameraMapping(len(view), settings)
-        self.shape_mapping = ShapeMapping(vertices, len(content), settings)
+        self.shape_mapping = ShapeMapping(vertices, len(content), len(view), settings)
         self.texture_mapping = ImageMapping(texture_size, len(content), settings)
         self.background_mapping = ImageMapping(generator.resolution, len(content), settings)
         self.fusion = StyleFusion(len(content))
@@ -106,7 +107,8 @@ class StyleGANR(nn.Module):
         content = self.fusion(
             self.shape_mapping(vertices), self.texture_mapping(texture), self.background_mapping(background)
         )
-        standard = torch.cat([self.camera_mapping(cameras), content], dim=1)[:, self.order]
+        view = self.camera_mapping(cameras) + self.shape_mapping.view(vertices)
+        standard = torch.cat([view, content], dim=1)[:, self.order]
         return standard * self.deviation + self.mean
 
     def forward(
@@ -128,9 +130,13 @@ class StyleGANR(nn.Module):
         return [p for p in self.generator.parameters() if p.requires_grad]
 
     def mapping_parameters(self) -> list[nn.Parameter]:
-        """The parameters of g_v, g_s, g_t and g_b."""
-        networks = (self.camera_mapping, self.shape_mapping, self.texture_mapping, self.background_mapping)
+        """The parameters of g_v, g_s, g_t and g_b that stage 1 trains."""
+        networks = (self.camera_mapping, self.shape_mapping.layers, self.texture_mapping, self.background_mapping)
         return [p for network in networks for p in network.parameters()]
+
+    def view_correction_parameters(self) -> list[nn.Parameter]:
+        """The parameters of what g_s adds to the view dimensions, for stage 2 only."""
+        return list(self.shape_mapping.view_layers.parameters())
 
 
 def split_dims(total: int, view_dims: Sequence[int]) -> tuple[list[int], list[int]]:

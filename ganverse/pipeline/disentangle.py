@@ -16,11 +16,9 @@ from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.weights import StyleGANRCard, save_stylegan_r
 from ganverse.pipeline.inverse import STAGE as INVERSE
 from ganverse.pipeline.inverse import WEIGHTS as INVERSE_WEIGHTS
-from ganverse.pipeline.pace import affordable_images, latest_end
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import (
     DataSettings,
-    MultiViewData,
     Source,
     make_data,
     open_segmenter,
@@ -48,8 +46,8 @@ class DisentangleRun:
     run: run directory; this stage writes below RUN/disentangle.
     inverse: weights of the teacher; null takes RUN/inverse/inverse.safetensors, and where there is none the car network
         inside the package.
-    minutes: limit of training time; the schedule is shortened to what this machine can do in it, measured at the
-        start. null trains all of it.
+    minutes: limit of training time; the schedule is shortened, as it goes, to what this machine can do in it. null
+        trains all of it.
     half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
     seed: of the mapping networks' start.
     """
@@ -80,13 +78,13 @@ def train_disentangle(config: DisentangleRun) -> bool:
     folder.begin(config, {"generator": source.sha256, "inverse": teacher.card.sha256})
     if folder.finished:
         return True
+    task, data = _task(config, source, teacher), make_data(source, config.data)
 
-    def build(images: int) -> tuple[DisentangleTask, MultiViewData]:
-        return _task(config, source, teacher, images), make_data(source, config.data)
+    def reschedule(images: int) -> None:
+        shorten(task, config.schedule, images)
 
-    images = affordable_images(folder, config.schedule.images, config.minutes, config.trainer, build)
-    task, data = build(images)
-    run = StageRun(folder.path, STAGE, images, latest_end(config.minutes), half_life=config.half_life or None)
+    half_life = config.half_life or None
+    run = StageRun(folder.path, STAGE, config.schedule.images, config.minutes, reschedule, half_life)
     paint = DisentanglePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
     if not fit(task, data, run, config.trainer, lambda module: paint(task)):
         return False
@@ -103,14 +101,19 @@ def teacher_path(config: DisentangleRun) -> Path:
     return config.inverse or (own if own.is_file() else SHIPPED_INVERSE)
 
 
-def _task(config: DisentangleRun, source: Source, teacher: InverseModel, images: int) -> DisentangleTask:
+def shorten(task: DisentangleTask, schedule: DisentangleSettings, images: int) -> None:
+    """Fewer images in all, with the schedule's share of warm-up for as long as that lasts."""
+    warm_up = task.settings.warm_up_images
+    if task.warming_up:
+        warm_up = round(images * schedule.warm_up_images / max(schedule.images, 1))
+    task.settings = replace(task.settings, warm_up_images=warm_up, fine_tune_images=max(images - warm_up, 0))
+
+
+def _task(config: DisentangleRun, source: Source, teacher: InverseModel) -> DisentangleTask:
     torch.manual_seed(config.seed)
     perceptual = PerceptualDistance() if config.losses.distill_perceptual else None
     teachers = Teachers(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual)
-    # A shorter schedule keeps the shares of warm-up and fine-tuning.
-    warm_up = round(images * config.schedule.warm_up_images / max(config.schedule.images, 1))
-    schedule = replace(config.schedule, warm_up_images=warm_up, fine_tune_images=images - warm_up)
-    return DisentangleTask(source.generator, source.codes, teachers, schedule, config.losses, config.mapping)
+    return DisentangleTask(source.generator, source.codes, teachers, config.schedule, config.losses, config.mapping)
 
 
 def _card(config: DisentangleRun, source: Source, teacher: InverseModel, task: DisentangleTask) -> StyleGANRCard:

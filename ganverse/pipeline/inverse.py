@@ -12,9 +12,8 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
 from ganverse.inverse.weights import InverseCard, save_inverse
-from ganverse.pipeline.pace import affordable_images, latest_end
 from ganverse.pipeline.run_directory import StageFolder
-from ganverse.pipeline.sources import DataSettings, MultiViewData, Source, make_data, open_source, preview_batch
+from ganverse.pipeline.sources import DataSettings, Source, make_data, open_source, preview_batch
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
@@ -44,8 +43,8 @@ class InverseRun:
     """The inverse-graphics stage (paper, section 3).
 
     run: run directory; this stage writes below RUN/inverse.
-    minutes: limit of training time; the schedule is shortened to what this machine can do in it, measured at the
-        start. null trains all of schedule.images.
+    minutes: limit of training time; the schedule is shortened, as it goes, to what this machine can do in it. null
+        trains all of schedule.images.
     half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
     seed: of the network's start.
     """
@@ -74,13 +73,13 @@ def train_inverse(config: InverseRun) -> bool:
     folder.begin(config, {"generator": source.sha256})
     if folder.finished:
         return True
+    task, data = _task(config, source), make_data(source, config.data)
 
-    def build(images: int) -> tuple[InverseGraphicsTask, MultiViewData]:
-        return _task(config, source, images), make_data(source, config.data)
+    def reschedule(images: int) -> None:
+        task.settings = replace(task.settings, images=images)
 
-    images = affordable_images(folder, config.schedule.images, config.minutes, config.trainer, build)
-    task, data = build(images)
-    run = StageRun(folder.path, STAGE, images, latest_end(config.minutes), half_life=config.half_life or None)
+    half_life = config.half_life or None
+    run = StageRun(folder.path, STAGE, config.schedule.images, config.minutes, reschedule, half_life)
     paint = InversePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
     if not fit(task, data, run, config.trainer, lambda module: paint(task)):
         return False
@@ -92,7 +91,7 @@ def train_inverse(config: InverseRun) -> bool:
     return True
 
 
-def _task(config: InverseRun, source: Source, images: int) -> InverseGraphicsTask:
+def _task(config: InverseRun, source: Source) -> InverseGraphicsTask:
     torch.manual_seed(config.seed)
     cameras = CameraTable(
         source.codes.azimuth_degrees.tolist(),
@@ -100,7 +99,7 @@ def _task(config: InverseRun, source: Source, images: int) -> InverseGraphicsTas
         distance=config.cameras.distance,
         learn_offset=config.cameras.learn_offset,
     )
-    return InverseGraphicsTask(cameras, config.network, replace(config.schedule, images=images), config.losses)
+    return InverseGraphicsTask(cameras, config.network, config.schedule, config.losses)
 
 
 def _check(config: InverseRun, source: Source) -> None:

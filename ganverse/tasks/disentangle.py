@@ -59,14 +59,19 @@ class DisentangleSettings:
         """Pictures of the whole training."""
         return self.warm_up_images + self.fine_tune_images
 
-    def rates(self, images_seen: int) -> tuple[float, float, float]:
-        """Learning rates of the mapping networks, the fusion and the synthesis network after so many images."""
+    def rates(self, images_seen: int) -> tuple[float, float, float, float]:
+        """Learning rates of the optimiser's four groups after so many images."""
         if images_seen < self.warm_up_images:
             factor = _cosine(images_seen / self.warm_up_images)
-            return self.mapping_rate * factor, self.fusion_rate, 0.0
+            return self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0
         factor = _cosine((images_seen - self.warm_up_images) / max(self.fine_tune_images, 1))
         slow = self.fine_tune_factor * factor
-        return self.mapping_rate * slow, self.fusion_rate * slow, self.synthesis_rate * factor
+        return (
+            self.mapping_rate * slow,
+            self.fusion_rate * slow,
+            self.mapping_rate * factor,
+            self.synthesis_rate * factor,
+        )
 
 
 def _cosine(progress: float) -> float:
@@ -118,11 +123,12 @@ class DisentangleTask(pl.LightningModule):
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One Adam with three groups: mapping networks, fusion, synthesis."""
+        """One Adam with four groups: mapping networks, fusion, the shape's view correction, synthesis."""
         settings, renderer = self.settings, self.renderer
         groups = [
             {"params": renderer.mapping_parameters(), "lr": settings.mapping_rate},
             {"params": [renderer.fusion.logits], "lr": settings.fusion_rate},
+            {"params": renderer.view_correction_parameters(), "lr": settings.mapping_rate},
             {"params": renderer.synthesis_parameters(), "lr": settings.synthesis_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99))

@@ -20,11 +20,13 @@ ProgressStyle = Literal["auto", "bar", "lines", "none"]
 class ImagesProgress(pl.Callback):
     """Shows images seen, images per second, what remains, and the numbers the task puts into the progress bar.
 
-    title: name of the stage. images: the whole budget. style: "auto" is a bar on a terminal and lines elsewhere.
-    interval: seconds between two plain lines.
+    title: name of the stage. images: the whole budget, which may change. style: "auto" is a bar on a terminal and
+    lines elsewhere. interval: seconds between two plain lines.
     """
 
-    def __init__(self, title: str, images: int, style: ProgressStyle = "auto", interval: float = 15.0) -> None:
+    def __init__(
+        self, title: str, images: Callable[[], int], style: ProgressStyle = "auto", interval: float = 15.0
+    ) -> None:
         self._title, self._images = title, images
         self._style = resolve(style)
         self._interval = interval
@@ -40,7 +42,7 @@ class ImagesProgress(pl.Callback):
         if trainer.is_global_zero and self._style == "bar":
             self._bar = _columns(self._console, "images")
             self._bar.start()
-            self._bar.add_task(self._title, total=self._images, completed=images_seen(pl_module), numbers="")
+            self._bar.add_task(self._title, total=self._images(), completed=images_seen(pl_module), numbers="")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -71,10 +73,12 @@ class ImagesProgress(pl.Callback):
         numbers = [f"{rate:.0f} img/s"]
         numbers += [f"{name} {float(value):.3g}" for name, value in trainer.progress_bar_metrics.items()]
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=images, numbers="  ".join(numbers))
+            bar = self._bar.task_ids[0]
+            self._bar.update(bar, total=self._images(), completed=images, numbers="  ".join(numbers))
             return
-        remaining = (self._images - images) / rate if rate > 0 else 0.0
-        line = f"{self._title}: {images:,} of {self._images:,} images ({100 * images / max(self._images, 1):.1f} %), "
+        total = self._images()
+        remaining = max(total - images, 0) / rate if rate > 0 else 0.0
+        line = f"{self._title}: {images:,} of {total:,} images ({100 * images / max(total, 1):.1f} %), "
         numbers.insert(1, f"{clock(remaining)} to go")
         self._console.print(line + ", ".join(numbers), highlight=False, markup=False, soft_wrap=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -12,47 +13,78 @@ import pytorch_lightning as pl
 
 from ganverse.tasks.counting import agreed, images_seen
 
+_WARM_UP_BATCHES = 2
+_BATCHES_PER_PLAN = 4
+
 
 class Budget(pl.Callback):
-    """Stops after `images` images or after `minutes` of training, summed over all resumptions (None: no limit)."""
+    """Stops after `images` images, or after `minutes` of training, summed over all resumptions (None: no limit).
 
-    def __init__(self, images: int, minutes: float | None = None) -> None:
+    planned: the images that fit into the minutes at the pace so far, at most `images`; `reschedule` is told whenever
+    this changes, so that a schedule counted in images ends well on a machine of any speed.
+    """
+
+    def __init__(
+        self, images: int, minutes: float | None = None, reschedule: Callable[[int], None] | None = None
+    ) -> None:
+        self.planned = images
+        self.used_up = False
         self._images = images
         self._seconds = None if minutes is None else 60.0 * minutes
+        self._reschedule = reschedule
         self._spent = 0.0
         self._moment = time.monotonic()
-        self.used_up = False
-
-    @property
-    def seconds_spent(self) -> float:
-        """Training time of this run so far, of earlier processes too."""
-        return self._spent
+        self._first = (0, 0.0)
+        self._batches = 0
 
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint keeps."""
-        return {"seconds": self._spent}
+        return {"seconds": self._spent, "planned": self.planned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on counting."""
         self._spent = float(state_dict["seconds"])
+        if self._seconds is not None:
+            self.planned = min(self._images, int(state_dict["planned"]))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock; nothing is left to do where a checkpoint already holds the whole budget."""
         self._moment = time.monotonic()
+        self._tell()
         self._decide(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Asks the trainer to stop when the budget is used up."""
+        """Plans anew now and then, and asks the trainer to stop when the budget is used up."""
         now = time.monotonic()
         self._spent += now - self._moment
         self._moment = now
+        if self._seconds is not None:
+            self._plan(trainer, images_seen(pl_module))
         self._decide(trainer, pl_module)
+
+    def _plan(self, trainer: pl.Trainer, seen: int) -> None:
+        """The first batches, which compile kernels and fill caches, say nothing about the pace."""
+        self._batches += 1
+        if self._batches == _WARM_UP_BATCHES:
+            self._first = (seen, self._spent)
+        if self._batches <= _WARM_UP_BATCHES or self._batches % _BATCHES_PER_PLAN:
+            return
+        assert self._seconds is not None
+        pace = (seen - self._first[0]) / max(self._spent - self._first[1], 1e-6)
+        fits = min(self._images, seen + int(pace * max(self._seconds - self._spent, 0.0)))
+        # Processes must not disagree: their learning rates depend on it.
+        self.planned = int(trainer.strategy.broadcast(fits))
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._reschedule is not None and self._seconds is not None:
+            self._reschedule(self.planned)
 
     def _decide(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         late = self._seconds is not None and self._spent >= self._seconds
-        enough = images_seen(task) >= self._images
+        enough = images_seen(task) >= self.planned
         self.used_up = enough or (self._seconds is not None and agreed(trainer, late))
         trainer.should_stop = trainer.should_stop or self.used_up
 

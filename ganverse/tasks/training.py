@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +38,15 @@ class StageRun:
     """One stage's training: where it writes and when it ends.
 
     folder: runs/<name>/<stage>. title: for the progress bar. images: budget over all processes. minutes: second
-    limit, summed over resumptions, or None. half_life: of the running average of the weights in images; None for no
-    average (or one that the task keeps itself).
+    limit, summed over resumptions, or None. reschedule: told how many images fit into the minutes, see `Budget`.
+    half_life: of the running average of the weights in images; None for no average (or one that the task keeps itself).
     """
 
     folder: Path
     title: str
     images: int
     minutes: float | None = None
+    reschedule: Callable[[int], None] | None = None
     half_life: float | None = None
 
 
@@ -63,9 +64,9 @@ def fit(
     """
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    budget, interruption = Budget(run.images, run.minutes), Interruption()
+    budget, interruption = Budget(run.images, run.minutes, run.reschedule), Interruption()
     callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
-    callbacks += [ImagesProgress(run.title, run.images, settings.progress), interruption, budget]
+    callbacks += [ImagesProgress(run.title, lambda: budget.planned, settings.progress), interruption, budget]
     if paint is not None:
         callbacks.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
     metrics = MetricsLog(run.folder / "metrics.jsonl", lambda: images_seen(task))

@@ -35,13 +35,14 @@ def test_camera_mapping_learns_codes_and_is_smooth_between_them() -> None:
 
 
 def test_shape_mapping_standardises() -> None:
-    mapping = ShapeMapping(5, 4, SETTINGS)
+    mapping = ShapeMapping(5, 4, 2, SETTINGS)
     vertices = torch.randn(50, 5, 3) * 0.01 + 7
     mapping.calibrate(vertices)
     inputs = (vertices - mapping.center) / mapping.scale
     assert abs(inputs.mean().item()) < 1e-3
     assert inputs.square().mean().sqrt().item() == pytest.approx(1, abs=0.01)
     assert mapping(vertices).shape == (50, 4)
+    assert torch.equal(mapping.view(vertices), torch.zeros(50, 2))
 
 
 def test_image_mapping_keeps_positions() -> None:

@@ -23,6 +23,17 @@ def test_camera_moves_the_view_dims_only_and_content_the_others_only() -> None:
     assert torch.allclose(swapped[:, content], before[index][:, content], atol=1e-6)
 
 
+def test_the_shape_can_correct_the_view_dims_and_nothing_else_can() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(3)
+    torch.nn.init.normal_(renderer.shape_mapping.view_layers[-1].weight)
+    index = torch.tensor([1, 2, 0])
+    before = _styles(renderer, scenes)
+    moved = (_styles(renderer, scenes.swapped(shape=index)) - before)[:, VIEW_DIMS]
+    assert moved.abs().min() > 0
+    others = scenes.swapped(texture=index, background=index)
+    assert torch.equal(_styles(renderer, others)[:, VIEW_DIMS], before[:, VIEW_DIMS])
+
+
 def test_one_hot_fusion_gives_every_source_its_own_dimensions() -> None:
     renderer, scenes = toy_renderer(), toy_scenes(3)
     renderer.fusion.logits.data = torch.nn.functional.one_hot(torch.arange(7) % 3, 3).t().float() * 100
@@ -61,6 +72,7 @@ def test_images_and_gradients() -> None:
     assert images.shape == (2, 3, 16, 16)
     images.square().mean().backward()
     assert all(p.grad is not None for p in renderer.mapping_parameters() + renderer.synthesis_parameters())
+    assert renderer.shape_mapping.view_layers[-1].weight.grad is not None
     assert renderer.fusion.logits.grad is not None
 
 

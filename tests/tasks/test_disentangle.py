@@ -232,10 +232,10 @@ def test_codes_of_another_generator_are_refused() -> None:
 def test_rates_follow_the_two_stages() -> None:
     schedule = DisentangleSettings(warm_up_images=100, fine_tune_images=200)
     assert schedule.images == 300
-    assert schedule.rates(0) == (schedule.mapping_rate, schedule.fusion_rate, 0.0)
+    assert schedule.rates(0) == (schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0)
     assert schedule.rates(99)[0] < 0.01 * schedule.mapping_rate
     start = schedule.rates(100)
     assert start[0] == pytest.approx(schedule.fine_tune_factor * schedule.mapping_rate)
-    assert start[2] == schedule.synthesis_rate
-    assert schedule.rates(300)[2] == pytest.approx(0)
-    assert replace(schedule, warm_up_images=0).rates(0)[2] == schedule.synthesis_rate
+    assert start[3] == schedule.synthesis_rate
+    assert schedule.rates(300)[3] == pytest.approx(0)
+    assert replace(schedule, warm_up_images=0).rates(0)[3] == schedule.synthesis_rate

@@ -15,8 +15,8 @@ from ganverse.tasks.inverse_pictures import InversePainter
 from ganverse.tasks.pictures import Pictures
 from tests.inverse.tiny import TINY, tiny_batch, tiny_table
 
-PLAIN = InverseLossWeights(perceptual=0.0)
-SHORT = InverseSettings(images=600, warm_up_images=0)
+PLAIN = InverseLossWeights(perceptual=0.0, camera=1.0)
+SHORT = InverseSettings(images=600, warm_up_images=0, learning_rate=1e-2)
 
 
 class OneBatch(pl.LightningDataModule):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,17 +31,17 @@ SETTINGS = TrainerSettings(accelerator="cpu", precision="32-true", log_every=1, 
 
 
 class Line(pl.LightningModule):
-    """Fits y = 2 x; counts images as the stages do. `interrupt_at`: sends itself SIGINT there."""
+    """Fits y = 2 x; counts images as the stages do. interrupt_at: sends itself SIGINT there. seconds: of a step."""
 
     images_seen: Tensor
 
-    def __init__(self, *, two_optimizers: bool = False, interrupt_at: int | None = None) -> None:
+    def __init__(self, *, two_optimizers: bool = False, interrupt_at: int | None = None, seconds: float = 0.0) -> None:
         super().__init__()
         self.slope = nn.Linear(1, 1)
         nn.init.zeros_(self.slope.weight)
         nn.init.zeros_(self.slope.bias)
         self.automatic_optimization = not two_optimizers
-        self.interrupt_at = interrupt_at
+        self.interrupt_at, self.seconds = interrupt_at, seconds
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -49,6 +50,7 @@ class Line(pl.LightningModule):
         return [torch.optim.Adam([p], 0.1) for p in self.parameters()]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor | None:
+        time.sleep(self.seconds)
         loss = (self.slope(batch) - 2 * batch).square().mean()
         self.images_seen += len(batch) * self.trainer.world_size
         self.log("loss", loss.detach(), prog_bar=True, batch_size=1)
@@ -114,10 +116,31 @@ def test_a_finished_budget_is_not_exceeded(tmp_path: Path) -> None:
     assert int(again.images_seen) == 8
 
 
-def test_minutes_are_a_budget_too(tmp_path: Path) -> None:
-    task = Line()
-    assert fit(task, Numbers(), run(tmp_path, 10**9, minutes=0.2 / 60), SETTINGS)
-    assert 0 < int(task.images_seen) < 10**9
+def test_a_schedule_is_shortened_to_what_fits_into_the_minutes(tmp_path: Path) -> None:
+    task, told = Line(seconds=0.02), []
+    limited = run(tmp_path, 10**9, minutes=3 / 60, reschedule=told.append)
+    start = time.monotonic()
+    assert fit(task, Numbers(), limited, SETTINGS)
+    assert time.monotonic() - start < 30
+    assert told[0] == 10**9
+    seen = int(task.images_seen)
+    assert 0 < seen < BATCH * 3 / 0.02 * 1.1
+    # the plan settles, and the end of the schedule is reached (a batch and one plan may lie between)
+    assert all(abs(planned - seen) < 0.5 * seen for planned in told[len(told) // 2 :])
+    assert told[-1] - seen < 8 * BATCH
+    stored = torch.load(last_checkpoint(tmp_path / "checkpoints"), weights_only=True)["callbacks"]["Budget"]
+    assert stored["planned"] == told[-1]
+    assert stored["seconds"] == pytest.approx(3, abs=1)
+    again = Line()
+    fit(again, Numbers(), limited, SETTINGS)
+    assert int(again.images_seen) == seen
+    assert told[-1] == stored["planned"]
+
+
+def test_enough_time_changes_nothing(tmp_path: Path) -> None:
+    told = []
+    assert fit(Line(), Numbers(), run(tmp_path, 80, minutes=60.0, reschedule=told.append), SETTINGS)
+    assert set(told) == {80}
 
 
 def test_ctrl_c_saves_the_batch_at_hand(tmp_path: Path) -> None:
