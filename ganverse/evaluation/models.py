@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.data.world_views import world_view_codes
@@ -19,6 +20,7 @@ from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import load_stylegan_r
+from ganverse.viewpoints.opening import open_views
 from ganverse.viewpoints.view_codes import ViewCodes
 from ganverse.weights.shipped import load_network
 from ganverse.worlds.generator import CarWorldGenerator
@@ -96,12 +98,12 @@ def world_source(twin: InverseModel) -> Source:
 def _open_gan(paths: ModelPaths, device: torch.device | str) -> tuple[Source | None, str, list[str]]:
     if paths.generator is None or paths.view_codes is None:
         return None, "", []
-    generator, card = load_generator(paths.generator, device)
-    codes = ViewCodes.load(paths.view_codes)
-    codes.check(generator)
+    network, card = load_generator(paths.generator)
+    generator, codes = open_views(paths.view_codes, network)
     masker = None if paths.segmenter is None else _open_masker(paths.segmenter, device)
     seen = f"generator {card.sha256[:12]}: {card.images_seen} images seen, {len(codes)} view codes"
-    return Source(generator, codes, masker), card.sha256, [seen]
+    assert isinstance(generator, nn.Module)
+    return Source(generator.to(device), codes, masker), card.sha256, [seen]
 
 
 def _open_masker(path: Path, device: torch.device | str) -> Masker:

@@ -16,7 +16,8 @@ class DirectedGenerator(nn.Module):
 
     What it paints are the styles w* + write (c - read^T w*): w* with its view coordinates set to c, whatever they were.
     So the view dimensions of w*' are the first ones, all others are content, and `compose` gives an object another view
-    without touching anything that is uncorrelated with the view.
+    without touching anything that is uncorrelated with the view. `styles` hands out w* at view
+    coordinates zero, so that equal contents are equal numbers.
 
     generator: an nn.Module behind `ImageGenerator`. read, write: [styles, directions] with read^T write = 1 (see
     `viewpoints.directions`); buffers, stored with the weights.
@@ -54,7 +55,8 @@ class DirectedGenerator(nn.Module):
     ) -> Float[Tensor, "batch styles"]:
         """Codes w to (view coordinates, w*)."""
         styles = self.generator.styles(w)
-        return torch.cat([styles @ self.read, styles], dim=1)
+        view = styles @ self.read
+        return torch.cat([view, styles - view @ self.write.T], dim=1)
 
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None

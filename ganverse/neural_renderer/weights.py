@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from ganverse.errors import GanverseError
+from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import pack_tensors, write_atomically
 from ganverse.neural_renderer.mapping import MappingSettings
@@ -25,7 +27,8 @@ ARCHITECTURE = "stylegan-r"
 class StyleGANRCard:
     """Facts about a StyleGAN-R; `sha256` (of the file) is filled in when the weights are written.
 
-    generator: architecture of the GAN inside. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
+    generator: architecture of the GAN inside. view_directions: how many there are where the GAN is directed
+    (`generators.directed`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
     generator_sha256, inverse_sha256: files of the GAN it started from, and of the network and cameras that taught it.
     images_seen: pictures of training.
     """
@@ -39,6 +42,7 @@ class StyleGANRCard:
     inverse_sha256: str
     images_seen: int
     seed: int
+    view_directions: int = 0
     licence: str = "Apache-2.0"
     notes: str = ""
     sha256: str = ""
@@ -67,6 +71,24 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
         raise GanverseError(f"expected a whole card beside {path}, got {error}; export the weights again") from error
 
 
+def described_generator(generator: ImageGenerator) -> tuple[StyleGAN2Config, int]:
+    """Architecture and number of view directions of a generator, for the card; GanverseError for one it cannot name."""
+    network, directions = generator, 0
+    if isinstance(network, DirectedGenerator):
+        network, directions = network.generator, network.read.shape[1]
+    if not isinstance(network, StyleGAN2Generator):
+        raise GanverseError(f"expected an image GAN to fine-tune, got a {type(network).__name__}, which has no weights")
+    return network.config, directions
+
+
+def _empty_generator(card: StyleGANRCard) -> StyleGAN2Generator | DirectedGenerator:
+    network = StyleGAN2Generator(card.generator)
+    if not card.view_directions:
+        return network
+    empty = torch.zeros(sum(network.style_sizes), card.view_directions)
+    return DirectedGenerator(network, empty, empty.clone())
+
+
 def load_stylegan_r(path: Path, device: torch.device | str = "cpu") -> tuple[StyleGANR, StyleGANRCard]:
     """A frozen float32 StyleGAN-R in evaluation mode and its card.
 
@@ -76,7 +98,7 @@ def load_stylegan_r(path: Path, device: torch.device | str = "cpu") -> tuple[Sty
     card = read_stylegan_r_card(path)
     data = read_pinned(path, card.sha256)
     renderer = StyleGANR(
-        StyleGAN2Generator(card.generator),
+        _empty_generator(card),
         card.view_dims,
         vertices=card.vertices,
         texture_size=card.texture_size,

@@ -8,12 +8,11 @@ from pathlib import Path
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.stylegan2 import StyleGAN2Generator
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
-from ganverse.neural_renderer.weights import StyleGANRCard, save_stylegan_r
+from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, save_stylegan_r
 from ganverse.pipeline.inverse import STAGE as INVERSE
 from ganverse.pipeline.inverse import WEIGHTS as INVERSE_WEIGHTS
 from ganverse.pipeline.run_directory import StageFolder
@@ -117,9 +116,10 @@ def _task(config: DisentangleRun, source: Source, teacher: InverseModel) -> Dise
 
 
 def _card(config: DisentangleRun, source: Source, teacher: InverseModel, task: DisentangleTask) -> StyleGANRCard:
-    assert isinstance(source.generator, StyleGAN2Generator)
+    generator, view_directions = described_generator(source.generator)
     return StyleGANRCard(
-        generator=source.generator.config,
+        generator=generator,
+        view_directions=view_directions,
         view_dims=source.codes.view_dims,
         vertices=teacher.network.template.vertices.shape[1],
         texture_size=teacher.network.config.texture_size,
@@ -132,11 +132,7 @@ def _card(config: DisentangleRun, source: Source, teacher: InverseModel, task: D
 
 
 def _check(source: Source, teacher: InverseModel, path: Path) -> None:
-    if not isinstance(source.generator, StyleGAN2Generator):
-        raise GanverseError(
-            f"expected data.generator to be an image GAN, got {source.name}, which has no network to fine-tune; "
-            "disentangle a GAN's weights"
-        )
+    described_generator(source.generator)
     card = teacher.card
     if card.generator_sha256 != source.sha256 or card.views != len(source.codes):
         raise GanverseError(

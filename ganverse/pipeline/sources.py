@@ -19,6 +19,7 @@ from ganverse.generators.weights import load_generator
 from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.masks.segmenter import Segmenter
+from ganverse.viewpoints.opening import open_views
 from ganverse.viewpoints.view_codes import ViewCodes
 from ganverse.weights.shipped import FOLDER, load_network
 from ganverse.worlds.generator import CarWorldGenerator
@@ -93,10 +94,9 @@ def open_source(settings: DataSettings) -> Source:
         codes = world_view_codes(world, settings.world_views)
         return Source(NAME, world, "", codes, _masker(settings, truthful=True))
     path = generator_path(settings.generator)
-    generator, card = load_generator(path)
+    network, card = load_generator(path)
     codes_path = view_codes_path(settings)
-    codes = ViewCodes.load(codes_path)
-    codes.check(generator)
+    generator, codes = open_views(codes_path, network)
     if codes.generator not in (card.sha256, path.stem, settings.generator):
         raise GanverseError(
             f"expected {codes_path} to hold view codes of {path.stem} ({card.sha256[:12]}...), got those of "

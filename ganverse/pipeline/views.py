@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
 from ganverse.evaluation.pose_regressor import PoseRegressor
-from ganverse.evaluation.view_analysis import ViewAnalysis, pose_reader, view_dims_of
+from ganverse.evaluation.view_analysis import ViewAnalysis, pose_reader, view_dims_of, view_directions_of
+from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
 from ganverse.pipeline.sources import generator_path
+from ganverse.viewpoints.directions import ViewDirections, save_directions
+from ganverse.viewpoints.opening import directions_path
 from ganverse.viewpoints.proposal import ProposalSettings, propose_view_codes
 from ganverse.viewpoints.view_codes import layer_dims
 
@@ -23,12 +28,16 @@ class ViewsRun:
 
     generator: "car", or the .safetensors file of a car GAN.
     output: the file to write; null takes NAME-views.yaml beside the weights.
-    whole_layers: replace all dimensions of the first `analysis.layers` layers, instead of the most correlated ones.
+    replaces: what a view code replaces in w*: "directions" in the first `analysis.layers` layers that tell most of the
+        viewpoint and least of shape and paint, as many as `directions` says; the `analysis.count` most correlated
+        single "dimensions" (the paper's way); or those "layers" as a whole, which turns objects best and keeps least of
+        them.
     """
 
     generator: str = "car"
     output: Path | None = None
-    whole_layers: bool = False
+    replaces: Literal["directions", "dimensions", "layers"] = "directions"
+    directions: int = 6
     analysis: ViewAnalysis = field(default_factory=ViewAnalysis)
     proposal: ProposalSettings = field(default_factory=ProposalSettings)
 
@@ -40,14 +49,22 @@ def find_views(run: ViewsRun) -> Path:
         GanverseError: the weights are missing, or not enough consistent codes were found.
     """
     path = generator_path(run.generator)
-    generator, card = load_generator(path)
+    network, card = load_generator(path)
     regressor = PoseRegressor.car()
-    if run.whole_layers:
-        dims = layer_dims(generator.style_sizes, run.analysis.layers)
-    else:
-        dims = view_dims_of(generator, regressor, run.analysis)
-    codes = propose_view_codes(generator, card.sha256, dims, pose_reader(regressor), run.proposal)
     output = run.output or path.with_name(f"{path.stem}-views.yaml")
+    generator: ImageGenerator = network
+    found: ViewDirections | None = None
+    if run.replaces == "directions":
+        found = view_directions_of(network, regressor, run.analysis, run.directions)
+        generator = DirectedGenerator(network, found.read, found.write)
+        dims = tuple(range(run.directions))
+    elif run.replaces == "layers":
+        dims = layer_dims(network.style_sizes, run.analysis.layers)
+    else:
+        dims = view_dims_of(network, regressor, run.analysis)
+    codes = propose_view_codes(generator, card.sha256, dims, pose_reader(regressor), run.proposal)
+    if found is not None:
+        codes = replace(codes, directions=save_directions(directions_path(output), found))
     codes.save(output)
     return output
 

@@ -7,13 +7,18 @@ as a linear map can, and w* + write (c' - c) gives them new values while everyth
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.generators.weights import pack_tensors, write_atomically
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,36 @@ class ViewDirections:
 
     read: Float[Tensor, "styles directions"]
     write: Float[Tensor, "styles directions"]
+
+
+def save_directions(path: Path, directions: ViewDirections) -> str:
+    """Writes a .safetensors file; returns its sha256."""
+    data = pack_tensors({"read": directions.read, "write": directions.write}, half=False)
+    write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_directions(path: Path, sha256: str) -> ViewDirections:
+    """The directions in `path`.
+
+    Raises:
+        GanverseError: the file is missing, or not the one with this sha256.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GanverseError(f"expected view directions at {path}, but they cannot be read ({error})") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise GanverseError(
+            f"expected {path} with sha256 {sha256[:12]}... as the view codes beside it say, got {found[:12]}...; "
+            "keep both files together"
+        )
+    try:
+        tensors = load_tensors(data)
+        return ViewDirections(tensors["read"], tensors["write"])
+    except (SafetensorError, KeyError) as error:
+        raise GanverseError(f"expected view directions in {path}, got something else ({error})") from error
 
 
 def fit_view_directions(

@@ -20,11 +20,14 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.weights import write_atomically
 
 HEADER = """\
 # View codes of a generator (ganverse.viewpoints). Edit freely: delete a line to drop a view, correct an azimuth.
 # generator: the generator these codes were found in (name or sha256 of its weights); another one is refused.
 # view_dims: the dimensions of the style vector w* that carry the viewpoint, as ranges with both ends included.
+# directions (may be left out): sha256 of the .safetensors file of the same name beside this one, see
+#   ganverse/viewpoints/directions.py; view_dims are then the view coordinates that these directions put before w*.
 # anchor (may be left out): seed of the view that objects are chosen for, see ganverse/viewpoints/anchoring.py.
 # codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
 #   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
@@ -53,13 +56,15 @@ class ViewCodes:
     """All view codes of one generator, in the order of their view ids.
 
     generator: name or sha256 of the generator. view_dims: ascending flat indices into w*. codes: one per view id.
-    anchor: seed of the view that objects are chosen for (`anchoring`), or None.
+    anchor: seed of the view that objects are chosen for (`anchoring`), or None. directions: sha256 of the file of view
+    directions that these codes presume (`opening`), or None where view_dims are dimensions of w* itself.
     """
 
     generator: str
     view_dims: tuple[int, ...]
     codes: tuple[ViewCode, ...]
     anchor: int | None = None
+    directions: str | None = None
 
     def __post_init__(self) -> None:
         if not self.view_dims or list(self.view_dims) != sorted(set(self.view_dims)) or self.view_dims[0] < 0:
@@ -96,10 +101,11 @@ class ViewCodes:
         """Write the hand-editable file."""
         lines = [f"generator: {yaml.safe_dump(self.generator).splitlines()[0]}"]
         lines += [f"view_dims: {dims_to_text(self.view_dims)!r}"]
+        lines += [] if self.directions is None else [f"directions: {self.directions}"]
         lines += [] if self.anchor is None else [f"anchor: {self.anchor}"]
         lines += ["codes:"]
         lines += [f"  - {{seed: {code.seed}, azimuth: {code.azimuth_degrees:.10g}}}" for code in self.codes]
-        Path(path).write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
+        write_atomically(Path(path), (HEADER + "\n".join(lines) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | Path) -> ViewCodes:
@@ -116,7 +122,7 @@ class ViewCodes:
 
 
 def _from_document(document: object) -> ViewCodes:
-    fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional={"anchor"})
+    fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional={"anchor", "directions"})
     entries = fields["codes"]
     if not isinstance(entries, list):
         raise GanverseError("expected codes to be a list of {seed: ..., azimuth: ...}")
@@ -126,6 +132,7 @@ def _from_document(document: object) -> ViewCodes:
         dims_from_text(str(fields["view_dims"])),
         tuple(_view_code(code["seed"], code["azimuth"]) for code in codes),
         None if fields.get("anchor") is None else _seed(fields["anchor"], "the anchor"),
+        None if fields.get("directions") is None else str(fields["directions"]),
     )
 
 

@@ -22,6 +22,7 @@ def test_it_is_an_image_generator_and_paints_what_the_one_inside_paints(directed
     styles, plain = directed.styles(w), directed.generator.styles(w)
     assert styles.shape[1] == sum(directed.style_sizes) == plain.shape[1] + 2
     assert torch.allclose(directed.synthesize(styles), directed.generator.synthesize(plain), atol=1e-5)
+    assert torch.allclose(styles[:, 2:] @ directed.read, torch.zeros(3, 2), atol=1e-5)
     assert directed.noise_shapes == directed.generator.noise_shapes
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from ganverse.errors import GanverseError
+from ganverse.generators.directed import DirectedGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r, save_stylegan_r
+from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
 
 GENERATOR = StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channels=(6, 4), view_layers=2)
 MAPPING = MappingSettings(camera_width=8, width=8, channels=2)
@@ -51,3 +53,17 @@ def test_refusals(tmp_path: Path) -> None:
     path.with_suffix(".json").write_text('{"architecture": "inverse-graphics"}')
     with pytest.raises(GanverseError, match="stylegan-r"):
         load_stylegan_r(path)
+
+
+def test_a_directed_generator_round_trip(tmp_path: Path) -> None:
+    network = StyleGAN2Generator(GENERATOR)
+    read = torch.randn(sum(network.style_sizes), 2)
+    directed = DirectedGenerator(network, read, torch.linalg.pinv(read).T)
+    renderer = StyleGANR(directed, (0, 1), vertices=6, texture_size=8, settings=MAPPING)
+    renderer.calibrate(torch.randn(9, sum(directed.style_sizes)), cameras(9), torch.randn(9, 6, 3))
+    config, directions = described_generator(directed)
+    assert (config, directions) == (GENERATOR, 2)
+    path = tmp_path / "r.safetensors"
+    save_stylegan_r(renderer, path, replace(CARD, view_dims=(0, 1), view_directions=directions))
+    inputs = (cameras(2), torch.randn(2, 6, 3), torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
+    assert torch.allclose(load_stylegan_r(path)[0](*inputs), renderer.eval()(*inputs))
