@@ -12,7 +12,7 @@ ACTIVATION_GAIN = math.sqrt(2.0)
 
 
 class EqualLinear(nn.Module):
-    """Fully connected layer; `activate` adds leaky ReLU times sqrt(2)."""
+    """Fully connected layer; `activate` adds leaky ReLU times sqrt(2), of the weights alone unless `amplify_bias`."""
 
     def __init__(
         self,
@@ -22,6 +22,7 @@ class EqualLinear(nn.Module):
         activate: bool = False,
         bias_init: float = 0.0,
         learning_rate_factor: float = 1.0,
+        amplify_bias: bool = True,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / learning_rate_factor)
@@ -29,7 +30,7 @@ class EqualLinear(nn.Module):
         gain = ACTIVATION_GAIN if activate else 1.0
         # leaky ReLU is positively homogeneous, so its gain is applied to the (small) weights instead of the activations
         self._weight_gain = gain * learning_rate_factor / math.sqrt(inputs)
-        self._bias_gain = gain * learning_rate_factor
+        self._bias_gain = (gain if amplify_bias else 1.0) * learning_rate_factor
         self._activate = activate
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:

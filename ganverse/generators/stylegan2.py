@@ -9,7 +9,6 @@ regularisation.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import cast
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
 from ganverse.generators.equalised import ACTIVATION_GAIN, LEAK, EqualLinear
+from ganverse.generators.mapping import MappingNetwork
 from ganverse.generators.protocol import style_slices
 
 
@@ -59,23 +59,6 @@ class StyleGAN2Config:
 def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height2 width2"]:
     """Bilinear, twice as large."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-class MappingNetwork(nn.Module):
-    """z to w: pixel normalisation and fully connected layers that learn 100 times slower."""
-
-    def __init__(self, config: StyleGAN2Config) -> None:
-        super().__init__()
-        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
-        self.layers = nn.Sequential(
-            *(EqualLinear(a, b, activate=True, learning_rate_factor=0.01) for a, b in pairwise(widths))
-        )
-
-    def forward(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
-        """Codes w of latents z."""
-        normalised = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
-        out: Tensor = self.layers(normalised)
-        return out
 
 
 class StyledConvolution(nn.Module):
@@ -172,7 +155,7 @@ class StyleGAN2Generator(nn.Module):
         self.resolution = config.resolution
         self.z_dim = config.z_dim
         self.view_layers = config.view_layers
-        self.mapping = MappingNetwork(config)
+        self.mapping = MappingNetwork(config.z_dim, config.w_dim, config.mapping_layers)
         start = torch.randn(1, config.channels[0], 4, 4).contiguous(memory_format=torch.channels_last)
         self.start = nn.Parameter(start)
         inputs = (None, *config.channels[:-1])

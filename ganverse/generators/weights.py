@@ -13,23 +13,30 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-
-ARCHITECTURE = "stylegan2"
+from ganverse.generators.architectures import Config, Generator, architecture_of, make_generator, read_config
 
 
 @dataclass(frozen=True)
 class GeneratorCard:
-    """Facts about a generator; `sha256` is that of the safetensors file and filled in when the weights are written."""
+    """Facts about a generator; `sha256` is that of the safetensors file and filled in when the weights are written.
 
-    config: StyleGAN2Config
+    seed, images_seen: of the training; both 0 for imported weights. source, source_sha256: the file they came from.
+    """
+
+    config: Config
     licence: str
     trained_on: str
     seed: int
     images_seen: int
     notes: str = ""
     sha256: str = ""
-    architecture: str = ARCHITECTURE
+    source: str = ""
+    source_sha256: str = ""
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network that `config` belongs to."""
+        return architecture_of(self.config)
 
     @property
     def resolution(self) -> int:
@@ -40,6 +47,9 @@ class GeneratorCard:
     def view_layers(self) -> int:
         """Number of first layers that carry the viewpoint."""
         return self.config.view_layers
+
+
+_SHOWN = ("resolution", "view_layers")  # on the card for people; they follow from the configuration
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -62,16 +72,14 @@ def pack_tensors(tensors: dict[str, Tensor], *, half: bool) -> bytes:
     return dump_tensors(packed)
 
 
-def save_generator(
-    generator: StyleGAN2Generator, path: Path, card: GeneratorCard, *, half: bool = False
-) -> GeneratorCard:
+def save_generator(generator: Generator, path: Path, card: GeneratorCard, *, half: bool = False) -> GeneratorCard:
     """Writes `path` (ending in .safetensors) and the card beside it; returns the card as written.
 
     `card.config` and `card.sha256` are replaced by what belongs to the generator.
     """
     data = pack_tensors(dict(generator.state_dict()), half=half)
     written = replace(card, config=generator.config, sha256=hashlib.sha256(data).hexdigest())
-    facts = {**asdict(written), "resolution": written.resolution, "view_layers": written.view_layers}
+    facts = {**asdict(written), **{name: getattr(written, name) for name in ("architecture", *_SHOWN)}}
     write_atomically(path, data)
     write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
     return written
@@ -85,21 +93,15 @@ def read_card(path: Path) -> GeneratorCard:
     card = path.with_suffix(".json")
     try:
         facts = json.loads(card.read_text())
-        config = StyleGAN2Config(**{**facts["config"], "channels": tuple(facts["config"]["channels"])})
-        names = ("licence", "trained_on", "seed", "images_seen", "notes", "sha256", "architecture")
-        read = GeneratorCard(config=config, **{name: facts[name] for name in names})
+        config = read_config(facts.pop("architecture"), facts.pop("config"))
+        return GeneratorCard(config, **{name: value for name, value in facts.items() if name not in _SHOWN})
     except OSError as error:
         raise GanverseError(f"Expected the card {card} beside the weights, could not read it ({error}).") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise GanverseError(
-            f"The card {card} is not a generator card ({error!r}); export the weights again."
-        ) from error
-    if read.architecture != ARCHITECTURE:
-        raise GanverseError(f"Expected architecture {ARCHITECTURE!r} in {card}, got {read.architecture!r}.")
-    return read
+    except (ValueError, KeyError, TypeError, AttributeError, GanverseError) as error:
+        raise GanverseError(f"The card {card} is not a generator card ({error}); export the weights again.") from error
 
 
-def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[StyleGAN2Generator, GeneratorCard]:
+def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[Generator, GeneratorCard]:
     """A frozen float32 generator in evaluation mode and its card.
 
     Raises GanverseError if a file is missing, or if the weights are not those which the card describes.
@@ -115,7 +117,7 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[Styl
             f"The weights {path} have sha256 {found[:12]}..., on their card it is {card.sha256[:12]}...; "
             "get the files again."
         )
-    generator = StyleGAN2Generator(card.config)
+    generator = make_generator(card.config)
     try:
         generator.load_state_dict({name: tensor.float() for name, tensor in load_tensors(data).items()})
     except (SafetensorError, RuntimeError) as error:

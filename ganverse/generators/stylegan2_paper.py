@@ -1,0 +1,183 @@
+"""StyleGAN2's generator exactly as published (Karras et al. 2020a), for weights that were trained elsewhere.
+
+Written from the paper. `stylegan2.py` is the variant that is trained here: cheaper, but not the same function.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganverse.errors import GanverseError
+from ganverse.generators.equalised import ACTIVATION_GAIN, LEAK, EqualLinear
+from ganverse.generators.filters import blur, upsample
+from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer
+
+BINOMIAL = (1.0, 3.0, 3.0, 1.0)
+
+
+@dataclass(frozen=True)
+class PaperStyleGAN2Config(StyleBasedConfig):
+    """Config-f is `channels = min(32768 / side, 512)` with skip connections (table 1).
+
+    branches: how the resolutions are joined (section 4.1), colours that add up ("skip") or features ("residual").
+    clamp: bound of the activations, for weights trained with mixed precision (Karras et al. 2020b, appendix).
+    half_resolutions: so many of the highest resolutions run in float16 on a GPU; a CPU always uses float32.
+    """
+
+    branches: Literal["skip", "residual"] = "skip"
+    clamp: float | None = None
+    half_resolutions: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.branches not in ("skip", "residual"):
+            raise GanverseError(f"expected branches skip or residual, got {self.branches!r}")
+
+
+class ModulatedConvolution(StyledLayer):
+    """3x3 convolution with modulated and demodulated weights (section 2.2), noise, bias and leaky ReLU times `gain`."""
+
+    def __init__(self, inputs: int, outputs: int, config: PaperStyleGAN2Config, *, up: bool, gain: float) -> None:
+        super().__init__()
+        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.style_size = inputs
+        self._up = up
+        self._gain = gain * ACTIVATION_GAIN
+        self._clamp = None if config.clamp is None else config.clamp * gain
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch inputs height width"],
+        style: Float[Tensor, "batch inputs"],
+        noise: Float[Tensor, "#batch 1 height_out width_out"] | None,
+    ) -> Float[Tensor, "batch outputs height_out width_out"]:
+        """Noise has the size of the output, twice that of the input if the layer up-samples."""
+        weight = self.weight
+        if x.dtype == torch.float16:
+            # Demodulation undoes any scale; these keep the products within float16.
+            weight = weight / weight.abs().amax(dim=(1, 2, 3), keepdim=True) / math.sqrt(weight[0].numel())
+            style = style / style.abs().amax(dim=1, keepdim=True)
+        demodulation = torch.rsqrt(style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8)
+        out = self._convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype))
+        out = out * demodulation.to(x.dtype)[:, :, None, None]
+        if noise is not None:
+            out = out + (noise * self.noise_strength).to(x.dtype)
+        out = F.leaky_relu(out + self.bias.to(x.dtype)[:, None, None], LEAK) * self._gain
+        return out if self._clamp is None else out.clamp(-self._clamp, self._clamp)
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        if not self._up:
+            return F.conv2d(x, weight, padding=1)
+        # A transposed convolution leaves 2 side + 1 pixels, which the filter brings to 2 side.
+        return 4.0 * blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), BINOMIAL)
+
+
+class Colours(StyledLayer):
+    """Modulated 1x1 convolution to RGB, without demodulation and noise."""
+
+    def __init__(self, inputs: int, config: PaperStyleGAN2Config) -> None:
+        super().__init__()
+        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.style_size = inputs
+        self._weight_gain = 1.0 / math.sqrt(inputs)
+        self._clamp = config.clamp
+
+    def forward(
+        self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """float32 colours, un-bounded, 0 is mid-grey."""
+        scaled = x * (style * self._weight_gain).to(x.dtype)[:, :, None, None]
+        out = F.conv2d(scaled, self.weight.to(x.dtype), self.bias.to(x.dtype))
+        return (out if self._clamp is None else out.clamp(-self._clamp, self._clamp)).float()
+
+
+class Block(nn.Module):
+    """One resolution: an up-sampling convolution (but at 4 px), a convolution, colours, a residual branch."""
+
+    def __init__(self, inputs: int | None, outputs: int, config: PaperStyleGAN2Config, *, top: bool) -> None:
+        super().__init__()
+        residual = config.branches == "residual" and inputs is not None
+        gain = math.sqrt(0.5) if residual else 1.0
+        self.conv0 = None if inputs is None else ModulatedConvolution(inputs, outputs, config, up=True, gain=1.0)
+        self.conv1 = ModulatedConvolution(outputs, outputs, config, up=False, gain=gain)
+        self.colours = Colours(outputs, config) if top or config.branches == "skip" else None
+        self.skip = nn.Parameter(torch.randn(outputs, inputs or 0, 1, 1)) if residual else None
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch inputs height width"],
+        image: Float[Tensor, "batch 3 height width"] | None,
+        styles: Iterator[Tensor],
+        noise: Iterator[Tensor | None],
+    ) -> tuple[
+        Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"] | None
+    ]:
+        """Features, and the image so far with this block's colours added; takes its styles and noise in order."""
+        below = x
+        if self.conv0 is not None:
+            x = self.conv0(x, next(styles), next(noise))
+        x = self.conv1(x, next(styles), next(noise))
+        if self.skip is not None:
+            weight = self.skip * math.sqrt(0.5 / self.skip.shape[1])
+            x = x + upsample(F.conv2d(below, weight.to(x.dtype)))
+        image = None if image is None else upsample(image)
+        if self.colours is not None:
+            painted = self.colours(x, next(styles))
+            image = painted if image is None else image + painted
+        return x, image
+
+
+class PaperStyleGAN2Generator(StyleBasedGenerator):
+    """The layers of W+ and their order inside w* are those of `StyleGAN2Generator`.
+
+    Layer 0 drives the convolution at 4 px; layer 2k-1 the colours of block k-1, then the up-sampling convolution of
+    block k; layer 2k the second convolution of block k; the last layer the colours at the top.
+    """
+
+    config: PaperStyleGAN2Config
+
+    def __init__(self, config: PaperStyleGAN2Config) -> None:
+        sides = [4 * 2**k for k in range(len(config.channels))]
+        super().__init__(config, [4, *(side for side in sides[1:] for _ in range(2))], amplify_bias=True)
+        self.start = nn.Parameter(torch.randn(1, config.channels[0], 4, 4))
+        inputs = (None, *config.channels[:-1])
+        self.blocks = nn.ModuleList(
+            Block(i, o, config, top=side == config.resolution)
+            for i, o, side in zip(inputs, config.channels, sides, strict=True)
+        )
+        self._first_half = len(sides) - config.half_resolutions
+
+    def layers(self) -> list[list[StyledLayer]]:
+        """The styled modules of every W+ layer, in the order of w*."""
+        layers: list[list[StyledLayer]] = [[]]
+        for block in cast(Iterable[Block], self.blocks):
+            if block.conv0 is not None:
+                layers[-1].append(block.conv0)
+                layers.append([])
+            layers[-1].append(block.conv1)
+            layers.append([] if block.colours is None else [block.colours])
+        return layers
+
+    def paint(
+        self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
+    ) -> Float[Tensor, "batch 3 side side"]:
+        """Un-bounded colours, nominally [-1, 1]."""
+        image, codes, planes = None, iter(styles), iter(noise)
+        x = self.start.expand(styles[0].shape[0], -1, -1, -1)
+        for k, block in enumerate(self.blocks):
+            half = x.is_cuda and k >= self._first_half
+            x, image = block(x.to(torch.float16 if half else torch.float32), image, codes, planes)
+        return cast(Tensor, image)
