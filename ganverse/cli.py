@@ -19,6 +19,7 @@ commands:
   train        run the stages: all of them (configs/demo.yaml), or one; the same as `python train.py`
   evaluate     tables, figures and a page about trained weights; the same as `python evaluate.py`
   reconstruct  photos to textured meshes (.glb or .obj) with the inverse network
+  import-gan   weights of a StyleGAN that was trained elsewhere, read without executing anything in the file
   views        view codes of a car GAN, all round, found by the pose regressor
   doctor       what is installed, what it would run on, and whether the shipped weights are whole
 
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "train": lambda rest: train(rest, "ganverse train"),
         "evaluate": lambda rest: evaluate(rest, "ganverse evaluate"),
         "reconstruct": reconstruct,
+        "import-gan": import_gan,
         "views": views,
         "doctor": doctor,
     }
@@ -98,6 +100,18 @@ def reconstruct(arguments: Sequence[str]) -> int:
         from ganverse.reconstruct import reconstruct_command
 
         reconstruct_command(arguments)
+        return 0
+
+    return guarded(run)
+
+
+def import_gan(arguments: Sequence[str]) -> int:
+    """Weights from elsewhere to a generator of ours."""
+
+    def run() -> int:
+        from ganverse.importing.command import import_command
+
+        import_command(arguments)
         return 0
 
     return guarded(run)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
@@ -44,3 +48,26 @@ def make_generator(config: Config) -> Generator:
     if isinstance(config, PaperStyleGAN2Config):
         return PaperStyleGAN2Generator(config)
     return StyleGAN1Generator(config)
+
+
+def empty_generator(config: Config) -> Generator:
+    """The network without memory behind its weights: its names and shapes.
+
+    Raises:
+        GanverseError: settings that make no network.
+    """
+    try:
+        with torch.device("meta"):
+            return make_generator(config)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise GanverseError(f"Settings that make no network ({error}).") from error
+
+
+def mismatch(generator: Generator, weights: Mapping[str, Tensor]) -> str | None:
+    """The first weight that is missing, too many or of another shape; None if all fit."""
+    shapes = {name: list(tensor.shape) for name, tensor in generator.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(shapes.keys() | found.keys()):
+        if shapes.get(name) != found.get(name):
+            return f"{name} of shape {found.get(name, 'none')} in place of {shapes.get(name, 'none')}"
+    return None

@@ -71,6 +71,7 @@ class StyleBasedGenerator(nn.Module, ABC):
     """Implements `ImageGenerator` around `layers` and `paint`, which the architectures define."""
 
     w_average: Tensor
+    style_sizes: tuple[int, ...]
 
     def __init__(self, config: StyleBasedConfig, noise_sides: Sequence[int], *, amplify_bias: bool) -> None:
         super().__init__()
@@ -99,9 +100,8 @@ class StyleBasedGenerator(nn.Module, ABC):
         """The stored noise of every convolution."""
         return [self.get_buffer(f"noise_{k}") for k in range(self._noise_count)]
 
-    @property
-    def style_sizes(self) -> tuple[int, ...]:
-        """Styles of each W+ layer."""
+    def sizes(self) -> tuple[int, ...]:
+        """Styles of each W+ layer; what `style_sizes` is set to once the layers exist."""
         return tuple(sum(module.style_size for module in layer) for layer in self.layers())
 
     @property

@@ -115,6 +115,7 @@ class StyleGAN1Generator(StyleBasedGenerator):
         )
         self.colour_weight = nn.Parameter(torch.randn(3, config.channels[-1], 1, 1))
         self.colour_bias = nn.Parameter(torch.zeros(3))
+        self.style_sizes = self.sizes()
 
     def layers(self) -> list[list[StyledLayer]]:
         """The styled modules of every W+ layer, in the order of w*."""

@@ -63,7 +63,7 @@ class ModulatedConvolution(StyledLayer):
         noise: Float[Tensor, "#batch 1 height_out width_out"] | None,
     ) -> Float[Tensor, "batch outputs height_out width_out"]:
         """Noise has the size of the output, twice that of the input if the layer up-samples."""
-        weight = self.weight
+        weight: Tensor = self.weight
         if x.dtype == torch.float16:
             # Demodulation undoes any scale; these keep the products within float16.
             weight = weight / weight.abs().amax(dim=(1, 2, 3), keepdim=True) / math.sqrt(weight[0].numel())
@@ -158,6 +158,7 @@ class PaperStyleGAN2Generator(StyleBasedGenerator):
             Block(i, o, config, top=side == config.resolution)
             for i, o, side in zip(inputs, config.channels, sides, strict=True)
         )
+        self.style_sizes = self.sizes()
         self._first_half = len(sides) - config.half_resolutions
 
     def layers(self) -> list[list[StyledLayer]]:

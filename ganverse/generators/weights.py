@@ -13,7 +13,15 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.architectures import Config, Generator, architecture_of, make_generator, read_config
+from ganverse.generators.architectures import (
+    Config,
+    Generator,
+    architecture_of,
+    empty_generator,
+    make_generator,
+    mismatch,
+    read_config,
+)
 
 
 @dataclass(frozen=True)
@@ -117,9 +125,13 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[Gene
             f"The weights {path} have sha256 {found[:12]}..., on their card it is {card.sha256[:12]}...; "
             "get the files again."
         )
-    generator = make_generator(card.config)
     try:
-        generator.load_state_dict({name: tensor.float() for name, tensor in load_tensors(data).items()})
-    except (SafetensorError, RuntimeError) as error:
-        raise GanverseError(f"The weights {path} do not fit the architecture on their card ({error}).") from error
+        weights = {name: tensor.float() for name, tensor in load_tensors(data).items()}
+        complaint = mismatch(empty_generator(card.config), weights)
+    except (SafetensorError, GanverseError) as error:
+        complaint = str(error)
+    if complaint is not None:
+        raise GanverseError(f"The weights {path} do not fit the architecture on their card ({complaint}).")
+    generator = make_generator(card.config)
+    generator.load_state_dict(weights)
     return generator.eval().requires_grad_(False).to(device), card

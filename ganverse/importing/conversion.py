@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.architectures import Config
+from ganverse.generators.stylegan1 import StyleGAN1Config
+from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config
 
 Change = Callable[[Tensor], Tensor]
 Tensors = Mapping[str, Tensor]
@@ -27,7 +28,7 @@ class Imported:
     """
 
     family: str
-    config: Config
+    config: PaperStyleGAN2Config | StyleGAN1Config
     weights: dict[str, Tensor]
     licence: str
 
@@ -111,9 +112,14 @@ def check_settings(found: Mapping[str, Any], expected: Mapping[str, Any], known:
     """
     for name, value in found.items():
         if name in expected:
-            usual = expected[name]
-            given = list(value) if isinstance(value, tuple) else value
-            if given != usual:
-                raise GanverseError(f"the setting {name}={value!r:.40} (it is built for {usual!r})")
+            if _plain(value) != expected[name]:
+                raise GanverseError(f"the setting {name}={_plain(value)!r:.40}, only {expected[name]!r} can be read")
         elif name not in known:
             raise GanverseError(f"the setting {str(name)[:40]!r}, whose meaning is not known")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, words and lists of them; of anything else only the type, because its depth is not known."""
+    if isinstance(value, (list, tuple)) and all(isinstance(item, (str, int, float)) for item in value):
+        return list(value)
+    return value if isinstance(value, (str, int, float, type(None))) else type(value).__name__

@@ -1,8 +1,8 @@
 """Pickles as inert data: an interpreter of their instructions that imports nothing and calls nothing.
 
 `pickle.Unpickler` imports what a file names and calls it. Here a name stays a name: what the file would have had called
-comes back as a `Made` record (name, arguments, state), for others to recognise. Names that no image GAN's file needs are
-refused as soon as they occur, and so are the text instructions of protocol 0, which none of these files has.
+comes back as a `Made` record (name, arguments, state), for others to recognise. Names that no image GAN's file needs
+are refused as soon as they occur, and so are the text instructions of protocol 0, which none of these files has.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ NAMES = frozenset(
         "torch._utils._rebuild_tensor_v2",
         "torch.storage._load_from_bytes",
         "torch_utils.persistence._reconstruct_persistent_obj",
-        *(f"torch.{kind}Storage" for kind in ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")),
+        *(
+            f"torch.{kind}Storage"
+            for kind in ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool")
+        ),
     }
 )
 """Every global that was seen in the files of the families this package reads."""
@@ -110,7 +113,7 @@ def _run(stream: io.BytesIO) -> _Machine:
 
 
 class _Machine:
-    """The stack and the memo of a pickle, and one method for each instruction that does not merely push its argument."""
+    """The stack and the memo of a pickle, and a method for each instruction that does not merely push its argument."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -142,6 +145,9 @@ class _Machine:
 
     def pop(self, _: None) -> None:
         self.stack.pop()
+
+    def drop_marked(self, _: None) -> None:
+        self.pop_mark()
 
     def put(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
@@ -224,7 +230,7 @@ _PUSH_NEW: dict[str, Callable[[], Any]] = {
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "MARK": _Machine.mark,
     "POP": _Machine.pop,
-    "POP_MARK": lambda machine, _: machine.pop_mark() and None,
+    "POP_MARK": _Machine.drop_marked,
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Machine.put),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.get),
     "MEMOIZE": _Machine.memoize,

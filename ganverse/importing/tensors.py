@@ -44,7 +44,7 @@ def storage_dtype(kind: Any) -> np.dtype:
 class TensorReader:
     """Makes tensors (CPU, contiguous, their own memory) out of records.
 
-    lookup: gives the storage behind a persistent id. nested: gives the storage inside the bytes of a `_load_from_bytes`.
+    lookup: gives the storage behind a persistent id. nested: that inside the bytes of a `_load_from_bytes`.
     """
 
     def __init__(self, lookup: Lookup, nested: Callable[[bytes], Storage]) -> None:
@@ -85,11 +85,10 @@ class TensorReader:
 
     def _view(self, storage: Any, offset: int, size: Sequence[int], stride: Sequence[int]) -> np.ndarray:
         flat = self._storage(storage)
-        numbers = [offset, *size, *stride]
-        if len(size) != len(stride) or len(size) > 8 or not all(type(n) is int and n >= 0 for n in numbers):
+        if len(size) != len(stride) or not _counts([offset, *size, *stride]):
             raise ValueError("sizes and strides that do not belong together")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if math.prod(size) > len(flat) or (math.prod(size) and last >= len(flat)):
+        if math.prod(map(int, size)) > len(flat) or (0 not in size and last >= len(flat)):
             raise ValueError(f"size {list(size)} over a storage of {len(flat)} numbers")
         strides = [step * flat.itemsize for step in stride]
         return np.lib.stride_tricks.as_strided(flat[offset:], tuple(size), strides, writeable=False)
@@ -115,9 +114,13 @@ def _filled(data: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
         data = data.encode("latin1")
     if not isinstance(data, (bytes, bytearray)) or order not in ("C", "F"):
         raise ValueError("an array without data")
-    if len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
+    if not _counts(shape):
         raise ValueError("an array without a shape")
     return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _counts(numbers: Sequence[Any]) -> bool:
+    return len(numbers) <= 17 and all(type(n) is int and n >= 0 for n in numbers)
 
 
 def _dtype(record: Any) -> np.dtype:

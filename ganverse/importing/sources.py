@@ -1,0 +1,102 @@
+"""Where a file to import lies: on this machine, at an https address, or in a repository of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO, Any
+
+from ganverse.errors import GanverseError
+
+MAX_FILE = 4 * 2**30
+"""Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimisers 1.5."""
+_CHUNK = 2**20
+
+OpenURL = Callable[[str], IO[bytes]]
+
+
+def read_source(source: str, sha256: str | None) -> bytes:
+    """The bytes behind a path, `https://...` or `hf://owner/repository/file`.
+
+    An https address needs the `sha256` of its file; the others are checked against it where it is given.
+
+    Raises:
+        GanverseError: the file cannot be had, is larger than `MAX_FILE`, or is another one.
+    """
+    if source.startswith("https://"):
+        data = download(source, sha256)
+    elif source.startswith("hf://"):
+        data = _read(_from_hub(source), source)
+    elif "://" in source:
+        raise GanverseError(f"expected a file, https://... or hf://owner/repository/file, got {source}")
+    else:
+        data = _read(Path(source), source)
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise GanverseError(f"expected {source} with sha256 {sha256}, got {found}; nothing was written")
+    return data
+
+
+def download(url: str, sha256: str | None, open_url: OpenURL | None = None) -> bytes:
+    """The file at an address, into memory: nothing is left behind if it breaks off."""
+    if sha256 is None:
+        raise GanverseError(f"expected --sha256 with {url}, so that what comes is what was meant, got none")
+    try:
+        with (open_url or _open_https)(url) as stream:
+            return _limited(stream, url)
+    except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+        raise GanverseError(f"expected a file at {url}, but it cannot be had ({error})") from error
+
+
+def _read(path: Path, source: str) -> bytes:
+    if not path.is_file():
+        raise GanverseError(f"expected a file at {source}, found {'a folder' if path.is_dir() else 'none'}")
+    try:
+        with path.open("rb") as stream:
+            return _limited(stream, source)
+    except OSError as error:
+        raise GanverseError(f"expected a file at {source}, but it cannot be read ({error})") from error
+
+
+def _limited(stream: IO[bytes], source: str) -> bytes:
+    data = bytearray()
+    while chunk := stream.read(_CHUNK):
+        data += chunk
+        if len(data) > MAX_FILE:
+            raise GanverseError(f"expected at most {MAX_FILE / 2**30:g} GiB, {source} has more")
+    return bytes(data)
+
+
+class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if urllib.parse.urlsplit(newurl).scheme != "https":
+            raise ValueError(f"it leads on to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open_https(url: str) -> Any:
+    return urllib.request.build_opener(_HttpsOnly).open(url, timeout=60)
+
+
+def _from_hub(source: str) -> Path:
+    parts = source.removeprefix("hf://").split("/", 2)
+    if len(parts) != 3 or not all(parts):
+        raise GanverseError(f"expected hf://owner/repository/file, got {source}")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise GanverseError(
+            f"expected huggingface-hub for {source}; install it with pip install ganverse[hub]"
+        ) from error
+    owner, repository, file = parts
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file))
+    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors (requests) or ValueErrors (names)
+        raise GanverseError(f"expected {source} on the hub, got: {str(error).splitlines()[0]}") from error
