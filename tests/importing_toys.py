@@ -130,7 +130,9 @@ def persistent(tensors: dict[str, Tensor], **attributes: Any) -> Persistent:
 
 
 def ada_content(tensors: dict[str, Tensor], *, c_dim: int = 0, **synthesis: Any) -> dict[str, Any]:
-    settings = EasyDict(z_dim=6, c_dim=c_dim, w_dim=5, mapping_kwargs=EasyDict(num_layers=2), synthesis_kwargs=synthesis)
+    settings = EasyDict(
+        z_dim=6, c_dim=c_dim, w_dim=5, mapping_kwargs=EasyDict(num_layers=2), synthesis_kwargs=synthesis
+    )
     g_ema = persistent(tensors, _init_args=(), _init_kwargs=settings)
     return {"training_set_kwargs": EasyDict(path="cars"), "G": None, "D": None, "G_ema": g_ema, "augment_pipe": None}
 
@@ -246,7 +248,10 @@ def tensorflow1(generator: StyleGAN1Generator, **kwargs: Any) -> tuple[Any, ...]
                 (f"{theirs}/StyleMod/weight", ours[f"{name}.affine.weight"].t()),
                 (f"{theirs}/StyleMod/bias", ours[f"{name}.affine.bias"]),
             ]
-    synthesis += [("ToRGB_lod0/weight", ours["colour_weight"].permute(2, 3, 1, 0)), ("ToRGB_lod0/bias", ours["colour_bias"])]
+    synthesis += [
+        ("ToRGB_lod0/weight", ours["colour_weight"].permute(2, 3, 1, 0)),
+        ("ToRGB_lod0/bias", ours["colour_bias"]),
+    ]
     synthesis += [("ToRGB_lod1/weight", torch.ones(1, 1, 3, 3)), ("ToRGB_lod1/bias", torch.ones(3))]
     top = [("lod", torch.tensor(0.0)), ("dlatent_avg", ours["w_average"])]
     return tensorflow_content(mapping, synthesis, top, 3, **kwargs)

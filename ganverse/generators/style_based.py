@@ -68,7 +68,7 @@ class StyledLayer(nn.Module, ABC):
 
 
 class StyleBasedGenerator(nn.Module, ABC):
-    """Implements `ImageGenerator` around `layers` and `paint`, which the architectures define."""
+    """Implements `ImageGenerator` around `layers` and `colours`, which the architectures define."""
 
     w_average: Tensor
     style_sizes: tuple[int, ...]
@@ -90,7 +90,7 @@ class StyleBasedGenerator(nn.Module, ABC):
         """The styled modules of every W+ layer, in the order of w*."""
 
     @abstractmethod
-    def paint(
+    def colours(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
         """Un-bounded colours, nominally [-1, 1], of the whole square; one style per styled module."""
@@ -131,6 +131,16 @@ class StyleBasedGenerator(nn.Module, ABC):
         ]
         return torch.cat(parts, dim=1)
 
+    def paint(
+        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Un-bounded colours, nominally [-1, 1], of the visible part; noise as in `synthesize`."""
+        sizes = [module.style_size for layer in self.layers() for module in layer]
+        planes: Sequence[Tensor | None] = noise or [None] * self._noise_count
+        if not noise and self.config.noise == "constant":
+            planes = self.noise_planes
+        return _centre(self.colours([styles[:, where] for where in style_slices(sizes)], planes), self.config.crop)
+
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
     ) -> Float[Tensor, "batch 3 height width"]:
@@ -138,12 +148,7 @@ class StyleBasedGenerator(nn.Module, ABC):
 
         Without `noise` the result is deterministic: with the stored planes where noise is "constant", else with none.
         """
-        sizes = [module.style_size for layer in self.layers() for module in layer]
-        planes: Sequence[Tensor | None] = noise or [None] * self._noise_count
-        if not noise and self.config.noise == "constant":
-            planes = self.noise_planes
-        image = self.paint([styles[:, where] for where in style_slices(sizes)], planes)
-        return (_centre(image, self.config.crop) * 0.5 + 0.5).clamp(0.0, 1.0)
+        return (self.paint(styles, noise) * 0.5 + 0.5).clamp(0.0, 1.0)
 
     @torch.no_grad()
     def estimate_average(self, count: int = 10_000) -> None:

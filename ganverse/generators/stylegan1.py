@@ -122,7 +122,7 @@ class StyleGAN1Generator(StyleBasedGenerator):
         blocks = cast(Iterable[Block], self.blocks)
         return [[epilogue] for block in blocks for epilogue in (block.epilogue0, block.epilogue1)]
 
-    def paint(
+    def colours(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
         """Un-bounded colours, nominally [-1, 1]."""

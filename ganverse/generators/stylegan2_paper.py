@@ -172,7 +172,7 @@ class PaperStyleGAN2Generator(StyleBasedGenerator):
             layers.append([] if block.colours is None else [block.colours])
         return layers
 
-    def paint(
+    def colours(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
         """Un-bounded colours, nominally [-1, 1]."""

@@ -145,5 +145,5 @@ def _average(path: Path | None) -> Float[Tensor, " w_dim"] | None:
 def _try(generator: Generator) -> None:
     """Paints one picture: finite weights may still overflow."""
     styles = generator.styles(generator.map(latents(0, [0], generator.z_dim)))
-    if not bool(generator.synthesize(styles).isfinite().all()):
+    if not bool(generator.paint(styles).isfinite().all()):
         raise GanverseError("weights whose picture is not finite")

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from ganverse.errors import GanverseError
 
-MAX_INSTRUCTIONS = 3_000_000
+MAX_INSTRUCTIONS = 500_000
+"""The largest published files have some ten thousand, training checkpoints with optimisers a few times that."""
 
 NAMES = frozenset(
     {

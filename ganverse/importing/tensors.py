@@ -73,7 +73,7 @@ class TensorReader:
             "_rebuild_tensor": lambda a: self._view(*a[:4]),
             "_rebuild_tensor_v2": lambda a: self._view(*a[:4]),
             "_reconstruct": lambda _: _numpy(record.state),
-            "_frombuffer": lambda a: _filled(a[0], _dtype(a[1]), a[2], a[3]),
+            "_frombuffer": lambda a: _from_buffer(*a),
             "scalar": lambda a: _filled(a[1], _dtype(a[0]), (), "C"),
         }
         if kind not in makers:
@@ -107,6 +107,15 @@ def _numpy(state: Any) -> np.ndarray:
     """The array whose `__setstate__` would be given (version, shape, dtype, fortran, bytes)."""
     _, shape, dtype, fortran, data = state
     return _filled(data, _dtype(dtype), shape, "F" if fortran else "C")
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> np.ndarray:
+    """What numpy writes in protocol 5; order "K" comes with the axes in the order of memory (numpy 2.4)."""
+    if order != "K":
+        return _filled(data, _dtype(dtype), shape, order)
+    if not _counts(axes):
+        raise ValueError("an array without an order of its axes")
+    return _filled(data, _dtype(dtype), shape, "C").transpose(axes)
 
 
 def _filled(data: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
