@@ -7,9 +7,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 from ganverse.errors import GanverseError
 
@@ -17,7 +18,15 @@ MAX_FILE = 4 * 2**30
 """Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimisers 1.5."""
 _CHUNK = 2**20
 
-OpenURL = Callable[[str], IO[bytes]]
+
+@runtime_checkable
+class Stream(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+OpenURL = Callable[[str], AbstractContextManager[Any]]
 
 
 def read_source(source: str, sha256: str | None) -> bytes:
@@ -63,7 +72,7 @@ def _read(path: Path, source: str) -> bytes:
         raise GanverseError(f"expected a file at {source}, but it cannot be read ({error})") from error
 
 
-def _limited(stream: IO[bytes], source: str) -> bytes:
+def _limited(stream: Stream, source: str) -> bytes:
     data = bytearray()
     while chunk := stream.read(_CHUNK):
         data += chunk
@@ -74,7 +83,7 @@ def _limited(stream: IO[bytes], source: str) -> bytes:
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme != "https":
             raise ValueError(f"it leads on to {newurl}, which is not https")
