@@ -63,7 +63,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
 
 def _state(network: Any) -> dict[str, Any]:
     if not isinstance(network, Made) or network.name != NETWORK or not isinstance(network.state, dict):
-        raise GanverseError(f"a {type(network).__name__} in place of a network")
+        raise GanverseError(f"an object of type {type(network).__name__} in place of a network")
     if network.state.get("version") not in VERSIONS:
         raise GanverseError(f"a network saved in a version other than {VERSIONS}")
     return network.state

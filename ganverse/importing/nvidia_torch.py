@@ -64,7 +64,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
 def state_of(record: Any) -> dict[str, Any]:
     """The state of a persistent object; GanverseError for anything else or an unknown version."""
     if not isinstance(record, Made) or not record.name.endswith("_reconstruct_persistent_obj"):
-        raise GanverseError(f"a {type(record).__name__} in place of a network")
+        raise GanverseError(f"an object of type {type(record).__name__} in place of a network")
     (meta,) = record.arguments if len(record.arguments) == 1 else (None,)
     meta = _mapping(meta, "network")
     if meta.get("type") != "class" or meta.get("version") != 6:
@@ -163,5 +163,5 @@ def _pairs(ours: str, theirs: str, parts: tuple[str, ...]) -> Table:
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise GanverseError(f"a {type(value).__name__} in place of a mapping ({what})")
+        raise GanverseError(f"an object of type {type(value).__name__} in place of a mapping ({what})")
     return value

@@ -67,4 +67,4 @@ def _description(value: Any) -> str:
         return f"a mapping with the keys {names or 'none'}"
     if isinstance(value, Made):
         return f"a {value.name}"
-    return f"a {type(value).__name__}"
+    return f"an object of type {type(value).__name__}"

@@ -66,7 +66,7 @@ class TensorReader:
 
     def _array(self, record: Any) -> np.ndarray:
         if not isinstance(record, Made):
-            raise GanverseError(f"a {type(record).__name__} in place of a tensor")
+            raise GanverseError(f"an object of type {type(record).__name__} in place of a tensor")
         kind = record.name.rpartition(".")[2]
         makers = {
             "_rebuild_parameter": lambda a: self._array(a[0]),

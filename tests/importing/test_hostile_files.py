@@ -115,12 +115,7 @@ HIDDEN: dict[str, Hostile] = {
         {"G_ema": Persistent({"_parameters": {"w": Call(torch.storage._load_from_bytes, torch_saved(command()))}})}
     ),
     "in a storage within a storage": lambda: pickled(
-        {
-            "G_ema": persistent({}, _init_kwargs={}),
-            "G": Call(
-                torch.storage._load_from_bytes, torch_saved(Call(torch.storage._load_from_bytes, pickled(command())))
-            ),
-        }
+        {"G_ema": persistent_tensor(stored(torch_saved(Call(torch.storage._load_from_bytes, torch_saved(command())))))}
     ),
     "in a tensor's storage": lambda: pickled(
         {"G_ema": persistent_tensor(stored(torch_saved(command(), zipped=False)))}
@@ -265,7 +260,7 @@ BROKEN: dict[str, Hostile] = {
     "no numbers": lambda: changed("mapping.fc0.weight", torch.zeros(0, 4)),
     "not a number": lambda: changed("mapping.w_avg", NAN),
     "infinite": lambda: changed("synthesis.b4.const", torch.full((4, 4, 4), float("inf"))),
-    "overflowing": lambda: changed("synthesis.b16.torgb.weight", torch.full((3, 2, 1, 1), 3e38)),
+    "overflowing": lambda: changed("synthesis.b16.conv1.bias", torch.full((2,), 3e38)),
     "one tensor too many": lambda: changed("synthesis.b8.extra.weight", torch.zeros(2)),
     "one tensor too few": lambda: pickled(
         ada_content({k: v for k, v in ada_names(stylegan2()).items() if k != "synthesis.b8.conv1.bias"})
@@ -383,6 +378,15 @@ def refused(path: Path, marker: Path, capsys: pytest.CaptureFixture[str]) -> str
     assert not marker.exists()
     assert [file.name for file in folder.iterdir()] == [path.name]
     return shown.err
+
+
+@pytest.mark.usefixtures("foreign_modules")
+def test_source_code_beside_proper_weights_is_left_alone(tmp_path: Path, marker: Path) -> None:
+    content = ada_content(ada_names(stylegan2()))
+    content["G_ema"].meta["module_src"] = f"import os; os.system({COMMAND!r})"
+    (tmp_path / "file.pkl").write_bytes(pickled(content))
+    assert cli.main(["import-gan", str(tmp_path / "file.pkl"), "-o", str(tmp_path / "out")]) == 0
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("kind", ["GLOBAL and REDUCE", "posix for os", "STACK_GLOBAL"])
