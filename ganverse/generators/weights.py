@@ -64,8 +64,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that a reader (or a crash) sees the old or the new contents, never half of them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def pack_tensors(tensors: dict[str, Tensor], *, half: bool) -> bytes:

@@ -62,9 +62,12 @@ def import_generator(
     name = Path(urlsplit(source).path).name
     path = output / f"{Path(name).stem}.safetensors"
     card = replace(card, source=name, source_sha256=hashlib.sha256(data).hexdigest())
+    existed = path.exists()
     try:
         return path, save_generator(generator, path, card)
     except OSError as error:
+        if not existed and path.exists():
+            path.unlink()  # weights whose card could not be written
         raise GanverseError(f"expected a folder to write to at {output}, got: {error}") from error
 
 

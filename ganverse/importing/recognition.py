@@ -63,7 +63,7 @@ def _no_storages(key: Any) -> Any:
 
 def _description(value: Any) -> str:
     if isinstance(value, dict):
-        names = ", ".join(str(name)[:30] for name in list(value)[:4] if isinstance(name, (str, int)))
+        names = ", ".join(repr(name)[:30] for name in list(value)[:4] if isinstance(name, (str, int)))
         return f"a mapping with the keys {names or 'none'}"
     if isinstance(value, Made):
         return f"a {value.name}"

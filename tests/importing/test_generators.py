@@ -1,0 +1,108 @@
+"""What happens to a generator between being recognised and being written, and that a run takes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganverse import cli
+from ganverse.data.sampling import SamplingSettings
+from ganverse.errors import GanverseError
+from ganverse.generators.weights import GeneratorCard, save_generator
+from ganverse.importing import generators
+from ganverse.importing.conversion import Imported
+from ganverse.importing.generators import filled
+from ganverse.pipeline.sources import DataSettings, make_sampler, open_source
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
+from tests.importing_toys import port_names, stylegan1, stylegan2, torch_saved
+
+
+def described(generator: Any, *, without: str = "-") -> Imported:
+    weights = {name: tensor for name, tensor in generator.state_dict().items() if not name.startswith(without)}
+    return Imported("toys", generator.config, weights, "MIT")
+
+
+def test_what_is_missing_is_supplied_the_same_way_every_time() -> None:
+    notes: list[str] = []
+    first = filled(described(stylegan1(), without="noise_"), None, notes)
+    second = filled(described(stylegan1(), without="noise_"), None, [])
+    assert notes == ["noise planes drawn with seed 0"]
+    for a, b in zip(first.noise_planes, second.noise_planes, strict=True):
+        assert torch.equal(a, b)
+    assert 0.5 < torch.cat([plane.flatten() for plane in first.noise_planes]).std() < 1.5
+
+
+def test_an_average_wins_over_an_estimate() -> None:
+    average = torch.randn(5)
+    generator = filled(described(stylegan2(), without="w_average"), average, notes := [])
+    assert torch.equal(generator.w_average, average)
+    assert notes == []
+    with pytest.raises(GanverseError, match="w_average of shape"):
+        filled(described(stylegan2()), torch.randn(4), [])
+
+
+def test_sides_are_bounded() -> None:
+    config = replace(stylegan1().config, resolution=4096, channels=(1,) * 11)
+    with pytest.raises(GanverseError, match="2048 is the most"):
+        filled(Imported("toys", config, {}, "MIT"), None, [])
+
+
+def test_a_broken_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "g.pt").write_bytes(torch_saved(port_names(stylegan1())))
+    (tmp_path / "average.npy").write_bytes(b"nothing")
+    arguments = ["import-gan", str(tmp_path / "g.pt"), "-o", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--average", str(tmp_path / "average.npy")]) == cli.BAD_INPUT
+    assert "average of w" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "g.pt").write_bytes(torch_saved(port_names(stylegan1())))
+    assert cli.main(["import-gan", str(tmp_path / "g.pt"), "-o", str(tmp_path / "g.pt")]) == cli.BAD_INPUT
+    assert "a folder to write to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["safetensors", "json"])
+def test_a_full_disk_leaves_nothing(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        fails = file in path.name
+        with path.open("wb") as stream:
+            written = stream.write(data[:10] if fails else data)
+        if fails:
+            raise OSError("No space left on device")
+        return written
+
+    data = torch_saved(port_names(stylegan1()))
+    (tmp_path / "g.pt").write_bytes(data)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert cli.main(["import-gan", str(tmp_path / "g.pt"), "-o", str(tmp_path / "out")]) == cli.BAD_INPUT
+    assert list((tmp_path / "out").iterdir()) == []
+    assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [stylegan1, stylegan2])
+def test_a_run_draws_samples_from_it(make: Any, tmp_path: Path) -> None:
+    generator = make(resolution=64, channels=(8, 8, 6, 5, 4), noise="random")
+    path = tmp_path / "g.safetensors"
+    card = save_generator(generator, path, GeneratorCard(generator.config, "MIT", "toys", 0, 0))
+    views = tuple(ViewCode(seed, 15.0 * seed) for seed in range(24))
+    codes = ViewCodes(card.sha256, layer_dims(generator.style_sizes, 4), views)
+    codes.save(tmp_path / "g-views.yaml")
+    settings = DataSettings(str(path), sampling=SamplingSettings(attempts=1))
+    batch = make_sampler(open_source(settings), settings).draw(torch.arange(2)).batch
+    assert batch.images.shape == (2, 2, 3, 64, 64)
+    assert batch.images.std() > 0.01
+
+
+def test_the_trial_picture_is_painted_with_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = stylegan2()
+    generators._try(generator)
+    generator.blocks[2].conv1.bias.fill_(3e38)
+    with pytest.raises(GanverseError, match="not finite"):
+        generators._try(generator)
