@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from ganverse.errors import GanverseError
+from ganverse.generators.architectures import Config, Generator, architecture_of, make_generator, read_config
 from ganverse.generators.directed import DirectedGenerator
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import pack_tensors, write_atomically
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -33,7 +33,7 @@ class StyleGANRCard:
     images_seen: pictures of training.
     """
 
-    generator: StyleGAN2Config
+    generator: Config
     view_dims: tuple[int, ...]
     vertices: int
     texture_size: int
@@ -54,7 +54,8 @@ def save_stylegan_r(renderer: StyleGANR, path: Path, card: StyleGANRCard, *, hal
     data = pack_tensors(dict(renderer.state_dict()), half=half)
     written = replace(card, sha256=hashlib.sha256(data).hexdigest())
     write_atomically(path, data)
-    write_atomically(path.with_suffix(".json"), (json.dumps(asdict(written), indent=2) + "\n").encode())
+    facts = {**asdict(written), "generator_architecture": architecture_of(written.generator)}
+    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
     return written
 
 
@@ -62,8 +63,8 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
     """The card of the weights at `path`; GanverseError if it is missing or of another kind."""
     facts = read_facts(path, ARCHITECTURE)
     try:
-        generator = facts.pop("generator")
-        config = StyleGAN2Config(**{**generator, "channels": tuple(generator["channels"])})
+        # cards written before there were other architectures do not name it
+        config = read_config(facts.pop("generator_architecture", "stylegan2"), facts.pop("generator"))
         mapping = MappingSettings(**facts.pop("mapping"))
         view_dims = tuple(facts.pop("view_dims"))
         return StyleGANRCard(generator=config, mapping=mapping, view_dims=view_dims, **facts)
@@ -71,18 +72,19 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
         raise GanverseError(f"expected a whole card beside {path}, got {error}; export the weights again") from error
 
 
-def described_generator(generator: ImageGenerator) -> tuple[StyleGAN2Config, int]:
+def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
     """Architecture and number of view directions of a generator, for the card; GanverseError for one it cannot name."""
-    network, directions = generator, 0
-    if isinstance(network, DirectedGenerator):
-        network, directions = network.generator, network.read.shape[1]
-    if not isinstance(network, StyleGAN2Generator):
-        raise GanverseError(f"expected an image GAN to fine-tune, got a {type(network).__name__}, which has no weights")
-    return network.config, directions
+    directions = 0
+    if isinstance(generator, DirectedGenerator):
+        directions, generator = generator.read.shape[1], generator.generator
+    if not isinstance(generator, Generator):
+        name = type(generator).__name__
+        raise GanverseError(f"expected an image GAN to fine-tune, got a {name}, which has no weights")
+    return generator.config, directions
 
 
-def _empty_generator(card: StyleGANRCard) -> StyleGAN2Generator | DirectedGenerator:
-    network = StyleGAN2Generator(card.generator)
+def _empty_generator(card: StyleGANRCard) -> Generator | DirectedGenerator:
+    network = make_generator(card.generator)
     if not card.view_directions:
         return network
     empty = torch.zeros(sum(network.style_sizes), card.view_directions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
+from tests.importing_toys import stylegan1, stylegan2
 
 GENERATOR = StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channels=(6, 4), view_layers=2)
 MAPPING = MappingSettings(camera_width=8, width=8, channels=2)
@@ -40,6 +42,18 @@ def test_round_trip(tmp_path: Path, half: bool) -> None:
     assert torch.allclose(loaded(*inputs), renderer(*inputs), atol=1e-2 if half else 0)
     assert (card.view_dims, card.images_seen, card.mapping, card.generator) == ((0, 3), 7, MAPPING, GENERATOR)
     assert not any(p.requires_grad for p in loaded.parameters())
+
+
+@pytest.mark.parametrize("make", [stylegan1, stylegan2])
+def test_imported_generators_round_trip(tmp_path: Path, make: Any) -> None:
+    path, network = tmp_path / "r.safetensors", make(resolution=8, channels=(4, 3))
+    renderer = StyleGANR(network, (0, 3), vertices=6, texture_size=8, settings=MAPPING)
+    renderer.calibrate(torch.randn(9, sum(network.style_sizes)), cameras(9), torch.randn(9, 6, 3))
+    save_stylegan_r(renderer, path, replace(CARD, generator=described_generator(network)[0]))
+    loaded, card = load_stylegan_r(path)
+    inputs = (cameras(2), torch.randn(2, 6, 3), torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
+    assert torch.equal(loaded(*inputs), renderer.eval()(*inputs))
+    assert card.generator == network.config
 
 
 def test_refusals(tmp_path: Path) -> None:
