@@ -12,6 +12,19 @@ from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, document_fields
 
 
 @dataclass(frozen=True)
+class Decision:
+    """About the view code of a seed: kept at an azimuth, dropped, or (neither) undecided again."""
+
+    seed: int
+    azimuth_degrees: float | None = None
+    drop: bool = False
+
+    def __post_init__(self) -> None:
+        if self.azimuth_degrees is not None and self.drop:
+            raise GanverseError(f"expected view code {self.seed} to be kept or dropped, got both")
+
+
+@dataclass(frozen=True)
 class UnfinishedViews(ViewCodes):
     """`ViewCodes` of which there may be none yet, together with the seeds that were looked at and rejected."""
 
@@ -29,12 +42,11 @@ class UnfinishedViews(ViewCodes):
         fields, dropped = document_fields(document)
         return cls(*fields, rejected=dropped)
 
-    def decided(self, seed: int, azimuth_degrees: float | None, *, drop: bool = False) -> UnfinishedViews:
-        """With one decision changed: kept at an azimuth, dropped, or (neither) undecided. Order of decisions is kept."""
-        if azimuth_degrees is not None and drop:
-            raise GanverseError(f"expected view code {seed} to be kept or dropped, got both")
-        rejected = tuple(other for other in self.rejected if other != seed) + ((seed,) if drop else ())
-        code = None if azimuth_degrees is None else ViewCode(seed, azimuth_degrees)
+    def decided(self, decision: Decision) -> UnfinishedViews:
+        """With one decision changed; a code that is kept anew comes last."""
+        seed, azimuth = decision.seed, decision.azimuth_degrees
+        rejected = tuple(other for other in self.rejected if other != seed) + ((seed,) if decision.drop else ())
+        code = None if azimuth is None else ViewCode(seed, azimuth)
         codes = tuple(code if code and old.seed == seed else old for old in self.codes if code or old.seed != seed)
         if code and code not in codes:
             codes += (code,)

@@ -91,7 +91,7 @@ def rank_candidates(
 def view_effects(
     pictures: Float[Tensor, "seeds objects 3 height width"],
 ) -> Float[Tensor, "seeds objects numbers"]:
-    """What every code does to every object: a small grey picture minus the object's mean over all codes, unit length."""
+    """What codes do to objects: a small grey picture minus the object's mean over all codes, of unit length."""
     seeds, objects = pictures.shape[:2]
     grey = pictures.mean(dim=2).flatten(0, 1)[:, None]
     small = F.adaptive_avg_pool2d(grey, _SIDE).view(seeds, objects, -1)
