@@ -32,7 +32,7 @@ def data_url(picture: Float[Tensor, "3 height width"]) -> str:
 
 def gif(frames: Sequence[Float[Tensor, "3 height width"]], milliseconds: int) -> bytes:
     """An endless animation; every frame is shown for so long."""
-    first, *rest = [as_image(frame).quantize(255, dither=Image.Dither.NONE) for frame in frames]
+    first, *rest = [as_image(frame).quantize(255, method=Image.Quantize.FASTOCTREE) for frame in frames]
     file = io.BytesIO()
     first.save(file, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1)
     return file.getvalue()

@@ -97,24 +97,6 @@ async function addPhoto(file) {
   }
 }
 
-async function download(event) {
-  event.preventDefault();
-  const link = event.currentTarget;
-  if (link.classList.contains("busy")) return;
-  link.classList.add("busy");
-  try {
-    const data = await (await ask(link.href)).blob();
-    const saved = document.createElement("a");
-    saved.href = URL.createObjectURL(data);
-    saved.download = link.dataset.file;
-    saved.click();
-    setTimeout(() => URL.revokeObjectURL(saved.href), 10000);
-  } catch (error) {
-    notice(error.message);
-  }
-  link.classList.remove("busy");
-}
-
 // ---------------------------------------------------------------- the scene
 
 function within(name, value) {
@@ -214,7 +196,6 @@ function turnable(view) {
 turnable(byId("mesh"));
 turnable(byId("neural"));
 for (const name of NUMBERS) byId(name).addEventListener("input", () => change({ [name]: Number(byId(name).value) }));
-for (const link of document.querySelectorAll("#downloads a")) link.addEventListener("click", download);
 byId("reset").addEventListener("click", () => change(usual));
 byId("sample").addEventListener("click", sample);
 byId("file").addEventListener("change", (event) => addPhoto(event.target.files[0]));
