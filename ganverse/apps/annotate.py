@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,16 @@ def annotate_command(arguments: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=PORT, help="of 127.0.0.1; 0 for any free one (%(default)s)")
     parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
     given = parser.parse_args(list(arguments))
-    bound = listen(given.port)
-    path = generator_path(given.generator)
-    network, card = load_generator(path)
-    output = given.output or views_beside(path)
-    generator, file = open_annotation(network, card.sha256, output, given.layers)
-    console = Console(stderr=True)
-    console.print(f"looking at {given.pool} view codes of {path}", highlight=False, soft_wrap=True)
-    desk = Desk(generator, file, CandidateSettings(pool=given.pool), given.device)
-    console.print(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}", highlight=False, soft_wrap=True)
-    serve(annotation_app(desk, given.codes), bound, open_browser=not given.no_browser)
+    with listen(given.port) as bound:
+        path = generator_path(given.generator)
+        network, card = load_generator(path)
+        output = given.output or views_beside(path)
+        generator, file = open_annotation(network, card.sha256, output, given.layers)
+        say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
+        say(f"looking at {given.pool} view codes of {path}")
+        desk = Desk(generator, file, CandidateSettings(pool=given.pool), given.device)
+        say(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}")
+        serve(annotation_app(desk, given.codes), bound, open_browser=not given.no_browser)
 
 
 def views_beside(path: Path) -> Path:

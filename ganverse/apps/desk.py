@@ -40,17 +40,17 @@ def open_annotation(
     Raises:
         GanverseError: the file is broken, or does not fit the generator or `layers`.
     """
-    dims = layer_dims(generator.style_sizes, layers or generator.view_layers)
-    empty = UnfinishedViews(name, dims, ())
-    if layers is None and path.exists():
-        found = UnfinishedViews.load(path)
-        if found.codes:
-            generator, _ = open_views(path, generator)
-        elif found.directions is not None:
-            raise GanverseError(f"expected view codes beside the directions that {path} names, got none; restore them")
-        found.check(generator)
-        empty = UnfinishedViews(name, found.view_dims, (), found.anchor, found.directions)
-    return generator, AnnotationFile(path, empty)
+    if layers is not None or not path.exists():
+        dims = layer_dims(generator.style_sizes, layers or generator.view_layers)
+        return generator, AnnotationFile(path, UnfinishedViews(name, dims, ()))
+    found = UnfinishedViews.load(path)
+    file = AnnotationFile(path, UnfinishedViews(name, found.view_dims, (), found.anchor, found.directions))
+    if found.codes:
+        generator, _ = open_views(path, generator)
+    elif found.directions is not None:
+        raise GanverseError(f"expected view codes beside the directions that {path} names, got none; restore them")
+    found.check(generator)
+    return generator, file
 
 
 class Desk:

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -31,8 +32,11 @@ def data_url(picture: Float[Tensor, "3 height width"]) -> str:
 
 
 def gif(frames: Sequence[Float[Tensor, "3 height width"]], milliseconds: int) -> bytes:
-    """An endless animation; every frame is shown for so long."""
-    first, *rest = [as_image(frame).quantize(255, method=Image.Quantize.FASTOCTREE) for frame in frames]
+    """An endless animation; every frame is shown for so long. One palette for all frames, so that nothing flickers."""
+    pictures = [as_image(frame) for frame in frames]
+    few = torch.cat(list(frames)[:: max(1, len(frames) // 4)], dim=1)[:, ::2, ::2]
+    palette = as_image(few).quantize(255)
+    first, *rest = [picture.quantize(palette=palette) for picture in pictures]
     file = io.BytesIO()
     first.save(file, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1)
     return file.getvalue()

@@ -110,5 +110,5 @@ def serve(app: Starlette, bound: socket.socket, *, open_browser: bool) -> None:
     """Serves until Ctrl-C; opens the page in the person's browser if asked to."""
     if open_browser:
         webbrowser.open(address(bound))
-    with bound, contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):
         make_server(app).run(sockets=[bound])

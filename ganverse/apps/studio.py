@@ -7,6 +7,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,14 @@ def studio_command(arguments: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=PORT, help="of 127.0.0.1; 0 for any free one (%(default)s)")
     parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
     given = parser.parse_args(list(arguments))
-    bound = listen(given.port)
-    console = Console(stderr=True)
-    console.print(f"drawing {given.objects} objects", highlight=False)
-    stage = open_stage(_paths(given), given.objects, given.device)
-    if not stage.neural:
-        console.print(NO_NEURAL, highlight=False, soft_wrap=True)
-    console.print(f"studio at {address(bound)} (Ctrl-C ends)", highlight=False, soft_wrap=True)
-    serve(studio_app(stage), bound, open_browser=not given.no_browser)
+    with listen(given.port) as bound:
+        say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
+        say(f"drawing {given.objects} objects")
+        stage = open_stage(_paths(given), given.objects, given.device)
+        if not stage.neural:
+            say(NO_NEURAL)
+        say(f"studio at {address(bound)} (Ctrl-C ends)")
+        serve(studio_app(stage), bound, open_browser=not given.no_browser)
 
 
 def _paths(given: Namespace) -> ModelPaths:

@@ -131,6 +131,7 @@ function apply(seed, degrees, drop) {
   if (drop) dropped.add(seed);
   else if (degrees !== null) azimuths.set(seed, degrees);
   pending.push({ seed, azimuth: degrees, drop });
+  if (byId("notice").dataset.offline) offline();
   save();
   if (!celebrated && azimuths.size >= goal) finish();
 }
