@@ -73,7 +73,8 @@ def annotation_app(desk: Desk, goal: int) -> Starlette:
 
     async def state(_: Request) -> Response:
         revision = await run_in_threadpool(desk.read)
-        return JSONResponse({"goal": goal, "file": str(desk.file.path.resolve()), **_facts(desk, revision)})
+        path = desk.file.path
+        return JSONResponse({"goal": goal, "file": str(path), "path": str(path.resolve()), **_facts(desk, revision)})
 
     async def decide(request: Request) -> Response:
         revision, decisions = _decisions(await json_object(request))

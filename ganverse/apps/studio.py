@@ -92,8 +92,9 @@ def open_stage(paths: ModelPaths, objects: int, device: torch.device | str = "cp
         load_network(segmenter.network, paths.segmenter)
     gallery = Gallery(model.network, source, segmenter.eval().to(device))
     stage = Stage(model, gallery, models.renderer)
-    for _ in range(objects):
-        stage.sample()
+    names = [stage.sample() for _ in range(objects)]
+    # The first picture loads the rasteriser's kernels, which would keep the first visitor waiting.
+    stage.show(Look(names[0], names[0], names[0], 0.0, stage.usual_elevation_degrees))
     return stage
 
 

@@ -33,8 +33,8 @@ async function load() {
     goal = state.goal;
     byId("goal").textContent = goal;
     byId("file").textContent = state.file;
-    byId("file").title = state.file;
-    recordName = `ganverse-annotate ${state.file} ${state.generator}`;
+    byId("file").title = state.path;
+    recordName = `ganverse-annotate ${state.path} ${state.generator}`;
     record = JSON.parse(localStorage.getItem(recordName)) ?? record;
     adopt(state);
     current = nextUndecided(null) ?? order[0];

@@ -32,11 +32,21 @@ async function load() {
   ranges = { ...ranges, elevation: state.elevations, scale: state.scales };
   usual = { azimuth: 40, elevation: Math.round(state.elevation), scale: 1 };
   for (const name of ["elevation", "scale"]) [byId(name).min, byId(name).max] = ranges[name];
-  byId("missing").textContent = (state.note ?? "").replaceAll("`", "");
+  explain(state.note ?? "");
   byId("missing").hidden = !state.note;
   scene = { ...scene, ...usual, ...remembered() };
   for (const name of objects) addThumbnail(name);
   changed();
+}
+
+// What stands between backquotes is a command.
+function explain(note) {
+  const parts = note.split("`").map((text, place) => {
+    const part = document.createElement(place % 2 ? "code" : "span");
+    part.textContent = text;
+    return part;
+  });
+  byId("missing").replaceChildren(...parts);
 }
 
 // The scene is kept in the address, so that a reload shows it again.
