@@ -168,13 +168,30 @@ def test_a_server_that_is_gone_and_comes_back(context) -> None:
         page.locator("#notice").wait_for(state="hidden")
 
 
-def test_the_picture_in_the_docs(context) -> None:
-    """With GANVERSE_RENEW_SCREENSHOTS=1 of the shipped weights, into docs/figures."""
+def test_the_pictures_in_the_docs(context) -> None:
+    """One scene changed step by step; with GANVERSE_RENEW_SCREENSHOTS=1 of the shipped weights, into docs/figures."""
     renew = bool(os.environ.get(RENEW))
     stage = open_stage(ModelPaths.shipped(), 12) if renew else make_stage(objects=5)
     with serving(studio_app(stage)) as url:
-        page = opened(context, url + "#azimuth=50&elevation=14&texture=4&background=2")
-        page.check('#parts input[value="texture"]', force=True)
-        page.wait_for_load_state("networkidle")
-        picture = page.screenshot(path=ROOT / "docs" / "figures" / "studio.png" if renew else None)
-    assert picture.startswith(b"\x89PNG")
+        page = opened(context, url + "#azimuth=50&elevation=14")
+        page.set_viewport_size({"width": 1440, "height": 740})
+        shots = [shot(page)]
+        for part, name in (("texture", "4"), ("background", "2")):
+            page.check(f'#parts input[value="{part}"]', force=True)
+            page.click(f'#gallery [data-name="{name}"]')
+            shots.append(shot(page))
+        page.fill("#azimuth", "230")
+        shots.append(shot(page))
+    assert len({picture.tobytes() for picture in shots}) == 4
+    if renew:
+        shots[2].save(ROOT / "docs" / "figures" / "studio.png")
+        strip = Image.new("RGB", (1440, 740))
+        for place, picture in enumerate(shots):
+            strip.paste(picture.resize((720, 370), Image.Resampling.LANCZOS), (720 * (place % 2), 370 * (place // 2)))
+        strip.save(ROOT / "docs" / "figures" / "studio-strip.png")
+
+
+def shot(page) -> Image.Image:
+    drawn(page)
+    page.wait_for_load_state("networkidle")
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
