@@ -181,29 +181,16 @@ def test_an_editor_is_noticed(page, file: Path) -> None:
 
 def started(gan: Path, file: Path, port: int) -> tuple[subprocess.Popen[str], str]:
     """`ganverse annotate` as its own process, and its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "ganverse",
-        "annotate",
-        str(gan),
-        "-o",
-        str(file),
-        "--pool",
-        "8",
-        "--port",
-        str(port),
-        "--no-browser",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ganverse", *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+    call = ["annotate", str(gan), "-o", str(file), "--pool", "8", "--port", str(port), "--no-browser"]
+    program = [sys.executable, "-m", "ganverse", *call]
+    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     said = ""
     for line in process.stderr:
         said += line
         if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
             return process, found[0]
+    stop(process, signal.SIGKILL)
     raise AssertionError(f"no address from the server: {said}")
 
 
