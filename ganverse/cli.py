@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 
@@ -21,6 +22,8 @@ commands:
   reconstruct  photos to textured meshes (.glb or .obj) with the inverse network
   import-gan   weights of a StyleGAN that was trained elsewhere, read without executing anything in the file
   views        view codes of a car GAN, all round, found by the pose regressor
+  annotate     view codes of any GAN, given their azimuths by you on a page, one key each
+  studio       turn an object or a photo, as a mesh and as StyleGAN-R paints it; swap its parts
   doctor       what is installed, what it would run on, and whether the shipped weights are whole
 
   -h, --help   this text; `ganverse COMMAND --help` explains a command
@@ -60,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "reconstruct": reconstruct,
         "import-gan": import_gan,
         "views": views,
+        "annotate": annotate,
+        "studio": studio,
         "doctor": doctor,
     }
     if given[0] not in commands:
@@ -127,6 +132,37 @@ def views(arguments: Sequence[str]) -> int:
         return 0
 
     return guarded(run)
+
+
+def annotate(arguments: Sequence[str]) -> int:
+    """The annotation page."""
+
+    def run() -> int:
+        _need_server()
+        from ganverse.apps.annotate import annotate_command
+
+        annotate_command(arguments)
+        return 0
+
+    return guarded(run)
+
+
+def studio(arguments: Sequence[str]) -> int:
+    """The studio."""
+
+    def run() -> int:
+        _need_server()
+        from ganverse.apps.studio import studio_command
+
+        studio_command(arguments)
+        return 0
+
+    return guarded(run)
+
+
+def _need_server() -> None:
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise GanverseError("expected starlette and uvicorn, which the pages run on; pip install 'ganverse[apps]'")
 
 
 def doctor(arguments: Sequence[str]) -> int:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.chromium import missing_for_browser_tests
+
 # Every annotation of the package is checked at run time, in pytest-xdist's worker processes too: each of them loads
 # this file before it collects a test. The hook rewrites modules as they are imported, so it comes before any of them.
 # The numeric tower: an int may stand where `float` is written, as PEP 484 and mypy have it.
@@ -35,8 +37,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leaves out the tests whose hardware is absent and says so in the closing line as "deselected"."""
     cuda = torch.cuda.is_available()
     kaolin = cuda and importlib.util.find_spec("kaolin") is not None
-    absent = {name for name, present in (("requires_cuda", cuda), ("requires_kaolin", kaolin)) if not present}
+    browser = missing_for_browser_tests() is None
+    machine = (("requires_cuda", cuda), ("requires_kaolin", kaolin), ("requires_browser", browser))
+    absent = {name for name, present in machine if not present}
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says why the pages were not tried in a browser."""
+    missing = missing_for_browser_tests()
+    if missing is not None:
+        terminalreporter.write_line(f"left out the tests that need a browser, since there is no {missing}")

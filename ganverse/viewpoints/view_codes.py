@@ -10,7 +10,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import yaml
@@ -31,7 +31,11 @@ HEADER = """\
 # anchor (may be left out): seed of the view that objects are chosen for, see ganverse/viewpoints/anchoring.py.
 # codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
 #   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
+# dropped (may be left out): seeds that were looked at and rejected, see ganverse/viewpoints/annotation.py.
 """
+
+
+Views = TypeVar("Views", bound="ViewCodes")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class ViewCodes:
     directions that these codes presume (`opening`), or None where view_dims are dimensions of w* itself.
     """
 
+    unfinished: ClassVar[bool] = False
+
     generator: str
     view_dims: tuple[int, ...]
     codes: tuple[ViewCode, ...]
@@ -69,15 +75,20 @@ class ViewCodes:
     def __post_init__(self) -> None:
         if not self.view_dims or list(self.view_dims) != sorted(set(self.view_dims)) or self.view_dims[0] < 0:
             raise GanverseError("expected view_dims to be ascending, distinct style dimensions, and at least one")
-        if not self.codes:
+        if not self.codes and not self.unfinished:
             raise GanverseError("expected at least one view code, got none; annotate some views first")
-        seeds = [code.seed for code in self.codes]
+        seeds = [code.seed for code in self.codes] + list(self.dropped)
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if twice:
             raise GanverseError(f"expected every view code's seed once, but {twice} occur again; delete the copies")
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Seeds that an annotator has rejected; only `annotation.UnfinishedViews` keeps them."""
+        return ()
 
     @property
     def azimuth_degrees(self) -> Float[Tensor, " views"]:
@@ -103,16 +114,22 @@ class ViewCodes:
         lines += [f"view_dims: {dims_to_text(self.view_dims)!r}"]
         lines += [] if self.directions is None else [f"directions: {self.directions}"]
         lines += [] if self.anchor is None else [f"anchor: {self.anchor}"]
-        lines += ["codes:"]
+        lines += ["codes:" if self.codes else "codes: []"]
         lines += [f"  - {{seed: {code.seed}, azimuth: {code.azimuth_degrees:.10g}}}" for code in self.codes]
+        lines += [f"dropped: {list(self.dropped)}"] if self.dropped else []
         write_atomically(Path(path), (HEADER + "\n".join(lines) + "\n").encode())
 
     @classmethod
-    def load(cls, path: str | Path) -> ViewCodes:
+    def from_document(cls: type[Views], document: object) -> Views:
+        """What a file holds; seeds that it calls dropped are left out."""
+        fields, _ = document_fields(document)
+        return cls(*fields)
+
+    @classmethod
+    def load(cls: type[Views], path: str | Path) -> Views:
         """Read the file; GanverseError names the file and what is wrong in it."""
         try:
-            document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            return _from_document(document)
+            return cls.from_document(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
             raise GanverseError(f"expected a view-code file at {path}, but it cannot be read ({error})") from error
         except yaml.YAMLError as error:
@@ -121,19 +138,28 @@ class ViewCodes:
             raise GanverseError(f"{path}: {error}") from error
 
 
-def _from_document(document: object) -> ViewCodes:
-    fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional={"anchor", "directions"})
+Fields = tuple[str, tuple[int, ...], tuple[ViewCode, ...], int | None, str | None]
+
+
+def document_fields(document: object) -> tuple[Fields, tuple[int, ...]]:
+    """The fields of `ViewCodes` in their order, and the dropped seeds; GanverseError says what is wrong."""
+    optional = {"anchor", "directions", "dropped"}
+    fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional=optional)
     entries = fields["codes"]
     if not isinstance(entries, list):
         raise GanverseError("expected codes to be a list of {seed: ..., azimuth: ...}")
     codes = [_mapping(entry, {"seed", "azimuth"}, "every view code") for entry in entries]
-    return ViewCodes(
+    dropped = fields.get("dropped") or []
+    if not isinstance(dropped, list):
+        raise GanverseError(f"expected dropped to be a list of seeds, got {dropped!r}")
+    found = (
         str(fields["generator"]),
         dims_from_text(str(fields["view_dims"])),
         tuple(_view_code(code["seed"], code["azimuth"]) for code in codes),
         None if fields.get("anchor") is None else _seed(fields["anchor"], "the anchor"),
         None if fields.get("directions") is None else str(fields["directions"]),
     )
+    return found, tuple(_seed(seed, "a dropped seed") for seed in dropped)
 
 
 def _view_code(seed: object, azimuth: object) -> ViewCode:

@@ -1,0 +1,252 @@
+"""The annotation page as a person uses it, in headless Chromium."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ganverse.apps.annotate import annotation_app
+from ganverse.apps.desk import Desk, open_annotation
+from ganverse.evaluation.pose_regressor import PoseRegressor
+from ganverse.evaluation.view_analysis import pose_reader
+from ganverse.generators.weights import load_generator
+from ganverse.viewpoints.annotation import UnfinishedViews
+from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views
+from ganverse.viewpoints.proposal import circular_mean_and_spread
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
+from ganverse.weights.shipped import FOLDER
+from tests.apps.serving import serving
+from tests.pipeline_toys import save_gan
+
+pytestmark = pytest.mark.requires_browser
+
+ROOT = Path(__file__).parent.parent.parent
+RING = "CXZAQWERTGBV"
+PICTURES = "GANVERSE_RENEW_SCREENSHOTS"
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_gan(tmp_path_factory.mktemp("gan"))
+
+
+def make_desk(gan: Path, file: Path, pool: int = 12) -> Desk:
+    generator, card = load_generator(gan)
+    return Desk(*open_annotation(generator, card.sha256, file, None), CandidateSettings(pool=pool, agreeing=1.0))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "views.yaml"
+
+
+@pytest.fixture
+def page(gan: Path, file: Path, context) -> Iterator:
+    with serving(annotation_app(make_desk(gan, file), goal=39)) as url:
+        yield opened(context, url)
+
+
+def opened(context, url: str):
+    page = context.new_page()
+    page.goto(url)
+    page.wait_for_selector(".column.current")
+    return page
+
+
+def seeds(page) -> list[int]:
+    return [int(seed) for seed in page.eval_on_selector_all(".column", "all => all.map(one => one.dataset.seed)")]
+
+
+def current(page) -> int:
+    return int(page.get_attribute(".column.current", "data-seed"))
+
+
+def press(page, keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def saved(page) -> None:
+    page.wait_for_selector('#status[data-state="saved"]')
+
+
+def test_39_codes_with_39_keys(gan: Path, file: Path, context) -> None:
+    with serving(annotation_app(make_desk(gan, file, pool=42), goal=39)) as url:
+        page = opened(context, url)
+        order = seeds(page)
+        keys = (RING * 4)[:39]
+        press(page, keys)
+        saved(page)
+        page.wait_for_selector("#notice.good")
+        assert page.text_content("#rate") == "1.0"  # keystrokes per code
+        assert (page.text_content("#kept"), page.text_content("#bins")) == ("39", "12")
+        assert current(page) == order[39]
+    codes = ViewCodes.load(file).codes
+    assert codes == tuple(ViewCode(seed, 30.0 * (k % 12)) for k, seed in enumerate(order[:39]))
+
+
+def test_clicks_drops_and_undo(page, file: Path) -> None:
+    first, second, third, *_ = seeds(page)
+    page.click("#bin-3")
+    page.click("#compass .drop")
+    press(page, "Z")
+    saved(page)
+    views = UnfinishedViews.load(file)
+    assert views.codes == (ViewCode(first, 90), ViewCode(third, 60))
+    assert views.dropped == (second,)
+    page.click("#undo")
+    assert current(page) == third
+    page.keyboard.press("Control+z")
+    assert current(page) == second
+    press(page, "G")
+    saved(page)
+    assert UnfinishedViews.load(file) == UnfinishedViews(
+        views.generator, views.view_dims, (ViewCode(first, 90), ViewCode(second, 270))
+    )
+
+
+def test_looking_back_and_correcting(page, file: Path) -> None:
+    first, second, *_ = seeds(page)
+    press(page, "CE")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert current(page) == first
+    assert page.locator("#bin-0.chosen").count() == 1
+    press(page, "T")
+    page.click(f'.column[data-seed="{second}"]')
+    page.click("#drop")
+    saved(page)
+    views = UnfinishedViews.load(file)
+    assert (views.codes, views.dropped) == ((ViewCode(first, 240),), (second,))
+
+
+def test_a_reload_goes_on(page, file: Path) -> None:
+    order = seeds(page)
+    press(page, "CDA")
+    saved(page)
+    page.reload()
+    page.wait_for_selector(".column.current")
+    assert current(page) == order[3]
+    assert (page.text_content("#kept"), page.text_content("#dropped")) == ("2", "1")
+    assert page.text_content("#rate") == "1.5"
+    assert len(ViewCodes.load(file)) == 2
+
+
+def test_more_candidates(page) -> None:
+    before = seeds(page)
+    press(page, "D" * len(before) + "M")
+    page.locator(".column").nth(len(before)).wait_for()
+    saved(page)
+    assert current(page) == seeds(page)[len(before)]
+
+
+def test_two_tabs_do_not_overwrite_each_other(page, file: Path) -> None:
+    other = opened(page.context, page.url)
+    first, second, *_ = seeds(page)
+    press(page, "C")
+    saved(page)
+    press(other, "A")  # about the same candidate, which this tab still believes undecided
+    other.wait_for_selector("#notice.bad")
+    assert "another tab" in other.text_content("#notice").lower()
+    saved(other)
+    assert ViewCodes.load(file).codes == (ViewCode(first, 0),)
+    assert "0°" in other.text_content(f'.column[data-seed="{first}"]')
+    other.click(f'.column[data-seed="{second}"]')
+    press(other, "A")
+    saved(other)
+    assert ViewCodes.load(file).codes == (ViewCode(first, 0), ViewCode(second, 90))
+
+
+def test_an_editor_is_noticed(page, file: Path) -> None:
+    first, second, *_ = seeds(page)
+    press(page, "C")
+    saved(page)
+    file.write_text(file.read_text().replace("azimuth: 0}", "azimuth: 15}"))
+    press(page, "A")
+    page.wait_for_selector("#notice.bad")
+    assert ViewCodes.load(file).codes == (ViewCode(first, 15),)
+    page.click(f'.column[data-seed="{second}"]')
+    press(page, "A")
+    saved(page)
+    assert ViewCodes.load(file).codes == (ViewCode(first, 15), ViewCode(second, 90))
+
+
+def started(gan: Path, file: Path, port: int) -> tuple[subprocess.Popen[str], str]:
+    """`ganverse annotate` as its own process, and its address."""
+    call = ["annotate", str(gan), "-o", str(file), "--pool", "8", "--port", str(port), "--no-browser"]
+    program = [sys.executable, "-m", "ganverse", *call]
+    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+            return process, found[0]
+    stop(process, signal.SIGKILL)
+    raise AssertionError(f"no address from the server: {said}")
+
+
+def stop(process: subprocess.Popen[str], how: signal.Signals) -> int:
+    process.send_signal(how)
+    assert process.stderr is not None
+    process.stderr.close()
+    return process.wait(timeout=60)
+
+
+def test_a_killed_server_loses_no_key(gan: Path, file: Path, context) -> None:
+    process, url = started(gan, file, 0)
+    try:
+        page = opened(context, url)
+        order = seeds(page)
+        press(page, "CX")
+        saved(page)
+    finally:
+        stop(process, signal.SIGKILL)
+    assert len(ViewCodes.load(file)) == 2
+    press(page, "ZD")
+    page.wait_for_selector('#status[data-state="unsaved"]')
+    page.get_by_text("2 keys are kept here").wait_for()
+    process, _ = started(gan, file, int(url.rstrip("/").rsplit(":", 1)[1]))
+    try:
+        saved(page)
+        assert page.is_hidden("#notice")
+        views = UnfinishedViews.load(file)
+        assert [code.seed for code in views.codes] == order[:3]
+        assert views.dropped == (order[3],)
+    finally:
+        status = stop(process, signal.SIGINT)
+    assert status == 0
+
+
+def test_the_picture_in_the_docs(gan: Path, context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With GANVERSE_RENEW_SCREENSHOTS=1 of the shipped GAN, into docs/figures."""
+    monkeypatch.chdir(tmp_path)
+    renew = bool(os.environ.get(PICTURES))
+    weights = FOLDER / "gan-car.safetensors" if renew else gan
+    desk = make_desk(weights, Path("car-views.yaml"), pool=48 if renew else 12)
+    with serving(annotation_app(desk, goal=39)) as url:
+        page = opened(context, url)
+        press(page, true_keys(weights, seeds(page)[:9]) if renew else "GD")
+        saved(page)
+        page.wait_for_load_state("networkidle")
+        picture = page.screenshot(path=ROOT / "docs" / "figures" / "annotate.png" if renew else None)
+    assert picture.startswith(b"\x89PNG")
+
+
+def true_keys(weights: Path, wanted: list[int]) -> str:
+    """The keys of an annotator who sees as the car pose regressor does, and drops every fifth code."""
+    generator, _ = load_generator(weights)
+    dims = layer_dims(generator.style_sizes, generator.view_layers)
+    pictures = pictures_of_views(generator, dims, wanted, CandidateSettings())
+    read = pose_reader(PoseRegressor.car())
+    means = [circular_mean_and_spread(read(objects).azimuth)[0] for objects in pictures]
+    keys = [RING[round(math.degrees(mean) / 30) % 12] for mean in means]
+    return "".join("D" if place % 5 == 3 else key for place, key in enumerate(keys))

@@ -1,0 +1,124 @@
+"""Both renderers of a scene: what every control moves, files, refusals, and how long a change takes."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from ganverse.apps.gallery import Gallery
+from ganverse.apps.stage import SIDE, Look, Stage
+from ganverse.errors import GanverseError
+from ganverse.evaluation.models import Source
+from ganverse.generators.weights import load_generator
+from ganverse.inverse.weights import load_inverse
+from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.viewpoints.opening import open_views
+from ganverse.weights.shipped import FOLDER
+from tests.apps.studio_toys import make_gallery, make_stage
+from tests.evaluation.tiny_models import tiny_inverse, tiny_renderer, tiny_source
+
+LOOK = Look("0", "0", "0", 40.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Stage:
+    return make_stage()
+
+
+def test_every_control_moves_its_picture(stage: Stage) -> None:
+    shown = stage.show(LOOK)
+    assert shown.mesh.shape == (1, 3, SIDE, SIDE)
+    assert shown.neural is not None
+    for change in ({"azimuth_degrees": 130.0}, {"elevation_degrees": 30.0}, {"scale": 1.4}):
+        other = stage.show(replace(LOOK, **change))
+        assert (other.mesh - shown.mesh).abs().max() > 0.05, change
+        assert (other.neural - shown.neural).abs().max() > 0, change
+    for part in ("shape", "texture", "background"):
+        other = stage.show(replace(LOOK, **{part: "1"}))
+        assert (other.mesh - shown.mesh).abs().max() > 0.02, part
+
+
+def test_the_background_is_only_seen_beside_the_mesh(stage: Stage) -> None:
+    first, second = (stage.show(replace(LOOK, background=name)).mesh[0] for name in ("0", "1"))
+    moved = (first - second).abs().sum(dim=0) > 1e-4
+    assert moved[:20].float().mean() > 0.9
+    assert not moved[SIDE // 2 - 4 : SIDE // 2 + 4, SIDE // 2 - 4 : SIDE // 2 + 4].any()
+
+
+def test_a_larger_scale_shows_a_larger_object(stage: Stage) -> None:
+    def covered(scale: float) -> float:
+        black = replace(LOOK, scale=scale)
+        first, second = (stage.show(replace(black, background=name)).mesh[0] for name in ("0", "1"))
+        return float(((first - second).abs().sum(dim=0) < 1e-5).float().mean())
+
+    assert covered(1.5) > 1.5 * covered(1.0)
+
+
+def test_files(stage: Stage) -> None:
+    with Image.open(io.BytesIO(stage.picture(LOOK))) as picture:
+        assert (picture.format, picture.size) == ("PNG", (2 * SIDE, SIDE))
+    with Image.open(io.BytesIO(stage.turntable(LOOK))) as turntable:
+        assert (turntable.format, turntable.size, turntable.n_frames) == ("GIF", (2 * SIDE, SIDE), 36)
+        first = np.array(turntable.convert("RGB"), dtype=int)
+        turntable.seek(9)
+        assert np.abs(np.array(turntable.convert("RGB"), dtype=int) - first).mean() > 1
+    scene = trimesh.load_scene(io.BytesIO(stage.glb(replace(LOOK, texture="1"))), file_type="glb")
+    (mesh,) = scene.geometry.values()
+    assert len(mesh.faces) == len(stage.gallery._network.template.faces)
+
+
+def test_without_stylegan_r_the_mesh_is_shown_alone() -> None:
+    stage = make_stage(neural=False, objects=1)
+    assert not stage.neural
+    assert stage.show(LOOK).neural is None
+    with Image.open(io.BytesIO(stage.picture(LOOK))) as picture:
+        assert picture.size == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize("change", [{"scale": 9.0}, {"elevation_degrees": 80.0}, {"azimuth_degrees": float("nan")}])
+def test_impossible_looks(change: dict[str, float]) -> None:
+    with pytest.raises(GanverseError, match="elevation"):
+        replace(LOOK, **change)
+
+
+def test_unknown_objects(stage: Stage) -> None:
+    for part in ("shape", "texture", "background"):
+        with pytest.raises(GanverseError, match="gallery"):
+            stage.show(replace(LOOK, **{part: "photo-0"}))
+
+
+def test_a_stylegan_r_of_another_run_is_refused() -> None:
+    source = tiny_source()
+    other = tiny_inverse("tiny")
+    smaller = replace(other.network.config, texture_size=32)
+    other = replace(other, network=type(other.network)(smaller))
+    renderer = tiny_renderer(source.generator, source.codes, tiny_inverse("tiny"))
+    with pytest.raises(GanverseError, match="one run"):
+        Stage(other, make_gallery(), renderer)
+
+
+def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
+    """Time of this process on one core, which a busy machine does not stretch; the weights do not matter."""
+    generator, codes = open_views(FOLDER / "gan-car-views.yaml", load_generator(FOLDER / "gan-car.safetensors")[0])
+    model = load_inverse(FOLDER / "inverse-car.safetensors")
+    config = model.network.config
+    vertices = len(model.network.start)
+    renderer = StyleGANR(generator, codes.view_dims, vertices=vertices, texture_size=config.texture_size)
+    source = Source(generator, codes, SegmenterMasker.car())
+    stage = Stage(model, Gallery(model.network, source, Segmenter.car()), renderer.eval())
+    stage.sample()
+    seconds = []
+    for turn in range(6):
+        start = time.process_time()
+        stage.show(replace(LOOK, azimuth_degrees=60.0 * turn))
+        seconds.append(time.process_time() - start)
+    assert torch.tensor(seconds).median() < 0.3
