@@ -102,17 +102,20 @@ ALARMS = (
 
 
 class Watch(pl.Callback):
-    """Warns, once per alarm, of a logged number out of bounds after `patience` images (before, anything may be)."""
+    """Warns, once per alarm, of a logged number out of bounds after `patience` images (before, anything may be).
 
-    def __init__(self, patience: int = 2000, alarms: tuple[Alarm, ...] = ALARMS) -> None:
-        self._patience, self._alarms = patience, alarms
+    every: steps between two looks.
+    """
+
+    def __init__(self, every: int = 10, patience: int = 2000, alarms: tuple[Alarm, ...] = ALARMS) -> None:
+        self._every, self._patience, self._alarms = every, patience, alarms
         self._said: set[str] = set()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Looks at what was just logged."""
-        due = trainer.is_global_zero and trainer.global_step % trainer.log_every_n_steps == 0
+        due = trainer.is_global_zero and trainer.global_step % self._every == 0
         if due and images_seen(pl_module) >= self._patience:
             self._look(trainer)
 

@@ -72,7 +72,7 @@ def fit(
     budget, interruption = Budget(run.images, run.minutes, run.reschedule), Interruption()
     callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
     callbacks += [ImagesProgress(run.title, lambda: budget.planned, settings.progress), interruption, budget]
-    callbacks += [NonFinite(run.folder), Watch()]
+    callbacks += [NonFinite(run.folder), Watch(settings.log_every)]
     if paint is not None:
         callbacks.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
     metrics = MetricsLog(run.folder / "metrics.jsonl", lambda: images_seen(task))

@@ -60,7 +60,7 @@ def test_indices_that_a_batch_carries_win() -> None:
 
 
 def test_a_number_out_of_bounds_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    watch = Watch(patience=8, alarms=(Alarm("loss", 1e6, 1e7, "it learns too well"),))
+    watch = Watch(every=1, patience=8, alarms=(Alarm("loss", 1e6, 1e7, "it learns too well"),))
     task = Line()
     trainer = build_trainer(SETTINGS, [watch], [])
     trainer.limit_train_batches, trainer.fit_loop.max_epochs = 6, 1
