@@ -144,6 +144,8 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
         raise GanverseError(
             f"expected finished shards with a {MANIFEST} in {folder}, got none; generate them"
         ) from error
+    except ValueError as error:
+        raise GanverseError(f"expected JSON in {folder / MANIFEST}, got {error}; generate the shards again") from error
     for entry in manifest["shards"]:
         path = folder / entry["name"]
         if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]):

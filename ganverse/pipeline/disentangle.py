@@ -74,16 +74,19 @@ def train_disentangle(config: DisentangleRun) -> bool:
     path = teacher_path(config)
     teacher = load_inverse(path)
     _check(source, teacher, path)
-    folder.begin(config, {"generator": source.sha256, "inverse": teacher.card.sha256})
+    data = make_data(source, config.data)
+    learns_from = {"generator": source.sha256, "inverse": teacher.card.sha256}
+    folder.begin(config, learns_from)
     if folder.finished:
         return True
-    task, data = _task(config, source, teacher), make_data(source, config.data)
+    task = _task(config, source, teacher)
 
     def reschedule(images: int) -> None:
         shorten(task, config.schedule, images)
 
     half_life = config.half_life or None
-    run = StageRun(folder.path, STAGE, config.schedule.images, config.minutes, reschedule, half_life)
+    # The generator gets no gradient while the mapping networks warm up.
+    run = StageRun(folder.path, STAGE, config.schedule.images, config.minutes, reschedule, half_life, learns_from, True)
     paint = DisentanglePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
     if not fit(task, data, run, config.trainer, lambda module: paint(task)):
         return False

@@ -48,10 +48,10 @@ def generate(config: GenerateRun) -> bool:
     """Runs or continues the stage; False if it was interrupted."""
     folder = StageFolder(config.run / STAGE)
     source = open_source(config.data)
+    task = GenerationTask(make_sampler(source, config.data), folder.path / SHARDS, config.samples, config.per_shard)
     folder.begin(config, {"generator": source.sha256})
     if folder.finished:
         return True
-    task = GenerationTask(make_sampler(source, config.data), folder.path / SHARDS, config.samples, config.per_shard)
     plan = task.plan
     progress = ShardProgress(STAGE, plan.shards, lambda: finished_shards(plan), config.trainer.progress)
     trainer = build_trainer(config.trainer, [progress, Interruption()], [])

@@ -70,16 +70,18 @@ def train_inverse(config: InverseRun) -> bool:
     folder = StageFolder(config.run / STAGE)
     source = open_source(config.data)
     _check(config, source)
-    folder.begin(config, {"generator": source.sha256})
+    data = make_data(source, config.data)
+    learns_from = {"generator": source.sha256}
+    folder.begin(config, learns_from)
     if folder.finished:
         return True
-    task, data = _task(config, source), make_data(source, config.data)
+    task = _task(config, source)
 
     def reschedule(images: int) -> None:
         task.settings = replace(task.settings, images=images)
 
     half_life = config.half_life or None
-    run = StageRun(folder.path, STAGE, config.schedule.images, config.minutes, reschedule, half_life)
+    run = StageRun(folder.path, STAGE, config.schedule.images, config.minutes, reschedule, half_life, learns_from)
     paint = InversePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
     if not fit(task, data, run, config.trainer, lambda module: paint(task)):
         return False

@@ -180,11 +180,9 @@ class DisentangleTask(pl.LightningModule):
         lesson = self.observe(batch)
         if self.warming_up:
             terms = self.mapping_terms(lesson)
-            # DDP wants every parameter in every loss; a zero gradient moves nothing.
-            loss = self._weighted(terms) + 0.0 * sum(p.sum() for p in self.renderer.synthesis_parameters())
         else:
             terms = self.cycle_terms(lesson[: len(batch.images)])
-            loss = self._weighted(terms)
+        loss = self._weighted(terms)
         self._report(terms, loss)
         self.images_seen += batch.view_ids.numel() * self.trainer.world_size
         return loss

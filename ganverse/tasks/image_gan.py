@@ -16,7 +16,7 @@ from ganverse.errors import GanverseError
 from ganverse.generators.discriminator import Discriminator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.tasks.averaging import keep_factor
-from ganverse.tasks.gradient_averaging import average_over_processes
+from ganverse.tasks.gradient_averaging import average_gradients, average_over_processes
 from ganverse.tasks.image_gan_codes import fake_codes
 
 
@@ -210,8 +210,7 @@ def _processes() -> int:
 def _step(optimizer: LightningOptimizer) -> None:
     """Averages the gradients over the processes, then updates; what the present resolution leaves out has none."""
     if _processes() > 1:
-        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        average_over_processes([p.grad for p in parameters if p.grad is not None], _processes())
+        average_gradients([p for group in optimizer.param_groups for p in group["params"]], _processes())
     optimizer.step()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -14,12 +14,13 @@ import torch
 from pytorch_lightning.loggers.logger import Logger
 
 from ganverse.tasks.averaging import HalfLifeAveraging
-from ganverse.tasks.checkpoints import LastCheckpoint, last_checkpoint
+from ganverse.tasks.checkpoints import LastCheckpoint, check_identity, last_checkpoint
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.metrics_log import MetricsLog
 from ganverse.tasks.pictures import Painter, Pictures
 from ganverse.tasks.progress import ImagesProgress
+from ganverse.tasks.sentinels import NonFinite, Watch, memory_explained
 from ganverse.tasks.stopping import Budget, Interruption
 from ganverse.tasks.weights_and_biases import wandb_logger
 
@@ -40,6 +41,8 @@ class StageRun:
     folder: runs/<name>/<stage>. title: for the progress bar. images: budget over all processes. minutes: second
     limit, summed over resumptions, or None. reschedule: told how many images fit into the minutes, see `Budget`.
     half_life: of the running average of the weights in images; None for no average (or one that the task keeps itself).
+    teachers: sha256 of the frozen weights it learns from, by name; checkpoints hold them and refuse others.
+    idle_parameters: some parameters get no gradient in some steps, which several processes must know beforehand.
     """
 
     folder: Path
@@ -48,6 +51,8 @@ class StageRun:
     minutes: float | None = None
     reschedule: Callable[[int], None] | None = None
     half_life: float | None = None
+    teachers: Mapping[str, str] = field(default_factory=dict)
+    idle_parameters: bool = False
 
 
 def fit(
@@ -67,16 +72,20 @@ def fit(
     budget, interruption = Budget(run.images, run.minutes, run.reschedule), Interruption()
     callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
     callbacks += [ImagesProgress(run.title, lambda: budget.planned, settings.progress), interruption, budget]
+    callbacks += [NonFinite(run.folder), Watch(settings.log_every)]
     if paint is not None:
         callbacks.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
     metrics = MetricsLog(run.folder / "metrics.jsonl", lambda: images_seen(task))
     loggers: list[Logger] = [metrics]
     if settings.logger == "wandb":
         loggers.append(wandb_logger(run.folder))
-    saving = LastCheckpoint(checkpoints, settings.checkpoint_minutes)
-    trainer = build_trainer(settings, [*callbacks, saving], loggers)
+    identity = {"stage": type(task).__name__, **run.teachers}
     resume = last_checkpoint(checkpoints)
-    with without_advice():
+    if resume is not None:
+        check_identity(resume, identity)
+    saving = LastCheckpoint(checkpoints, settings.checkpoint_minutes, identity)
+    trainer = build_trainer(settings, [*callbacks, saving], loggers, idle_parameters=run.idle_parameters)
+    with without_advice(), memory_explained():
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
     return budget.used_up and not interruption.requested
 
@@ -90,7 +99,9 @@ def without_advice() -> Iterator[None]:
         yield
 
 
-def build_trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+def build_trainer(
+    settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger], *, idle_parameters: bool = False
+) -> pl.Trainer:
     """A Trainer without limits of its own: the callbacks decide when to save and when to stop."""
     devices = choose_devices(settings)
     several = devices.count * settings.nodes > 1 or "WORLD_SIZE" in os.environ
@@ -101,7 +112,7 @@ def build_trainer(settings: TrainerSettings, callbacks: list[pl.Callback], logge
         devices=devices.count,
         num_nodes=settings.nodes,
         precision=devices.precision,
-        strategy="ddp" if several else "auto",
+        strategy=_strategy(idle_parameters) if several else "auto",
         max_epochs=-1,
         callbacks=callbacks,
         logger=loggers,
@@ -111,3 +122,7 @@ def build_trainer(settings: TrainerSettings, callbacks: list[pl.Callback], logge
         enable_progress_bar=False,
         use_distributed_sampler=False,  # the streams give every process its own samples
     )
+
+
+def _strategy(idle_parameters: bool) -> str:
+    return "ddp_find_unused_parameters_true" if idle_parameters else "ddp"

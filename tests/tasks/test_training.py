@@ -173,7 +173,7 @@ def test_checkpoints_come_by_the_clock(tmp_path: Path, monkeypatch: pytest.Monke
     settings = TrainerSettings(accelerator="cpu", precision="32-true", checkpoint_minutes=1e-9, progress="none")
     fit(Line(), Numbers(), run(tmp_path, 20), settings)
     assert len(saved) == 5
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["last.ckpt"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["last.ckpt", "previous.ckpt"]
 
 
 def test_pictures_and_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
