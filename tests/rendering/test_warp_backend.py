@@ -10,7 +10,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from ganverse.rendering import reference, warp_backend, warp_launch
+from ganverse.rendering import reference, warp_backend, warp_launch, warp_nearest_kernels
 from ganverse.rendering.warp_backend import Schedule
 from tests.rendering.random_scenes import Triangles, rectangle, soup
 
@@ -24,6 +24,7 @@ class Case(NamedTuple):
     sigmainv: float = 7000.0
     boxlen: float = 0.02
     knum: int = 30
+    nearest: bool = False
 
 
 def slivers() -> Triangles:
@@ -61,6 +62,8 @@ CASES = {
     "edges through pixel centres": Case(grid_aligned()),
     "thick rim": Case(soup(10, faces=100), sigmainv=300.0, boxlen=0.2),
     "full ears": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4),
+    "nearest faces": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4, nearest=True),
+    "nearest of few": Case(soup(13, faces=20, extent=1.0), 17, 45, sigmainv=300.0, boxlen=0.2, nearest=True),
     "sharp rim": Case(soup(12), sigmainv=33333.0, boxlen=0.01),
 }
 
@@ -81,7 +84,7 @@ def run(backend, case: Case, dtype: torch.dtype) -> Outcome:
     scene = case.scene.to(dtype)
     corners, values = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
     features, index, depth = backend.rasterize(corners, scene.z, values, case.height, case.width, scene.front_facing)
-    mask = backend.soft_silhouette(corners, index, case.sigmainv, case.boxlen, case.knum)
+    mask = backend.soft_silhouette(corners, index, case.sigmainv, case.boxlen, case.knum, case.nearest)
     generator = torch.Generator().manual_seed(0)
     grads = [torch.randn(t.shape, generator=generator).to(dtype) for t in (features, mask)]
     grad_corners, grad_values = torch.autograd.grad(features, (corners, values), grads[0])
@@ -227,13 +230,13 @@ def run_python(code: str) -> str:
 
 @pytest.mark.parametrize("architecture", [80, 90])
 def test_kernels_compile_for_cuda_without_a_gpu(architecture: int, tmp_path: Path) -> None:
-    for module in (warp_backend.raster, warp_backend.silhouette):
+    for module in (warp_backend.raster, warp_backend.silhouette, warp_nearest_kernels):
         wp.compile_aot_module(module, arch=architecture, module_dir=str(tmp_path), use_ptx=True)
     written = sorted(tmp_path.glob("*.ptx"))
-    assert len(written) == 2
+    assert len(written) == 3
     text = "".join(path.read_text() for path in written)
     assert f".target sm_{architecture}" in text
-    for kernel in ("draw_faces", "shade_pixels", "pull_faces", "mark_tiles", "fade_pixels", "pull_silhouette"):
+    for kernel in ("draw_faces", "shade_pixels", "pull_faces", "mark_tiles", "fade_pixels", "pull_silhouette", "fade_rows", "pull_rows"):
         assert kernel in text
 
 
