@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.rendering import reference
+from ganverse.rendering.compilation import opaque
 
 Backend = Literal["auto", "reference", "warp", "kaolin"]
 BackendName = Literal["reference", "warp", "kaolin"]
@@ -44,6 +45,7 @@ class Rasterization:
     depth: Float[Tensor, "b h w"]
 
 
+@opaque
 def rasterize(
     face_vertices_image: Float[Tensor, "b f 3 2"],
     face_vertices_z: Float[Tensor, "b f 3"],
@@ -99,6 +101,7 @@ def rasterize(
     return Rasterization(drawn[..., :-1] / weight, index, torch.where(covered, -1 / nearest, 0.0))
 
 
+@opaque
 def soft_silhouette(
     face_vertices_image: Float[Tensor, "b f 3 2"],
     face_index: Int64[Tensor, "b h w"],

@@ -1,4 +1,4 @@
-"""The public renderer: textured meshes, cameras and light in; colour, soft silhouette, depth and normals out (DIB-R)."""
+"""The public renderer (DIB-R): meshes, textures, cameras and light in; colour, soft silhouette, depth, normals out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, pixel_rays, project
 from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
+from ganverse.rendering.compilation import opaque
 from ganverse.rendering.rasterization import Backend, rasterize, soft_silhouette
 from ganverse.rendering.shading import spherical_harmonics
 from ganverse.rendering.specular import Specular, specular_radiance
@@ -71,6 +72,7 @@ class RenderResult:
     normals: Float[Tensor, "batch 3 height width"] | None = None
 
 
+@opaque
 def render(
     mesh: Mesh,
     texture: Float[Tensor, "batch 3 tex_height tex_width"],

@@ -144,6 +144,14 @@ def test_soft_silhouette_listens_to_the_first_faces_by_index() -> None:
         assert mask[100].item() == pytest.approx(math.exp(-7000 * distance**2), rel=1e-6)
 
 
+def test_soft_silhouette_listens_to_the_nearest_faces_if_asked() -> None:
+    near, far = edge_at_zero(), edge_at_zero() - torch.tensor([0.01, 0.0])
+    index = torch.full((1, 1, 200), -1)
+    for faces in ((near, far), (far, near)):
+        mask = reference.soft_silhouette(torch.cat(faces, 1), index, 7000.0, 0.02, 1, True)[0, 0]
+        assert mask[100].item() == pytest.approx(math.exp(-7000 * 0.005**2), rel=1e-6)
+
+
 def test_soft_silhouette_measures_to_the_outline_from_inside_too() -> None:
     corners = edge_at_zero()
     index = torch.full((1, 1, 200), -1)  # a back face, say: not drawn, yet near
