@@ -146,7 +146,7 @@ def fit(seen: Photographs, steps: int, frames: int = 40) -> Fit:
 def write_pictures(seen: Photographs, frames: list[Image.Image], folder: Path) -> None:
     """The contact sheet and the animation."""
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = [frames[round(share * (len(frames) - 1))] for share in (0, 0.05, 0.15, 0.4, 1)]
+    chosen = [frames[round(share * (len(frames) - 1))] for share in (0, 0.025, 0.075, 0.2, 1)]
     rows = [side_by_side(seen.images[list(SHOWN)]), *chosen]
     sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)))
     for i, row in enumerate(rows):

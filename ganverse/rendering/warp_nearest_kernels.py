@@ -70,6 +70,15 @@ def foot_of(corner: Corners, x: wp.float32, y: wp.float32) -> Foot:
 
 @wp.func
 @no_type_check
+def spans(corner: Corners, margin: wp.float32, y: wp.float32) -> bool:
+    """Whether the enlarged box of a face holds points at this height."""
+    ymin = wp.min(wp.min(corner[0, 1], corner[1, 1]), corner[2, 1]) - margin
+    ymax = wp.max(wp.max(corner[0, 1], corner[1, 1]), corner[2, 1]) + margin
+    return ymin <= y and y < ymax
+
+
+@wp.func
+@no_type_check
 def key_of(d2: wp.float32, face: int) -> wp.int64:
     """Rises with the distance, and with the face where distances are equal."""
     return (wp.int64(wp.cast(d2, wp.int32)) << wp.int64(32)) | wp.int64(face)
@@ -115,8 +124,8 @@ def fade_rows(
         put_int(counts, first + column, 0)
     for face in range(faces):
         corner = corners_of(corners, image * faces + face)
-        box = box_of(corner, boxlen, xs, ys, width, height)
-        if box.line <= line and line < box.end_line:
+        if spans(corner, boxlen, get(ys, height - 1 - line)):  # spares most faces the search for their columns
+            box = box_of(corner, boxlen, xs, ys, width, height)
             for column in range(box.column, box.end_column):
                 if get_key(index, first + column) < wp.int64(0):
                     foot = foot_of(corner, get(xs, column), get(ys, height - 1 - line))
