@@ -20,6 +20,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.rendering import reference
 from ganverse.rendering.compilation import opaque
+from ganverse.rendering.perspective import nearness, unweighted, weighted
 
 Backend = Literal["auto", "reference", "warp", "kaolin"]
 BackendName = Literal["reference", "warp", "kaolin"]
@@ -63,7 +64,7 @@ def rasterize(
     windings are drawn. Equal z goes to the lower face index. Faces of any size may leave the image; nothing is
     clipped against the camera plane, so leave faces behind the camera out through `front_facing`.
     With `perspective`, features and depth are those of the point that the pixel's centre really sees, z receives a
-    gradient through them, and faces that reach behind the camera are left out.
+    gradient through the features, and faces that reach behind the camera are left out.
     The gradient is that of the shown face's interpolation; edges of faces carry none (see `soft_silhouette`).
 
     Args:
@@ -89,16 +90,12 @@ def rasterize(
     draw = _implementation(backend, corners).rasterize
     if not perspective:
         return Rasterization(*draw(corners, z, values, height, width, front_facing))
-    # Not f but f / z is affine in the image, and so is 1 / z: any backend interpolates those. -1 / z, too, grows
-    # towards the camera, so it also serves as the depth to sort by.
     in_front = (z < 0).all(-1)
-    nearness = -1 / torch.where(in_front[..., None], z, -1.0)
-    weighted = torch.cat([values, torch.ones_like(values[..., :1])], -1) * nearness[..., None]
+    near = nearness(z, in_front)
     visible = in_front if front_facing is None else front_facing & in_front
-    drawn, index, nearest = draw(corners, nearness, weighted, height, width, visible)
+    drawn, index, depth = draw(corners, near, weighted(values, near), height, width, visible)
     covered = index >= 0
-    weight = torch.where(covered, drawn[..., -1], 1.0)[..., None]
-    return Rasterization(drawn[..., :-1] / weight, index, torch.where(covered, -1 / nearest, 0.0))
+    return Rasterization(unweighted(drawn, covered), index, torch.where(covered, -1 / depth, 0.0))
 
 
 @opaque

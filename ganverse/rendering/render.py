@@ -38,7 +38,7 @@ class Semantics:
     """What DIB-R leaves to taste; the defaults are Kaolin's.
 
     perspective: interpolate perspective-correctly instead of affinely in the image. Matters for large faces seen
-        at a slant; also gives z a gradient.
+        at a slant; colour then depends on z too.
     nearest: a pixel outside listens to its `Silhouette.knum` nearest faces instead of the first ones by index.
         Matters where more boxes than that meet. Not in kaolin.
     samples: samples a side of a pixel, 1..8. From 2 on, colour and silhouette are means over samples x samples points,
@@ -57,8 +57,7 @@ class RenderResult:
 
     rgb: [0, 1] for textures in [0, 1] without light, 0 on the background.
     alpha: soft silhouette; exactly 1 on covered pixels.
-    depth: distance along the viewing direction, positive; 0 on the background. A gradient with
-        `Semantics.perspective` only.
+    depth: distance along the viewing direction, positive; 0 on the background. No gradient.
     face_index: front-most face, -1 = background.
     normals: unit normals in the world frame, smooth over faces, 0 on the background; None unless asked for.
     With several samples a pixel, depth, face_index and normals are those of the sample right of and below its centre
