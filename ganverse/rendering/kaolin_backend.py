@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ganverse.errors import GanverseError
+
 
 def rasterize(
     face_vertices_image: Float[Tensor, "b f 3 2"],
@@ -34,8 +36,14 @@ def soft_silhouette(
     sigmainv: float,
     boxlen: float,
     knum: int,
+    nearest: bool,
 ) -> Float[Tensor, "b h w"]:
     """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
+    if nearest:
+        raise GanverseError(
+            "kaolin's silhouette listens to the first knum faces, but the nearest were asked for:"
+            " use the backend 'warp' or 'reference', or leave `nearest` off"
+        )
     from kaolin.render import mesh
 
     return mesh.dibr_soft_mask(face_vertices_image, face_index, sigmainv, boxlen, knum)

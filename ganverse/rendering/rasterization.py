@@ -19,6 +19,8 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.rendering import reference
+from ganverse.rendering.compilation import opaque
+from ganverse.rendering.perspective import nearness, unweighted, weighted
 
 Backend = Literal["auto", "reference", "warp", "kaolin"]
 BackendName = Literal["reference", "warp", "kaolin"]
@@ -44,6 +46,7 @@ class Rasterization:
     depth: Float[Tensor, "b h w"]
 
 
+@opaque
 def rasterize(
     face_vertices_image: Float[Tensor, "b f 3 2"],
     face_vertices_z: Float[Tensor, "b f 3"],
@@ -52,6 +55,7 @@ def rasterize(
     width: int,
     *,
     front_facing: Bool[Tensor, "b f"] | None = None,
+    perspective: bool = False,
     backend: Backend = "auto",
 ) -> Rasterization:
     """Draw triangles into an image, nearest face first.
@@ -59,6 +63,8 @@ def rasterize(
     Barycentric weights are affine in the image (not perspective-corrected, as in the paper's renderer) and both
     windings are drawn. Equal z goes to the lower face index. Faces of any size may leave the image; nothing is
     clipped against the camera plane, so leave faces behind the camera out through `front_facing`.
+    With `perspective`, features and depth are those of the point that the pixel's centre really sees, z receives a
+    gradient through the features, and faces that reach behind the camera are left out.
     The gradient is that of the shown face's interpolation; edges of faces carry none (see `soft_silhouette`).
 
     Args:
@@ -69,6 +75,7 @@ def rasterize(
         height: rows of the image, positive.
         width: columns of the image, positive.
         front_facing: faces to draw; None draws all. Kaolin draws those with a camera normal z >= 0.
+        perspective: interpolate perspective-correctly; False is Kaolin's and the paper's way.
         backend: see `choose_backend`.
 
     Raises:
@@ -81,9 +88,17 @@ def rasterize(
     _check_finite(corners, "face_vertices_image")
     _check_finite(z, "face_vertices_z")
     draw = _implementation(backend, corners).rasterize
-    return Rasterization(*draw(corners, z, values, height, width, front_facing))
+    if not perspective:
+        return Rasterization(*draw(corners, z, values, height, width, front_facing))
+    in_front = (z < 0).all(-1)
+    near = nearness(z, in_front)
+    visible = in_front if front_facing is None else front_facing & in_front
+    drawn, index, depth = draw(corners, near, weighted(values, near), height, width, visible)
+    covered = index >= 0
+    return Rasterization(unweighted(drawn, covered), index, torch.where(covered, -1 / depth, 0.0))
 
 
+@opaque
 def soft_silhouette(
     face_vertices_image: Float[Tensor, "b f 3 2"],
     face_index: Int64[Tensor, "b h w"],
@@ -91,6 +106,7 @@ def soft_silhouette(
     sigmainv: float = 7000.0,
     boxlen: float = 0.02,
     knum: int = 30,
+    nearest: bool = False,
     backend: Backend = "auto",
 ) -> Float[Tensor, "b h w"]:
     """Silhouette in [0, 1] whose rim fades outside the object, so that it can pull on faces.
@@ -107,6 +123,8 @@ def soft_silhouette(
         boxlen: reach of the rim in NDC, range [0.01, 0.2]. Large enough that exp(-sigmainv * boxlen^2) is small,
             about sqrt(3 / sigmainv); pixels and time grow with it. The rim should be at least a pixel: 2 / size.
         knum: faces a pixel listens to, range [20, 100]. Raise it with `boxlen` and with the number of faces per pixel.
+        nearest: listen to the `knum` nearest such faces instead of the first by index (False: Kaolin's way). Matters
+            only where more than `knum` boxes meet; slower (see docs/rendering.md). Kaolin cannot do it.
         backend: see `choose_backend`.
 
     Raises:
@@ -120,7 +138,7 @@ def soft_silhouette(
         )
     corners = face_vertices_image.to(_working_dtype(face_vertices_image))
     _check_finite(corners, "face_vertices_image")
-    return _implementation(backend, corners).soft_silhouette(corners, face_index, sigmainv, boxlen, knum)
+    return _implementation(backend, corners).soft_silhouette(corners, face_index, sigmainv, boxlen, knum, nearest)
 
 
 def available_backends() -> tuple[BackendName, ...]:
@@ -202,6 +220,7 @@ class _Implementation(Protocol):
         sigmainv: float,
         boxlen: float,
         knum: int,
+        nearest: bool,
     ) -> Float[Tensor, "b h w"]: ...
 
 

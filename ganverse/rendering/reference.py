@@ -23,7 +23,7 @@ PROBABILITY_EPS = 1e-8
 
 @dataclass(frozen=True)
 class Fragments:
-    """Pairs of a face and a pixel, in rising order of the face.
+    """Pairs of a face and a pixel; at first in rising order of the face.
 
     face: row of the flattened (batch * faces) list. pixel: place in the flattened (batch, height, width) image.
     x, y: the pixel's centre in NDC.
@@ -34,8 +34,7 @@ class Fragments:
     x: Float[Tensor, " n"]
     y: Float[Tensor, " n"]
 
-    def keep(self, chosen: Bool[Tensor, " n"]) -> "Fragments":
-        index = chosen.nonzero().squeeze(1)
+    def take(self, index: Int64[Tensor, " m"]) -> "Fragments":
         return Fragments(self.face[index], self.pixel[index], self.x[index], self.y[index])
 
 
@@ -174,14 +173,18 @@ def soft_silhouette(
     sigmainv: float,
     boxlen: float,
     knum: int,
+    nearest: bool,
 ) -> Float[Tensor, "b h w"]:
     """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
     _, height, width = face_index.shape
     covered = face_index >= 0
+    faces = face_vertices_image.flatten(0, 1)
     with torch.no_grad():
         near = box_fragments(face_vertices_image, height, width, margin=boxlen, open_pixels=~covered)
-        near = _first_faces(near, covered.numel(), knum)
-    corners = face_vertices_image.flatten(0, 1).index_select(0, near.face)
+        if nearest:  # what stands first is heard: the nearest, and of equals the lower index
+            near = near.take(squared_distances(faces[near.face], near.x, near.y).argsort(stable=True))
+        near = _first_fragments(near, covered.numel(), knum)
+    corners = faces.index_select(0, near.face)
     exponent = -sigmainv * squared_distances(corners, near.x, near.y)
     # The product of (1 - p) as a sum of logarithms; eps as in Kaolin keeps the gradient finite where p = 1.
     log_missed = torch.log(PROBABILITY_EPS * torch.exp(exponent) - torch.expm1(exponent))
@@ -189,8 +192,8 @@ def soft_silhouette(
     return torch.where(covered, 1.0, -torch.expm1(missed.view_as(covered)))
 
 
-def _first_faces(fragments: Fragments, pixels: int, knum: int) -> Fragments:
-    """The first `knum` fragments of every pixel, in order of the face."""
+def _first_fragments(fragments: Fragments, pixels: int, knum: int) -> Fragments:
+    """The first `knum` fragments of every pixel."""
     count = torch.bincount(fragments.pixel, minlength=pixels)
     if fragments.pixel.numel() == 0 or int(count.max()) <= knum:
         return fragments
@@ -198,7 +201,7 @@ def _first_faces(fragments: Fragments, pixels: int, knum: int) -> Fragments:
     rank = torch.empty_like(by_pixel)
     first = (count.cumsum(0) - count)[fragments.pixel[by_pixel]]
     rank[by_pixel] = torch.arange(by_pixel.numel(), device=by_pixel.device) - first
-    return fragments.keep(rank < knum)
+    return fragments.take((rank < knum).nonzero().squeeze(1))
 
 
 def squared_distances(

@@ -1,19 +1,24 @@
-"""The public renderer: textured meshes, cameras and light in; colour, soft silhouette and depth out (DIB-R)."""
+"""The public renderer (DIB-R): meshes, textures, cameras and light in; colour, soft silhouette, depth, normals out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.geometry.cameras import Cameras, project
+from ganverse.geometry.cameras import Cameras, pixel_rays, project
 from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
+from ganverse.rendering.compilation import opaque
 from ganverse.rendering.rasterization import Backend, rasterize, soft_silhouette
 from ganverse.rendering.shading import spherical_harmonics
+from ganverse.rendering.specular import Specular, specular_radiance
 from ganverse.rendering.textures import sample_texture
+
+# Where faces that reach behind the camera are put, in NDC: no pixel listens to them.
+_NOWHERE = 1e3
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,24 @@ class Silhouette:
 
 
 @dataclass(frozen=True)
+class Semantics:
+    """What DIB-R leaves to taste; the defaults are Kaolin's.
+
+    perspective: interpolate perspective-correctly instead of affinely in the image. Matters for large faces seen
+        at a slant; colour then depends on z too.
+    nearest: a pixel outside listens to its `Silhouette.knum` nearest faces instead of the first ones by index.
+        Matters where more boxes than that meet. Not in kaolin.
+    samples: samples a side of a pixel, 1..8. From 2 on, colour and silhouette are means over samples x samples points,
+        so colour edges are anti-aliased (background counts as 0) and a pixel that the object covers partly pulls on
+        its edge. Costs samples^2; 2 is enough for pictures.
+    """
+
+    perspective: bool = False
+    nearest: bool = False
+    samples: int = 1
+
+
+@dataclass(frozen=True)
 class RenderResult:
     """What a camera sees; row 0 is the top.
 
@@ -36,14 +59,19 @@ class RenderResult:
     alpha: soft silhouette; exactly 1 on covered pixels.
     depth: distance along the viewing direction, positive; 0 on the background. No gradient.
     face_index: front-most face, -1 = background.
+    normals: unit normals in the world frame, smooth over faces, 0 on the background; None unless asked for.
+    With several samples a pixel, depth, face_index and normals are those of the sample right of and below its centre
+    (of the centre itself for an odd number).
     """
 
     rgb: Float[Tensor, "batch 3 height width"]
     alpha: Float[Tensor, "batch 1 height width"]
     depth: Float[Tensor, "batch 1 height width"]
     face_index: Int64[Tensor, "batch height width"]
+    normals: Float[Tensor, "batch 3 height width"] | None = None
 
 
+@opaque
 def render(
     mesh: Mesh,
     texture: Float[Tensor, "batch 3 tex_height tex_width"],
@@ -51,49 +79,119 @@ def render(
     light: Float[Tensor, "batch 9"] | None = None,
     size: int | tuple[int, int] = 64,
     *,
+    specular: Specular | None = None,
+    normals: bool = False,
     silhouette: Silhouette = Silhouette(),
+    semantics: Semantics = Semantics(),
     backend: Backend = "auto",
 ) -> RenderResult:
     """Render mesh i with texture i through camera i.
 
     light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colours.
-    size: pixels, or (height, width). Faces that look away or reach behind the camera are not drawn.
+    specular: highlights added on top, None = a matt object. normals: whether the result holds normals.
+    size: pixels, or (height, width). Faces that look away are not drawn; those that reach behind the camera neither
+    are drawn nor belong to the silhouette. Computed in float32 at least, under autocast too.
 
     Raises:
-        GanverseError: batch sizes that differ, or vertices that are not finite.
+        GanverseError: batch sizes that differ, vertices that are not finite (names the batch index), or settings out
+            of range.
     """
-    height, width = (size, size) if isinstance(size, int) else size
     if not len(cameras) == len(mesh.vertices) == len(texture):
         raise GanverseError(
             f"render expects one camera and one texture per mesh, got {len(mesh.vertices)} meshes, {len(cameras)}"
             f" cameras and {len(texture)} textures: repeat the meshes with Mesh.repeat_interleave"
         )
+    samples = semantics.samples
+    if not 1 <= samples <= 8:
+        raise GanverseError(f"render takes 1 to 8 samples a side of a pixel, got {samples}: 2 is enough for pictures")
+    height, width = (size, size) if isinstance(size, int) else size
+    with torch.autocast(texture.device.type, enabled=False):
+        mesh = mesh.with_vertices(_full(mesh.vertices))
+        cameras = Cameras(*(_full(x) for x in (cameras.azimuth, cameras.elevation, cameras.distance, cameras.offset)))
+        drawn = _render(
+            mesh,
+            _full(texture),
+            cameras,
+            None if light is None else _full(light),
+            (height * samples, width * samples),
+            specular=specular,
+            normals=normals,
+            silhouette=silhouette,
+            semantics=semantics,
+            backend=backend,
+        )
+    return drawn if samples == 1 else _pooled(drawn, samples)
+
+
+def _full(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Half precision becomes float32."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _render(
+    mesh: Mesh,
+    texture: Float[Tensor, "batch 3 tex_height tex_width"],
+    cameras: Cameras,
+    light: Float[Tensor, "batch 9"] | None,
+    size: tuple[int, int],
+    *,
+    specular: Specular | None,
+    normals: bool,
+    silhouette: Silhouette,
+    semantics: Semantics,
+    backend: Backend,
+) -> RenderResult:
+    """One sample a pixel."""
+    height, width = size
     image, z = project(cameras, mesh.vertices, aspect=width / height)
-    corners = face_vertices(torch.cat([image, z[..., None]], dim=-1), mesh.faces)
-    corners_image, corners_z = corners[..., :2], corners[..., 2]
-    features = _corner_features(mesh, with_normals=light is not None)
+    corners_image, corners_z = face_vertices(image, mesh.faces), face_vertices(z[..., None], mesh.faces)[..., 0]
+    in_front = (corners_z < 0).all(dim=-1)
+    with_normals = normals or light is not None or specular is not None
     drawn = rasterize(
         corners_image,
         corners_z,
-        features,
+        _corner_features(mesh, with_normals=with_normals),
         height,
         width,
-        front_facing=(_winding(corners_image) >= 0) & (corners_z < 0).all(dim=-1),
+        front_facing=(_winding(corners_image) >= 0) & in_front,
+        perspective=semantics.perspective,
         backend=backend,
     )
     alpha = soft_silhouette(
-        corners_image,
+        _without(corners_image, ~in_front),
         drawn.face_index,
         sigmainv=silhouette.sigmainv,
         boxlen=silhouette.boxlen,
         knum=silhouette.knum,
+        nearest=semantics.nearest,
         backend=backend,
     )
     covered = (drawn.face_index >= 0)[:, None]
     rgb = sample_texture(texture, drawn.features[..., :2])
-    if light is not None:
-        rgb = rgb * _irradiance(drawn.features[..., 2:], light)
-    return RenderResult(rgb * covered, alpha[:, None], -drawn.depth[:, None], drawn.face_index)
+    seen_normals = torch.nn.functional.normalize(drawn.features[..., 2:], dim=-1) if with_normals else None
+    if light is not None and seen_normals is not None:
+        rgb = rgb * _irradiance(seen_normals, light)
+    if specular is not None and seen_normals is not None:
+        rgb = rgb + specular_radiance(specular, seen_normals, -pixel_rays(cameras, height, width))[:, None]
+    return RenderResult(
+        rgb * covered,
+        alpha[:, None],
+        -drawn.depth[:, None],
+        drawn.face_index,
+        seen_normals.permute(0, 3, 1, 2) if normals and seen_normals is not None else None,
+    )
+
+
+def _pooled(result: RenderResult, samples: int) -> RenderResult:
+    """Means of colour and silhouette over each pixel's samples; of the rest the sample at its centre."""
+    centre = (..., slice(samples // 2, None, samples), slice(samples // 2, None, samples))
+    return RenderResult(
+        torch.nn.functional.avg_pool2d(result.rgb, samples),
+        torch.nn.functional.avg_pool2d(result.alpha, samples),
+        result.depth[centre],
+        result.face_index[centre],
+        None if result.normals is None else result.normals[centre],
+    )
 
 
 def _corner_features(mesh: Mesh, *, with_normals: bool) -> Float[Tensor, "batch faces 3 d"]:
@@ -111,8 +209,16 @@ def _winding(corners_image: Float[Tensor, "batch faces 3 2"]) -> Float[Tensor, "
     return ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
 
 
+def _without(
+    corners_image: Float[Tensor, "batch faces 3 2"], faces: Bool[Tensor, "batch faces"]
+) -> Float[Tensor, "batch faces 3 2"]:
+    """The same corners with some faces put out of everybody's reach; indices stay."""
+    if not bool(faces.any()):
+        return corners_image
+    return torch.where(faces[..., None, None], _NOWHERE, corners_image)
+
+
 def _irradiance(
     normals: Float[Tensor, "batch height width 3"], light: Float[Tensor, "batch 9"]
 ) -> Float[Tensor, "batch 1 height width"]:
-    basis = spherical_harmonics(torch.nn.functional.normalize(normals, dim=-1))
-    return torch.einsum("bhwk,bk->bhw", basis, light)[:, None].clamp_min(0)
+    return torch.einsum("bhwk,bk->bhw", spherical_harmonics(normals), light)[:, None].clamp_min(0)

@@ -3,7 +3,6 @@
 Memory kept for the backward pass: 16 bytes a pixel, of which the face index (8) and the mask (4) are results anyway.
 """
 
-from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -12,13 +11,13 @@ from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ganverse.rendering import reference
-from ganverse.rendering.warp_launch import for_parts, launch, start_quietly
+from ganverse.rendering.warp_launch import centres, for_parts, launch, start_quietly
 
 start_quietly()
 
 from ganverse.rendering import warp_raster_kernels as raster  # noqa: E402  (importing kernels starts Warp)
 from ganverse.rendering import warp_silhouette_kernels as silhouette  # noqa: E402
+from ganverse.rendering.warp_nearest import NearestSilhouette  # noqa: E402
 
 # Side of a tile of the CUDA schedule of the silhouette, in pixels.
 TILE = 16
@@ -54,9 +53,12 @@ def soft_silhouette(
     sigmainv: float,
     boxlen: float,
     knum: int,
+    nearest: bool,
 ) -> Float[Tensor, "b h w"]:
     """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
     corners = face_vertices_image.contiguous()
+    if nearest:
+        return NearestSilhouette.apply(corners, face_index.contiguous(), sigmainv, boxlen, knum)
     return _SoftSilhouette.apply(corners, face_index.contiguous(), sigmainv, boxlen, knum, _schedule(corners))
 
 
@@ -84,7 +86,7 @@ class _Rasterize(torch.autograd.Function):
         depth = corners.new_empty(batch, height, width)
         features = values.new_empty(batch, height, width, channels)
         slopes = values.new_empty(batch, faces, 2, channels)
-        size = (faces, channels, height, width, *_centres(height, width, device))
+        size = (faces, channels, height, width, *centres(height, width, device))
 
         def draw(part: slice) -> None:
             mesh = (corners[part], z[part], values[part], None if drawn is None else drawn[part], slopes[part])
@@ -116,7 +118,7 @@ class _Rasterize(torch.autograd.Function):
         device = corners.device
         grad_features = grad_features.contiguous()
         grad_corners, grad_values = torch.empty_like(corners), slopes.new_empty(batch, faces, 3, channels)
-        size = (faces, channels, height, width, *_centres(height, width, device))
+        size = (faces, channels, height, width, *centres(height, width, device))
 
         def pull(part: slice) -> None:
             mesh = (corners[part], slopes[part], None if drawn is None else drawn[part])
@@ -152,7 +154,7 @@ class _SoftSilhouette(torch.autograd.Function):
         faces, device = corners.shape[1], corners.device
         grad_mask = grad_mask.contiguous()
         grad_corners = torch.empty_like(corners)
-        size = (faces, height, width, ctx.sigmainv, ctx.boxlen, *_centres(height, width, device))
+        size = (faces, height, width, ctx.sigmainv, ctx.boxlen, *centres(height, width, device))
 
         def pull(part: slice) -> None:
             pixels = (states[part], mask[part], grad_mask[part])
@@ -176,28 +178,21 @@ def _fade(
     faces, device = corners.shape[1], corners.device
     mask = corners.new_empty(batch, height, width)
     states = torch.empty(batch, height, width, dtype=torch.int32, device=device)
-    centres = _centres(height, width, device)
+    middles = centres(height, width, device)
     words, tiles = -(-faces // 32), -(-height // TILE) * -(-width // TILE)
 
     def fade(part: slice) -> None:
         images, rim = len(mask[part]), (sigmainv, boxlen, knum)
         if schedule == "cpu":
             outputs = (states[part], mask[part])
-            inputs = (*rim, *centres, corners[part], index[part])
+            inputs = (*rim, *middles, corners[part], index[part])
             launch(silhouette.fade_images, images, device, faces, height, width, *inputs, *outputs)
             return
         marks = torch.zeros(images, tiles, words, dtype=torch.int32, device=device)
         size = (faces, words, TILE, height, width)
-        launch(silhouette.mark_tiles, images * faces, device, *size, boxlen, *centres, corners[part], marks)
+        launch(silhouette.mark_tiles, images * faces, device, *size, boxlen, *middles, corners[part], marks)
         pixels = (index[part], marks, states[part], mask[part])
-        launch(silhouette.fade_pixels, images * height * width, device, *size, *rim, *centres, corners[part], *pixels)
+        launch(silhouette.fade_pixels, images * height * width, device, *size, *rim, *middles, corners[part], *pixels)
 
     for_parts(fade, batch, max(height * width, 6 * faces, tiles * words), device, silhouette)
     return mask, states
-
-
-@lru_cache(maxsize=32)
-def _centres(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
-    """Pixel centres in NDC, both rising: x of every column, y of every row from the bottom up."""
-    x_of_column, y_of_row = reference.pixel_centres(height, width, torch.empty(0, device=device))
-    return x_of_column, y_of_row.flip(0)

@@ -13,7 +13,10 @@ from typing import Any
 
 import torch
 import warp as wp
+from jaxtyping import Float
 from torch import Tensor
+
+from ganverse.rendering.reference import pixel_centres
 
 # Places in a kernel's arrays are counted in 32 bits.
 MOST_PLACES = 2**31 - 1
@@ -80,9 +83,19 @@ def for_parts(work: Callable[[slice], None], batch: int, places: int, device: to
     if threads <= 1:
         for part in parts:
             work(part)
-    else:
-        wp.load_module(kernels, device="cpu")
-        list(_pool(os.getpid(), threads).map(work, parts))
+        return
+    wp.load_module(kernels, device="cpu")
+    others = [_pool(os.getpid(), threads - 1).submit(work, part) for part in parts[1:]]
+    work(parts[0])  # this thread would only wait
+    for other in others:
+        other.result()
+
+
+@lru_cache(maxsize=32)
+def centres(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
+    """Pixel centres in NDC, both rising: x of every column, y of every row from the bottom up."""
+    x_of_column, y_of_row = pixel_centres(height, width, torch.empty(0, device=device))
+    return x_of_column, y_of_row.flip(0)
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganverse.errors import GanverseError
 from ganverse.rendering import kaolin_backend, reference
 from ganverse.rendering.rasterization import rasterize, soft_silhouette
 from tests.rendering.random_scenes import soup
@@ -33,7 +34,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         boxlen: float = 0.02,
         knum: int = 30,
     ) -> Tensor:
-        return reference.soft_silhouette(face_vertices_image, selected_face_idx, sigmainv, boxlen, knum)
+        return reference.soft_silhouette(face_vertices_image, selected_face_idx, sigmainv, boxlen, knum, False)
 
     mesh = types.ModuleType("kaolin.render.mesh")
     vars(mesh).update(rasterize=kaolin_rasterize, dibr_soft_mask=dibr_soft_mask)
@@ -61,8 +62,10 @@ def test_arguments_and_results_are_in_their_places() -> None:
     features.sum().backward()
     assert z.grad is None
     assert values.grad is not None
-    mask = kaolin_backend.soft_silhouette(scene.corners, index, 500.0, 0.1, 5)
-    assert mask.equal(reference.soft_silhouette(scene.corners, index, 500.0, 0.1, 5))
+    mask = kaolin_backend.soft_silhouette(scene.corners, index, 500.0, 0.1, 5, False)
+    with pytest.raises(GanverseError, match="the nearest were asked for: use the backend 'warp'"):
+        kaolin_backend.soft_silhouette(scene.corners, index, 500.0, 0.1, 5, True)
+    assert mask.equal(reference.soft_silhouette(scene.corners, index, 500.0, 0.1, 5, False))
 
 
 @pytest.mark.requires_kaolin

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import pixel_centers
 from ganverse.rendering import rasterization
 from ganverse.rendering.rasterization import Backend, available_backends, choose_backend, rasterize, soft_silhouette
 from tests.rendering.random_scenes import rectangle, soup
@@ -178,3 +180,49 @@ def test_faces_behind_the_camera_are_drawn_unless_left_out(backend: Backend) -> 
     assert set(drawn.face_index.unique().tolist()) == {0, 1}, "as in Kaolin, nothing is clipped"
     kept = rasterize(corners, z, features, 4, 4, front_facing=(z < 0).all(-1), backend=backend)
     assert set(kept.face_index.unique().tolist()) == {-1, 0}
+
+
+def slanted(seed: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    """Triangles in front of a camera, far from parallel to the image: NDC, z, and positions in the camera's frame."""
+    points = 2 * torch.rand(2, 12, 3, 3, generator=torch.Generator().manual_seed(seed)) - 1
+    points[..., 2] = 1.4 * points[..., 2] - 2
+    return points[..., :2] / -points[..., 2:], points[..., 2], points
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_in_perspective_a_pixel_shows_the_point_its_ray_hits(backend: Backend) -> None:
+    corners, z, points = slanted()
+    drawn = rasterize(corners, z, points, 20, 30, perspective=True, backend=backend)
+    covered = drawn.face_index >= 0
+    seen = drawn.features[covered]
+    centres = pixel_centers(20, 30).expand(2, -1, -1, -1)[covered]
+    torch.testing.assert_close(seen[:, :2] / -seen[:, 2:], centres, rtol=0, atol=2e-5)
+    torch.testing.assert_close(seen[:, 2], drawn.depth[covered], rtol=1e-4, atol=1e-5)
+    assert drawn.depth[~covered].abs().sum() + drawn.features[~covered].abs().sum() == 0
+    affine = rasterize(corners, z, points, 20, 30, backend=backend)
+    assert (affine.features - drawn.features)[covered].abs().max() > 0.05, "the scene tells the two apart"
+
+
+def test_in_perspective_the_nearest_of_crossing_faces_is_exact() -> None:
+    corners, z, points = slanted()
+    drawn = rasterize(corners, z, points, 20, 30, perspective=True)
+    nearest = torch.full_like(drawn.depth, -torch.inf)
+    for i in range(12):
+        alone = rasterize(corners[:, i : i + 1], z[:, i : i + 1], points[:, i : i + 1], 20, 30, perspective=True)
+        nearest = torch.where(alone.face_index >= 0, alone.depth.maximum(nearest), nearest)
+    torch.testing.assert_close(drawn.depth, nearest.where(nearest.isfinite(), torch.zeros(())), rtol=1e-4, atol=1e-5)
+
+
+def test_in_perspective_gradients_are_those_of_finite_differences() -> None:
+    corners, z, points = (t[:1, :4].double() for t in slanted())
+    inputs = tuple(t.clone().requires_grad_() for t in (corners, z, points))
+    assert torch.autograd.gradcheck(
+        lambda *leaves: rasterize(*leaves, 6, 5, perspective=True).features, inputs, eps=1e-7, atol=1e-5
+    )
+
+
+def test_in_perspective_faces_that_reach_behind_the_camera_are_left_out() -> None:
+    z = torch.tensor([[[-2.0] * 3, [-1.0, 0.0, 1.0]]])
+    drawn = rasterize(rectangle(-1, -1, 1, 1)[None], z, torch.ones(1, 2, 3, 1), 4, 4, perspective=True)
+    assert set(drawn.face_index.unique().tolist()) == {-1, 0}
+    assert drawn.features.isfinite().all()

@@ -120,7 +120,7 @@ def test_soft_silhouette_falls_off_with_the_squared_distance_up_to_the_box() -> 
     corners = edge_at_zero()
     index = torch.full((1, 1, 200), -1)
     index[..., :100] = 0
-    mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, 30)[0, 0]
+    mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, 30, False)[0, 0]
     assert (mask[:100] == 1).all()
     assert mask[100].item() == pytest.approx(math.exp(-7000 * 0.005**2))
     assert mask[101].item() == pytest.approx(math.exp(-7000 * 0.015**2))
@@ -132,7 +132,7 @@ def test_soft_silhouette_multiplies_what_faces_miss() -> None:
     index = torch.full((1, 1, 200), -1)
     once = math.exp(-7000 * 0.005**2)
     for knum in (1, 2, 5, 30):
-        mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, knum)[0, 0]
+        mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, knum, False)[0, 0]
         assert mask[100].item() == pytest.approx(1 - (1 - once) ** min(knum, 5), rel=1e-6)
 
 
@@ -140,14 +140,22 @@ def test_soft_silhouette_listens_to_the_first_faces_by_index() -> None:
     near, far = edge_at_zero(), edge_at_zero() - torch.tensor([0.01, 0.0])
     index = torch.full((1, 1, 200), -1)
     for first, second, distance in ((near, far, 0.005), (far, near, 0.015)):
-        mask = reference.soft_silhouette(torch.cat([first, second], 1), index, 7000.0, 0.02, 1)[0, 0]
+        mask = reference.soft_silhouette(torch.cat([first, second], 1), index, 7000.0, 0.02, 1, False)[0, 0]
         assert mask[100].item() == pytest.approx(math.exp(-7000 * distance**2), rel=1e-6)
+
+
+def test_soft_silhouette_listens_to_the_nearest_faces_if_asked() -> None:
+    near, far = edge_at_zero(), edge_at_zero() - torch.tensor([0.01, 0.0])
+    index = torch.full((1, 1, 200), -1)
+    for faces in ((near, far), (far, near)):
+        mask = reference.soft_silhouette(torch.cat(faces, 1), index, 7000.0, 0.02, 1, True)[0, 0]
+        assert mask[100].item() == pytest.approx(math.exp(-7000 * 0.005**2), rel=1e-6)
 
 
 def test_soft_silhouette_measures_to_the_outline_from_inside_too() -> None:
     corners = edge_at_zero()
     index = torch.full((1, 1, 200), -1)  # a back face, say: not drawn, yet near
-    mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, 30)[0, 0]
+    mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, 30, False)[0, 0]
     torch.testing.assert_close(mask[98:100], mask[100:102].flip(0))
     assert (mask[:90] < 1e-6).all()
 
@@ -158,7 +166,7 @@ def test_gradient_of_the_soft_silhouette_is_that_of_finite_differences(knum: int
     _, index, _ = reference.rasterize(scene.corners, scene.z, scene.features, 8, 7, scene.front_facing)
 
     def mask(corners: Tensor) -> Tensor:
-        return reference.soft_silhouette(corners, index, 60.0, 0.25, knum)
+        return reference.soft_silhouette(corners, index, 60.0, 0.25, knum, False)
 
     assert ((mask(scene.corners) > 0.01) & (index < 0)).sum() > 20
     assert torch.autograd.gradcheck(mask, (scene.corners.requires_grad_(),), eps=1e-7, atol=1e-5)
@@ -166,7 +174,7 @@ def test_gradient_of_the_soft_silhouette_is_that_of_finite_differences(knum: int
 
 def test_gradient_is_finite_where_a_pixel_lies_on_an_edge() -> None:
     corners = (edge_at_zero(torch.float32) + torch.tensor([0.005, 0.0])).requires_grad_()
-    mask = reference.soft_silhouette(corners, torch.full((1, 1, 200), -1), 7000.0, 0.02, 30)
+    mask = reference.soft_silhouette(corners, torch.full((1, 1, 200), -1), 7000.0, 0.02, 30, False)
     assert mask[0, 0, 100].item() == pytest.approx(1)
     mask.sum().backward()
     assert corners.grad is not None

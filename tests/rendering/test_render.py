@@ -2,11 +2,14 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.cameras import Cameras, pixel_rays
 from ganverse.geometry.meshes import Mesh, sphere_template
-from ganverse.rendering.render import Silhouette, render
+from ganverse.rendering.rasterization import Backend
+from ganverse.rendering.render import Semantics, Silhouette, render
 from ganverse.rendering.shading import ambient_light, spherical_harmonics
+from ganverse.rendering.specular import Specular
 from ganverse.rendering.textures import sample_texture
+from tests.rendering.interpreter import run_python
 
 
 def _front(count: int = 1, distance: float = 4.0) -> Cameras:
@@ -96,3 +99,158 @@ def test_gradients_reach_vertices_texture_cameras_and_light() -> None:
 def test_batch_sizes_must_agree() -> None:
     with pytest.raises(GanverseError, match="one camera and one texture per mesh"):
         render(sphere_template(1), _plain(), _front(2), size=16)
+
+
+def test_normals_are_the_surfaces() -> None:
+    assert render(sphere_template(3), _plain(), _front(), size=33, backend="reference").normals is None
+    result = render(sphere_template(3), _plain(), _front(), size=33, normals=True, backend="reference")
+    assert result.normals is not None
+    torch.testing.assert_close(result.normals[0, :, 16, 16], torch.tensor([0.0, 0.0, 1.0]), rtol=0, atol=0.03)
+    lengths = result.normals.norm(dim=1)
+    torch.testing.assert_close(lengths, (result.face_index >= 0).float())
+    # A point of the unit sphere is its own normal: pixels on the left look to -x, those on top to +y.
+    assert result.normals[0, 0, 16, 6] < -0.5
+    assert result.normals[0, 1, 6, 16] > 0.5
+
+
+def test_perspective_depth_is_exact_on_a_slanted_floor() -> None:
+    vertices = torch.tensor([[-4.0, -1, -6], [4, -1, -6], [4, -1, 3], [-4, -1, 3]])[None]
+    floor = Mesh(vertices, torch.tensor([[0, 2, 1], [0, 3, 2]]), torch.rand(2, 3, 2))
+    cameras = Cameras.from_degrees([0.0], [0.0], [4.0])
+    exact = render(floor, _plain(), cameras, size=32, semantics=Semantics(perspective=True), backend="reference")
+    rays = pixel_rays(cameras, 32, 32)[0]
+    truth = -1 / rays[..., 1] * -rays[..., 2]  # the floor lies one unit under the camera
+    covered = exact.face_index[0] >= 0
+    assert covered.sum() > 100
+    torch.testing.assert_close(exact.depth[0, 0][covered], truth[covered], rtol=1e-4, atol=1e-4)
+    affine = render(floor, _plain(), cameras, size=32, backend="reference")
+    assert (affine.depth[0, 0] - truth)[covered].abs().max() > 0.5
+
+
+@pytest.mark.parametrize("samples", [2, 3])
+def test_samples_are_means_over_the_pixel(samples: int) -> None:
+    mesh, light = sphere_template(2), ambient_light(1)
+    arguments = (mesh, _plain(), _front(), light)
+    fine = render(*arguments, 16 * samples, backend="reference")
+    smooth = render(*arguments, 16, normals=True, semantics=Semantics(samples=samples), backend="reference")
+    torch.testing.assert_close(smooth.rgb, torch.nn.functional.avg_pool2d(fine.rgb, samples))
+    torch.testing.assert_close(smooth.alpha, torch.nn.functional.avg_pool2d(fine.alpha, samples))
+    assert smooth.depth.shape == (1, 1, 16, 16)
+    assert smooth.normals is not None
+    assert smooth.normals.shape == (1, 3, 16, 16)
+    partly = (smooth.rgb[0, 0] > 0.01) & (smooth.rgb[0, 0] < 0.19)
+    assert partly.sum() > 10, "the edge has shades between background and 0.2"
+    if samples == 3:  # the middle sample is the pixel's centre
+        plain = render(*arguments, 16, backend="reference")
+        assert (smooth.face_index != plain.face_index).float().mean() < 0.02
+
+
+def test_partly_covered_pixels_pull_on_their_edge() -> None:
+    mesh = sphere_template(2)
+    vertices = mesh.vertices.clone().requires_grad_()
+    semantics = Semantics(samples=4)
+    result = render(mesh.with_vertices(vertices), _plain(), _front(), size=8, semantics=semantics, backend="reference")
+    inside = (result.face_index >= 0) & (result.alpha[:, 0] < 0.99)
+    assert inside.any(), "their centres are covered"
+    result.alpha[:, 0][inside].sum().backward()
+    assert vertices.grad is not None
+    assert (vertices.grad * mesh.vertices).sum() > 0, "a larger sphere covers more of them"
+
+
+def test_too_many_samples_are_refused() -> None:
+    with pytest.raises(GanverseError, match="1 to 8 samples a side of a pixel, got 0"):
+        render(sphere_template(1), _plain(), _front(), size=8, semantics=Semantics(samples=0))
+
+
+def test_gloss_shines_where_the_light_is_mirrored_and_gets_gradients() -> None:
+    gloss = Specular(
+        axis=torch.tensor([[[0.0, 1.0, 1.0]]], requires_grad=True),
+        sharpness=torch.tensor([[50.0]]),
+        intensity=torch.tensor([[2.0]]),
+        reflectance=torch.tensor([0.5]),
+        roughness=torch.tensor([0.2], requires_grad=True),
+    )
+    arguments = (sphere_template(3), torch.zeros(1, 3, 4, 4), _front(distance=20.0), None, 49)
+    vertices = arguments[0].vertices * 5
+    result = render(arguments[0].with_vertices(vertices), *arguments[1:], specular=gloss, backend="reference")
+    row, column = divmod(int(result.rgb[0, 0].argmax()), 49)
+    # Light from 45 degrees above is mirrored where the normal rises 22.5 degrees: at 0.38 of the radius.
+    covered = (result.face_index[0, :, 24] >= 0).nonzero()
+    radius = (covered.max() - covered.min()).item() / 2
+    assert abs(column - 24) <= 1
+    assert (24 - row) / radius == pytest.approx(0.38, abs=0.08)
+    result.rgb.sum().backward()
+    for leaf in (gloss.axis, gloss.roughness):
+        assert leaf.grad is not None
+        assert leaf.grad.isfinite().all()
+        assert leaf.grad.abs().sum() > 0
+
+
+def test_faces_that_reach_behind_the_camera_leave_no_trace_in_the_silhouette() -> None:
+    mesh = sphere_template(1)
+    alone = render(mesh, _plain(), _front(), size=24, backend="reference")
+    vertices = torch.cat([mesh.vertices, torch.tensor([[[-0.5, -0.4, 3.9], [0.5, -0.4, 3.9], [0.0, 0.4, 4.2]]])], 1)
+    triangle = torch.tensor([[42, 43, 44]])
+    both = Mesh(vertices, torch.cat([triangle, mesh.faces]), torch.cat([mesh.face_uvs[:1], mesh.face_uvs]))
+    result = render(both, _plain(), _front(), size=24, backend="reference")
+    torch.testing.assert_close(result.alpha, alone.alpha)
+    torch.testing.assert_close(result.rgb, alone.rgb)
+
+
+@pytest.mark.parametrize("backend", ["reference", "warp"])
+def test_a_vertex_that_is_not_a_number_names_its_batch_index(backend: Backend) -> None:
+    mesh = sphere_template(1).repeat_interleave(3)
+    vertices = mesh.vertices.clone()
+    vertices[1, 5, 2] = torch.nan
+    with pytest.raises(GanverseError, match="batch index 1 holds NaN"):
+        render(mesh.with_vertices(vertices), _plain(3), _front(3), size=8, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["reference", "warp"])
+def test_autocast_and_half_precision_leave_positions_exact(backend: Backend) -> None:
+    mesh, light = sphere_template(2), ambient_light(1)
+    expected = render(mesh, _plain(), _front(), light, 20, backend=backend)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = render(mesh, _plain().bfloat16(), _front(), light, 20, backend=backend)
+    assert result.alpha.dtype == result.rgb.dtype == torch.float32
+    assert result.face_index.equal(expected.face_index)
+    torch.testing.assert_close(result.alpha, expected.alpha)
+    torch.testing.assert_close(result.rgb, expected.rgb, rtol=0, atol=4e-3)
+    half = render(mesh.with_vertices(mesh.vertices.half()), _plain().half(), _front(), size=20, backend=backend)
+    assert half.rgb.dtype == torch.float32
+    assert half.alpha.isfinite().all()
+
+
+def test_a_mesh_without_faces_is_an_empty_picture() -> None:
+    mesh = Mesh(torch.zeros(1, 3, 3), torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, 3, 2))
+    result = render(mesh, _plain(), _front(), size=8)
+    assert result.rgb.abs().sum() + result.alpha.abs().sum() + result.depth.abs().sum() == 0
+
+
+COMPILED = """
+import torch
+from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.meshes import sphere_template
+from ganverse.rendering.render import render
+
+mesh, cameras = sphere_template(1), Cameras.from_degrees([0.0], [0.0], [4.0])
+network, texture = torch.nn.Linear(4, 3 * 42), torch.rand(1, 3, 8, 8)
+
+def loss(code):
+    moved = mesh.vertices + 0.1 * network(code).view(1, -1, 3).tanh()
+    result = render(mesh.with_vertices(moved), texture, cameras, size=16)
+    return result.rgb.square().mean() + result.alpha.mean()
+
+code, gradients = torch.randn(4), []
+for function in (loss, torch.compile(loss, backend="aot_eager")):
+    network.zero_grad()
+    function(code).backward()
+    gradients.append(network.weight.grad.clone())
+torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+print("same gradients")
+"""
+
+
+def test_a_network_can_be_compiled_with_the_renderer_inside() -> None:
+    # Not in this process: the annotations' run-time checks are in the compiler's way.
+    assert run_python("-W", "error", "-c", COMPILED) == "same gradients"

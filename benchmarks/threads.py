@@ -1,0 +1,53 @@
+"""What a second core brings: `OMP_WAIT_POLICY=passive python -m benchmarks.threads`.
+
+The scene of `benchmarks.renderer`, forward and backward, with one torch thread and with several, in turns in one
+process; wall time, the smallest of all rounds. Run it on an otherwise idle machine.
+"""
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Sequence
+
+import torch
+
+from benchmarks.renderer import ganverse_passes
+from benchmarks.renderer_scene import ellipsoid_scene
+
+
+def speed_up(size: int, threads: int, *, batch: int, seconds: float) -> tuple[float, float]:
+    """Wall milliseconds per image with one thread, and how many times faster `threads` are."""
+    passes = ganverse_passes("warp", ellipsoid_scene(3, batch, size, torch.device("cpu")))
+    best = {1: math.inf, threads: math.inf}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for count in best:
+            torch.set_num_threads(count)
+            passes.backward(passes.forward())  # wakes or sends to sleep the threads of the other count
+            began = time.perf_counter()
+            for _ in range(3):
+                passes.backward(passes.forward())
+            best[count] = min(best[count], (time.perf_counter() - began) / 3)
+    return 1000 * best[1] / batch, best[1] / best[threads]
+
+
+def main(arguments: Sequence[str] | None = None) -> list[float]:
+    """Measure, print, return the speed-ups."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512], help="pixels a side")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="to compare with one")
+    parser.add_argument("--batch", type=int, default=8, help="images a batch")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each size")
+    options = parser.parse_args(arguments)
+    before, found = torch.get_num_threads(), []
+    for size in options.sizes:
+        one, factor = speed_up(size, options.threads, batch=options.batch, seconds=options.seconds)
+        print(f"{size:4d} px: {one:.2f} ms an image with one thread, {factor:.2f} times as fast with {options.threads}")
+        found.append(factor)
+    torch.set_num_threads(before)
+    return found
+
+
+if __name__ == "__main__":
+    main()
