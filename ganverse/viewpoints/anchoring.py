@@ -2,7 +2,7 @@
 
 Replacing the view dimensions never removes a content code's own viewpoint completely: what remains shifts the picture
 by an amount that depends on it. Objects whose own view resembles one common anchor are all shifted alike, so a view
-code shows them from one side, and the learned camera of that code absorbs the shift. Best of a few candidates is
+code shows them from one side, and the learned camera of that code absorbs the shift. Best of some dozen candidates is
 enough, and choosing them costs no picture.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.viewpoints.view_codes import ViewCodes, view_latents
 
-TRIES = 16
+TRIES = 64
 """Candidates per object."""
 _SCALE_SAMPLES = 256
 
