@@ -21,6 +21,7 @@ from ganverse.inverse.perceptual import choose_source
 from ganverse.rendering.rasterization import choose_backend
 from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.weights_and_biases import wandb_mode
+from ganverse.viewpoints.view_codes import ViewCodes
 from ganverse.weights.shipped import FOLDER
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "jsonargparse", "warp-lang", "kaolin", "trimesh", "wandb")
@@ -75,10 +76,13 @@ def shipped_weights(folder: Path = FOLDER) -> list[Finding]:
 
 
 def _weights(path: Path) -> Finding:
-    card = path.with_suffix(".json")
-    if not card.is_file():
+    card, views = path.with_suffix(".json"), path.with_suffix(".yaml")
+    if card.is_file():
+        expected = str(json.loads(card.read_text(encoding="utf-8")).get("sha256", ""))
+    elif views.is_file():  # view directions are named by the view codes beside them
+        expected = ViewCodes.load(views).directions or ""
+    else:
         return Finding(path.name, "its card is missing: install ganverse again", healthy=False)
-    expected = str(json.loads(card.read_text(encoding="utf-8")).get("sha256", ""))
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     if found != expected:
