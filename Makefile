@@ -7,8 +7,9 @@
 PYTHON   ?= python3
 PIP_ARGS ?=
 ARGS     ?=
-# test processes: the machine's cores, at most 8; one thread each, so that they do not fight over the cores
-WORKERS  ?= $(shell n=$$(nproc 2>/dev/null || echo 2); if [ "$$n" -gt 8 ]; then n=8; fi; echo "$$n")
+# test processes: the machine's cores, at most 8; one thread each, so that they do not fight over the cores;
+# nproc would count OMP_NUM_THREADS for the cores
+WORKERS  ?= $(shell n=$$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2); if [ "$$n" -gt 8 ]; then n=8; fi; echo "$$n")
 
 VENV   := .venv
 BIN    := $(VENV)/bin
