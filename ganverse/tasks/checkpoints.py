@@ -17,7 +17,7 @@ from ganverse.errors import GanverseError
 from ganverse.tasks.counting import agreed
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-VERSION = 1
+VERSION = 2
 """Of what a checkpoint holds; raised when older ones can no longer be gone on from."""
 
 log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,14 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.geometry.regularity import Adjacency
+from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
 from ganverse.inverse.perceptual import PerceptualDistance
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class InverseSettings:
     images: of the whole training; all schedules end there. learning_rate: AdamW's, after a linear warm-up of
     warm_up_images along a cosine to 0. mean_rate_factor: for what all objects share (mean shape, texel biases).
     camera_rate: Adam's, from the first step, held for `camera_hold` of the images (elevations start at 0 and must
-    arrive first: decaying earlier left them 2.4 degrees off), then a cosine to 0. clip: norm of the network's gradient.
+    arrive first: decaying earlier left them 2.4 degrees off), then a cosine to 0. survey: when cameras are
+    compared with other hypotheses. clip: norm of the network's gradient.
     perceptual_start: share of the images trained without the perceptual loss (paper: the first 3 K of 200 K steps).
     perceptual_renders: per step and process. perceptual_stages: see `PerceptualDistance`.
     """
@@ -38,6 +43,7 @@ class InverseSettings:
     mean_rate_factor: float = 3.0
     camera_rate: float = 3e-3
     camera_hold: float = 0.45
+    survey: SurveyPlan = field(default_factory=SurveyPlan)
     clip: float = 5.0
     silhouette: SilhouetteSchedule = field(default_factory=SilhouetteSchedule)
     perceptual_start: float = 0.1
@@ -83,6 +89,7 @@ class InverseGraphicsTask(pl.LightningModule):
         # Channels last takes a quarter off the time on a CPU, and more on GPUs with bfloat16.
         self.network = InverseGraphicsNetwork(network).to(memory_format=torch.channels_last)
         self.cameras = cameras
+        self.survey = CameraSurvey(len(cameras), settings.survey)
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
         if perceptual is None and weights.perceptual > 0:
             perceptual = PerceptualDistance(stages=settings.perceptual_stages)
@@ -112,10 +119,13 @@ class InverseGraphicsTask(pl.LightningModule):
 
     def training_step(self, batch: MultiViewBatch, batch_index: int) -> Tensor:
         """Eq. 2 on one batch: every object's prediction from each view explains all its views."""
+        if self.survey.complete:
+            self._move_cameras()
         self._set_rates()
         result = self.step(batch)
         loss = result.losses.total(self.weights)
         self._report(result, loss)
+        self._survey(batch, result)
         self.images_seen += batch.view_ids.numel() * self.trainer.world_size
         return loss
 
@@ -148,6 +158,36 @@ class InverseGraphicsTask(pl.LightningModule):
         if not self._frozen or not self.weights.perceptual or seen < settings.perceptual_start * settings.images:
             return None
         return PerceptualPlan(self._frozen[0], settings.perceptual_renders, seed=seen + self.global_rank)
+
+    def _survey(self, batch: MultiViewBatch, result: StepResult) -> None:
+        settings, seen = self.settings, int(self.images_seen)
+        if not self.cameras.azimuth.requires_grad or not self.survey.due(seen / settings.images):
+            return
+        losses = hypothesis_losses(
+            self.network,
+            result.reconstruction,
+            self.cameras(batch.view_ids.flatten()),
+            batch.images,
+            batch.masks,
+            weights=self.weights,
+            silhouette=settings.silhouette.at(seen, settings.images),
+            turns=settings.survey.turns,
+        )
+        ids, losses = self.all_gather((batch.view_ids.flatten(), losses))
+        self.survey.add(ids.flatten(), losses.flatten(0, -2))
+
+    def _move_cameras(self) -> None:
+        """Jump where a survey says so; what Adam remembers of the old place is forgotten."""
+        before = self.cameras.azimuth.detach().clone()
+        moved = self.survey.decide(self.cameras)
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        for parameter in (self.cameras.azimuth, self.cameras.offset):
+            if "exp_avg" in optimizer.state[parameter]:
+                optimizer.state[parameter]["exp_avg"][moved] = 0.0
+        for view in moved.nonzero()[:, 0].tolist():
+            angles = [float(table[view].rad2deg()) for table in (before, self.cameras.azimuth.detach())]
+            log.info("camera of view code %d moved from %.0f to %.0f degrees", view, *angles)
 
     def _set_rates(self) -> None:
         settings, seen = self.settings, int(self.images_seen)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.inverse.camera_survey import SurveyPlan
 from ganverse.inverse.losses import InverseLossWeights
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
@@ -78,7 +79,7 @@ def test_checkpoint_holds_network_cameras_and_count_but_no_perceptual_net(tmp_pa
     trainer.save_checkpoint(tmp_path / "stage.ckpt")
     checkpoint = torch.load(tmp_path / "stage.ckpt", weights_only=True)
     names = set(checkpoint["state_dict"])
-    assert {name.split(".")[0] for name in names} == {"network", "cameras", "images_seen"}
+    assert {name.split(".")[0] for name in names} == {"network", "cameras", "survey", "images_seen"}
     assert int(checkpoint["state_dict"]["images_seen"]) == 6
     trained = sum(p.numel() for p in task.parameters())
     assert trained == sum(p.numel() for p in [*task.network.parameters(), *task.cameras.parameters()])
@@ -135,3 +136,35 @@ def test_pictures_show_every_object(tmp_path):
     assert [file.name for file in files] == ["inverse-000000000.png", "inverse-000000006.png"]
     with Image.open(files[-1]) as image:
         assert image.size == (columns * 24, 72)
+
+
+class Verdict(pl.Callback):
+    """Before the second step, a survey says that view 1 is seen from its mirror image."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int):
+        if batch_idx == 1:
+            pl_module.survey.seen.fill_(100.0)
+            pl_module.survey.losses.fill_(1.0)
+            pl_module.survey.losses[1, 1] = 0.5
+            self.before = trainer.optimizers[0].state[pl_module.cameras.azimuth]["exp_avg"].clone()
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer):
+        if pl_module.survey.finished:
+            self.after = optimizer.state[pl_module.cameras.azimuth]["exp_avg"].clone()
+
+
+def test_what_a_survey_decides_moves_the_camera_and_clears_its_momentum(tmp_path):
+    task = make_task(replace(SHORT, camera_rate=1e-9))
+    verdict = Verdict()
+    fit(task, 2, tmp_path, [verdict])
+    expected = [0.0, -60.0, 120.0, 180.0, 240.0, 300.0]
+    assert task.cameras.azimuth.rad2deg().tolist() == pytest.approx(expected, abs=1e-3)
+    assert verdict.before[1] != 0
+    assert verdict.after.tolist() == [0.0 if view == 1 else value for view, value in enumerate(verdict.before.tolist())]
+
+
+def test_surveys_look_at_the_batches_of_their_share_of_the_training(tmp_path):
+    task = make_task(replace(SHORT, survey=SurveyPlan(at=(0.02,), pictures_per_view=3)))
+    fit(task, 4, tmp_path)  # of 6 pictures each: the survey begins with the third
+    assert float(task.survey.seen.sum()) == 12.0
+    assert (task.survey.losses.sum(dim=1) > 0).equal(task.survey.seen > 0)

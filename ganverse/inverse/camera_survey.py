@@ -1,0 +1,146 @@
+"""Cameras that settled in the wrong place, found and moved: every view's camera against other hypotheses.
+
+Gradients turn a camera by some degrees, not round the object, and not through the plane of symmetry: a view that starts
+near 0 or 180 degrees and slips to the wrong side ends in its mirror image and stays there; a wrong bin stays wrong. So
+now and then the pictures of every view are compared with renders from other azimuths, and the camera jumps to one that
+explains them clearly better. Beyond the paper, whose bins were all right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ganverse.geometry.cameras import Cameras, angular_difference
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.losses import InverseLossWeights, colour_loss, silhouette_loss
+from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
+from ganverse.rendering.rasterization import Backend
+from ganverse.rendering.render import Silhouette, render
+
+
+@dataclass(frozen=True)
+class SurveyPlan:
+    """When cameras are compared with other hypotheses.
+
+    at: shares of all images at which a survey begins; empty = never. pictures_per_view: how many a survey looks at, on
+    average. turns: azimuths all round. margin: a camera moves only where its pictures' loss falls below this share of
+    the present one.
+    """
+
+    at: tuple[float, ...] = (0.08, 0.18, 0.3)
+    pictures_per_view: int = 24
+    turns: int = 12
+    margin: float = 0.95
+
+
+def hypotheses(cameras: Cameras, turns: int) -> Cameras:
+    """The camera itself, its mirror image in the plane x = 0, and its turns about +y; all hypotheses of camera 0 first.
+
+    Turned cameras lose their offset, which was fitted where they were.
+    """
+    ones = torch.ones_like(cameras.azimuth)
+    steps = 2 * math.pi / turns * torch.arange(1, turns, device=ones.device)
+    azimuth = torch.cat([torch.stack([cameras.azimuth, -cameras.azimuth], 1), cameras.azimuth[:, None] + steps], dim=1)
+    mirrored = cameras.offset * cameras.offset.new_tensor([-1.0, 1.0])
+    turned = torch.zeros_like(mirrored)[:, None].expand(-1, turns - 1, -1)
+    offset = torch.cat([torch.stack([cameras.offset, mirrored], dim=1), turned], dim=1)
+    count = azimuth.shape[1]
+    return Cameras(
+        azimuth.flatten(),
+        cameras.elevation.repeat_interleave(count),
+        cameras.distance.repeat_interleave(count),
+        offset.flatten(0, 1),
+    )
+
+
+class CameraSurvey(nn.Module):
+    """Losses of every view's hypotheses, summed over batches; part of the checkpoint, so that a resumed run agrees.
+
+    views: of the camera table.
+    """
+
+    losses: Float[Tensor, "views hypotheses"]
+    seen: Float[Tensor, " views"]
+    finished: Int[Tensor, ""]
+
+    def __init__(self, views: int, plan: SurveyPlan = SurveyPlan()) -> None:
+        super().__init__()
+        self.plan = plan
+        self.register_buffer("losses", torch.zeros(views, 1 + plan.turns))
+        self.register_buffer("seen", torch.zeros(views))
+        self.register_buffer("finished", torch.zeros((), dtype=torch.long))
+
+    def due(self, progress: float) -> bool:
+        """Whether a survey is under way after this share of all images."""
+        finished = int(self.finished)
+        return finished < len(self.plan.at) and progress >= self.plan.at[finished]
+
+    @property
+    def complete(self) -> bool:
+        """Whether enough pictures were seen to decide."""
+        return float(self.seen.sum()) >= self.plan.pictures_per_view * len(self.seen)
+
+    def add(self, view_ids: Int[Tensor, " pictures"], losses: Float[Tensor, "pictures hypotheses"]) -> None:
+        """Add the pictures of one batch (of all processes)."""
+        self.losses.index_add_(0, view_ids, losses)
+        self.seen.index_add_(0, view_ids, torch.ones_like(losses[:, 0]))
+
+    @torch.no_grad()
+    def decide(self, table: CameraTable) -> Bool[Tensor, " views"]:
+        """Move cameras to clearly better hypotheses, and begin anew; which views moved."""
+        best = self.losses.argmin(dim=1)
+        views = torch.arange(len(best), device=best.device)
+        moved = self.losses[views, best] < self.plan.margin * self.losses[:, 0]
+        chosen = hypotheses(table.all(), self.plan.turns)[views * self.losses.shape[1] + best]
+        # The short way round: a running average of the weights passes between the old place and the new one.
+        table.azimuth[moved] += angular_difference(chosen.azimuth, table.azimuth)[moved]
+        table.offset[moved] = chosen.offset[moved]
+        self.losses.zero_()
+        self.seen.zero_()
+        self.finished += 1
+        return moved
+
+
+@torch.no_grad()
+def hypothesis_losses(
+    network: InverseGraphicsNetwork,
+    reconstruction: Reconstruction,
+    cameras: Cameras,
+    images: Float[Tensor, "batch views 3 height width"],
+    masks: Float[Tensor, "batch views 1 height width"],
+    *,
+    weights: InverseLossWeights,
+    silhouette: Silhouette,
+    turns: int,
+    backend: Backend = "auto",
+) -> Float[Tensor, "pictures hypotheses"]:
+    """Colour and silhouette loss of every picture under every hypothesis about its camera.
+
+    What is rendered is the reconstruction from the object's NEXT view, which never saw the picture.
+    reconstruction, cameras: of every picture, in the order (object, view).
+    """
+    batch, views, _, height, width = images.shape
+    pictures = torch.arange(batch * views, device=images.device)
+    other = pictures.view(batch, views).roll(-1, dims=1).repeat_interleave(1 + turns)
+    shown = pictures.repeat_interleave(1 + turns)
+    vertices, texture = reconstruction.vertices[other], reconstruction.texture[other]
+    light = None if reconstruction.light is None else reconstruction.light[other]
+    drawn = render(
+        network.template.with_vertices(vertices),
+        texture,
+        hypotheses(cameras, turns),
+        light,
+        (height, width),
+        silhouette=silhouette,
+        backend=backend,
+    )
+    target, mask = images.flatten(0, 1)[shown], masks.flatten(0, 1)[shown]
+    loss = weights.colour * colour_loss(drawn.rgb, target, mask) + weights.silhouette * silhouette_loss(
+        drawn.alpha, mask
+    )
+    return loss.view(len(pictures), -1)
