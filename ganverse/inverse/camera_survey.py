@@ -32,7 +32,7 @@ class SurveyPlan:
     the present one.
     """
 
-    at: tuple[float, ...] = (0.08, 0.18, 0.3)
+    at: tuple[float, ...] = (0.12, 0.22, 0.34)
     pictures_per_view: int = 24
     turns: int = 12
     margin: float = 0.95

@@ -30,8 +30,10 @@ class InverseSettings:
     images: of the whole training; all schedules end there. learning_rate: AdamW's, after a linear warm-up of
     warm_up_images along a cosine to 0. mean_rate_factor: for what all objects share (mean shape, texel biases).
     camera_rate: Adam's, from the first step, held for `camera_hold` of the images (elevations start at 0 and must
-    arrive first: decaying earlier left them 2.4 degrees off), then a cosine to 0. survey: when cameras are
-    compared with other hypotheses. clip: norm of the network's gradient.
+    arrive first: decaying earlier left them 2.4 degrees off), then a cosine to 0. offset_start: share of the
+    images before the pictures' offsets are learned: from the start, they would make up for a wrong azimuth (one of 24
+    cameras then stayed in its mirror image for good). survey: when cameras are compared with other hypotheses.
+    clip: norm of the network's gradient.
     perceptual_start: share of the images trained without the perceptual loss (paper: the first 3 K of 200 K steps).
     perceptual_renders: per step and process. perceptual_stages: see `PerceptualDistance`.
     """
@@ -43,6 +45,7 @@ class InverseSettings:
     mean_rate_factor: float = 3.0
     camera_rate: float = 3e-3
     camera_hold: float = 0.45
+    offset_start: float = 0.35
     survey: SurveyPlan = field(default_factory=SurveyPlan)
     clip: float = 5.0
     silhouette: SilhouetteSchedule = field(default_factory=SilhouetteSchedule)
@@ -59,6 +62,10 @@ class InverseSettings:
         """Share of the camera rate after so many images."""
         progress = images_seen / self.images
         return _cosine((progress - self.camera_hold) / max(1 - self.camera_hold, 1e-6))
+
+    def offset_factor(self, images_seen: int) -> float:
+        """Share of the camera rate for the offsets."""
+        return self.camera_factor(images_seen) if images_seen >= self.offset_start * self.images else 0.0
 
 
 def _cosine(progress: float) -> float:
@@ -97,16 +104,18 @@ class InverseGraphicsTask(pl.LightningModule):
         self._adjacency = Adjacency.build(self.network.template.faces)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW in three groups: network, what all objects share, cameras (without decay that is Adam)."""
+        """AdamW in four groups: network, what all objects share, cameras and their offsets (Adam: without decay)."""
         settings = self.settings
         shared = self.network.shared_parameters()
         known = {id(parameter) for parameter in shared}
         own = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
-        cameras = [parameter for parameter in self.cameras.parameters() if parameter.requires_grad]
+        offsets = [self.cameras.offset] if self.cameras.offset.requires_grad else []
+        cameras = [p for p in self.cameras.parameters() if p.requires_grad and p is not self.cameras.offset]
         groups: list[dict[str, Any]] = [
             {"params": own, "weight_decay": settings.weight_decay},
             {"params": shared, "weight_decay": 0.0},
             {"params": cameras, "weight_decay": 0.0},
+            {"params": offsets, "weight_decay": 0.0},
         ]
         # Fused takes 30 ms off a step on a CPU; on GPUs it would hinder gradient scaling.
         return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=self.device.type == "cpu" or None)
@@ -192,7 +201,8 @@ class InverseGraphicsTask(pl.LightningModule):
     def _set_rates(self) -> None:
         settings, seen = self.settings, int(self.images_seen)
         rate = settings.learning_rate * settings.network_factor(seen)
-        rates = (rate, rate * settings.mean_rate_factor, settings.camera_rate * settings.camera_factor(seen))
+        cameras, offsets = (settings.camera_rate * f(seen) for f in (settings.camera_factor, settings.offset_factor))
+        rates = (rate, rate * settings.mean_rate_factor, cameras, offsets)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         for group, value in zip(optimizer.param_groups, rates, strict=True):

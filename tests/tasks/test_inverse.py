@@ -168,3 +168,12 @@ def test_surveys_look_at_the_batches_of_their_share_of_the_training(tmp_path):
     fit(task, 4, tmp_path)  # of 6 pictures each: the survey begins with the third
     assert float(task.survey.seen.sum()) == 12.0
     assert (task.survey.losses.sum(dim=1) > 0).equal(task.survey.seen > 0)
+
+
+def test_offsets_wait_until_the_azimuths_have_arrived(tmp_path):
+    task = make_task(replace(SHORT, offset_start=0.02))  # of 600 images: from the third step on
+    fit(task, 2, tmp_path)
+    assert task.cameras.offset.abs().max() == 0
+    task = make_task(replace(SHORT, offset_start=0.02))
+    fit(task, 3, tmp_path)
+    assert task.cameras.offset.abs().max() > 0
