@@ -12,7 +12,7 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 
 MAX_FILE = 4 * 2**30
 """Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimisers 1.5."""
@@ -108,4 +108,4 @@ def _from_hub(source: str) -> Path:
     try:
         return Path(hf_hub_download(f"{owner}/{repository}", file))
     except (OSError, ValueError) as error:  # the hub's own errors are OSErrors (requests) or ValueErrors (names)
-        raise GanverseError(f"expected {source} on the hub, got: {str(error).splitlines()[0]}") from error
+        raise GanverseError(f"expected {source} on the hub, got: {brief(error)}") from error

@@ -14,7 +14,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.generators.weights import write_atomically
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
@@ -104,7 +104,7 @@ def load_inverse(path: Path, device: torch.device | str = "cpu") -> InverseModel
         network.load_state_dict(_below("network.", tensors))
         cameras.load_state_dict(_below("cameras.", tensors))
     except (SafetensorError, RuntimeError) as error:
-        raise GanverseError(f"expected weights that fit the card of {path}, got others ({error})") from error
+        raise GanverseError(f"expected weights that fit the card of {path}, got others ({brief(error)})") from error
     network, cameras = network.to(device), cameras.to(device)
     return InverseModel(network.eval().requires_grad_(False), cameras.eval().requires_grad_(False), card)
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.generators.architectures import Config, Generator, architecture_of, make_generator, read_config
 from ganverse.generators.directed import DirectedGenerator
 from ganverse.generators.protocol import ImageGenerator
@@ -109,5 +109,5 @@ def load_stylegan_r(path: Path, device: torch.device | str = "cpu") -> tuple[Sty
     try:
         renderer.load_state_dict(load_tensors(data))
     except (SafetensorError, RuntimeError) as error:
-        raise GanverseError(f"expected weights that fit the card of {path}, got others ({error})") from error
+        raise GanverseError(f"expected weights that fit the card of {path}, got others ({brief(error)})") from error
     return renderer.eval().requires_grad_(False).to(device), card

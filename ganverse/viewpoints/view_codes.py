@@ -17,7 +17,7 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import write_atomically
@@ -133,7 +133,7 @@ class ViewCodes:
         except OSError as error:
             raise GanverseError(f"expected a view-code file at {path}, but it cannot be read ({error})") from error
         except yaml.YAMLError as error:
-            raise GanverseError(f"expected YAML in {path}, got {str(error).splitlines()[0]}") from error
+            raise GanverseError(f"expected YAML in {path}, got {brief(error)}") from error
         except GanverseError as error:
             raise GanverseError(f"{path}: {error}") from error
 
