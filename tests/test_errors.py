@@ -7,12 +7,9 @@ from ganverse.errors import brief
 
 
 def test_a_library_s_long_complaint_becomes_one_line_that_still_says_what_is_wrong():
-    try:
+    with pytest.raises(RuntimeError) as caught:
         torch.nn.Linear(2, 2).load_state_dict({})
-    except RuntimeError as error:
-        assert (
-            brief(error) == 'Error(s) in loading state_dict for Linear: Missing key(s) in state_dict: "weight", "bias".'
-        )
+    assert brief(caught.value).endswith('for Linear: Missing key(s) in state_dict: "weight", "bias".')
 
 
 def test_short_and_empty_complaints_stay_what_they_are():
