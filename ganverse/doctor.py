@@ -79,7 +79,7 @@ def _weights(path: Path) -> Finding:
     card, views = path.with_suffix(".json"), path.with_suffix(".yaml")
     if card.is_file():
         expected = str(json.loads(card.read_text(encoding="utf-8")).get("sha256", ""))
-    elif views.is_file():  # view directions are named by the view codes beside them
+    elif views.is_file():  # content directions are named by the view codes beside them
         expected = ViewCodes.load(views).directions or ""
     else:
         return Finding(path.name, "its card is missing: install ganverse again", healthy=False)

@@ -33,7 +33,7 @@ class Candidate:
 def open_annotation(
     generator: ImageGenerator, name: str, path: Path, layers: int | None
 ) -> tuple[ImageGenerator, AnnotationFile]:
-    """The file to annotate, and the generator as its view codes presume it (inside view directions, if it has any).
+    """The file to annotate, and the generator as its view codes presume it (behind content directions, if any).
 
     layers: how many first layers a new file's codes replace; None takes the generator's own, or what the file says.
 

@@ -12,7 +12,7 @@ from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.viewpoints.correlation import select_view_dims, view_targets
-from ganverse.viewpoints.directions import ViewDirections, fit_view_directions
+from ganverse.viewpoints.directions import ContentDirections, fit_content_directions
 from ganverse.viewpoints.proposal import Reader, ViewReading
 from ganverse.viewpoints.view_codes import layer_dims
 
@@ -23,6 +23,7 @@ class ViewAnalysis:
 
     layers: only the first `layers` layers are searched (the paper's 4). count: dimensions chosen (paper: 144 of 2048).
     samples: random pictures that are read. seed: stream of their latent codes. content_weight: see `correlation`.
+    view_weight: see `directions`.
     """
 
     layers: int = 4
@@ -30,6 +31,7 @@ class ViewAnalysis:
     samples: int = 2000
     seed: int = 3
     content_weight: float = 0.5
+    view_weight: float = 5.0
     batch: int = 32
 
 
@@ -46,21 +48,21 @@ def view_dims_of(
     )
 
 
-def view_directions_of(
-    generator: ImageGenerator, regressor: PoseRegressor, settings: ViewAnalysis, count: int = 6, *, harmonics: int = 2
-) -> ViewDirections:
-    """The `count` directions of w* (in the first `settings.layers` layers) that do the same; deterministic.
+def content_directions_of(
+    generator: ImageGenerator, regressor: PoseRegressor, settings: ViewAnalysis, count: int
+) -> ContentDirections:
+    """The `count` directions of the first `settings.layers` layers that stay with the object; deterministic.
 
-    For `generators.directed.DirectedGenerator`. harmonics: multiples of the azimuth among the view targets.
+    For `generators.directed.DirectedGenerator`.
     """
     styles, reading = read_random_samples(generator, regressor, settings)
-    return fit_view_directions(
+    return fit_content_directions(
         styles,
-        view_targets(reading.azimuth, reading.elevation, harmonics=harmonics),
         content_descriptors(reading),
+        view_targets(reading.azimuth, reading.elevation),
         count,
         searched=sum(generator.style_sizes[: settings.layers]),
-        content_weight=settings.content_weight,
+        view_weight=settings.view_weight,
     )
 
 

@@ -1,4 +1,4 @@
-"""A generator whose view is a few directions of w*, behind the same `ImageGenerator` protocol."""
+"""A generator with a few directions of w* as style dimensions of their own: still an `ImageGenerator`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from ganverse.generators.protocol import ImageGenerator
 
 
 class DirectedGenerator(nn.Module):
-    """Puts view coordinates in front of w*: w*' = (c, w*) with c = read^T w*; `synthesize` believes c.
+    """Puts coordinates in front of w*: w*' = (c, w*) with c = read^T w*; `synthesize` believes c.
 
-    What it paints are the styles w* + write (c - read^T w*): w* with its view coordinates set to c, whatever they were.
-    So the view dimensions of w*' are the first ones, all others are content, and `compose` gives an object another view
-    without touching anything that is uncorrelated with the view. `styles` hands out w* at view
-    coordinates zero, so that equal contents are equal numbers.
+    What it paints are the styles w* + write (c - read^T w*): w* with these coordinates set to c, whatever they were. So
+    a view code may replace whole layers of w* while c, which is not among its dimensions, stays with the object.
+    `styles` hands out w* at coordinates zero, so that equal rests are equal numbers.
 
     generator: an nn.Module behind `ImageGenerator`. read, write: [styles, directions] with read^T write = 1 (see
     `viewpoints.directions`); buffers, stored with the weights.
@@ -38,7 +37,7 @@ class DirectedGenerator(nn.Module):
         self.register_buffer("write", write)
         self.resolution = generator.resolution
         self.z_dim = generator.z_dim
-        self.view_layers = 1
+        self.view_layers = generator.view_layers + 1
         self.style_sizes = (read.shape[1], *generator.style_sizes)
 
     @property
@@ -53,18 +52,18 @@ class DirectedGenerator(nn.Module):
     def styles(
         self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
     ) -> Float[Tensor, "batch styles"]:
-        """Codes w to (view coordinates, w*)."""
+        """Codes w to (coordinates, w*)."""
         styles = self.generator.styles(w)
-        view = styles @ self.read
-        return torch.cat([view, styles - view @ self.write.T], dim=1)
+        coordinates = styles @ self.read
+        return torch.cat([coordinates, styles - coordinates @ self.write.T], dim=1)
 
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
     ) -> Float[Tensor, "batch 3 height width"]:
-        """(view coordinates, w*) to images in [0, 1]."""
+        """(coordinates, w*) to images in [0, 1]."""
         return self.generator.synthesize(self.plain_styles(styles), noise)
 
     def plain_styles(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch plain_styles"]:
         """The w* of the generator inside that these styles stand for."""
-        view, plain = styles.split([self.read.shape[1], self.read.shape[0]], dim=1)
-        return plain + (view - plain @ self.read) @ self.write.T
+        coordinates, plain = styles.split([self.read.shape[1], self.read.shape[0]], dim=1)
+        return plain + (coordinates - plain @ self.read) @ self.write.T

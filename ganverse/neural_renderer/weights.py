@@ -27,7 +27,7 @@ ARCHITECTURE = "stylegan-r"
 class StyleGANRCard:
     """Facts about a StyleGAN-R; `sha256` (of the file) is filled in when the weights are written.
 
-    generator: architecture of the GAN inside. view_directions: how many there are where the GAN is directed
+    generator: architecture of the GAN inside. content_directions: how many there are where the GAN is directed
     (`generators.directed`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
     generator_sha256, inverse_sha256: files of the GAN it started from, and of the network and cameras that taught it.
     images_seen: pictures of training.
@@ -42,7 +42,7 @@ class StyleGANRCard:
     inverse_sha256: str
     images_seen: int
     seed: int
-    view_directions: int = 0
+    content_directions: int = 0
     licence: str = "Apache-2.0"
     notes: str = ""
     sha256: str = ""
@@ -73,7 +73,7 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
 
 
 def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
-    """Architecture and number of view directions of a generator, for the card; GanverseError for one it cannot name."""
+    """A generator's architecture and number of content directions, for the card; GanverseError for one without."""
     directions = 0
     if isinstance(generator, DirectedGenerator):
         directions, generator = generator.read.shape[1], generator.generator
@@ -85,9 +85,9 @@ def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
 
 def _empty_generator(card: StyleGANRCard) -> Generator | DirectedGenerator:
     network = make_generator(card.generator)
-    if not card.view_directions:
+    if not card.content_directions:
         return network
-    empty = torch.zeros(sum(network.style_sizes), card.view_directions)
+    empty = torch.zeros(sum(network.style_sizes), card.content_directions)
     return DirectedGenerator(network, empty, empty.clone())
 
 

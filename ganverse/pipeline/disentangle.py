@@ -119,10 +119,10 @@ def _task(config: DisentangleRun, source: Source, teacher: InverseModel) -> Dise
 
 
 def _card(config: DisentangleRun, source: Source, teacher: InverseModel, task: DisentangleTask) -> StyleGANRCard:
-    generator, view_directions = described_generator(source.generator)
+    generator, content_directions = described_generator(source.generator)
     return StyleGANRCard(
         generator=generator,
-        view_directions=view_directions,
+        content_directions=content_directions,
         view_dims=source.codes.view_dims,
         vertices=teacher.network.template.vertices.shape[1],
         texture_size=teacher.network.config.texture_size,

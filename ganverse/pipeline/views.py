@@ -10,13 +10,13 @@ from typing import Literal
 from rich.console import Console
 
 from ganverse.evaluation.pose_regressor import PoseRegressor
-from ganverse.evaluation.view_analysis import ViewAnalysis, pose_reader, view_dims_of, view_directions_of
+from ganverse.evaluation.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
 from ganverse.generators.directed import DirectedGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
 from ganverse.pipeline.sources import generator_path
-from ganverse.viewpoints.directions import ViewDirections, save_directions
+from ganverse.viewpoints.directions import ContentDirections, save_directions
 from ganverse.viewpoints.opening import directions_path
 from ganverse.viewpoints.proposal import ProposalSettings, propose_view_codes
 from ganverse.viewpoints.view_codes import layer_dims
@@ -28,17 +28,18 @@ class ViewsRun:
 
     generator: "car", or the .safetensors file of a car GAN.
     output: the file to write; null takes NAME-views.yaml beside the weights.
-    replaces: what a view code replaces in w*: "directions" in the first `analysis.layers` layers that tell most of the
-        viewpoint and least of shape and paint, as many as `directions` says; the `analysis.count` most correlated
-        single "dimensions" (the paper's way); or those "layers" as a whole, which turns objects best and keeps least of
-        them.
+    replaces: what a view code replaces in w*: the first `analysis.layers` "layers" as a whole, but for the content
+        directions, which turns objects best; or the `analysis.count` most correlated single "dimensions" of them (the
+        paper's way).
+    content_directions: so many directions of these layers, which tell most of shape and paint and least of the
+        viewpoint, stay with the object. More keep more of it, fewer turn it more exactly.
     """
 
     generator: str = "car"
     output: Path | None = None
-    replaces: Literal["directions", "dimensions", "layers"] = "directions"
-    directions: int = 6
-    analysis: ViewAnalysis = field(default_factory=ViewAnalysis)
+    replaces: Literal["layers", "dimensions"] = "layers"
+    content_directions: int = 2
+    analysis: ViewAnalysis = field(default_factory=lambda: ViewAnalysis(layers=3))
     proposal: ProposalSettings = field(default_factory=ProposalSettings)
 
 
@@ -53,15 +54,15 @@ def find_views(run: ViewsRun) -> Path:
     regressor = PoseRegressor.car()
     output = run.output or path.with_name(f"{path.stem}-views.yaml")
     generator: ImageGenerator = network
-    found: ViewDirections | None = None
-    if run.replaces == "directions":
-        found = view_directions_of(network, regressor, run.analysis, run.directions)
-        generator = DirectedGenerator(network, found.read, found.write)
-        dims = tuple(range(run.directions))
-    elif run.replaces == "layers":
-        dims = layer_dims(network.style_sizes, run.analysis.layers)
-    else:
+    found: ContentDirections | None = None
+    if run.replaces == "dimensions":
         dims = view_dims_of(network, regressor, run.analysis)
+    else:
+        dims = layer_dims(network.style_sizes, run.analysis.layers)
+    if run.replaces == "layers" and run.content_directions:
+        found = content_directions_of(network, regressor, run.analysis, run.content_directions)
+        generator = DirectedGenerator(network, found.read, found.write)
+        dims = tuple(run.content_directions + dim for dim in dims)
     codes = propose_view_codes(generator, card.sha256, dims, pose_reader(regressor), run.proposal)
     if found is not None:
         codes = replace(codes, directions=save_directions(directions_path(output), found))

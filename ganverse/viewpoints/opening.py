@@ -12,7 +12,7 @@ from ganverse.viewpoints.view_codes import ViewCodes
 
 
 def directions_path(codes_path: Path) -> Path:
-    """Where the view directions of a file of view codes lie."""
+    """Where the content directions of a file of view codes lie."""
     return codes_path.with_suffix(".safetensors")
 
 
@@ -28,7 +28,7 @@ def open_views(codes_path: Path, generator: ImageGenerator) -> tuple[ImageGenera
         directions = load_directions(path, codes.directions)
         if len(directions.read) != sum(generator.style_sizes):
             raise GanverseError(
-                f"expected view directions of {sum(generator.style_sizes)} styles, the generator's, got "
+                f"expected content directions of {sum(generator.style_sizes)} styles, the generator's, got "
                 f"{len(directions.read)} in {path}; find this generator's views with `ganverse views`"
             )
         generator = DirectedGenerator(generator, directions.read, directions.write).eval().requires_grad_(False)

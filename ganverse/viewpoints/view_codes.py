@@ -27,7 +27,7 @@ HEADER = """\
 # generator: the generator these codes were found in (name or sha256 of its weights); another one is refused.
 # view_dims: the dimensions of the style vector w* that carry the viewpoint, as ranges with both ends included.
 # directions (may be left out): sha256 of the .safetensors file of the same name beside this one, see
-#   ganverse/viewpoints/directions.py; view_dims are then the view coordinates that these directions put before w*.
+#   ganverse/viewpoints/directions.py; the content coordinates that they put before w* are then the first dimensions.
 # anchor (may be left out): seed of the view that objects are chosen for, see ganverse/viewpoints/anchoring.py.
 # codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
 #   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
@@ -60,8 +60,8 @@ class ViewCodes:
     """All view codes of one generator, in the order of their view ids.
 
     generator: name or sha256 of the generator. view_dims: ascending flat indices into w*. codes: one per view id.
-    anchor: seed of the view that objects are chosen for (`anchoring`), or None. directions: sha256 of the file of view
-    directions that these codes presume (`opening`), or None where view_dims are dimensions of w* itself.
+    anchor: seed of the view that objects are chosen for (`anchoring`), or None. directions: sha256 of the file of
+    content directions that these codes presume (`opening`), or None where view_dims are dimensions of w* itself.
     """
 
     unfinished: ClassVar[bool] = False

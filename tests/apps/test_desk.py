@@ -16,7 +16,7 @@ from ganverse.generators.directed import DirectedGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.viewpoints.annotation import Decision
 from ganverse.viewpoints.candidates import CandidateSettings
-from ganverse.viewpoints.directions import ViewDirections, save_directions
+from ganverse.viewpoints.directions import ContentDirections, save_directions
 from ganverse.viewpoints.opening import directions_path
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.pipeline_toys import GAN, save_gan
@@ -103,11 +103,11 @@ def test_layers_against_the_file(gan: Path, tmp_path: Path) -> None:
         make_desk(gan, tmp_path / "other.yaml", layers=99)
 
 
-def test_codes_inside_view_directions_can_be_corrected(gan: Path, tmp_path: Path) -> None:
+def test_codes_inside_content_directions_can_be_corrected(gan: Path, tmp_path: Path) -> None:
     generator, card = load_generator(gan)
     read = torch.randn(sum(generator.style_sizes), 2)
     path = tmp_path / "new.yaml"
-    sha256 = save_directions(directions_path(path), ViewDirections(read, torch.linalg.pinv(read).T))
+    sha256 = save_directions(directions_path(path), ContentDirections(read, torch.linalg.pinv(read).T))
     ViewCodes(card.sha256, (0, 1), (ViewCode(3, 30),), directions=sha256).save(path)
     opened, file = open_annotation(generator, card.sha256, path, None)
     assert isinstance(opened, DirectedGenerator)

@@ -4,10 +4,10 @@ from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.evaluation.view_analysis import (
     ViewAnalysis,
     content_descriptors,
+    content_directions_of,
     pose_reader,
     read_random_samples,
     view_dims_of,
-    view_directions_of,
 )
 from ganverse.worlds.generator import CarWorldGenerator
 
@@ -34,7 +34,7 @@ def test_the_regressor_is_a_reader_for_proposals() -> None:
     assert read.descriptors.shape == (3, 10)
 
 
-def test_view_directions_of_the_car_world_lie_in_its_view_styles() -> None:
-    found = view_directions_of(CarWorldGenerator(), PoseRegressor.car(), ViewAnalysis(layers=2, samples=300), 3)
-    share = found.write[:3].square().sum() / found.write.square().sum()
-    assert share > 0.9
+def test_content_directions_of_the_car_world_avoid_its_view_styles() -> None:
+    found = content_directions_of(CarWorldGenerator(), PoseRegressor.car(), ViewAnalysis(layers=2, samples=300), 3)
+    share = found.write[:2].square().sum() / found.write.square().sum()
+    assert share < 0.1

@@ -78,6 +78,6 @@ def test_a_directed_generator_round_trip(tmp_path: Path) -> None:
     config, directions = described_generator(directed)
     assert (config, directions) == (GENERATOR, 2)
     path = tmp_path / "r.safetensors"
-    save_stylegan_r(renderer, path, replace(CARD, view_dims=(0, 1), view_directions=directions))
+    save_stylegan_r(renderer, path, replace(CARD, view_dims=(0, 1), content_directions=directions))
     inputs = (cameras(2), torch.randn(2, 6, 3), torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
     assert torch.allclose(load_stylegan_r(path)[0](*inputs), renderer.eval()(*inputs))

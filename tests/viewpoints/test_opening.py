@@ -1,4 +1,4 @@
-"""View codes on disk that presume view directions."""
+"""View codes on disk that presume content directions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from ganverse.errors import GanverseError
 from ganverse.generators.directed import DirectedGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from ganverse.viewpoints.directions import ViewDirections, save_directions
+from ganverse.viewpoints.directions import ContentDirections, save_directions
 from ganverse.viewpoints.opening import directions_path, open_views
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes
 
@@ -25,7 +25,7 @@ def generator() -> StyleGAN2Generator:
 def written(folder: Path, styles: int) -> Path:
     read = torch.randn(styles, 2)
     path = folder / "gan-views.yaml"
-    sha256 = save_directions(directions_path(path), ViewDirections(read, torch.linalg.pinv(read).T))
+    sha256 = save_directions(directions_path(path), ContentDirections(read, torch.linalg.pinv(read).T))
     ViewCodes("gan", (0, 1), (ViewCode(3, 90.0),), directions=sha256).save(path)
     return path
 
@@ -45,7 +45,7 @@ def test_codes_without_directions_leave_the_generator_alone(tmp_path: Path, gene
 
 def test_files_that_do_not_belong_together(tmp_path: Path, generator: StyleGAN2Generator) -> None:
     path = written(tmp_path, 5)
-    with pytest.raises(GanverseError, match="expected view directions of"):
+    with pytest.raises(GanverseError, match="expected content directions of"):
         open_views(path, generator)
     directions_path(path).write_bytes(b"another")
     with pytest.raises(GanverseError, match="keep both files together"):
