@@ -62,6 +62,11 @@ class ResumableSamples(pl.LightningDataModule):
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
+    def training_indices(self) -> IndexBatches:
+        """What this process trains on from here: without end, behind the last sample that any process has seen."""
+        rank, world = self.rank_and_world
+        return IndexBatches(self.batch_size, self.samples_seen, None, rank, world)
+
     def count_training_batch(self, batch: Int[Tensor, " batch"]) -> None:
         """Call once per batch that reaches the device: only those of training count, prefetched ones do not."""
         if self.trainer is not None and self.trainer.training:

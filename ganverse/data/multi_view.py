@@ -36,8 +36,7 @@ class MultiViewStream(ResumableSamples):
 
     def train_dataloader(self) -> IndexBatches:
         """Indices from the first one not seen yet."""
-        rank, world = self.rank_and_world
-        return IndexBatches(self.batch_size, self.samples_seen, None, rank, world)
+        return self.training_indices()
 
     def val_dataloader(self) -> IndexBatches:
         """Every validation index once, split over the processes."""

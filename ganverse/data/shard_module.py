@@ -79,8 +79,7 @@ class ShardDataModule(ResumableSamples):
 
     def train_dataloader(self) -> DataLoader:
         """Endless batches behind the last sample seen."""
-        rank, world = self.rank_and_world
-        return self._loader(IndexBatches(self.batch_size, self.samples_seen, None, rank, world), self.order)
+        return self._loader(self.training_indices(), self.order)
 
     def val_dataloader(self) -> DataLoader:
         """The validation samples once, split over the processes."""

@@ -1,6 +1,7 @@
 """Residual discriminator that grows with the generator (Karras et al. 2020, section 4.1; minibatch deviation: 2018)."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -28,24 +29,38 @@ class ResidualBlock(nn.Module):
         return out
 
 
+Neighbours = Callable[[Tensor, int], tuple[Tensor, int]]
+"""Rows of a process and the size of a group to the rows that its groups are made of, and where its own ones begin."""
+
+
+def only_own(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "batch *rest"], int]:
+    """`Neighbours` of a process whose groups are made of its own samples."""
+    return x, 0
+
+
 def minibatch_deviation(
-    x: Float[Tensor, "batch channels height width"], group: int = 4
+    x: Float[Tensor, "batch channels height width"], group: int = 4, neighbours: Neighbours = only_own
 ) -> Float[Tensor, "batch channels_and_one height width"]:
-    """Appends one channel: the mean standard deviation over groups of consecutive samples of this process's batch."""
-    batch = x.shape[0]
-    group = math.gcd(batch, group)
-    parted = x.reshape(batch // group, group, -1).to(torch.promote_types(x.dtype, torch.float32))
+    """Appends one channel: the mean standard deviation over groups of consecutive samples."""
+    rows, first = neighbours(x, group)
+    group = math.gcd(len(rows), group)
+    parted = rows.reshape(len(rows) // group, group, -1).to(torch.promote_types(x.dtype, torch.float32))
     centred = parted - parted.mean(dim=1, keepdim=True)
     deviation = (centred.square().mean(dim=1) + 1e-8).sqrt().mean(dim=1)
-    plane = deviation.repeat_interleave(group)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+    own = deviation.repeat_interleave(group)[first : first + len(x)]
+    plane = own[:, None, None, None].expand(-1, 1, *x.shape[2:])
     return torch.cat([x, plane.to(x.dtype)], dim=1)
 
 
 class Discriminator(nn.Module):
-    """Images (nominally [-1, 1]) to one logit each; `channels[i]` belongs to resolution 4 * 2**i."""
+    """Images (nominally [-1, 1]) to one logit each; `channels[i]` belongs to resolution 4 * 2**i.
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    neighbours: for the minibatch deviation, whose groups may reach beyond this process.
+    """
+
+    def __init__(self, channels: tuple[int, ...], neighbours: Neighbours = only_own) -> None:
         super().__init__()
+        self.neighbours = neighbours
         self.from_rgb = nn.ModuleList(EqualConv2d(3, width, 1) for width in channels)
         self.blocks = nn.ModuleList(ResidualBlock(above, below) for below, above in pairwise(channels))
         width = channels[0]
@@ -66,7 +81,7 @@ class Discriminator(nn.Module):
                 x = torch.lerp(self.from_rgb[level - 1](F.avg_pool2d(image, 2)), x, fade)
         for block in reversed(self.blocks[: max(level - 1, 0)]):
             x = block(x)
-        x = self.final_conv(minibatch_deviation(x))
+        x = self.final_conv(minibatch_deviation(x, neighbours=self.neighbours))
         logits: Tensor = self.final_logit(self.final_hidden(x.flatten(1)))
         return logits.squeeze(1).to(image.dtype)
 

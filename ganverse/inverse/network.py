@@ -146,7 +146,7 @@ class InverseGraphicsNetwork(nn.Module):
         maps = self.texture.decoder(latent)
         # Geometry needs float32, also where the convolutions run in bfloat16.
         with torch.autocast(image.device.type, enabled=False):
-            image, features, latent, maps = image.float(), features.float(), latent.float(), maps.float()
+            image, features, latent, maps = (_full(x) for x in (image, features, latent, maps))
             displacement = self._displacement(latent)
             vertices = self.start + displacement
             camera = self.camera(latent)
@@ -178,6 +178,11 @@ class CameraHead(nn.Module):
         # Elevation stays below the pole, the distance outside the object.
         distance = log_distance.clamp(0.4, 4.0).exp()
         return Cameras(torch.atan2(sine, cosine), 1.4 * elevation.tanh(), distance, torch.stack([x, y], dim=-1))
+
+
+def _full(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Half precision becomes float32."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _zero_linear(inputs: int, outputs: int) -> nn.Linear:

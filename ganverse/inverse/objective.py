@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ganverse.generators.latents import latents
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.regularity import Adjacency, flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.camera_table import CameraTable
@@ -44,17 +45,24 @@ class SilhouetteSchedule:
 class PerceptualPlan:
     """Which renders of a step the perceptual distance looks at; all of them would cost more than the whole rest.
 
-    distance: the frozen measure. renders: how many of the step's renders, drawn anew every step from `seed`.
+    distance: the frozen measure. renders: how many of the step's renders, spread evenly over the objects and drawn anew
+    every step from `seed`. samples: global numbers of the objects; each one's renders depend on its own number alone,
+    so that a step's choice is the same however its objects are split over processes.
     """
 
     distance: PerceptualDistance
     renders: int
     seed: int
+    samples: Int[Tensor, " batch"]
 
     def indices(self, available: int) -> Int[Tensor, " chosen"]:
-        """Rows of the renders to look at: a pure function of the seed."""
-        order = torch.randperm(available, generator=torch.Generator().manual_seed(self.seed))
-        return order[: self.renders]
+        """Rows of the renders to look at, out of `available` in the order of the objects."""
+        objects = len(self.samples)
+        each = available // objects
+        # The k-th object gets what rounding leaves between k and k + 1 shares.
+        shares = torch.arange(objects + 1) * min(self.renders, available) // objects
+        ranks = latents(self.seed, self.samples.cpu(), each).argsort(dim=1).argsort(dim=1)
+        return (ranks < shares.diff()[:, None]).flatten().nonzero()[:, 0]
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
@@ -16,13 +15,16 @@ from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import concatenate
 from ganverse.neural_renderer import losses
 from ganverse.neural_renderer.backgrounds import remove_object
-from ganverse.neural_renderer.controls import jittered, random_cameras
+from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.rendering.render import Silhouette, render
+from ganverse.tasks.disentangle_swaps import Place, Swapped, swap
 from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.tasks.gathering import gathered, processes
+from ganverse.tasks.step_draws import normals, step_seed, uniforms
 from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
 
 
@@ -80,14 +82,18 @@ def _cosine(progress: float) -> float:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Scenes together with what the frozen GAN itself paints for them."""
+    """Scenes together with what the frozen GAN itself paints for them.
+
+    keys: a number for every view of every sample, on which depends what is drawn at random.
+    """
 
     scenes: Scenes
     styles: Float[Tensor, "batch styles"]
     images: Float[Tensor, "batch 3 height width"]
+    keys: Int[Tensor, " batch"]
 
     def __getitem__(self, index: slice) -> Lesson:
-        return Lesson(self.scenes[index], self.styles[index], self.images[index])
+        return Lesson(self.scenes[index], self.styles[index], self.images[index], self.keys[index])
 
 
 class DisentangleTask(pl.LightningModule):
@@ -172,7 +178,9 @@ class DisentangleTask(pl.LightningModule):
         )
         styles, images, view_ids = (x.roll(-1, dims=0).flatten(0, 1) for x in (styles, images, view_ids))
         scenes = Scenes(self.teachers.cameras(view_ids), seen.vertices, seen.texture, background)
-        return Lesson(scenes, styles, images)
+        views = batch.view_ids.shape[1]
+        keys = (batch.sample_index * views + torch.arange(views, device=self.device)[:, None]).flatten()
+        return Lesson(scenes, styles, images, keys)
 
     def training_step(self, batch: MultiViewBatch, batch_index: int) -> Tensor:
         """The loss of the current stage on one batch."""
@@ -189,7 +197,7 @@ class DisentangleTask(pl.LightningModule):
 
     def mapping_terms(self, lesson: Lesson) -> dict[str, Tensor]:
         """Stage 1, L_mapnet, in standard deviations of the styles."""
-        noise = torch.randn(len(lesson.scenes), 5, generator=self._random()).to(self.device)
+        noise = normals(self._seed(), lesson.keys, 5)
         settings, table = self.settings, self.teachers.cameras.all()
         cameras = jittered(lesson.scenes.cameras, table, noise, settings.camera_jitter, settings.azimuth_jitter_degrees)
         lesson = replace(lesson, scenes=lesson.scenes.seen_from(cameras))
@@ -198,7 +206,8 @@ class DisentangleTask(pl.LightningModule):
     def cycle_terms(self, lesson: Lesson) -> dict[str, Tensor]:
         """Stage 2: un-swapped scenes and as many swapped ones under new cameras, all read again by the teachers."""
         scenes, weights = lesson.scenes, self.weights
-        swapped = self._swap(scenes)
+        made = self._swap(lesson)
+        swapped = made.scenes
         everything = Scenes(
             concatenate([scenes.cameras, swapped.cameras]),
             torch.cat([scenes.vertices, swapped.vertices]),
@@ -206,7 +215,7 @@ class DisentangleTask(pl.LightningModule):
             torch.cat([scenes.background, swapped.background]),
         )
         images = self.renderer.render(everything)
-        terms = self._reread_terms(everything, images)
+        terms = self._reread_terms(everything, images, made.kept)
         own = images[: len(scenes)]
         if weights.distill_l1:
             terms["distill_l1"] = (own - lesson.images).abs().mean(dim=(1, 2, 3))
@@ -218,8 +227,13 @@ class DisentangleTask(pl.LightningModule):
             terms["entropy"] = self.renderer.fusion.entropy()
         return terms
 
-    def _reread_terms(self, scenes: Scenes, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
-        """What the frozen teachers find in the synthesised images, against what was asked for."""
+    def _reread_terms(
+        self, scenes: Scenes, images: Float[Tensor, "batch 3 height width"], kept: Bool[Tensor, " pairs"]
+    ) -> dict[str, Tensor]:
+        """What the frozen teachers find in the synthesised images, against what was asked for.
+
+        The second half are the first half's swapped twins; `kept`: which of these have the same camera.
+        """
         inverse, weights, settings = self.teachers.inverse, self.weights, self.settings
         again = inverse(images)
         terms = {
@@ -233,8 +247,9 @@ class DisentangleTask(pl.LightningModule):
             code = self.renderer.background_code(emptied)
             asked = self.renderer.background_code(scenes.background)
             terms["background"] = losses.code_distance(asked, code)
-            own, swapped = (half[: len(half) // 2] for half in code.chunk(2))
-            terms["shared_background"] = losses.code_distance(own, swapped)
+            own, swapped = code.chunk(2)
+            # Twice those of every second pair, so that a mean over all of them is that over those with one camera.
+            terms["shared_background"] = 2 * losses.code_distance(own, swapped) * kept
         if weights.camera or weights.appearance:
             mesh = inverse.template.with_vertices(scenes.vertices)
             size = images.shape[-1]
@@ -244,20 +259,11 @@ class DisentangleTask(pl.LightningModule):
             terms["appearance"] = losses.color_distance(images, drawn.rgb, inside)
         return terms
 
-    def _swap(self, scenes: Scenes) -> Scenes:
-        """Shapes and textures of other samples, each at random; own background.
-
-        The first half keeps its cameras, so that it differs from the un-swapped scenes in shape and texture alone; the
-        others get cameras all round the object, also between the view codes.
-        """
-        count, source = len(scenes), self._random()
-        shape, texture = (torch.randint(1, max(count, 2), (1,), generator=source) for _ in range(2))
-        index = torch.arange(count)
-        shape, texture = ((index + shift).remainder(count).to(self.device) for shift in (shape, texture))
-        kept, moved = count // 2, count - count // 2
-        uniform = torch.rand(moved, 2, generator=source).to(self.device)
-        cameras = concatenate([scenes.cameras[:kept], random_cameras(self.teachers.cameras.all(), uniform)])
-        return scenes.swapped(shape=shape, texture=texture).seen_from(cameras)
+    def _swap(self, lesson: Lesson) -> Swapped:
+        """Twins of the lesson's scenes with shapes and textures of others (see `disentangle_swaps`)."""
+        place = Place(len(lesson.scenes), self.global_rank, processes(), gathered)
+        chance = uniforms(self._seed(), lesson.keys, 4)
+        return swap(lesson.scenes, self.teachers.cameras.all(), chance, place)
 
     def _style_distance(self, lesson: Lesson) -> Float[Tensor, " batch"]:
         scenes, standardise = lesson.scenes, self.renderer.standardise
@@ -271,11 +277,9 @@ class DisentangleTask(pl.LightningModule):
             total = total + getattr(self.weights, name) * value.mean()
         return total
 
-    def _random(self) -> torch.Generator:
-        """Randomness of this step and rank, a pure function of the seed and the images seen."""
-        entropy = (self.settings.seed, int(self.images_seen), self.global_rank)
-        seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        return torch.Generator().manual_seed(seed)
+    def _seed(self) -> int:
+        """Of this step's randomness, on every process: a pure function of the seed and the images seen."""
+        return step_seed(self.settings.seed, int(self.images_seen))
 
     def _set_rates(self) -> None:
         optimizer = self.optimizers()

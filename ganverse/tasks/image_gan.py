@@ -16,6 +16,7 @@ from ganverse.errors import GanverseError
 from ganverse.generators.discriminator import Discriminator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.tasks.averaging import keep_factor
+from ganverse.tasks.gathering import processes, rows_of_groups
 from ganverse.tasks.gradient_averaging import average_gradients, average_over_processes
 from ganverse.tasks.image_gan_codes import fake_codes
 
@@ -41,7 +42,7 @@ DEFAULT_STAGES = (
 class ImageGANSettings:
     """Hyper-parameters of the game; numbers of images count real images shown to the discriminator.
 
-    batch: images per step and process; a multiple of 4 keeps the groups of the minibatch deviation whole.
+    batch: images per step and process; with a multiple of 4 the minibatch deviation needs nothing of other processes.
     r1_interval: steps between two regularised ones. average_half_life: in images, of the generator's running average.
     """
 
@@ -78,9 +79,9 @@ class ImageGANTask(pl.LightningModule):
     """Non-saturating GAN with lazy R1 (Karras et al. 2020), on any number of processes.
 
     Every step's real and fake images are those with the next global indices, a block for each process, and gradients
-    are averaged over the processes: n processes with batch b train like one with batch n * b, as long as b is a
-    multiple of 4, the group of the minibatch deviation. The task averages the gradients itself, since DDP follows one
-    loss per step and here are three, each over a part of the networks; any strategy that starts processes will do.
+    are averaged over the processes: n processes with batch b train like one with batch n * b. The task averages the
+    gradients itself, since DDP follows one loss per step and here are three, each over a part of the networks; any
+    strategy that starts processes will do.
 
     The running average of the generator is a sub-module of its own: Lightning's averaging callback averages the whole
     module (with the discriminator and the image counter) and leaves the average in place of the trained weights.
@@ -93,7 +94,7 @@ class ImageGANTask(pl.LightningModule):
         self.automatic_optimization = False
         self.settings = settings
         self.generator = StyleGAN2Generator(architecture)
-        self.discriminator = Discriminator(architecture.channels)
+        self.discriminator = Discriminator(architecture.channels, rows_of_groups)
         self.generator_average = copy.deepcopy(self.generator).requires_grad_(False)
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
         self._penalty = torch.zeros(())
@@ -108,7 +109,7 @@ class ImageGANTask(pl.LightningModule):
 
     def growth(self) -> GrowthState:
         """Resolution, fade and R1 weight of the next step."""
-        return growth_at(self.settings.stages, int(self.images_seen), self.settings.batch * _processes())
+        return growth_at(self.settings.stages, int(self.images_seen), self.settings.batch * processes())
 
     def training_step(self, batch: Float[Tensor, "batch 3 height width"], batch_index: int) -> None:
         """One discriminator and one generator update on one batch of real images in [0, 1].
@@ -122,7 +123,7 @@ class ImageGANTask(pl.LightningModule):
         fake = self._paint(len(batch), state)
         report = self._update_discriminator(discriminator_optimizer, prepare_real(batch, state), fake.detach(), state)
         report["loss/generator"] = self._update_generator(generator_optimizer, fake, state)
-        images = len(batch) * _processes()
+        images = len(batch) * processes()
         self.images_seen += images
         self._update_average(images)
         self.log_dict({**report, "r1": self._penalty}, batch_size=len(batch))
@@ -147,8 +148,8 @@ class ImageGANTask(pl.LightningModule):
     def _track_average(self, w: Float[Tensor, "batch w_dim"]) -> None:
         """The average of w follows the mean over all processes, so that it stays the same on each."""
         mean = w.detach().mean(dim=0, keepdim=True)
-        if _processes() > 1:
-            average_over_processes([mean], _processes())
+        if processes() > 1:
+            average_over_processes([mean], processes())
         self.generator.track_average(mean)
 
     def _update_discriminator(
@@ -159,7 +160,7 @@ class ImageGANTask(pl.LightningModule):
         state: GrowthState,
     ) -> dict[str, Tensor]:
         """Logistic loss on fakes and reals, R1 on every r1_interval-th step."""
-        steps = int(self.images_seen) // (self.settings.batch * _processes())
+        steps = int(self.images_seen) // (self.settings.batch * processes())
         regularise = steps % self.settings.r1_interval == 0
         optimizer.zero_grad()
         with optimizer.toggle_model(sync_grad=False):
@@ -202,15 +203,10 @@ class ImageGANTask(pl.LightningModule):
         self.generator_average.w_average.copy_(self.generator.w_average)
 
 
-def _processes() -> int:
-    distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-
-
 def _step(optimizer: LightningOptimizer) -> None:
     """Averages the gradients over the processes, then updates; what the present resolution leaves out has none."""
-    if _processes() > 1:
-        average_gradients([p for group in optimizer.param_groups for p in group["params"]], _processes())
+    if processes() > 1:
+        average_gradients([p for group in optimizer.param_groups for p in group["params"]], processes())
     optimizer.step()
 
 

@@ -19,6 +19,7 @@ from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
 from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.tasks.step_draws import step_seed
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class InverseGraphicsTask(pl.LightningModule):
             batch.view_ids,
             self._adjacency,
             silhouette=settings.silhouette.at(seen, settings.images),
-            perceptual=self._plan(seen),
+            perceptual=self._plan(seen, batch),
         )
 
     def configure_gradient_clipping(
@@ -162,11 +163,11 @@ class InverseGraphicsTask(pl.LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip, error_if_nonfinite=True)
         self.log("gradient_norm", norm)
 
-    def _plan(self, seen: int) -> PerceptualPlan | None:
+    def _plan(self, seen: int, batch: MultiViewBatch) -> PerceptualPlan | None:
         settings = self.settings
         if not self._frozen or not self.weights.perceptual or seen < settings.perceptual_start * settings.images:
             return None
-        return PerceptualPlan(self._frozen[0], settings.perceptual_renders, seed=seen + self.global_rank)
+        return PerceptualPlan(self._frozen[0], settings.perceptual_renders, step_seed(seen), batch.sample_index)
 
     def _survey(self, batch: MultiViewBatch, result: StepResult) -> None:
         settings, seen = self.settings, int(self.images_seen)

@@ -1,17 +1,13 @@
-"""A GAN small enough to train in a test; `python -m tests.tasks.gan_toys` trains it on two processes."""
+"""A GAN small enough to train in a test."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies import DDPStrategy
 
-from ganverse.data.world_images import CachedImages
 from ganverse.generators.stylegan2 import StyleGAN2Config
 from ganverse.tasks.image_gan import GrowthStage, ImageGANSettings, ImageGANTask
 
@@ -37,32 +33,7 @@ def toy_images(path: Path) -> Path:
     return path
 
 
-def train(task: ImageGANTask, images: Path, batches: int, *, processes: int = 1) -> None:
-    """The task's first batches in float64, so that the order of sums does not matter."""
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=processes,
-        strategy=DDPStrategy(process_group_backend="gloo") if processes > 1 else "auto",
-        precision="64-true",
-        max_epochs=1,
-        limit_train_batches=batches,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-    trainer.fit(task, CachedImages(images, task.settings.batch))
-
-
 def differences(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> Iterator[tuple[str, float]]:
     """Largest absolute difference of each tensor."""
     for name, tensor in a.items():
         yield name, float((tensor.double() - b[name].double()).abs().max())
-
-
-if __name__ == "__main__":
-    cache, out, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    torch.set_num_threads(1)
-    toy = toy_task(BATCH // 2)
-    train(toy, cache, count, processes=2)
-    torch.save(toy.state_dict(), out / f"rank{toy.global_rank}.pt")

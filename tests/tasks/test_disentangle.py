@@ -179,17 +179,25 @@ def test_camera_cycle_reaches_the_camera_mapping() -> None:
 
 def test_swaps_are_a_pure_function_of_seed_and_progress() -> None:
     task = make_task()
-    scenes = task.observe(make_batch(task))[:4].scenes
-    a, b = task._swap(scenes), task._swap(scenes)
+    lesson = task.observe(make_batch(task))[:4]
+    scenes = lesson.scenes
+    a, b = task._swap(lesson).scenes, task._swap(lesson).scenes
     assert torch.equal(a.cameras.azimuth, b.cameras.azimuth)
     assert torch.equal(a.vertices, b.vertices)
-    assert not torch.equal(a.vertices, scenes.vertices)
-    assert not torch.equal(a.texture, scenes.texture)
+    assert not (a.vertices == scenes.vertices).all(dim=2).all(dim=1).any(), "every shape is another's"
+    assert not (a.texture == scenes.texture).flatten(1).all(dim=1).any()
     assert torch.equal(a.background, scenes.background)
-    assert torch.equal(a.cameras.azimuth[:2], scenes.cameras.azimuth[:2])
-    assert not torch.isclose(a.cameras.azimuth[2:], scenes.cameras.azimuth[2:]).any()
+    assert task._swap(lesson).kept.tolist() == [True, False, True, False]
+    assert torch.equal(a.cameras.azimuth[::2], scenes.cameras.azimuth[::2])
+    assert not torch.isclose(a.cameras.azimuth[1::2], scenes.cameras.azimuth[1::2]).any()
     task.images_seen += 8
-    assert not torch.equal(task._swap(scenes).cameras.azimuth, a.cameras.azimuth)
+    assert not torch.equal(task._swap(lesson).scenes.cameras.azimuth, a.cameras.azimuth)
+
+
+def test_only_twins_with_the_same_camera_must_have_the_same_background() -> None:
+    task = make_task()
+    terms = task.cycle_terms(task.observe(make_batch(task))[:4])
+    assert terms["shared_background"].bool().tolist() == [True, False, True, False]
 
 
 def test_training_lowers_the_mapping_loss(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_perceptual_loss_waits_for_its_turn():
         assert task.step(tiny_batch()).losses.perceptual == 0
         task.images_seen.fill_(300)
         assert task.step(tiny_batch()).losses.perceptual > 0
-    assert make_task()._plan(600) is None
+    assert make_task()._plan(600, tiny_batch()) is None
 
 
 def test_rates_follow_the_images():

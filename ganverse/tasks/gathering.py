@@ -1,0 +1,66 @@
+"""Samples of all processes on each of them, where a loss looks at more samples than one process has."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor
+
+
+def processes() -> int:
+    """How many there are; 1 without torch.distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gathered(own: Float[Tensor, "batch *rest"]) -> Float[Tensor, "rows *rest"]:
+    """The rows of all processes, as many from each, in the order of their ranks.
+
+    Gradients, also second ones, flow back to the process that a row is from; every process must take part.
+    """
+    if processes() == 1:
+        return own
+    rows: Tensor = _Gather.apply(own)
+    return rows
+
+
+def rows_of_groups(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "rows *rest"], int]:
+    """`discriminator.Neighbours` of a process among several: its own rows where its groups are whole, else all."""
+    count, own = processes(), len(x)
+    if own % math.gcd(own * count, group) == 0:
+        return x, 0
+    return gathered(x), dist.get_rank() * own
+
+
+class _Gather(torch.autograd.Function):
+    """[own] to [all]; its gradient is the sum over the processes of what each has for the own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        own = own.contiguous()
+        parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, own)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        own: Tensor = _SumOfOwn.apply(gradients[0])
+        return own
+
+
+class _SumOfOwn(torch.autograd.Function):
+    """[all] on every process to the own rows of their sum: the transpose of `_Gather`, which is its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        total = rows.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        rows: Tensor = _Gather.apply(gradients[0])
+        return rows
