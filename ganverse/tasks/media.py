@@ -85,8 +85,7 @@ def publish(media: Mapping[str, Medium], folder: Path, images: int, loggers: Seq
 
     Call it on the first process only.
     """
-    files = {name: _write(medium, folder / f"{name}-{images:09d}") for name, medium in media.items()}
-    show(files, loggers)
+    show({name: save(medium, folder / f"{name}-{images:09d}") for name, medium in media.items()}, loggers)
 
 
 def show(files: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
@@ -96,7 +95,8 @@ def show(files: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
             logger.log_files({f"media/{name}": path for name, path in files.items()})
 
 
-def _write(medium: Medium, stem: Path) -> Path:
+def save(medium: Medium, stem: Path) -> Path:
+    """Writes `stem` with the ending that the medium calls for, and returns that path."""
     suffix, data = _encoded(medium)
     path = stem.with_name(stem.name + suffix)
     write_atomically(path, data)

@@ -109,7 +109,7 @@ def _medium(path: Path) -> wandb.Image | wandb.Object3D | wandb.Table:
     if path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             columns, *rows = csv.reader(file)
-        return wandb.Table(columns=columns, data=[[_cell(text) for text in row] for row in rows])
+        return wandb.Table(columns=list[str | int](columns), data=[[_cell(text) for text in row] for row in rows])
     return wandb.Image(str(path))
 
 
