@@ -89,4 +89,12 @@ def test_the_source_archive_holds_all_that_its_tests_read() -> None:
     wanted = ["ganverse", "configs", "tests", "docs", "benchmarks", "examples", "docker", ".ci"]
     files = {f"{folder}/{name}" for folder in wanted for name in files_below(ROOT / folder)}
     assert files - names == set()
-    assert {"pyproject.toml", "Dockerfile", "constraints.txt", "LICENSE", "README.md", "CONTRIBUTING.md"} <= names
+    assert {
+        "Dockerfile",
+        "constraints.txt",
+        "train.py",
+        "evaluate.py",
+        "Makefile",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
+    } <= names
