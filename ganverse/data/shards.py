@@ -13,7 +13,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,8 +66,8 @@ class ShardPlan:
         path = self.tar(shard).with_suffix(".json")
         if not path.exists() or not self.tar(shard).exists():
             return None
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        record = ShardRecord(**{**fields, "counts": FilterCounts(**fields["counts"])})
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        record = ShardRecord(**{**facts, "counts": FilterCounts(**facts["counts"])})
         if record.recipe != self.recipe or record.samples != len(self.indices(shard)):
             raise GanverseError(
                 f"expected {self.folder} to be empty or to hold shards of recipe {self.recipe}, but {path.name} holds "
@@ -131,6 +131,12 @@ def write_manifest(plan: ShardPlan) -> Path:
     path = plan.folder / MANIFEST
     write_atomically(path, (json.dumps(manifest, indent=1) + "\n").encode())
     return path
+
+
+def finished_counts(folder: Path) -> FilterCounts:
+    """How many images were kept and dropped, and why, on the way to the shards of a finished folder."""
+    images = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["images"]
+    return FilterCounts(**{field.name: images[field.name] for field in fields(FilterCounts)})
 
 
 def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:

@@ -23,9 +23,9 @@ def glb_bytes(mesh: Mesh, texture: Float[Tensor, "3 height width"]) -> bytes:
         baseColorTexture=Image.fromarray(_bytes(texture)), metallicFactor=0.0, roughnessFactor=0.9
     )
     exported = trimesh.Trimesh(
-        vertices=corners.cpu().numpy(),
+        vertices=corners.detach().cpu().numpy(),
         faces=np.arange(len(corners)).reshape(-1, 3),
-        vertex_normals=normals.cpu().numpy(),
+        vertex_normals=normals.detach().cpu().numpy(),
         visual=trimesh.visual.TextureVisuals(uv=mesh.face_uvs.flatten(0, 1).cpu().numpy(), material=material),
         process=False,
     )

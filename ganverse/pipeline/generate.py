@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.data.shards import ShardPlan
+from ganverse.data.shards import ShardPlan, finished_counts
 from ganverse.generators.latents import latents
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, Source, make_sampler, open_source
 from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.generation import GenerationTask
+from ganverse.tasks.media import save, show
+from ganverse.tasks.overview import drop_chart
 from ganverse.tasks.pictures import grid, save_picture
 from ganverse.tasks.progress import ShardProgress
 from ganverse.tasks.stopping import Interrupted, Interruption
 from ganverse.tasks.training import build_trainer
+from ganverse.tasks.weights_and_biases import Dashboard
 from ganverse.viewpoints.view_codes import compose, view_styles
 
 STAGE = "generate"
@@ -63,6 +66,7 @@ def generate(config: GenerateRun) -> bool:
         return False
     trainer.strategy.barrier()
     if trainer.is_global_zero:
+        show_samples(folder, config)
         folder.finish({"samples": config.samples, "generator": source.name, "views": len(source.codes)})
     folder.wait()
     return True
@@ -71,6 +75,19 @@ def generate(config: GenerateRun) -> bool:
 def finished_shards(plan: ShardPlan) -> int:
     """How many shards lie on disk."""
     return sum(plan.record(shard) is not None for shard in range(plan.shards))
+
+
+def show_samples(folder: StageFolder, config: GenerateRun) -> None:
+    """What was made and what was dropped, as pictures in samples/ and, if asked for, in W&B."""
+    shards = folder.path / SHARDS
+    counts = finished_counts(shards)
+    files = {"dropped-reasons": save(drop_chart(counts), folder.path / "samples" / "dropped-reasons")}
+    files |= {name: shards / f"{name}.png" for name in ("kept", "dropped") if (shards / f"{name}.png").is_file()}
+    if config.trainer.logger == "wandb":
+        board = Dashboard(folder.path, lambda: counts.images)
+        board.log_metrics({f"samples/{name}": count for name, count in asdict(counts).items()})
+        show({"views": folder.path / "samples" / "views.png", **files}, [board])
+        board.finalize("success")
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
 from ganverse.inverse.weights import InverseCard, save_inverse
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, Source, make_data, open_source, preview_batch
+from ganverse.tasks.camera_history import CameraHistory
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
@@ -82,8 +83,9 @@ def train_inverse(config: InverseRun) -> bool:
 
     half_life = config.half_life or None
     run = StageRun(folder.path, STAGE, config.schedule.images, config.minutes, reschedule, half_life, learns_from)
-    paint = InversePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
-    if not fit(task, data, run, config.trainer, lambda module: paint(task)):
+    history = folder.path / "cameras.jsonl"
+    paint = InversePainter(preview_batch(source, config.data, PICTURED_OBJECTS), history=history)
+    if not fit(task, data, run, config.trainer, lambda module: paint(task), [CameraHistory(history)]):
         return False
     if task.global_rank == 0:
         card = InverseCard(source.name, source.sha256, images_seen(task), config.seed)

@@ -14,6 +14,7 @@ from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
 from ganverse.inverse.weights import ARCHITECTURE as INVERSE_ARCHITECTURE
 from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
 from ganverse.pipeline import disentangle, inverse
+from ganverse.pipeline.dashboard import show_report
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, generator_path, view_codes_path
 from ganverse.tasks.devices import TrainerSettings, is_first_process
@@ -50,9 +51,16 @@ def report(config: ReportRun) -> bool:
     metrics = evaluate_models(models, folder.path, config.evaluation)
     if is_first_process():
         folder.begin(config, {})
+        show_report(folder.path, metrics, trained_images(config.run), dashboard=config.trainer.logger == "wandb")
         folder.finish({"metrics": len(metrics), "page": "index.html"})
     folder.wait()
     return True
+
+
+def trained_images(run: Path) -> int:
+    """Images that the last finished training stage of a run has seen; 0 if there is none."""
+    stages = [StageFolder(run / name) for name in (disentangle.STAGE, inverse.STAGE)]
+    return next((int(stage.facts["images"]) for stage in stages if stage.finished), 0)
 
 
 def run_models(run: Path, data: DataSettings) -> ModelPaths:

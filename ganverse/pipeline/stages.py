@@ -37,12 +37,18 @@ class PipelineRun:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage, ready to run. `run` returns False if it was interrupted. budget: how long it is, in words."""
+    """One stage, ready to run. `run` returns False if it was interrupted.
+
+    budget: how long it is, in words. images: to see, and minutes: that it may take at most; None where there is no such
+    number.
+    """
 
     name: str
     config: StageConfig
     run: Callable[[], bool]
     budget: str
+    images: int | None = None
+    minutes: float | None = None
 
     @property
     def folder(self) -> StageFolder:
@@ -54,18 +60,25 @@ def step(config: StageConfig) -> Step:
     """The stage that a configuration belongs to."""
     match config:
         case ImageGANRun():
-            return Step(gan.STAGE, config, lambda: gan.train_gan(config), _budget(config.images, config.minutes))
+            return _training(gan.STAGE, config, lambda: gan.train_gan(config), config.images, config.minutes)
         case GenerateRun():
             return Step(generate.STAGE, config, lambda: generate.generate(config), f"{config.samples:,} objects")
         case InverseRun():
-            budget = _budget(config.schedule.images, config.minutes)
-            return Step(inverse.STAGE, config, lambda: inverse.train_inverse(config), budget)
+            images = config.schedule.images
+            return _training(inverse.STAGE, config, lambda: inverse.train_inverse(config), images, config.minutes)
         case DisentangleRun():
-            budget = _budget(config.schedule.images, config.minutes)
-            return Step(disentangle.STAGE, config, lambda: disentangle.train_disentangle(config), budget)
+            images = config.schedule.images
+            return _training(
+                disentangle.STAGE, config, lambda: disentangle.train_disentangle(config), images, config.minutes
+            )
         case ReportRun():
             budget = f"{config.evaluation.held_out_objects:,} objects"
             return Step(report.STAGE, config, lambda: report.report(config), budget)
+
+
+def _training(name: str, config: StageConfig, run: Callable[[], bool], images: int, minutes: float | None) -> Step:
+    budget = f"{images:,} images" + ("" if minutes is None else f", at most {minutes:g} min")
+    return Step(name, config, run, budget, images, minutes)
 
 
 def pipeline_steps(config: PipelineRun) -> list[Step]:
@@ -77,7 +90,3 @@ def pipeline_steps(config: PipelineRun) -> list[Step]:
         step(replace(config.disentangle, run=run, data=data, trainer=trainer)),
         step(replace(config.report, run=run, data=data, trainer=trainer)),
     ]
-
-
-def _budget(images: int, minutes: float | None) -> str:
-    return f"{images:,} images" + ("" if minutes is None else f", at most {minutes:g} min")

@@ -20,10 +20,10 @@ def announce(steps: Sequence[Step]) -> None:
     """Stages, what they learn from, how long they are, where they stand; then run directory and devices."""
     if not is_first_process():
         return
-    table = Table("stage", "data", "length", "state", title="about to run")
+    table = Table("stage", "data", "length", "state", "to go", title="about to run")
     for step in steps:
         source = "car world" if isinstance(step.config, ImageGANRun) else step.config.data.generator
-        table.add_row(step.name, source, step.budget, state(step))
+        table.add_row(step.name, source, step.budget, state(step), to_go(step))
     console = Console(stderr=True)
     console.print(table)
     config = steps[0].config
@@ -31,8 +31,21 @@ def announce(steps: Sequence[Step]) -> None:
     console.print(f"run directory {config.run}, on {devices.description}", highlight=False, soft_wrap=True)
 
 
+def to_go(step: Step) -> str:
+    """How long the rest of a training stage should take: at the pace it had last, and at most its minutes."""
+    if step.folder.finished or step.images is None:
+        return ""
+    limit = None if step.minutes is None else 60.0 * step.minutes
+    last = read_metrics(step.folder.path / "metrics.jsonl")[-1:]
+    pace = last[0].get("images_per_second") if last else None
+    if pace:
+        seconds = max(step.images - last[0]["images"], 0) / pace
+        return f"about {clock(seconds if limit is None else min(seconds, limit))}"
+    return "shown once it runs" if limit is None else f"at most {clock(limit)}"
+
+
 def state(step: Step) -> str:
-    """Done, new, or how far it is and how long the rest took at the pace so far."""
+    """Done, new, or how far it is."""
     if step.folder.finished:
         return "done"
     if last_checkpoint(step.folder.path / "checkpoints") is None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.evaluation.mesh_files import glb_bytes
+from ganverse.evaluation.picture_table import Column, table
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.rendering.render import render
 from ganverse.rendering.shading import ambient_light
+from ganverse.tasks.camera_history import read_history
+from ganverse.tasks.charts import camera_wheel
 from ganverse.tasks.inverse import InverseGraphicsTask
-from ganverse.tasks.pictures import grid
+from ganverse.tasks.media import Medium, Solid
 
 NOVEL_AZIMUTHS = (35.0, 125.0, 215.0, 305.0)
 NOVEL_ELEVATION = 15.0
@@ -22,31 +27,44 @@ NOVEL_ELEVATION = 15.0
 
 @dataclass(frozen=True)
 class InversePainter:
-    """A `Painter`: one row per object of `batch`.
+    """A `Painter`: always the objects of `batch`.
 
-    Columns: input | its re-render | other view, as it is | re-rendered | four novel views | shape alone from front and
-    rear | UV texture. size: pixels per cell.
+    inverse: one row per object; input, its re-render, another view and its re-render, novel views, shape alone, UV
+    texture. object-N: the first `meshes` objects as GLB. camera-wheel: annotated and learned azimuths, with their way
+    there where `history` (see `CameraHistory`) is kept. size: pixels per cell.
     """
 
     batch: MultiViewBatch
     size: int = 128
+    meshes: int = 2
+    history: Path | None = None
 
-    def __call__(self, task: InverseGraphicsTask) -> dict[str, Float[Tensor, "3 height width"]]:
-        """The table, in [0, 1]."""
-        batch = self.batch.to(task.device)
-        network, images = task.network, batch.images
-        seen = network(images[:, 0])
-        cells = [self._cell(images[:, 0]), self._view(network, seen, task.cameras(batch.view_ids[:, 0]))]
-        for view in range(1, min(images.shape[1], 2)):
-            cells += [self._cell(images[:, view]), self._view(network, seen, task.cameras(batch.view_ids[:, view]))]
+    def __call__(self, task: InverseGraphicsTask) -> dict[str, Medium]:
+        """Table, meshes and wheel."""
+        seen = task.network(self.batch.to(task.device).images[:, 0])
+        media: dict[str, Medium] = {"inverse": table(self._columns(task, seen), cell=self.size)}
+        for i in range(min(self.meshes, len(self.batch))):
+            mesh = task.network.template.with_vertices(seen.vertices[i : i + 1])
+            media[f"object-{i + 1}"] = Solid(glb_bytes(mesh, seen.texture[i]))
+        moments = read_history(self.history) if self.history else []
+        return media | ({"camera-wheel": camera_wheel(moments)} if moments else {})
+
+    def _columns(self, task: InverseGraphicsTask, seen: Reconstruction) -> list[Column]:
+        batch, network = self.batch.to(task.device), task.network
+        columns = []
+        for view, name in zip(range(batch.images.shape[1]), ("input", "other view"), strict=False):
+            render_of = self._view(network, seen, task.cameras(batch.view_ids[:, view]))
+            columns += [Column(name, batch.images[:, view]), Column("render", render_of)]
         distance = task.cameras.all().distance.detach().mean().expand(len(batch))
-        cells += [self._view(network, seen, _orbit(azimuth, distance)) for azimuth in NOVEL_AZIMUTHS]
-        cells += [self._clay(network, seen, _orbit(azimuth, distance)) for azimuth in (35.0, 215.0)]
-        cells.append(self._cell(seen.texture))
-        return {"inverse": grid(torch.stack(cells, dim=1).flatten(0, 1).cpu(), len(cells))}
-
-    def _cell(self, images: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 size size"]:
-        return torch.nn.functional.interpolate(images, size=(self.size, self.size), mode="nearest")
+        columns += [
+            Column(f"novel, {azimuth:g}°", self._view(network, seen, _orbit(azimuth, distance)))
+            for azimuth in NOVEL_AZIMUTHS
+        ]
+        columns += [
+            Column(f"shape, {azimuth:g}°", self._clay(network, seen, _orbit(azimuth, distance)))
+            for azimuth in NOVEL_AZIMUTHS[::2]
+        ]
+        return [*columns, Column("UV texture", seen.texture)]
 
     def _view(
         self, network: InverseGraphicsNetwork, seen: Reconstruction, cameras: Cameras

@@ -1,7 +1,9 @@
-"""`metrics.jsonl`: one JSON object a line, so that any tool can read it while the training goes on."""
+"""`metrics.jsonl`: one JSON object a line, for any tool to read while a training goes on; `metrics.csv` at its end."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import time
@@ -13,6 +15,8 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from ganverse.generators.weights import write_atomically
+
 
 class MetricsLog(Logger):
     """Appends what the task logs to `path`, together with `images`, the images seen by then.
@@ -22,7 +26,7 @@ class MetricsLog(Logger):
 
     def __init__(self, path: Path, images: Callable[[], int]) -> None:
         super().__init__()
-        self._path = path
+        self.path = path
         self._images = images
         self._start = time.monotonic()
         self._begun = False
@@ -52,16 +56,27 @@ class MetricsLog(Logger):
         line.update({key: plain_number(value) for key, value in metrics.items() if key not in (*line, "epoch")})
         if not self._begun:
             self._rewind(self._images())
-        with self._path.open("a", encoding="utf-8") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """The same numbers once more as one table beside it, `metrics.csv`, for spreadsheets."""
+        lines = read_metrics(self.path)
+        columns = list(dict.fromkeys(key for line in lines for key in line))
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(lines)
+        write_atomically(self.path.with_suffix(".csv"), text.getvalue().encode())
 
     def _rewind(self, images: int) -> None:
         """Keeps the lines before `images` only; half a line, left by a kill, goes as well."""
         self._begun = True
-        kept = [json.dumps(line) + "\n" for line in read_metrics(self._path) if line["images"] < images]
-        temporary = self._path.with_suffix(".part")
+        kept = [json.dumps(line) + "\n" for line in read_metrics(self.path) if line["images"] < images]
+        temporary = self.path.with_suffix(".part")
         temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(self._path)
+        temporary.replace(self.path)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,13 @@ from ganverse.tasks.averaging import HalfLifeAveraging
 from ganverse.tasks.checkpoints import LastCheckpoint, check_identity, last_checkpoint
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings, choose_devices
+from ganverse.tasks.media import Painter, Pictures
 from ganverse.tasks.metrics_log import MetricsLog
-from ganverse.tasks.pictures import Painter, Pictures
 from ganverse.tasks.progress import ImagesProgress
 from ganverse.tasks.sentinels import NonFinite, Watch, memory_explained
 from ganverse.tasks.stopping import Budget, Interruption
-from ganverse.tasks.weights_and_biases import wandb_logger
+from ganverse.tasks.throughput import Throughput
+from ganverse.tasks.weights_and_biases import Dashboard
 
 _IRRELEVANT_ADVICE = (
     # our loaders begin at the task's `images_seen`, so ending inside an epoch is exact
@@ -61,24 +62,23 @@ def fit(
     run: StageRun,
     settings: TrainerSettings,
     paint: Painter | None = None,
+    extra: Sequence[pl.Callback] = (),
 ) -> bool:
     """Trains, from `checkpoints/last.ckpt` if there is one, until the budget is used up.
 
-    paint: makes the pictures of samples/. Returns whether the budget was used up; False if Ctrl-C or SIGTERM came first
-    (everything is saved by then). Afterwards the task holds its averaged weights, if `run.half_life` asked for them.
+    paint: makes the pictures of samples/. extra: callbacks of this stage alone. Returns whether the budget was used up;
+    False if Ctrl-C or SIGTERM came first (everything is saved by then). Afterwards the task holds its averaged weights,
+    if `run.half_life` asked for them.
     """
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     budget, interruption = Budget(run.images, run.minutes, run.reschedule), Interruption()
     callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
     callbacks += [ImagesProgress(run.title, lambda: budget.planned, settings.progress), interruption, budget]
-    callbacks += [NonFinite(run.folder), Watch(settings.log_every)]
+    callbacks += [NonFinite(run.folder), Watch(settings.log_every), Throughput(), *extra]
     if paint is not None:
         callbacks.append(Pictures(run.folder / "samples", paint, settings.picture_minutes))
-    metrics = MetricsLog(run.folder / "metrics.jsonl", lambda: images_seen(task))
-    loggers: list[Logger] = [metrics]
-    if settings.logger == "wandb":
-        loggers.append(wandb_logger(run.folder))
+    loggers = stage_loggers(run.folder, settings, lambda: images_seen(task))
     identity = {"stage": type(task).__name__, **run.teachers}
     resume = last_checkpoint(checkpoints)
     if resume is not None:
@@ -88,6 +88,12 @@ def fit(
     with without_advice(), memory_explained():
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
     return budget.used_up and not interruption.requested
+
+
+def stage_loggers(folder: Path, settings: TrainerSettings, images: Callable[[], int]) -> list[Logger]:
+    """Where a stage's numbers and pictures go: metrics.jsonl in its folder always, W&B if the settings say so."""
+    metrics = MetricsLog(folder / "metrics.jsonl", images)
+    return [metrics, Dashboard(folder, images)] if settings.logger == "wandb" else [metrics]
 
 
 @contextmanager

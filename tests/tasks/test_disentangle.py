@@ -16,7 +16,7 @@ from ganverse.neural_renderer.losses import DisentangleWeights
 from ganverse.tasks.disentangle import DisentangleSettings, DisentangleTask
 from ganverse.tasks.disentangle_pictures import DisentanglePainter
 from ganverse.tasks.disentangle_teachers import Teachers
-from ganverse.tasks.pictures import Pictures
+from ganverse.tasks.media import Pictures
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_styles
 from tests.neural_renderer.toys import SETTINGS, VIEW_DIMS, ToyGenerator
 

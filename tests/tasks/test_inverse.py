@@ -5,15 +5,17 @@ from dataclasses import replace
 import pytest
 import pytorch_lightning as pl
 import torch
+import trimesh
 from PIL import Image
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.inverse.camera_survey import SurveyPlan
 from ganverse.inverse.losses import InverseLossWeights
 from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.tasks.camera_history import CameraHistory, read_history
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
 from ganverse.tasks.inverse_pictures import InversePainter
-from ganverse.tasks.pictures import Pictures
+from ganverse.tasks.media import Pictures
 from tests.inverse.tiny import TINY, tiny_batch, tiny_table
 
 PLAIN = InverseLossWeights(perceptual=0.0, camera=1.0)
@@ -126,16 +128,20 @@ def test_frozen_cameras_stay(tmp_path):
 
 def test_pictures_show_every_object(tmp_path):
     task = make_task()
-    painter = InversePainter(tiny_batch(), size=24)
-    picture = painter(task)["inverse"]
-    columns = 11
-    assert picture.shape == (3, 3 * 24, columns * 24)
-    assert picture.isfinite().all()
-    fit(task, 1, tmp_path, [Pictures(tmp_path / "samples", painter, minutes=60)])
-    files = sorted((tmp_path / "samples").iterdir())
-    assert [file.name for file in files] == ["inverse-000000000.png", "inverse-000000006.png"]
-    with Image.open(files[-1]) as image:
-        assert image.size == (columns * 24, 72)
+    painter = InversePainter(tiny_batch(), size=24, meshes=1, history=tmp_path / "cameras.jsonl")
+    history = CameraHistory(tmp_path / "cameras.jsonl", every=1)
+    fit(task, 2, tmp_path, [history, Pictures(tmp_path / "samples", painter, minutes=60)])
+    names = ("camera-wheel", "inverse", "object-1")
+    files = {path.name: path for path in sorted((tmp_path / "samples").iterdir())}
+    assert [name.rsplit("-", 1)[0] for name in files] == [name for name in names for _ in range(2)]
+    with Image.open(files["inverse-000000012.png"]) as image:
+        assert image.width == 11 * (24 + 2), "eleven columns and the gaps between them"
+        assert image.height > 3 * 24
+    mesh = trimesh.load(files["object-1-000000012.glb"]).to_mesh()
+    assert len(mesh.faces) == len(task.network.template.faces)
+    moments = read_history(tmp_path / "cameras.jsonl")
+    assert [moment.images for moment in moments] == [0, 6, 12]
+    assert moments[0].azimuth_degrees == pytest.approx(tiny_table().azimuth.rad2deg().tolist(), abs=1e-3)
 
 
 class Verdict(pl.Callback):

@@ -7,13 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
-import wandb
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
@@ -24,7 +22,6 @@ from ganverse.tasks.metrics_log import read_metrics
 from ganverse.tasks.pictures import grid
 from ganverse.tasks.progress import clock
 from ganverse.tasks.training import StageRun, fit
-from ganverse.tasks.weights_and_biases import wandb_mode
 
 BATCH = 4
 SETTINGS = TrainerSettings(accelerator="cpu", precision="32-true", log_every=1, progress="lines", threads=1)
@@ -161,7 +158,10 @@ def test_lines_of_a_killed_run_are_written_once(tmp_path: Path) -> None:
     fit(Line(), Numbers(), run(tmp_path, 16), SETTINGS)
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [line["images"] for line in lines] == [4, 8, 12, 16]
-    assert all({"images", "step", "seconds", "loss"} == set(line) for line in lines)
+    assert all({"images", "step", "seconds", "loss", "images_per_second"} == set(line) for line in lines)
+    table = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert table[0].split(",")[:3] == ["images", "step", "seconds"]
+    assert [row.split(",")[0] for row in table[1:]] == ["4", "8", "12", "16"]
 
 
 def test_checkpoints_come_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def test_checkpoints_come_by_the_clock(tmp_path: Path, monkeypatch: pytest.Monke
 def test_pictures_and_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     fit(Line(), Numbers(), run(tmp_path, 8), SETTINGS, paint)
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
-    assert names == ["slope-000000000.png", "slope-000000008.png"]
+    assert names == ["curves-000000008.png", "slope-000000000.png", "slope-000000008.png"]
     shown = capfd.readouterr().err
     assert "line: 8 of 8 images (100.0 %)" in shown
     assert "loss" in shown
@@ -217,32 +217,6 @@ def test_torchrun_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPa
 def test_settings_out_of_range(change: dict[str, float]) -> None:
     with pytest.raises(GanverseError, match=next(iter(change))):
         TrainerSettings(**change)
-
-
-def test_wandb_never_waits_for_a_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    assert wandb_mode() == "offline"
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password x")
-    assert wandb_mode() == "online"
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert wandb_mode() == "disabled"
-
-
-def test_wandb_off_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    settings = replace(SETTINGS, logger="wandb")
-    for images in (8, 16):
-        assert fit(Line(), Numbers(), run(tmp_path, images), settings, paint)
-        wandb.finish()
-    assert [line["images"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [4, 8, 12, 16]
-    runs = list((tmp_path / "wandb").glob("offline-run-*"))
-    identity = (tmp_path / "wandb.id").read_text()
-    assert runs
-    assert all(path.name.endswith(identity) for path in runs)
-    assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/pictures/slope*.png"))
 
 
 def test_grid_fills_up_with_white() -> None:
