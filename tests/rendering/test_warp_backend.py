@@ -9,8 +9,16 @@ import warp as wp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganverse.rendering import reference, warp_backend, warp_launch, warp_nearest_kernels
-from ganverse.rendering.warp_backend import Schedule
+from ganverse.rendering import (
+    reference,
+    warp_backend,
+    warp_image_kernels,
+    warp_launch,
+    warp_nearest_kernels,
+    warp_raster_kernels,
+    warp_silhouette_kernels,
+)
+from ganverse.rendering.warp_schedules import Schedule
 from tests.rendering.agreement import Case, assert_warp_agrees, run
 from tests.rendering.interpreter import run_python
 from tests.rendering.random_scenes import Triangles, rectangle, soup
@@ -207,13 +215,13 @@ def test_workers_and_ranks_can_draw_forked_and_spawned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", [80, 90])
 def test_kernels_compile_for_cuda_without_a_gpu(architecture: int, tmp_path: Path) -> None:
-    for module in (warp_backend.raster, warp_backend.silhouette, warp_nearest_kernels):
+    for module in (warp_image_kernels, warp_raster_kernels, warp_silhouette_kernels, warp_nearest_kernels):
         wp.compile_aot_module(module, arch=architecture, module_dir=str(tmp_path), use_ptx=True)
     written = sorted(tmp_path.glob("*.ptx"))
-    assert len(written) == 3
+    assert len(written) == 4
     text = "".join(path.read_text() for path in written)
     assert f".target sm_{architecture}" in text
-    kernels = "draw_faces shade_pixels pull_faces mark_tiles fade_pixels pull_silhouette fade_rows pull_rows"
+    kernels = "draw_faces shade_pixels pull_faces mark_tiles fade_pixels pull_rims fade_rows draw_images pull_images"
     for kernel in kernels.split():
         assert kernel in text
 
