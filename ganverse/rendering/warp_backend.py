@@ -66,14 +66,10 @@ def dibr(
     sigmainv: float,
     boxlen: float,
     knum: int,
-    nearest: bool,
 ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]:
     """Features, face index, depth and soft mask; see `ganverse.rendering.rasterization.dibr`."""
-    arguments = (face_vertices_image, face_vertices_z, face_features, height, width, front_facing)
-    if nearest:
-        features, index, depth = rasterize(*arguments)
-        return features, index, depth, soft_silhouette(face_vertices_image, index, sigmainv, boxlen, knum, nearest)
-    return _draw(*arguments, Rim(sigmainv, boxlen, knum))
+    rim = Rim(sigmainv, boxlen, knum)
+    return _draw(face_vertices_image, face_vertices_z, face_features, height, width, front_facing, rim)
 
 
 def _draw(

@@ -1,5 +1,6 @@
 """Warp's kernels against the reference in float64, in both schedules: the CPU's and CUDA's, here on the CPU."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -142,6 +143,44 @@ def test_batches_beyond_32_bit_places_are_drawn_in_parts(monkeypatch: pytest.Mon
     whole = run(warp_backend, case, torch.float32)
     monkeypatch.setattr(warp_launch, "MOST_PLACES", 2 * 32 * 32 * 3)
     assert all(a.equal(b) for a, b in zip(whole, run(warp_backend, case, torch.float32), strict=True))
+
+
+def test_both_at_once_are_the_two_primitives(schedule: Schedule) -> None:
+    case = CASES["full ears"]
+    scene, rim = case.scene, (case.sigmainv, case.boxlen, case.knum)
+    apart = run(warp_backend, case, torch.float32)
+    corners, values = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
+    drawn = (corners, scene.z, values, case.height, case.width, scene.front_facing)
+    features, index, depth, mask = warp_backend.dibr(*drawn, *rim)
+    assert index.equal(apart.index)
+    assert depth.equal(apart.depth)
+    assert features.equal(apart.features)
+    assert mask.equal(apart.mask)
+    generator = torch.Generator().manual_seed(0)
+    grads = [torch.randn(t.shape, generator=generator) for t in (features, mask)]
+    of_features = torch.autograd.grad(features, (corners, values), grads[0], retain_graph=True)
+    (of_mask,) = torch.autograd.grad(mask, corners, grads[1], retain_graph=True)
+    of_both = torch.autograd.grad((features, mask), (corners, values), grads)
+    assert of_features[0].equal(apart.grad_corners)
+    assert of_features[1].equal(apart.grad_features)
+    assert of_both[1].equal(apart.grad_features)
+    assert of_mask.equal(apart.grad_corners_of_mask)
+    torch.testing.assert_close(of_both[0], of_features[0] + of_mask)
+
+
+def test_several_threads_of_the_program_may_draw_at_once() -> None:
+    cases = [Case(soup(30 + i, batch=4), 24, 24) for i in range(4)]
+    alone = [run(warp_backend, case, torch.float32) for case in cases]
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(4) as callers:
+            for _ in range(5):
+                together = list(callers.map(lambda case: run(warp_backend, case, torch.float32), cases))
+                for found, expected in zip(together, alone, strict=True):
+                    assert all(a.equal(b) for a, b in zip(found, expected, strict=True))
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_gradients_reach_inputs_that_want_them_only() -> None:
