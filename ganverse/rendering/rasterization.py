@@ -145,11 +145,11 @@ def dibr(
     scene = _scene(face_vertices_image, face_vertices_z, face_features, front_facing, perspective)
     work, arguments = implementation(backend, scene.corners), (*scene[:3], height, width, scene.visible)
     if isinstance(work, Together) and not nearest:
-        *drawn, mask = work.dibr(*arguments, sigmainv, boxlen, knum)
+        features, index, depth, mask = work.dibr(*arguments, sigmainv, boxlen, knum)
     else:
-        drawn = work.rasterize(*arguments)
-        mask = work.soft_silhouette(scene.corners, drawn[1], sigmainv, boxlen, knum, nearest)
-    return _seen(*drawn, perspective), mask
+        features, index, depth = work.rasterize(*arguments)
+        mask = work.soft_silhouette(scene.corners, index, sigmainv, boxlen, knum, nearest)
+    return _seen(features, index, depth, perspective), mask
 
 
 class _Scene(NamedTuple):

@@ -3,7 +3,7 @@
 Either schedule runs on either device: the tests compare them on the CPU.
 """
 
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int32, Int64
@@ -36,7 +36,7 @@ class Drawing(NamedTuple):
     values: Float[Tensor, "b f 3 d"] | None
     drawn: Bool[Tensor, "b f"] | None
     slopes: Float[Tensor, "b f 2 d"] | None
-    index: Int64[Tensor, "b h w"]
+    face_index: Int64[Tensor, "b h w"]
     depth: Float[Tensor, "b h w"] | None
     features: Float[Tensor, "b h w d"] | None
     states: Int32[Tensor, "b h w"] | None
@@ -49,7 +49,7 @@ class Pulling(NamedTuple):
     corners: Float[Tensor, "b f 3 2"]
     drawn: Bool[Tensor, "b f"] | None
     slopes: Float[Tensor, "b f 2 d"] | None
-    index: Int64[Tensor, "b h w"] | None
+    face_index: Int64[Tensor, "b h w"] | None
     states: Int32[Tensor, "b h w"] | None
     mask: Float[Tensor, "b h w"] | None
     grad_features: Float[Tensor, "b h w d"] | None
@@ -85,52 +85,57 @@ def _parts(work: Work) -> list[Work]:
     slices = parts(batch, most // max(batch, 1))
     if len(slices) == 1:
         return [work]
-    return [type(work)(*(None if t is None else t[part] for t in work)) for part in slices]
+    again: Any = type(work)
+    return [again(*(None if t is None else t[part] for t in work)) for part in slices]
 
 
-def _sizes(work: Drawing | Pulling) -> tuple[int, int, int, int, torch.device]:
-    """Faces, channels, height, width, device."""
+def _sizes(work: Drawing | Pulling) -> tuple[int, int, int, int]:
+    """Faces, channels, height, width."""
     channels = 0 if work.slopes is None else work.slopes.shape[-1]
-    pixels = work.mask if work.index is None else work.index
-    return work.corners.shape[1], channels, *pixels.shape[1:], work.corners.device
+    height, width = next(t.shape[1:] for t in (work.face_index, work.mask) if t is not None)
+    return work.corners.shape[1], channels, height, width
 
 
 def _draw_by_image(work: Drawing, rim: Rim) -> None:
-    faces, channels, height, width, device = _sizes(work)
+    faces, channels, height, width = _sizes(work)
+    device = work.corners.device
     middles = centres(height, width, device)
     share(images.draw_images, len(work.corners), device, faces, channels, height, width, *rim, *middles, *work)
 
 
 def _pull_by_image(work: Pulling, rim: Rim) -> None:
-    faces, channels, height, width, device = _sizes(work)
+    faces, channels, height, width = _sizes(work)
+    device = work.corners.device
     size = (faces, channels, height, width, rim.sigmainv, rim.boxlen, *centres(height, width, device))
     share(images.pull_images, len(work.corners), device, *size, *work)
 
 
 def _draw_by_pixel(work: Drawing, rim: Rim) -> None:
-    faces, channels, height, width, device = _sizes(work)
+    faces, channels, height, width = _sizes(work)
+    device = work.corners.device
     middles, batch = centres(height, width, device), len(work.corners)
     if work.z is not None:
         size, mesh = (faces, channels, height, width, *middles), work[:5]
-        work.index.fill_(raster.EMPTY.value)
-        launch(raster.draw_faces, batch * faces, device, *size, *mesh, work.index)
-        shaded = (work.corners, work.values, work.slopes, work.index, work.depth, work.features)
-        launch(raster.shade_pixels, work.index.numel(), device, *size, *shaded)
+        work.face_index.fill_(raster.EMPTY.value)
+        launch(raster.draw_faces, batch * faces, device, *size, *mesh, work.face_index)
+        shaded = (work.corners, work.values, work.slopes, work.face_index, work.depth, work.features)
+        launch(raster.shade_pixels, work.face_index.numel(), device, *size, *shaded)
     if work.mask is not None:
         words, tiles = -(-faces // 32), -(-height // TILE) * -(-width // TILE)
         marks = torch.zeros(batch, tiles, words, dtype=torch.int32, device=device)
         tiled = (faces, words, TILE, height, width)
         launch(silhouette.mark_tiles, batch * faces, device, *tiled, rim.boxlen, *middles, work.corners, marks)
-        pixels = (work.index, marks, work.states, work.mask)
-        launch(silhouette.fade_pixels, work.index.numel(), device, *tiled, *rim, *middles, work.corners, *pixels)
+        pixels = (work.face_index, marks, work.states, work.mask)
+        launch(silhouette.fade_pixels, work.face_index.numel(), device, *tiled, *rim, *middles, work.corners, *pixels)
 
 
 def _pull_by_face(work: Pulling, rim: Rim) -> None:
-    faces, channels, height, width, device = _sizes(work)
+    faces, channels, height, width = _sizes(work)
+    device = work.corners.device
     middles, rows = centres(height, width, device), len(work.corners) * faces
     work.grad_corners.zero_()
     if work.grad_features is not None:
-        pulled = (work.corners, work.slopes, work.drawn, work.index, work.grad_features)
+        pulled = (work.corners, work.slopes, work.drawn, work.face_index, work.grad_features)
         results = (work.grad_corners, work.grad_values)
         launch(raster.pull_faces, rows, device, faces, channels, height, width, *middles, *pulled, *results)
     if work.grad_mask is not None:
