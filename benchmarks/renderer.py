@@ -22,7 +22,8 @@ from rich.table import Table
 from benchmarks.memory import peak_megabytes
 from benchmarks.other_renderers import other_renderers
 from benchmarks.renderer_scene import Passes, Scene, ellipsoid_scene
-from ganverse.rendering.rasterization import Backend, available_backends, choose_backend, rasterize, soft_silhouette
+from ganverse.rendering.backends import Backend, available_backends, choose_backend
+from ganverse.rendering.rasterization import dibr
 
 SUBDIVISIONS = {320: 2, 1280: 3, 5120: 4}
 
@@ -47,15 +48,15 @@ class Measurement:
 
 
 def ganverse_passes(backend: Backend, scene: Scene) -> Passes:
-    """Our two primitives through one backend."""
+    """DIB-R through one backend."""
     corners = scene.corners.clone().requires_grad_()
     features = scene.features.clone().requires_grad_()
 
     def forward() -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = rasterize(
+        drawn, mask = dibr(
             corners, scene.z, features, scene.size, scene.size, front_facing=scene.front_facing, backend=backend
         )
-        return drawn.features, soft_silhouette(corners, drawn.face_index, backend=backend)
+        return drawn.features, mask
 
     def backward(result: tuple[torch.Tensor, torch.Tensor]) -> None:
         corners.grad = features.grad = None

@@ -18,7 +18,7 @@ from rich.table import Table
 from ganverse import __version__
 from ganverse.errors import GanverseError
 from ganverse.inverse.perceptual import choose_source
-from ganverse.rendering.rasterization import choose_backend
+from ganverse.rendering.backends import choose_backend
 from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.weights_and_biases import wandb_mode
 from ganverse.viewpoints.view_codes import ViewCodes

@@ -15,7 +15,7 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLosses, camera_loss, colour_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.rendering.rasterization import Backend
+from ganverse.rendering.backends import Backend
 from ganverse.rendering.render import RenderResult, Silhouette, render
 
 _SOFT, _SHARP = Silhouette(5000.0, 0.06, 30), Silhouette(15000.0, 0.035, 30)

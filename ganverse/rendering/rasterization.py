@@ -6,11 +6,9 @@ x = (2c + 1 - width) / width, y = (height - 2r - 1) / height, row 0 on top; the 
 frame, so a visible z is negative and a larger z is closer.
 """
 
-import importlib.util
 import math
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,17 +16,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.rendering import reference
+from ganverse.rendering.backends import Backend, Together, implementation
 from ganverse.rendering.compilation import opaque
 from ganverse.rendering.perspective import nearness, unweighted, weighted
-
-Backend = Literal["auto", "reference", "warp", "kaolin"]
-BackendName = Literal["reference", "warp", "kaolin"]
-
-_HOW_TO_INSTALL = {
-    "warp": "install it with `pip install warp-lang` (CUDA needs a driver of CUDA 13 or newer)",
-    "kaolin": "it needs a CUDA device and NVIDIA's wheel for your torch: see https://github.com/NVIDIAGameWorks/kaolin",
-}
 
 
 @dataclass(frozen=True)
@@ -83,19 +73,11 @@ def rasterize(
             that is not there.
     """
     _check_size(height, width)
-    dtype = _working_dtype(face_vertices_image, face_vertices_z, face_features)
-    corners, z, values = (t.to(dtype) for t in (face_vertices_image, face_vertices_z, face_features))
-    _check_finite(corners, "face_vertices_image")
-    _check_finite(z, "face_vertices_z")
-    draw = _implementation(backend, corners).rasterize
-    if not perspective:
-        return Rasterization(*draw(corners, z, values, height, width, front_facing))
-    in_front = (z < 0).all(-1)
-    near = nearness(z, in_front)
-    visible = in_front if front_facing is None else front_facing & in_front
-    drawn, index, depth = draw(corners, near, weighted(values, near), height, width, visible)
-    covered = index >= 0
-    return Rasterization(unweighted(drawn, covered), index, torch.where(covered, -1 / depth, 0.0))
+    scene = _scene(face_vertices_image, face_vertices_z, face_features, front_facing, perspective)
+    drawn = implementation(backend, scene.corners).rasterize(
+        scene.corners, scene.z, scene.features, height, width, scene.visible
+    )
+    return _seen(*drawn, perspective)
 
 
 @opaque
@@ -131,110 +113,85 @@ def soft_silhouette(
         GanverseError: positions that are not finite (names the batch index), settings out of range, or a backend
             that is not there.
     """
-    if sigmainv <= 0 or boxlen < 0 or knum < 1:
-        raise GanverseError(
-            f"soft_silhouette needs sigmainv > 0, boxlen >= 0 and knum >= 1, got {sigmainv}, {boxlen} and {knum}:"
-            " start from the defaults 7000, 0.02 and 30"
-        )
+    _check_rim(sigmainv, boxlen, knum)
     corners = face_vertices_image.to(_working_dtype(face_vertices_image))
     _check_finite(corners, "face_vertices_image")
-    return _implementation(backend, corners).soft_silhouette(corners, face_index, sigmainv, boxlen, knum, nearest)
+    return implementation(backend, corners).soft_silhouette(corners, face_index, sigmainv, boxlen, knum, nearest)
 
 
-def available_backends() -> tuple[BackendName, ...]:
-    """Backends that are installed, slowest last; `kaolin` also wants its tensors on CUDA."""
-    installed: list[BackendName] = [name for name in ("warp", "kaolin") if _installed(name)]
-    return (*installed, "reference")
+@opaque
+def dibr(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_vertices_z: Float[Tensor, "b f 3"],
+    face_features: Float[Tensor, "b f 3 d"],
+    height: int,
+    width: int,
+    *,
+    front_facing: Bool[Tensor, "b f"] | None = None,
+    perspective: bool = False,
+    sigmainv: float = 7000.0,
+    boxlen: float = 0.02,
+    knum: int = 30,
+    nearest: bool = False,
+    backend: Backend = "auto",
+) -> tuple[Rasterization, Float[Tensor, "b h w"]]:
+    """`rasterize`, and the `soft_silhouette` of what it drew: Kaolin's `dibr_rasterization`.
 
-
-def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendName, str]:
-    """Name of the backend for tensors on `device`, and the reason in a few words.
-
-    An explicit request wins. "auto" takes warp on CPU and CUDA, kaolin on CUDA where warp is missing, and otherwise
-    the reference. float64 tensors are computed by the reference whatever is chosen.
-
-    Raises:
-        GanverseError: a requested backend is not installed or cannot work on this device.
+    Arguments, results and errors are those of the two; Warp does both in one walk over the images, which is sooner
+    done, most of all with several threads.
     """
-    if requested != "auto":
-        reason = _why_not(requested, device)
-        if reason:
-            raise GanverseError(
-                f"rendering backend '{requested}' cannot be used on {device.type}: {reason};"
-                f" {_HOW_TO_INSTALL[requested]}, or ask for 'auto'"
-            )
-        return requested, "asked for"
-    refused = []
-    for name in ("warp", "kaolin"):
-        reason = _why_not(name, device)
-        if not reason:
-            return name, f"fastest installed on {device.type}"
-        refused.append(f"{name}: {reason}")
-    return "reference", "; ".join(refused)
+    _check_size(height, width)
+    _check_rim(sigmainv, boxlen, knum)
+    scene = _scene(face_vertices_image, face_vertices_z, face_features, front_facing, perspective)
+    work, arguments = implementation(backend, scene.corners), (*scene[:3], height, width, scene.visible)
+    if isinstance(work, Together) and not nearest:
+        features, index, depth, mask = work.dibr(*arguments, sigmainv, boxlen, knum)
+    else:
+        features, index, depth = work.rasterize(*arguments)
+        mask = work.soft_silhouette(scene.corners, index, sigmainv, boxlen, knum, nearest)
+    return _seen(features, index, depth, perspective), mask
 
 
-def _why_not(name: BackendName, device: torch.device) -> str:
-    """Why a backend cannot work with tensors on this device; empty if it can."""
-    if name == "reference":
-        return ""
-    if not _installed(name):
-        return "not installed"
-    if name == "kaolin":
-        return "" if device.type == "cuda" else "CUDA only"
-    return _why_not_warp(device.type)
+class _Scene(NamedTuple):
+    """What a backend draws."""
+
+    corners: Float[Tensor, "b f 3 2"]
+    z: Float[Tensor, "b f 3"]
+    features: Float[Tensor, "b f 3 d"]
+    visible: Bool[Tensor, "b f"] | None
 
 
-@lru_cache
-def _why_not_warp(device_type: str) -> str:
-    from ganverse.rendering import warp_backend
-
-    return warp_backend.why_not(device_type)
-
-
-@lru_cache
-def _installed(name: BackendName) -> bool:
-    if name == "kaolin" and importlib.util.find_spec("kaolin") is not None:
-        # PyPI's `kaolin` 0.1 is an empty placeholder.
-        return importlib.util.find_spec("kaolin.render") is not None
-    return name == "reference" or importlib.util.find_spec(name) is not None
-
-
-@runtime_checkable
-class _Implementation(Protocol):
-    """What a backend's module offers."""
-
-    def rasterize(
-        self,
-        face_vertices_image: Float[Tensor, "b f 3 2"],
-        face_vertices_z: Float[Tensor, "b f 3"],
-        face_features: Float[Tensor, "b f 3 d"],
-        height: int,
-        width: int,
-        front_facing: Bool[Tensor, "b f"] | None,
-    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]: ...
-
-    def soft_silhouette(
-        self,
-        face_vertices_image: Float[Tensor, "b f 3 2"],
-        face_index: Int64[Tensor, "b h w"],
-        sigmainv: float,
-        boxlen: float,
-        knum: int,
-        nearest: bool,
-    ) -> Float[Tensor, "b h w"]: ...
+def _scene(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_vertices_z: Float[Tensor, "b f 3"],
+    face_features: Float[Tensor, "b f 3 d"],
+    front_facing: Bool[Tensor, "b f"] | None,
+    perspective: bool,
+) -> _Scene:
+    """The triangles, checked; for perspective in the form that is affine in the image."""
+    dtype = _working_dtype(face_vertices_image, face_vertices_z, face_features)
+    corners, z, features = (t.to(dtype) for t in (face_vertices_image, face_vertices_z, face_features))
+    _check_finite(corners, "face_vertices_image")
+    _check_finite(z, "face_vertices_z")
+    if not perspective:
+        return _Scene(corners, z, features, front_facing)
+    in_front = (z < 0).all(-1)
+    near = nearness(z, in_front)
+    visible = in_front if front_facing is None else front_facing & in_front
+    return _Scene(corners, near, weighted(features, near), visible)
 
 
-def _implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> _Implementation:
-    name, _ = choose_backend(backend, corners.device)
-    if name == "reference" or corners.dtype == torch.float64:
-        return reference
-    if name == "warp":
-        from ganverse.rendering import warp_backend
-
-        return warp_backend
-    from ganverse.rendering import kaolin_backend
-
-    return kaolin_backend
+def _seen(
+    features: Float[Tensor, "b h w d"],
+    index: Int64[Tensor, "b h w"],
+    depth: Float[Tensor, "b h w"],
+    perspective: bool,
+) -> Rasterization:
+    """The result, out of what a backend drew of a `_scene`."""
+    if not perspective:
+        return Rasterization(features, index, depth)
+    covered = index >= 0
+    return Rasterization(unweighted(features, covered), index, torch.where(covered, -1 / depth, 0.0))
 
 
 def _working_dtype(*tensors: Float[Tensor, "..."]) -> torch.dtype:
@@ -244,6 +201,14 @@ def _working_dtype(*tensors: Float[Tensor, "..."]) -> torch.dtype:
 def _check_size(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise GanverseError(f"an image needs at least one row and one column, got {height} x {width}: pass its size")
+
+
+def _check_rim(sigmainv: float, boxlen: float, knum: int) -> None:
+    if sigmainv <= 0 or boxlen < 0 or knum < 1:
+        raise GanverseError(
+            f"soft_silhouette needs sigmainv > 0, boxlen >= 0 and knum >= 1, got {sigmainv}, {boxlen} and {knum}:"
+            " start from the defaults 7000, 0.02 and 30"
+        )
 
 
 def _check_finite(values: Float[Tensor, "b *rest"], name: str) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, pixel_rays, project
 from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
+from ganverse.rendering.backends import Backend
 from ganverse.rendering.compilation import opaque
-from ganverse.rendering.rasterization import Backend, rasterize, soft_silhouette
+from ganverse.rendering.rasterization import dibr
 from ganverse.rendering.shading import spherical_harmonics
 from ganverse.rendering.specular import Specular, specular_radiance
 from ganverse.rendering.textures import sample_texture
@@ -147,19 +148,14 @@ def _render(
     corners_image, corners_z = face_vertices(image, mesh.faces), face_vertices(z[..., None], mesh.faces)[..., 0]
     in_front = (corners_z < 0).all(dim=-1)
     with_normals = normals or light is not None or specular is not None
-    drawn = rasterize(
-        corners_image,
+    drawn, alpha = dibr(
+        _without(corners_image, ~in_front),
         corners_z,
         _corner_features(mesh, with_normals=with_normals),
         height,
         width,
         front_facing=(_winding(corners_image) >= 0) & in_front,
         perspective=semantics.perspective,
-        backend=backend,
-    )
-    alpha = soft_silhouette(
-        _without(corners_image, ~in_front),
-        drawn.face_index,
         sigmainv=silhouette.sigmainv,
         boxlen=silhouette.boxlen,
         knum=silhouette.knum,

@@ -3,7 +3,7 @@
 Memory kept for the backward pass: 16 bytes a pixel, of which the face index (8) and the mask (4) are results anyway.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import warp as wp
@@ -11,18 +11,12 @@ from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ganverse.rendering.warp_launch import centres, for_parts, launch, start_quietly
+from ganverse.rendering.warp_launch import start_quietly
 
 start_quietly()
 
-from ganverse.rendering import warp_raster_kernels as raster  # noqa: E402  (importing kernels starts Warp)
-from ganverse.rendering import warp_silhouette_kernels as silhouette  # noqa: E402
-from ganverse.rendering.warp_nearest import NearestSilhouette  # noqa: E402
-
-# Side of a tile of the CUDA schedule of the silhouette, in pixels.
-TILE = 16
-
-Schedule = Literal["cpu", "cuda"]
+from ganverse.rendering.warp_nearest import NearestSilhouette  # noqa: E402  (importing kernels starts Warp)
+from ganverse.rendering.warp_schedules import Drawing, Pulling, Rim, Schedule, draw, pull  # noqa: E402
 
 
 def why_not(device_type: str) -> str:
@@ -41,10 +35,10 @@ def rasterize(
     front_facing: Bool[Tensor, "b f"] | None,
 ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
     """Features, face index and depth; see `ganverse.rendering.rasterization.rasterize`."""
-    corners, values = face_vertices_image.contiguous(), face_features.contiguous()
-    z = face_vertices_z.detach().contiguous()
-    drawn = None if front_facing is None else front_facing.contiguous()
-    return _Rasterize.apply(corners, z, values, drawn, height, width, _schedule(corners))
+    features, index, depth, _ = _draw(
+        face_vertices_image, face_vertices_z, face_features, height, width, front_facing, None
+    )
+    return features, index, depth
 
 
 def soft_silhouette(
@@ -56,18 +50,55 @@ def soft_silhouette(
     nearest: bool,
 ) -> Float[Tensor, "b h w"]:
     """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
-    corners = face_vertices_image.contiguous()
+    corners, index = face_vertices_image.contiguous(), face_index.contiguous()
     if nearest:
-        return NearestSilhouette.apply(corners, face_index.contiguous(), sigmainv, boxlen, knum)
-    return _SoftSilhouette.apply(corners, face_index.contiguous(), sigmainv, boxlen, knum, _schedule(corners))
+        return NearestSilhouette.apply(corners, index, sigmainv, boxlen, knum)
+    return _Fade.apply(corners, index, Rim(sigmainv, boxlen, knum), _schedule(corners))
+
+
+def dibr(
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_vertices_z: Float[Tensor, "b f 3"],
+    face_features: Float[Tensor, "b f 3 d"],
+    height: int,
+    width: int,
+    front_facing: Bool[Tensor, "b f"] | None,
+    sigmainv: float,
+    boxlen: float,
+    knum: int,
+) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    """Features, face index, depth and soft mask; see `ganverse.rendering.rasterization.dibr`."""
+    rim = Rim(sigmainv, boxlen, knum)
+    return _draw(face_vertices_image, face_vertices_z, face_features, height, width, front_facing, rim)
+
+
+def _draw(
+    corners: Float[Tensor, "b f 3 2"],
+    z: Float[Tensor, "b f 3"],
+    values: Float[Tensor, "b f 3 d"],
+    height: int,
+    width: int,
+    drawn: Bool[Tensor, "b f"] | None,
+    rim: Rim | None,
+) -> Any:
+    return _Draw.apply(
+        corners.contiguous(),
+        z.detach().contiguous(),
+        values.contiguous(),
+        None if drawn is None else drawn.contiguous(),
+        height,
+        width,
+        rim,
+        _schedule(corners),
+    )
 
 
 def _schedule(tensor: Tensor) -> Schedule:
     return "cpu" if tensor.device.type == "cpu" else "cuda"
 
 
-class _Rasterize(torch.autograd.Function):
-    """Either schedule runs on either device: the tests compare them on the CPU."""
+class _Draw(torch.autograd.Function):
+    """Both primitives at once; without a rim, rasterisation alone (the mask is None)."""
 
     @staticmethod
     def forward(
@@ -78,121 +109,67 @@ class _Rasterize(torch.autograd.Function):
         drawn: Bool[Tensor, "b f"] | None,
         height: int,
         width: int,
+        rim: Rim | None,
         schedule: Schedule,
-    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"] | None]:
         batch, faces, _, channels = values.shape
-        device = corners.device
-        index = torch.empty(batch, height, width, dtype=torch.int64, device=device)
-        depth = corners.new_empty(batch, height, width)
-        features = values.new_empty(batch, height, width, channels)
+        index = torch.empty(batch, height, width, dtype=torch.int64, device=corners.device)
+        depth, features = torch.empty_like(index, dtype=values.dtype), values.new_empty(batch, height, width, channels)
         slopes = values.new_empty(batch, faces, 2, channels)
-        size = (faces, channels, height, width, *centres(height, width, device))
-
-        def draw(part: slice) -> None:
-            mesh = (corners[part], z[part], values[part], None if drawn is None else drawn[part], slopes[part])
-            pixels = (index[part], depth[part], features[part])
-            images = len(depth[part])
-            if schedule == "cpu":
-                launch(raster.draw_images, images, device, *size, *mesh, *pixels)
-                return
-            index[part].fill_(raster.EMPTY.value)
-            launch(raster.draw_faces, images * faces, device, *size, *mesh, index[part])
-            shaded = (corners[part], values[part], slopes[part], *pixels)
-            launch(raster.shade_pixels, images * height * width, device, *size, *shaded)
-
-        for_parts(draw, batch, max(height * width, 6 * faces) * max(channels, 1), device, raster)
-        ctx.save_for_backward(corners, slopes, drawn, index)
-        ctx.schedule = schedule
+        states, mask = (None, None) if rim is None else _rim_buffers(index)
+        draw(Drawing(corners, z, values, drawn, slopes, index, depth, features, states, mask), rim, schedule)
+        ctx.save_for_backward(corners, drawn, slopes, index, states, mask)
+        ctx.rim, ctx.schedule = rim, schedule
         ctx.mark_non_differentiable(index, depth)
         ctx.set_materialize_grads(False)  # no images of zeros for what has no gradient
-        return features, index, depth
+        return features, index, depth, mask
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_features: Float[Tensor, "b h w d"] | None, *_: None) -> tuple[Tensor | None, ...]:
-        if grad_features is None:
-            return (None,) * 7
-        corners, slopes, drawn, index = ctx.saved_tensors
-        batch, faces, _, channels = slopes.shape
-        height, width = index.shape[1:]
-        device = corners.device
-        grad_features = grad_features.contiguous()
-        grad_corners, grad_values = torch.empty_like(corners), slopes.new_empty(batch, faces, 3, channels)
-        size = (faces, channels, height, width, *centres(height, width, device))
+    def backward(
+        ctx: Any,
+        grad_features: Float[Tensor, "b h w d"] | None,
+        _: None,
+        __: None,
+        grad_mask: Float[Tensor, "b h w"] | None,
+    ) -> tuple[Tensor | None, ...]:
+        if grad_features is None and grad_mask is None:
+            return (None,) * 8
+        corners, drawn, slopes, index, states, mask = ctx.saved_tensors
+        grad_corners, grad_values = torch.empty_like(corners), None
+        if grad_features is not None:
+            grad_features, grad_values = (
+                grad_features.contiguous(),
+                slopes.new_empty(*corners.shape[:3], slopes.shape[3]),
+            )
+        grad_mask = None if grad_mask is None else grad_mask.contiguous()
+        grads = (grad_features, grad_mask, grad_corners, grad_values)
+        pull(Pulling(corners, drawn, slopes, index, states, mask, *grads), ctx.rim, ctx.schedule)
+        return grad_corners, None, grad_values, *(None,) * 5
 
-        def pull(part: slice) -> None:
-            mesh = (corners[part], slopes[part], None if drawn is None else drawn[part])
-            gradients = (grad_features[part], grad_corners[part], grad_values[part])
-            kernel, each = (raster.pull_images, 1) if ctx.schedule == "cpu" else (raster.pull_faces, faces)
-            launch(kernel, len(index[part]) * each, device, *size, *mesh, index[part], *gradients)
 
-        for_parts(pull, batch, max(height * width, 6 * faces) * max(channels, 1), device, raster)
-        return grad_corners, None, grad_values, None, None, None, None
+class _Fade(torch.autograd.Function):
+    """The silhouette of what is already drawn."""
 
-
-class _SoftSilhouette(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        corners: Float[Tensor, "b f 3 2"],
-        index: Int64[Tensor, "b h w"],
-        sigmainv: float,
-        boxlen: float,
-        knum: int,
-        schedule: Schedule,
+        ctx: Any, corners: Float[Tensor, "b f 3 2"], index: Int64[Tensor, "b h w"], rim: Rim, schedule: Schedule
     ) -> Float[Tensor, "b h w"]:
-        mask, states = _fade(corners, index, sigmainv, boxlen, knum, schedule)
+        states, mask = _rim_buffers(index)
+        draw(Drawing(corners, None, None, None, None, index, None, None, states, mask), rim, schedule)
         ctx.save_for_backward(corners, states, mask)
-        ctx.sigmainv, ctx.boxlen = sigmainv, boxlen
+        ctx.rim, ctx.schedule = rim, schedule
         return mask
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_mask: Float[Tensor, "b h w"]) -> tuple[Tensor | None, ...]:
         corners, states, mask = ctx.saved_tensors
-        batch, height, width = mask.shape
-        faces, device = corners.shape[1], corners.device
-        grad_mask = grad_mask.contiguous()
-        grad_corners = torch.empty_like(corners)
-        size = (faces, height, width, ctx.sigmainv, ctx.boxlen, *centres(height, width, device))
-
-        def pull(part: slice) -> None:
-            pixels = (states[part], mask[part], grad_mask[part])
-            faces_of_part = len(mask[part]) * faces
-            launch(silhouette.pull_silhouette, faces_of_part, device, *size, corners[part], *pixels, grad_corners[part])
-
-        for_parts(pull, batch, max(height * width, 6 * faces), device, silhouette)
-        return grad_corners, None, None, None, None, None
+        grads = (None, grad_mask.contiguous(), torch.empty_like(corners), None)
+        pull(Pulling(corners, None, None, None, states, mask, *grads), ctx.rim, ctx.schedule)
+        return grads[2], None, None, None
 
 
-def _fade(
-    corners: Float[Tensor, "b f 3 2"],
-    index: Int64[Tensor, "b h w"],
-    sigmainv: float,
-    boxlen: float,
-    knum: int,
-    schedule: Schedule,
-) -> tuple[Float[Tensor, "b h w"], Int32[Tensor, "b h w"]]:
-    """Soft mask and the pixels' states (see `warp_silhouette_kernels`)."""
-    batch, height, width = index.shape
-    faces, device = corners.shape[1], corners.device
-    mask = corners.new_empty(batch, height, width)
-    states = torch.empty(batch, height, width, dtype=torch.int32, device=device)
-    middles = centres(height, width, device)
-    words, tiles = -(-faces // 32), -(-height // TILE) * -(-width // TILE)
-
-    def fade(part: slice) -> None:
-        images, rim = len(mask[part]), (sigmainv, boxlen, knum)
-        if schedule == "cpu":
-            outputs = (states[part], mask[part])
-            inputs = (*rim, *middles, corners[part], index[part])
-            launch(silhouette.fade_images, images, device, faces, height, width, *inputs, *outputs)
-            return
-        marks = torch.zeros(images, tiles, words, dtype=torch.int32, device=device)
-        size = (faces, words, TILE, height, width)
-        launch(silhouette.mark_tiles, images * faces, device, *size, boxlen, *middles, corners[part], marks)
-        pixels = (index[part], marks, states[part], mask[part])
-        launch(silhouette.fade_pixels, images * height * width, device, *size, *rim, *middles, corners[part], *pixels)
-
-    for_parts(fade, batch, max(height * width, 6 * faces, tiles * words), device, silhouette)
-    return mask, states
+def _rim_buffers(index: Int64[Tensor, "b h w"]) -> tuple[Int32[Tensor, "b h w"], Float[Tensor, "b h w"]]:
+    """Room for states (see `warp_silhouette_kernels`) and mask."""
+    return torch.empty_like(index, dtype=torch.int32), torch.empty_like(index, dtype=torch.float32)

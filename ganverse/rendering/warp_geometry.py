@@ -50,10 +50,21 @@ def _readers():
     def get_key(values: Keys, place: int) -> wp.int64:
         """values[place]."""
 
-    return get, get_int, get_key
+    @wp.func_native("""
+        if (!tasks.data) return otherwise;
+    #if defined(__CUDA_ARCH__)
+        return atomicAdd(tasks.data, 1);
+    #else
+        return __atomic_fetch_add(tasks.data, 1, __ATOMIC_RELAXED);
+    #endif
+    """)
+    def next_task(tasks: Ints, otherwise: int) -> int:
+        """The next of the tasks that threads share (see `warp_launch.share`); `otherwise` where they share none."""
+
+    return get, get_int, get_key, next_task
 
 
-get, get_int, get_key = _readers()
+get, get_int, get_key, next_task = _readers()
 
 
 @wp.func_native("values.data[place] = value;")

@@ -1,12 +1,12 @@
 """Running Warp kernels on torch's memory: start, launch, threads.
 
 A launch is recorded once per thread and kernel and then only gets new addresses and numbers, which is several times
-cheaper than `wp.launch`. On the CPU a launch is serial but releases the GIL, so a batch is cut into parts by image.
+cheaper than `wp.launch`. On the CPU a launch is serial but releases the GIL: several threads launch the same kernel on
+the same arguments, and each takes what task comes next until all are done.
 """
 
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -46,6 +46,32 @@ def launch(kernel: Any, threads: int, device: torch.device, *arguments: Tensor |
     """Run a kernel on contiguous tensors (read as flat arrays; None = absent) and numbers, on torch's stream."""
     if threads == 0:
         return
+    command = _command(kernel, device, arguments)
+    command.set_dim(threads)
+    command.launch(None if device.type == "cpu" else wp.stream_from_torch(torch.cuda.current_stream(device)))
+
+
+def share(kernel: Any, tasks: int, device: torch.device, *arguments: Tensor | float | None) -> None:
+    """Run a kernel that takes its tasks by `next_task`: on the CPU torch's threads share them, on CUDA each gets one.
+
+    The kernel's last two parameters, the number of tasks and the one in turn, are added here. A thread that is late,
+    because its core slept or serves another process, finds fewer tasks left, and if none it is not waited for.
+    """
+    if device.type != "cpu":
+        launch(kernel, tasks, device, *arguments, tasks, None)
+        return
+    turn = torch.zeros(1, dtype=torch.int32)
+    command = _command(kernel, device, (*arguments, tasks, turn))
+    helpers = range(min(torch.get_num_threads(), tasks) - 1)
+    started = [_pool(os.getpid(), len(helpers)).submit(command.launch) for _ in helpers]
+    command.launch()
+    for helper in started:
+        if not helper.cancel():
+            helper.result()
+
+
+def _command(kernel: Any, device: torch.device, arguments: tuple[Tensor | float | None, ...]) -> Any:
+    """This thread's recorded launch of a kernel, with these arguments."""
     commands = _recorded.__dict__.setdefault("commands", {})
     command = commands.get((kernel, device))
     if command is None:
@@ -64,31 +90,17 @@ def launch(kernel: Any, threads: int, device: torch.device, *arguments: Tensor |
             parameter.strides[0] = argument.element_size()
         else:
             parameter.value = argument
-    command.set_dim(threads)
-    command.launch(None if device.type == "cpu" else wp.stream_from_torch(torch.cuda.current_stream(device)))
+    return command
 
 
 def _flat(tensor: Tensor) -> Any:
     return wp.from_torch(tensor.detach().view(-1), return_ctype=True)
 
 
-def for_parts(work: Callable[[slice], None], batch: int, places: int, device: torch.device, kernels: Any) -> None:
-    """Call `work` on slices of the batch: one per torch thread on the CPU, none with more places than a launch counts.
-
-    places: elements of an image's largest array. kernels: the module they are in.
-    """
-    threads = min(torch.get_num_threads(), batch) if device.type == "cpu" else 1
-    size = max(1, min(-(-batch // max(threads, 1)), MOST_PLACES // max(places, 1)))
-    parts = [slice(first, min(first + size, batch)) for first in range(0, batch, size)]
-    if threads <= 1:
-        for part in parts:
-            work(part)
-        return
-    wp.load_module(kernels, device="cpu")
-    others = [_pool(os.getpid(), threads - 1).submit(work, part) for part in parts[1:]]
-    work(parts[0])  # this thread would only wait
-    for other in others:
-        other.result()
+def parts(batch: int, places: int) -> list[slice]:
+    """Slices of a batch for one launch each. places: elements of an image's largest array."""
+    size = max(1, min(batch, MOST_PLACES // max(places, 1)))
+    return [slice(first, min(first + size, batch)) for first in range(0, batch, size)]
 
 
 @lru_cache(maxsize=32)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ganverse.rendering import warp_nearest_kernels as kernels
-from ganverse.rendering.warp_launch import centres, for_parts, launch
+from ganverse.rendering.warp_launch import centres, parts, share
 
 # Scratch memory weighs this much more than other arrays, so that parts of the batch take a quarter of a gigabyte of it.
 SCRATCH = 64
@@ -31,13 +31,11 @@ class NearestSilhouette(torch.autograd.Function):
         mask, reach = corners.new_empty(batch, height, width), torch.empty_like(index)
         size = (corners.shape[1], height, width, sigmainv, boxlen, knum, *centres(height, width, device))
 
-        def fade(part: slice) -> None:
+        for part in parts(batch, max(SCRATCH * height * width * knum, 6 * corners.shape[1])):
             counts = torch.empty(mask[part].shape, dtype=torch.int32, device=device)
             lists = index.new_empty(*counts.shape, knum)
             outputs = (lists, counts, reach[part], mask[part])
-            launch(kernels.fade_rows, len(counts) * height, device, *size, corners[part], index[part], *outputs)
-
-        for_parts(fade, batch, max(SCRATCH * height * width * knum, 6 * corners.shape[1]), device, kernels)
+            share(kernels.fade_rows, len(counts) * height, device, *size, corners[part], index[part], *outputs)
         ctx.save_for_backward(corners, reach, mask)
         ctx.sigmainv, ctx.boxlen = sigmainv, boxlen
         return mask
@@ -51,11 +49,8 @@ class NearestSilhouette(torch.autograd.Function):
         grad_mask, grad_corners = grad_mask.contiguous(), torch.empty_like(corners)
         size = (faces, height, width, ctx.sigmainv, ctx.boxlen, *centres(height, width, device))
 
-        def pull(part: slice) -> None:
+        for part in parts(batch, max(height * width, 6 * faces)):
             pixels = (reach[part], mask[part], grad_mask[part])
-            launch(
-                kernels.pull_rows, len(mask[part]) * faces, device, *size, corners[part], *pixels, grad_corners[part]
-            )
-
-        for_parts(pull, batch, max(height * width, 6 * faces), device, kernels)
+            faces_of_part = len(mask[part]) * faces
+            share(kernels.pull_faces, faces_of_part, device, *size, corners[part], *pixels, grad_corners[part])
         return grad_corners, None, None, None, None

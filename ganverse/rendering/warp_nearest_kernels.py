@@ -19,6 +19,7 @@ from ganverse.rendering.warp_geometry import (
     get,
     get_int,
     get_key,
+    next_task,
     no_type_check,
     put,
     put_int,
@@ -97,9 +98,10 @@ def insert(key: wp.int64, pixel: int, knum: int, lists: Keys, counts: Ints):
     """Put a key into a pixel's rising list of its `knum` smallest."""
 
 
-@wp.kernel
+@wp.func
 @no_type_check
-def fade_rows(
+def fade_row(
+    row: int,
     faces: int,
     height: int,
     width: int,
@@ -115,8 +117,7 @@ def fade_rows(
     reach: Keys,
     mask: Floats,
 ):
-    """One thread a row of an image: its pixels hear the faces, keep the nearest and fade."""
-    row = wp.tid()
+    """The pixels of a row of an image hear the faces, keep the nearest and fade."""
     image = row // height
     line = row - image * height
     first = row * width
@@ -146,9 +147,10 @@ def fade_rows(
             put_key(reach, pixel, wp.int64(-1))
 
 
-@wp.kernel
+@wp.func
 @no_type_check
-def pull_rows(
+def pull_face(
+    row: int,
     faces: int,
     height: int,
     width: int,
@@ -162,8 +164,7 @@ def pull_rows(
     grad_mask: Floats,
     grad_corners: Floats,
 ):
-    """One thread a face: it looks for the pixels that heard it. For the formula see `warp_silhouette_kernels`."""
-    row = wp.tid()
+    """A face looks for the pixels that heard it. For the formula see `warp_silhouette_kernels`."""
     image = row // faces
     face = row - image * faces
     corner = corners_of(corners, row)
@@ -184,3 +185,55 @@ def pull_rows(
     for j in range(3):
         put(grad_corners, 6 * row + 2 * j, grad[j, 0])
         put(grad_corners, 6 * row + 2 * j + 1, grad[j, 1])
+
+
+@wp.kernel
+@no_type_check
+def fade_rows(
+    faces: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    boxlen: wp.float32,
+    knum: int,
+    xs: Floats,
+    ys: Floats,
+    corners: Floats,
+    index: Keys,
+    lists: Keys,
+    counts: Ints,
+    reach: Keys,
+    mask: Floats,
+    rows: int,
+    tasks: Ints,
+):
+    """Fade rows of images."""
+    row = next_task(tasks, wp.tid())
+    while row < rows:
+        fade_row(row, faces, height, width, sigmainv, boxlen, knum, xs, ys, corners, index, lists, counts, reach, mask)
+        row = next_task(tasks, rows)
+
+
+@wp.kernel
+@no_type_check
+def pull_faces(
+    faces: int,
+    height: int,
+    width: int,
+    sigmainv: wp.float32,
+    boxlen: wp.float32,
+    xs: Floats,
+    ys: Floats,
+    corners: Floats,
+    reach: Keys,
+    mask: Floats,
+    grad_mask: Floats,
+    grad_corners: Floats,
+    rows: int,
+    tasks: Ints,
+):
+    """Gather the gradients of faces."""
+    row = next_task(tasks, wp.tid())
+    while row < rows:
+        pull_face(row, faces, height, width, sigmainv, boxlen, xs, ys, corners, reach, mask, grad_mask, grad_corners)
+        row = next_task(tasks, rows)

@@ -1,9 +1,9 @@
 """DIB-R's hard rasterisation in Warp: one source, compiled for the CPU and for CUDA at first use.
 
 Semantics are those of `ganverse.rendering.reference`; gradients are closed forms written here. Each step exists once,
-as a function of a face or of a run of pixels; the kernels below only say who does it: on CUDA one thread a face or a
-pixel, on the CPU one an image, whose depth buffer then stays in the core's cache. No two threads add to one place, so
-results do not depend on the schedule.
+as a function of a face or of a run of pixels; kernels only say who does it: those of CUDA, below, one thread a face or
+a pixel; those of the CPU, in `warp_image_kernels`, one an image. No two threads add to one place, so results do not
+depend on the schedule.
 """
 
 import warp as wp
@@ -231,42 +231,6 @@ def finish_face(row: int, channels: int, corners: Floats, slopes: Floats, grad_c
 
 @wp.kernel
 @no_type_check
-def draw_images(
-    faces: int,
-    channels: int,
-    height: int,
-    width: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    z: Floats,
-    values: Floats,
-    drawn: Flags,
-    slopes: Floats,
-    keys: Keys,
-    depth: Floats,
-    features: Floats,
-):
-    """CPU, one thread an image: empty its depth buffer, draw, shade."""
-    image = wp.tid()
-    pixel = image * height * width
-    while pixel < (image + 1) * height * width:
-        put_key(keys, pixel, EMPTY)
-        pixel += 1
-    row = image * faces
-    while row < (image + 1) * faces:
-        draw_face(row, image, faces, channels, height, width, xs, ys, corners, z, values, drawn, keys, slopes)
-        row += 1
-    pixel = image * height * width
-    while pixel < (image + 1) * height * width:
-        shade_run(
-            pixel, width, image, faces, channels, height, width, xs, ys, corners, values, slopes, keys, depth, features
-        )
-        pixel += width
-
-
-@wp.kernel
-@no_type_check
 def draw_faces(
     faces: int,
     channels: int,
@@ -306,49 +270,6 @@ def shade_pixels(
     pixel = wp.tid()
     image = pixel // (height * width)
     shade_run(pixel, 1, image, faces, channels, height, width, xs, ys, corners, values, slopes, keys, depth, features)
-
-
-@wp.kernel
-@no_type_check
-def pull_images(
-    faces: int,
-    channels: int,
-    height: int,
-    width: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    slopes: Floats,
-    drawn: Flags,
-    index: Keys,
-    grad_features: Floats,
-    grad_corners: Floats,
-    grad_values: Floats,
-):
-    """CPU, one thread an image: every pixel adds to its face."""
-    image = wp.tid()
-    i = 3 * image * faces * channels
-    while i < 3 * (image + 1) * faces * channels:
-        put(grad_values, i, 0.0)
-        i += 1
-    line = int(0)  # noqa: RUF046, UP018
-    while line < height:
-        y = get(ys, height - 1 - line)
-        start = (image * height + line) * width
-        column = int(0)  # noqa: RUF046, UP018
-        while column < width:
-            face = get_key(index, start + column)
-            if face >= wp.int64(0):
-                row = image * faces + int(face)
-                dx = get(xs, column) - get(corners, 6 * row)
-                dy = y - get(corners, 6 * row + 1)
-                add_pixel(start + column, row, dx, dy, channels, grad_features, grad_values)
-            column += 1
-        line += 1
-    row = image * faces
-    while row < (image + 1) * faces:
-        finish_face(row, channels, corners, slopes, grad_corners, grad_values)
-        row += 1
 
 
 @wp.kernel

@@ -15,12 +15,8 @@ from ganverse.rendering.warp_geometry import (
     Keys,
     box_of,
     corners_of,
-    get,
     get_int,
-    get_key,
     no_type_check,
-    put,
-    put_int,
 )
 
 wp.set_module_options({"enable_backward": False})
@@ -130,7 +126,7 @@ PULL_BOX = (
     }
     }
     float* grad = grad_corners.data + 6 * row;
-    grad[0] = ax; grad[1] = ay; grad[2] = bx; grad[3] = by; grad[4] = cx; grad[5] = cy;
+    grad[0] += ax; grad[1] += ay; grad[2] += bx; grad[3] += by; grad[4] += cx; grad[5] += cy;
 """
 )
 
@@ -175,7 +171,7 @@ def pull_box(
     row: int,
     grad_corners: Floats,
 ):
-    """Gather a face's gradient from the pixels of its box that listened to it."""
+    """Add to a face's gradient what the pixels of its box that listened to it pull."""
 
 
 @wp.func
@@ -223,49 +219,36 @@ def listen(
         fade_box(ab, bc, ca, box, face, first, height, width, sigmainv, xs, ys, states, mask)
 
 
-@wp.kernel
+@wp.func
 @no_type_check
-def fade_images(
+def pull_rim(
+    row: int,
+    image: int,
     faces: int,
     height: int,
     width: int,
     sigmainv: wp.float32,
     boxlen: wp.float32,
-    knum: int,
     xs: Floats,
     ys: Floats,
     corners: Floats,
-    index: Keys,
     states: Ints,
     mask: Floats,
+    grad_mask: Floats,
+    grad_corners: Floats,
 ):
-    """CPU, one thread an image: its pixels listen to the faces in order."""
-    image = wp.tid()
+    """A face looks for the pixels that listened to it, and adds their pull to its gradient."""
     first = image * height * width
-    line = int(0)  # noqa: RUF046, UP018
-    while line < height:
-        # A covered pixel's state says how far its row stays covered: -1, -2, ... leftwards.
-        covered = int(0)  # noqa: RUF046, UP018
-        start = first + line * width
-        place = start + width - 1
-        while place >= start:
-            is_covered = get_key(index, place) >= wp.int64(0)
-            covered = wp.where(is_covered, covered - 1, 0)
-            put_int(states, place, wp.where(is_covered, covered, OPEN + knum))
-            put(mask, place, wp.where(is_covered, 0.0, 1.0))
-            place -= 1
-        line += 1
-    view = Box()
-    view.end_column = width
-    view.end_line = height
-    face = int(0)  # noqa: RUF046, UP018
-    while face < faces:
-        listen(face, image, faces, height, width, sigmainv, boxlen, xs, ys, corners, view, states, mask)
-        face += 1
-    place = first
-    while place < first + height * width:
-        put(mask, place, 1.0 - get(mask, place))
-        place += 1
+    corner = corners_of(corners, row)
+    box = box_of(corner, boxlen, xs, ys, width, height)
+    if is_open(box, first, width, states):
+        face = row - image * faces
+        ab = edge_of(corner, 0, 1)
+        bc = edge_of(corner, 1, 2)
+        ca = edge_of(corner, 2, 0)
+        pull_box(
+            ab, bc, ca, box, face, first, height, width, sigmainv, xs, ys, states, mask, grad_mask, row, grad_corners
+        )
 
 
 @wp.kernel
@@ -347,7 +330,7 @@ def fade_pixels(
 
 @wp.kernel
 @no_type_check
-def pull_silhouette(
+def pull_rims(
     faces: int,
     height: int,
     width: int,
@@ -361,21 +344,21 @@ def pull_silhouette(
     grad_mask: Floats,
     grad_corners: Floats,
 ):
-    """CPU and CUDA, one thread a face: it looks for the pixels that listened to it."""
+    """CUDA, one thread a face."""
     row = wp.tid()
-    image = row // faces
-    face = row - image * faces
-    first = image * height * width
-    i = 6 * row
-    while i < 6 * row + 6:
-        put(grad_corners, i, 0.0)
-        i += 1
-    corner = corners_of(corners, row)
-    box = box_of(corner, boxlen, xs, ys, width, height)
-    if is_open(box, first, width, states):
-        ab = edge_of(corner, 0, 1)
-        bc = edge_of(corner, 1, 2)
-        ca = edge_of(corner, 2, 0)
-        pull_box(
-            ab, bc, ca, box, face, first, height, width, sigmainv, xs, ys, states, mask, grad_mask, row, grad_corners
-        )
+    pull_rim(
+        row,
+        row // faces,
+        faces,
+        height,
+        width,
+        sigmainv,
+        boxlen,
+        xs,
+        ys,
+        corners,
+        states,
+        mask,
+        grad_mask,
+        grad_corners,
+    )

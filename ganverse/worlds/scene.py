@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ganverse.geometry.cameras import FOVY_DEGREES, Cameras, pixel_rays, project
 from ganverse.geometry.meshes import face_normals, face_vertices
-from ganverse.rendering.rasterization import Backend, rasterize
+from ganverse.rendering.backends import Backend
+from ganverse.rendering.rasterization import rasterize
 from ganverse.worlds.cars import HALF_LENGTH, Cars, hsv_to_rgb
 
 _AMBIENT, _SUN = 0.62, 0.48

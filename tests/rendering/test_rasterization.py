@@ -7,47 +7,11 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import pixel_centers
 from ganverse.rendering import rasterization
-from ganverse.rendering.rasterization import Backend, available_backends, choose_backend, rasterize, soft_silhouette
+from ganverse.rendering.backends import Backend
+from ganverse.rendering.rasterization import dibr, rasterize, soft_silhouette
 from tests.rendering.random_scenes import rectangle, soup
 
-CPU = torch.device("cpu")
 BACKENDS: tuple[Backend, ...] = ("reference", "warp")
-
-
-def test_warp_is_chosen_on_the_cpu() -> None:
-    assert available_backends()[-1] == "reference"
-    name, reason = choose_backend("auto", CPU)
-    assert name == "warp"
-    assert "cpu" in reason
-
-
-def test_without_warp_the_reference_is_chosen_and_the_reason_names_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(rasterization, "_installed", lambda name: name == "reference")
-    name, reason = choose_backend("auto", CPU)
-    assert name == "reference"
-    assert "warp: not installed" in reason
-    assert available_backends() == ("reference",)
-
-
-def test_an_explicit_choice_wins() -> None:
-    for name in BACKENDS:
-        assert choose_backend(name, CPU) == (name, "asked for")
-
-
-@pytest.mark.parametrize("name", ["warp", "kaolin"])
-def test_a_missing_backend_is_refused_with_how_to_install_it(name: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rasterization, "_installed", lambda name: name == "reference")
-    with pytest.raises(GanverseError, match=f"'{name}' cannot be used on cpu: not installed; .*(pip install|wheel)"):
-        choose_backend(name, CPU)
-
-
-def test_kaolin_is_refused_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rasterization, "_installed", lambda name: True)
-    with pytest.raises(GanverseError, match="CUDA only"):
-        choose_backend("kaolin", CPU)
-    assert choose_backend("kaolin", torch.device("cuda"))[0] == "kaolin"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -226,3 +190,35 @@ def test_in_perspective_faces_that_reach_behind_the_camera_are_left_out() -> Non
     drawn = rasterize(rectangle(-1, -1, 1, 1)[None], z, torch.ones(1, 2, 3, 1), 4, 4, perspective=True)
     assert set(drawn.face_index.unique().tolist()) == {-1, 0}
     assert drawn.features.isfinite().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"perspective": True}, {"nearest": True}], ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_both_at_once_are_the_two_primitives(backend: Backend, options: dict[str, bool]) -> None:
+    scene = soup(5, faces=30)
+    shape = {"perspective": options.get("perspective", False), "backend": backend}
+    rim = {"sigmainv": 500.0, "boxlen": 0.1, "knum": 4, "nearest": options.get("nearest", False), "backend": backend}
+    outcomes = []
+    for together in (True, False):
+        corners, features = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
+        inputs = (corners, scene.z, features, 20, 13)
+        if together:
+            drawn, mask = dibr(*inputs, front_facing=scene.front_facing, **shape | rim)
+        else:
+            drawn = rasterize(*inputs, front_facing=scene.front_facing, **shape)
+            mask = soft_silhouette(corners, drawn.face_index, **rim)
+        loss = drawn.features.square().sum() + mask.square().sum()
+        gradients = torch.autograd.grad(loss, (corners, features))
+        outcomes.append((drawn.features, drawn.face_index, drawn.depth, mask, *gradients))
+    for both, one_by_one in zip(*outcomes, strict=True):
+        torch.testing.assert_close(both, one_by_one, rtol=1e-5, atol=1e-5)
+
+
+def test_both_at_once_check_what_the_two_primitives_check() -> None:
+    scene = soup(0)
+    with pytest.raises(GanverseError, match="got 0 x 8"):
+        dibr(scene.corners, scene.z, scene.features, 0, 8)
+    with pytest.raises(GanverseError, match="start from the defaults"):
+        dibr(scene.corners, scene.z, scene.features, 8, 8, knum=0)
+    with pytest.raises(GanverseError, match="face_vertices_image must be finite, but batch index 1 holds"):
+        dibr(scene.corners.clone().index_fill_(0, torch.tensor(1), torch.nan), scene.z, scene.features, 8, 8)

@@ -4,7 +4,7 @@ import torch
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, pixel_rays
 from ganverse.geometry.meshes import Mesh, sphere_template
-from ganverse.rendering.rasterization import Backend
+from ganverse.rendering.backends import Backend
 from ganverse.rendering.render import Semantics, Silhouette, render
 from ganverse.rendering.shading import ambient_light, spherical_harmonics
 from ganverse.rendering.specular import Specular

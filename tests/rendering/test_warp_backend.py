@@ -1,5 +1,6 @@
 """Warp's kernels against the reference in float64, in both schedules: the CPU's and CUDA's, here on the CPU."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -9,8 +10,16 @@ import warp as wp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganverse.rendering import reference, warp_backend, warp_launch, warp_nearest_kernels
-from ganverse.rendering.warp_backend import Schedule
+from ganverse.rendering import (
+    reference,
+    warp_backend,
+    warp_image_kernels,
+    warp_launch,
+    warp_nearest_kernels,
+    warp_raster_kernels,
+    warp_silhouette_kernels,
+)
+from ganverse.rendering.warp_schedules import Schedule
 from tests.rendering.agreement import Case, assert_warp_agrees, run
 from tests.rendering.interpreter import run_python
 from tests.rendering.random_scenes import Triangles, rectangle, soup
@@ -136,6 +145,44 @@ def test_batches_beyond_32_bit_places_are_drawn_in_parts(monkeypatch: pytest.Mon
     assert all(a.equal(b) for a, b in zip(whole, run(warp_backend, case, torch.float32), strict=True))
 
 
+def test_both_at_once_are_the_two_primitives(schedule: Schedule) -> None:
+    case = CASES["full ears"]
+    scene, rim = case.scene, (case.sigmainv, case.boxlen, case.knum)
+    apart = run(warp_backend, case, torch.float32)
+    corners, values = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
+    drawn = (corners, scene.z, values, case.height, case.width, scene.front_facing)
+    features, index, depth, mask = warp_backend.dibr(*drawn, *rim)
+    assert index.equal(apart.index)
+    assert depth.equal(apart.depth)
+    assert features.equal(apart.features)
+    assert mask.equal(apart.mask)
+    generator = torch.Generator().manual_seed(0)
+    grads = [torch.randn(t.shape, generator=generator) for t in (features, mask)]
+    of_features = torch.autograd.grad(features, (corners, values), grads[0], retain_graph=True)
+    (of_mask,) = torch.autograd.grad(mask, corners, grads[1], retain_graph=True)
+    of_both = torch.autograd.grad((features, mask), (corners, values), grads)
+    assert of_features[0].equal(apart.grad_corners)
+    assert of_features[1].equal(apart.grad_features)
+    assert of_both[1].equal(apart.grad_features)
+    assert of_mask.equal(apart.grad_corners_of_mask)
+    torch.testing.assert_close(of_both[0], of_features[0] + of_mask)
+
+
+def test_several_threads_of_the_program_may_draw_at_once() -> None:
+    cases = [Case(soup(30 + i, batch=4), 24, 24) for i in range(4)]
+    alone = [run(warp_backend, case, torch.float32) for case in cases]
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(4) as callers:
+            for _ in range(5):
+                together = list(callers.map(lambda case: run(warp_backend, case, torch.float32), cases))
+                for found, expected in zip(together, alone, strict=True):
+                    assert all(a.equal(b) for a, b in zip(found, expected, strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_gradients_reach_inputs_that_want_them_only() -> None:
     scene = soup(22)
     values = scene.features.clone().requires_grad_()
@@ -207,13 +254,13 @@ def test_workers_and_ranks_can_draw_forked_and_spawned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", [80, 90])
 def test_kernels_compile_for_cuda_without_a_gpu(architecture: int, tmp_path: Path) -> None:
-    for module in (warp_backend.raster, warp_backend.silhouette, warp_nearest_kernels):
+    for module in (warp_image_kernels, warp_raster_kernels, warp_silhouette_kernels, warp_nearest_kernels):
         wp.compile_aot_module(module, arch=architecture, module_dir=str(tmp_path), use_ptx=True)
     written = sorted(tmp_path.glob("*.ptx"))
-    assert len(written) == 3
+    assert len(written) == 4
     text = "".join(path.read_text() for path in written)
     assert f".target sm_{architecture}" in text
-    kernels = "draw_faces shade_pixels pull_faces mark_tiles fade_pixels pull_silhouette fade_rows pull_rows"
+    kernels = "draw_faces shade_pixels pull_faces mark_tiles fade_pixels pull_rims fade_rows draw_images pull_images"
     for kernel in kernels.split():
         assert kernel in text
 

@@ -1,0 +1,139 @@
+"""Which of the renderer's three implementations does the work: the PyTorch reference, Warp's kernels, or Kaolin."""
+
+import importlib.util
+from functools import lru_cache
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.rendering import reference
+
+Backend = Literal["auto", "reference", "warp", "kaolin"]
+BackendName = Literal["reference", "warp", "kaolin"]
+
+_HOW_TO_INSTALL = {
+    "warp": "install it with `pip install warp-lang` (CUDA needs a driver of CUDA 13 or newer)",
+    "kaolin": "it needs a CUDA device and NVIDIA's wheel for your torch: see https://github.com/NVIDIAGameWorks/kaolin",
+}
+
+
+def available_backends() -> tuple[BackendName, ...]:
+    """Backends that are installed, slowest last; `kaolin` also wants its tensors on CUDA."""
+    installed: list[BackendName] = [name for name in ("warp", "kaolin") if _installed(name)]
+    return (*installed, "reference")
+
+
+def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendName, str]:
+    """Name of the backend for tensors on `device`, and the reason in a few words.
+
+    An explicit request wins. "auto" takes warp on CPU and CUDA, kaolin on CUDA where warp is missing, and otherwise
+    the reference. float64 tensors are computed by the reference whatever is chosen.
+
+    Raises:
+        GanverseError: a requested backend is not installed or cannot work on this device.
+    """
+    if requested != "auto":
+        reason = _why_not(requested, device)
+        if reason:
+            raise GanverseError(
+                f"rendering backend '{requested}' cannot be used on {device.type}: {reason};"
+                f" {_HOW_TO_INSTALL[requested]}, or ask for 'auto'"
+            )
+        return requested, "asked for"
+    refused = []
+    for name in ("warp", "kaolin"):
+        reason = _why_not(name, device)
+        if not reason:
+            return name, f"fastest installed on {device.type}"
+        refused.append(f"{name}: {reason}")
+    return "reference", "; ".join(refused)
+
+
+def _why_not(name: BackendName, device: torch.device) -> str:
+    """Why a backend cannot work with tensors on this device; empty if it can."""
+    if name == "reference":
+        return ""
+    if not _installed(name):
+        return "not installed"
+    if name == "kaolin":
+        return "" if device.type == "cuda" else "CUDA only"
+    return _why_not_warp(device.type)
+
+
+@lru_cache
+def _why_not_warp(device_type: str) -> str:
+    from ganverse.rendering import warp_backend
+
+    return warp_backend.why_not(device_type)
+
+
+@lru_cache
+def _installed(name: BackendName) -> bool:
+    if name == "kaolin" and importlib.util.find_spec("kaolin") is not None:
+        # PyPI's `kaolin` 0.1 is an empty placeholder.
+        return importlib.util.find_spec("kaolin.render") is not None
+    return name == "reference" or importlib.util.find_spec(name) is not None
+
+
+@runtime_checkable
+class Implementation(Protocol):
+    """What a backend's module offers."""
+
+    def rasterize(
+        self,
+        face_vertices_image: Float[Tensor, "b f 3 2"],
+        face_vertices_z: Float[Tensor, "b f 3"],
+        face_features: Float[Tensor, "b f 3 d"],
+        height: int,
+        width: int,
+        front_facing: Bool[Tensor, "b f"] | None,
+    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]: ...
+
+    def soft_silhouette(
+        self,
+        face_vertices_image: Float[Tensor, "b f 3 2"],
+        face_index: Int64[Tensor, "b h w"],
+        sigmainv: float,
+        boxlen: float,
+        knum: int,
+        nearest: bool,
+    ) -> Float[Tensor, "b h w"]: ...
+
+
+@runtime_checkable
+class Together(Implementation, Protocol):
+    """An implementation that can also do both at once, sooner; with the first `knum` faces only."""
+
+    def dibr(
+        self,
+        face_vertices_image: Float[Tensor, "b f 3 2"],
+        face_vertices_z: Float[Tensor, "b f 3"],
+        face_features: Float[Tensor, "b f 3 d"],
+        height: int,
+        width: int,
+        front_facing: Bool[Tensor, "b f"] | None,
+        sigmainv: float,
+        boxlen: float,
+        knum: int,
+    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]: ...
+
+
+def implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Implementation:
+    """The module that computes these positions.
+
+    Raises:
+        GanverseError: as `choose_backend`.
+    """
+    name, _ = choose_backend(backend, corners.device)
+    if name == "reference" or corners.dtype == torch.float64:
+        return reference
+    if name == "warp":
+        from ganverse.rendering import warp_backend
+
+        return warp_backend
+    from ganverse.rendering import kaolin_backend
+
+    return kaolin_backend
