@@ -13,16 +13,17 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.geometry.cameras import concatenate
 from ganverse.neural_renderer import losses
-from ganverse.neural_renderer.backgrounds import remove_object
-from ganverse.neural_renderer.controls import jittered, random_cameras
+from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
+from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, joined
 from ganverse.rendering.render import Silhouette, render
+from ganverse.tasks.disentangle_lessons import Lesson, exchange, read_lesson
 from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
 
 
@@ -78,18 +79,6 @@ def _cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """Scenes together with what the frozen GAN itself paints for them."""
-
-    scenes: Scenes
-    styles: Float[Tensor, "batch styles"]
-    images: Float[Tensor, "batch 3 height width"]
-
-    def __getitem__(self, index: slice) -> Lesson:
-        return Lesson(self.scenes[index], self.styles[index], self.images[index])
-
-
 class DisentangleTask(pl.LightningModule):
     """Warm-up of the mapping networks on the frozen generator, then fine-tuning of everything with cycle losses.
 
@@ -123,7 +112,7 @@ class DisentangleTask(pl.LightningModule):
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One Adam with four groups: mapping networks, fusion, the shape's view correction, synthesis."""
+        """One Adam with four groups: mapping networks, fusion, corrections of the view, synthesis."""
         settings, renderer = self.settings, self.renderer
         groups = [
             {"params": renderer.mapping_parameters(), "lr": settings.mapping_rate},
@@ -141,12 +130,13 @@ class DisentangleTask(pl.LightningModule):
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        count, generator = self.settings.calibration_images, self.renderer.generator
+        count, generator, dims = self.settings.calibration_images, self.renderer.generator, self.codes.view_dims
         source = torch.Generator().manual_seed(self.settings.seed)
-        z = torch.randn(count, generator.z_dim, generator=source).to(self.device)
+        anchor = anchor_of(generator, self.codes, device=self.device)
+        z = torch.randn(count, draws_per_object(anchor), generator.z_dim, generator=source).to(self.device)
         views = view_styles(generator, self.codes, device=self.device)
         view_ids = torch.arange(count, device=self.device) % len(views)
-        styles = compose(generator.styles(generator.map(z)), views[view_ids], self.codes.view_dims)
+        styles = compose(content_styles(generator, z, dims, anchor), views[view_ids], dims)
         chunks = [self.teachers.inverse(generator.synthesize(chunk)).vertices for chunk in styles.split(32)]
         self.renderer.calibrate(styles, self.teachers.cameras.all(), torch.cat(chunks))
         self.calibrated.fill_(True)
@@ -156,32 +146,18 @@ class DisentangleTask(pl.LightningModule):
         """Whether the next step belongs to stage 1."""
         return int(self.images_seen) < self.settings.warm_up_images
 
-    @torch.no_grad()
-    def observe(self, batch: MultiViewBatch) -> Lesson:
-        """One scene per picture: shape, texture and background of a view, under the camera of the object's NEXT view.
-
-        So the content codes cannot lean on the view they were read from. Ordered view by view: the first b scenes
-        are those read from view 0.
-        """
-        images, masks, styles, view_ids = (
-            x.transpose(0, 1) for x in (batch.images, batch.masks, batch.styles, batch.view_ids)
-        )
-        seen = self.teachers.inverse(images.flatten(0, 1))
-        background = remove_object(
-            images.flatten(0, 1), masks.flatten(0, 1), grow=self.settings.grow, fill=self.settings.fill_background
-        )
-        styles, images, view_ids = (x.roll(-1, dims=0).flatten(0, 1) for x in (styles, images, view_ids))
-        scenes = Scenes(self.teachers.cameras(view_ids), seen.vertices, seen.texture, background)
-        return Lesson(scenes, styles, images)
+    def observe(self, batch: MultiViewBatch, views: int | None = None) -> Lesson:
+        """`read_lesson` with this run's teachers and settings; views: how many of each object's views are read."""
+        settings = self.settings
+        return read_lesson(batch, self.teachers, views=views, grow=settings.grow, fill=settings.fill_background)
 
     def training_step(self, batch: MultiViewBatch, batch_index: int) -> Tensor:
         """The loss of the current stage on one batch."""
         self._set_rates()
-        lesson = self.observe(batch)
         if self.warming_up:
-            terms = self.mapping_terms(lesson)
+            terms = self.mapping_terms(self.observe(batch))
         else:
-            terms = self.cycle_terms(lesson[: len(batch.images)])
+            terms = self.cycle_terms(self.observe(batch, views=1))
         loss = self._weighted(terms)
         self._report(terms, loss)
         self.images_seen += batch.view_ids.numel() * self.trainer.world_size
@@ -197,28 +173,35 @@ class DisentangleTask(pl.LightningModule):
 
     def cycle_terms(self, lesson: Lesson) -> dict[str, Tensor]:
         """Stage 2: un-swapped scenes and as many swapped ones under new cameras, all read again by the teachers."""
-        scenes, weights = lesson.scenes, self.weights
-        swapped = self._swap(scenes)
-        everything = Scenes(
-            concatenate([scenes.cameras, swapped.cameras]),
-            torch.cat([scenes.vertices, swapped.vertices]),
-            torch.cat([scenes.texture, swapped.texture]),
-            torch.cat([scenes.background, swapped.background]),
-        )
-        images = self.renderer.render(everything)
-        terms = self._reread_terms(everything, images)
-        own = images[: len(scenes)]
+        weights = self.weights
+        swapped = exchange(lesson, self.teachers.cameras.all(), self._random())
+        scenes = joined(lesson.scenes, swapped.scenes)
+        images = self.renderer.render(scenes)
+        masks = self.teachers.segmenter(images)
+        terms = self._reread_terms(scenes, images, masks)
+        if weights.behind:
+            behind, visible = (
+                torch.cat([getattr(half, name) for half in (lesson, swapped)]) for name in ("behind", "visible")
+            )
+            outside = visible * seen_behind(masks, grow=self.settings.grow)
+            terms["behind"] = losses.color_distance(images, behind, outside)
+        own, target = images[: len(lesson.images)], lesson.composite() if weights.behind else lesson.images
         if weights.distill_l1:
-            terms["distill_l1"] = (own - lesson.images).abs().mean(dim=(1, 2, 3))
+            terms["distill_l1"] = (own - target).abs().mean(dim=(1, 2, 3))
         if weights.distill_perceptual and self.teachers.perceptual is not None:
-            terms["distill_perceptual"] = self.teachers.perceptual(own, lesson.images)
+            terms["distill_perceptual"] = self.teachers.perceptual(own, target)
         if weights.anchor:
             terms["anchor"] = self._style_distance(lesson)
         if weights.entropy:
             terms["entropy"] = self.renderer.fusion.entropy()
         return terms
 
-    def _reread_terms(self, scenes: Scenes, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
+    def _reread_terms(
+        self,
+        scenes: Scenes,
+        images: Float[Tensor, "batch 3 height width"],
+        mask: Float[Tensor, "batch 1 height width"],
+    ) -> dict[str, Tensor]:
         """What the frozen teachers find in the synthesised images, against what was asked for."""
         inverse, weights, settings = self.teachers.inverse, self.weights, self.settings
         again = inverse(images)
@@ -227,7 +210,6 @@ class DisentangleTask(pl.LightningModule):
             "texture": losses.texture_distance(scenes.texture, again.texture),
             "view": losses.view_distance(scenes.cameras, again.camera),
         }
-        mask = self.teachers.segmenter(images)
         if weights.background or weights.shared_background:
             emptied = remove_object(images, mask, grow=settings.grow, fill=settings.fill_background)
             code = self.renderer.background_code(emptied)
@@ -243,21 +225,6 @@ class DisentangleTask(pl.LightningModule):
             inside = (drawn.face_index >= 0)[:, None] * mask.detach()
             terms["appearance"] = losses.color_distance(images, drawn.rgb, inside)
         return terms
-
-    def _swap(self, scenes: Scenes) -> Scenes:
-        """Shapes and textures of other samples, each at random; own background.
-
-        The first half keeps its cameras, so that it differs from the un-swapped scenes in shape and texture alone; the
-        others get cameras all round the object, also between the view codes.
-        """
-        count, source = len(scenes), self._random()
-        shape, texture = (torch.randint(1, max(count, 2), (1,), generator=source) for _ in range(2))
-        index = torch.arange(count)
-        shape, texture = ((index + shift).remainder(count).to(self.device) for shift in (shape, texture))
-        kept, moved = count // 2, count - count // 2
-        uniform = torch.rand(moved, 2, generator=source).to(self.device)
-        cameras = concatenate([scenes.cameras[:kept], random_cameras(self.teachers.cameras.all(), uniform)])
-        return scenes.swapped(shape=shape, texture=texture).seen_from(cameras)
 
     def _style_distance(self, lesson: Lesson) -> Float[Tensor, " batch"]:
         scenes, standardise = lesson.scenes, self.renderer.standardise

@@ -177,19 +177,24 @@ def test_camera_cycle_reaches_the_camera_mapping() -> None:
         assert task.renderer.generator.paint.weight.grad.abs().sum() > 0, name
 
 
-def test_swaps_are_a_pure_function_of_seed_and_progress() -> None:
+def test_backgrounds_are_learned_from_pixels_and_reach_the_view_dimensions() -> None:
     task = make_task()
-    scenes = task.observe(make_batch(task))[:4].scenes
-    a, b = task._swap(scenes), task._swap(scenes)
-    assert torch.equal(a.cameras.azimuth, b.cameras.azimuth)
-    assert torch.equal(a.vertices, b.vertices)
-    assert not torch.equal(a.vertices, scenes.vertices)
-    assert not torch.equal(a.texture, scenes.texture)
-    assert torch.equal(a.background, scenes.background)
-    assert torch.equal(a.cameras.azimuth[:2], scenes.cameras.azimuth[:2])
-    assert not torch.isclose(a.cameras.azimuth[2:], scenes.cameras.azimuth[2:]).any()
-    task.images_seen += 8
-    assert not torch.equal(task._swap(scenes).cameras.azimuth, a.cameras.azimuth)
+    terms = task.cycle_terms(task.observe(make_batch(task))[:4])
+    terms["behind"].mean().backward()
+    head = task.renderer.background_mapping.view_head
+    assert head is not None
+    assert head[-1].weight.grad.abs().sum() > 0
+    assert task.renderer.background_mapping.head[0].weight.grad.abs().sum() > 0
+
+
+def test_stage_two_reads_one_view_per_object() -> None:
+    task = make_task()
+    batch = make_batch(task)
+    one, both = task.observe(batch, views=1), task.observe(batch)
+    assert len(one.images) == 4
+    assert torch.allclose(one.scenes.vertices, both.scenes.vertices[:4], atol=1e-6)
+    assert torch.equal(one.images, both.images[:4])
+    assert torch.equal(one.scenes.cameras.azimuth, both.scenes.cameras.azimuth[:4])
 
 
 def test_training_lowers_the_mapping_loss(tmp_path: Path) -> None:
