@@ -75,10 +75,21 @@ _TRUTH = (
 _CONTROLS = (
     Entry("azimuth_error_deg", "azimuth asked against measured, median, degrees", "lower"),
     Entry("azimuth_flips", "share of pictures that show the other end", "lower", published=False),
+    Entry("elevation_rank", "rank correlation of elevations asked for and measured"),
+    Entry("scale_rank", "rank correlation of sizes asked for and measured"),
     Entry("swap_shape_iou", "silhouette after a shape swap against the shape's source"),
     Entry("swap_shape_iou_other", "the same against the scene that kept its shape", "neither", published=False),
-    Entry("swap_texture_ratio", "texture after a swap: distance to its source / to the own one", "lower"),
-    Entry("swap_background_ratio", "background after a swap: distance to its source / to the own one", "lower"),
+    Entry("swap_shape_ratio", "1 - IoU after a shape swap: to its source / to the own one", "lower"),
+    Entry("swap_texture_ratio", "texture after a swap: distance to the one asked for / to the own one", "lower"),
+    Entry("swap_background_ratio", "background after a swap: distance to the one asked for / to the own one", "lower"),
+    Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two pictures", "lower", published=False),
+    Entry("identity_colour", "share of the paint that the scene explains, over a full rotation"),
+    Entry("identity_height", "share of the height that the scene explains, over a full rotation"),
+    *(
+        Entry(f"moved_{swap}_{thing}", f"swap of {swap}: how far the {thing} moves", "neither", published=False)
+        for swap in ("shape", "texture", "background", "camera", "everything")
+        for thing in ("silhouette", "texture", "background")
+    ),
     Entry("faithful_iou", "silhouette of un-swapped scenes against the GAN's own picture", published=False),
     Entry("quality_ratio", "Frechet distance / that of the original GAN", "lower"),
 )
@@ -94,6 +105,13 @@ _TARGETS = {
     "twin/iou_unseen": 0.91,
     "twin/iou_3d": 0.84,
     "twin/azimuth_error_deg": 1.0,
+    "stylegan_r/azimuth_error_deg": 6.0,
+    "stylegan_r/elevation_rank": 0.95,
+    "stylegan_r/scale_rank": 0.95,
+    "stylegan_r/swap_shape_iou": 0.85,
+    "stylegan_r/swap_texture_ratio": 0.5,
+    "stylegan_r/swap_background_ratio": 0.5,
+    "stylegan_r/quality_ratio": 1.25,
 }
 
 

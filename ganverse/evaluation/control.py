@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from ganverse.data.batch import MultiViewBatch
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control_metrics import quality_ratio
-from ganverse.evaluation.control_protocol import Instruments, measure_controls
+from ganverse.evaluation.control_protocol import ControlReport, Instruments, measure_controls
 from ganverse.evaluation.metrics import Score
 from ganverse.evaluation.models import Source
 from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.masker import Masker
-from ganverse.neural_renderer.backgrounds import remove_object
+from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.controls import render_in_chunks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
@@ -54,7 +54,12 @@ class Studio:
             camera=camera,
             texture=lambda images: self.model.network(images).texture,
             mask=lambda images: self.masker(images).foreground,
+            traits=self._traits,
         )
+
+    def _traits(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
+        reading = self.pose(images)
+        return {"height": reading.height[:, None], "colour": reading.color}
 
 
 @torch.no_grad()
@@ -67,33 +72,49 @@ def scenes_of(model: InverseModel, batch: MultiViewBatch) -> Scenes:
 
 @torch.no_grad()
 def control(studio: Studio, settings: EvaluationSettings) -> dict[str, Score]:
-    """azimuth_error_deg: median over scenes and azimuths; everything else means over scenes, see `ControlReport`.
+    """The numbers of StyleGAN-R by name, see `ControlReport`.
 
-    quality_ratio: Frechet distance to car-world pictures, StyleGAN-R's over that of the original GAN's pictures of the
-    same objects.
+    azimuth_error_deg is the median over scenes and azimuths, swap_*_ratio mean distance over mean distance,
+    everything else a mean over scenes. moved_SWAP_THING: how far a swap moves a thing. quality_ratio: Frechet distance
+    to car-world pictures, StyleGAN-R's over that of the original GAN's pictures of the same objects.
     """
     batch = next(_draw(studio, settings, [torch.arange(settings.control_objects)]))
     found = measure_controls(
         studio.renderer,
         scenes_of(studio.model, batch),
+        seen_behind(batch.masks[:, 0]),
         batch.images[:, 0],
         studio.model.cameras.all(),
         studio.instruments,
         sweep_scenes=settings.control_objects,
         step_degrees=360 / settings.control_azimuths,
     )
-    scores = {
-        "azimuth_error_deg": Score.of(found.camera.azimuth_degrees, "median"),
-        "azimuth_flips": Score.of((found.camera.azimuth_degrees > 90).float()),
-        "swap_shape_iou": Score.of(found.shape_iou),
-        "swap_shape_iou_other": Score.of(found.shape_iou_other),
-        "swap_texture_ratio": Score.of(found.texture_ratio),
-        "swap_background_ratio": Score.of(found.background_ratio),
-        "faithful_iou": Score.of(found.faithful_iou),
-    }
+    scores = control_scores(found)
     if settings.quality_images >= 2:
         scores["quality_ratio"] = Score(_quality(studio, settings), count=settings.quality_images)
     return scores
+
+
+def control_scores(found: ControlReport) -> dict[str, Score]:
+    """A report's values with their intervals."""
+    ratios = {
+        "swap_shape_ratio": found.shape,
+        "swap_texture_ratio": found.texture,
+        "swap_background_ratio": found.background,
+        "swap_background_own_ratio": found.background_own,
+    }
+    return {
+        "azimuth_error_deg": Score.of(found.camera.azimuth_degrees, "median"),
+        "azimuth_flips": Score.of((found.camera.azimuth_degrees > 90).float()),
+        "elevation_rank": Score.of(found.elevation_rank),
+        "scale_rank": Score.of(found.scale_rank),
+        "swap_shape_iou": Score.of(found.shape_iou),
+        "swap_shape_iou_other": Score.of(found.shape_iou_other),
+        **{name: Score.of_ratio(swap.to_source, swap.to_other) for name, swap in ratios.items()},
+        **{f"moved_{swap}_{thing}": Score.of(moved) for (swap, thing), moved in found.effects.items()},
+        **{f"identity_{name}": Score(share, count=len(found.shape_iou)) for name, share in found.identity.items()},
+        "faithful_iou": Score.of(found.faithful_iou),
+    }
 
 
 class RegressorFeatures(nn.Module):

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torchmetrics.functional.regression import spearman_corrcoef
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ganverse.errors import GanverseError
@@ -67,32 +68,49 @@ def swap_shape_iou(
     return intersection / (source | swapped).flatten(1).sum(dim=1).clamp_min(1)
 
 
-def swap_texture_ratio(
+@dataclass(frozen=True)
+class SwapDistances:
+    """Of images that borrowed something: how far they are from where it came from, and from what they had before."""
+
+    to_source: Float[Tensor, " batch"]
+    to_other: Float[Tensor, " batch"]
+
+    @property
+    def ratio(self) -> float:
+        """Mean distance to the source / mean distance to the other: 0.5 or less shows, 1 is half way, more is unmoved.
+
+        Of the means: between two scenes that look alike nothing can be told, and nothing is divided by next to nothing.
+        """
+        return (self.to_source.mean() / self.to_other.mean().clamp_min(1e-9)).item()
+
+
+def swap_texture_distances(
     texture: Float[Tensor, "batch 3 tex tex"],
     source: Float[Tensor, "batch 3 tex tex"],
     other: Float[Tensor, "batch 3 tex tex"],
-) -> Float[Tensor, " batch"]:
-    """L1 on the UV chart from the re-inferred texture to its source, divided by that to the other; 0.5 or less shows.
-
-    texture: inferred from the image that borrowed `source` and whose own texture was `other`.
-    """
+) -> SwapDistances:
+    """L1 on the UV chart. texture: inferred from the image that was asked for with `source` instead of `other`."""
     to_source, to_other = ((texture - t).abs().mean(dim=(1, 2, 3)) for t in (source, other))
-    return to_source / to_other.clamp_min(1e-6)
+    return SwapDistances(to_source, to_other)
 
 
-def swap_background_ratio(
+def swap_background_distances(
     image: Float[Tensor, "batch 3 height width"],
     source: Float[Tensor, "batch 3 height width"],
     other: Float[Tensor, "batch 3 height width"],
-    objects: Float[Tensor, "batch 1 height width"],
-) -> Float[Tensor, " batch"]:
-    """L1 outside all objects from the image to its background's source, divided by that to the other image.
+    outside: Float[Tensor, "batch 1 height width"],
+) -> SwapDistances:
+    """L1 where `outside` is 1, that is where all three show background, from the image to what lent its background."""
+    weight = outside.sum(dim=(1, 2, 3)).clamp_min(1.0) * image.shape[1]
+    to_source, to_other = (((image - i).abs() * outside).sum(dim=(1, 2, 3)) / weight for i in (source, other))
+    return SwapDistances(to_source, to_other)
 
-    objects: 1 wherever any of the three images shows its object (the maximum of their masks).
-    """
-    outside = (objects < 0.5).float()
-    to_source, to_other = (((image - i).abs() * outside).sum(dim=(1, 2, 3)) for i in (source, other))
-    return to_source / to_other.clamp_min(1e-6)
+
+def rank_correlation(
+    asked: Float[Tensor, "rows steps"], measured: Float[Tensor, "rows steps"]
+) -> Float[Tensor, " rows"]:
+    """Spearman's, row by row: 1 where the measured value rises with every step that was asked for; ties share ranks."""
+    return torch.stack([spearman_corrcoef(m, a) for m, a in zip(measured, asked, strict=True)])
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
@@ -80,10 +80,40 @@ class Score:
         if not len(values):
             raise GanverseError("a score expects at least one object, got none: evaluate more objects")
         ordered = values.double().cpu().sort().values
-        index = torch.randint(len(ordered), (resamples, len(ordered)), generator=torch.Generator().manual_seed(seed))
-        tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
-        low, high = torch.quantile(_reduce(ordered[index], statistic), tails).tolist()
-        return cls(_reduce(ordered[None], statistic).item(), low, high, len(ordered))
+        again = _reduce(ordered[_resampled(len(ordered), resamples, seed)], statistic)
+        return cls(_reduce(ordered[None], statistic).item(), *_interval(again), len(ordered))
+
+    @classmethod
+    def of_ratio(
+        cls,
+        numerators: Float[Tensor, " objects"],
+        denominators: Float[Tensor, " objects"],
+        *,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> Score:
+        """Mean of the numerators over mean of the denominators, all at least 0; the bootstrap draws pairs.
+
+        A mean of ratios would be ruled by the objects whose denominator is next to nothing.
+
+        Raises:
+            GanverseError: no pairs at all.
+        """
+        if not len(numerators):
+            raise GanverseError("a score expects at least one object, got none: evaluate more objects")
+        above, below = numerators.double().cpu(), denominators.double().cpu()
+        index = _resampled(len(above), resamples, seed)
+        again = above[index].mean(dim=1) / below[index].mean(dim=1).clamp_min(1e-9)
+        return cls((above.mean() / below.mean().clamp_min(1e-9)).item(), *_interval(again), len(above))
+
+
+def _resampled(count: int, resamples: int, seed: int) -> Int[Tensor, "resamples objects"]:
+    return torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(seed))
+
+
+def _interval(values: Float[Tensor, " resamples"]) -> tuple[float, float]:
+    low, high = torch.quantile(values, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
 
 
 def _reduce(values: Float[Tensor, "rows objects"], statistic: Statistic) -> Float[Tensor, " rows"]:

@@ -95,11 +95,40 @@ def jittered(
     )
 
 
+def under_each(scenes: Scenes, cameras: Cameras) -> Scenes:
+    """Every scene under every camera, scene by scene: b * n scenes."""
+    index = torch.arange(len(cameras), device=scenes.vertices.device).repeat(len(scenes))
+    return scenes.repeat_interleave(len(cameras)).seen_from(cameras[index])
+
+
 def azimuth_sweep(scenes: Scenes, table: Cameras, azimuth_degrees: Sequence[float]) -> Scenes:
     """Every scene from every azimuth (`typical_cameras` of the table), scene by scene: b * n scenes."""
     azimuth = torch.deg2rad(scenes.vertices.new_tensor(list(azimuth_degrees)))
-    repeated = scenes.repeat_interleave(len(azimuth))
-    return repeated.seen_from(typical_cameras(table, azimuth.repeat(len(scenes))))
+    return under_each(scenes, typical_cameras(table, azimuth))
+
+
+def elevation_row(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> Cameras:
+    """Per azimuth `steps` cameras that rise from the table's lowest elevation to its highest; else typical."""
+    cameras = _typical_rows(table, azimuth_degrees, steps)
+    low, high = table.elevation.min().item(), table.elevation.max().item()
+    rising = torch.linspace(low, high, steps, device=cameras.azimuth.device).repeat(len(azimuth_degrees))
+    return Cameras(cameras.azimuth, rising, cameras.distance, cameras.offset)
+
+
+def distance_row(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> Cameras:
+    """Per azimuth `steps` typical cameras that move away, by as much as the table's distances differ there.
+
+    That is what its curve over the azimuth leaves over: two standard deviations of it to either side.
+    """
+    cameras = _typical_rows(table, azimuth_degrees, steps)
+    rest = (table.distance / typical_cameras(table, table.azimuth).distance).log().std(correction=0).clamp_min(0.02)
+    away = 2 * rest * torch.linspace(-1, 1, steps, device=cameras.azimuth.device).repeat(len(azimuth_degrees))
+    return Cameras(cameras.azimuth, cameras.elevation, cameras.distance * away.exp(), cameras.offset)
+
+
+def _typical_rows(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> Cameras:
+    azimuth = torch.deg2rad(table.azimuth.new_tensor(list(azimuth_degrees)))
+    return typical_cameras(table, azimuth.repeat_interleave(steps))
 
 
 def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:

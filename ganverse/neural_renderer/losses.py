@@ -19,7 +19,8 @@ class DisentangleWeights:
     """Weights of all terms; each may be 0, which also skips its computation.
 
     Stage 1 (L_mapnet): mapping, entropy. Stage 2 of the paper: shape, texture, background, shared_background. Ours:
-    distill_* pull un-swapped combinations to the frozen GAN's own image (L1 and perceptual); camera compares the
+    distill_* pull un-swapped combinations to the frozen GAN's own object on the background asked for (L1 and
+    perceptual); behind compares the picture with that background wherever both show it; camera compares the
     silhouette of S rendered at V with the segmenter's mask of the synthesised image; view compares V with the camera
     that f reads off that image; appearance compares the colours of the two renderers inside both silhouettes; anchor
     keeps the mapping loss in stage 2.
@@ -31,6 +32,7 @@ class DisentangleWeights:
     texture: float = 1.0
     background: float = 1.0
     shared_background: float = 1.0
+    behind: float = 2.0
     camera: float = 1.0
     view: float = 1.0
     appearance: float = 1.0

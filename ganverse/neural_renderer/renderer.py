@@ -27,10 +27,10 @@ class StyleGANR(nn.Module):
     """Mapping networks, style fusion and a fine-tunable copy of a generator.
 
     generator: any `ImageGenerator` that is an nn.Module; it is copied, the original stays untouched. view_dims:
-    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera, to which g_s may
-    add a correction in stage 2 (see `ShapeMapping`; the paper has none). ALL other dimensions are content, also those
-    of the first layers: the paper leaves open how its other 1904 are filled, and the multi-view data of
-    `viewpoints.compose` keep them with the content. vertices: number of the template. texture_size,
+    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera, to which g_s and
+    g_b may add corrections in stage 2 (see `ShapeMapping` and `ImageMapping`; the paper has none). ALL other dimensions
+    are content, also those of the first layers: the paper leaves open how its other 1904 are filled, and the
+    multi-view data of `viewpoints.compose` keep them with the content. vertices: number of the template. texture_size,
     generator.resolution: powers of two.
 
     Call `calibrate` once on real samples before training.
@@ -62,7 +62,8 @@ class StyleGANR(nn.Module):
         self.camera_mapping = CameraMapping(len(view), settings)
         self.shape_mapping = ShapeMapping(vertices, len(content), len(view), settings)
         self.texture_mapping = ImageMapping(texture_size, len(content), settings)
-        self.background_mapping = ImageMapping(generator.resolution, len(content), settings)
+        reach = len(view) if settings.background_view else 0
+        self.background_mapping = ImageMapping(generator.resolution, len(content), settings, view_outputs=reach)
         self.fusion = StyleFusion(len(content))
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("deviation", torch.ones(total))
@@ -86,15 +87,17 @@ class StyleGANR(nn.Module):
         """w* in standard deviations from its mean, the space in which stage 1 measures distances."""
         return (styles - self.mean) / self.deviation
 
-    def background_code(self, background: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch content"]:
-        """g_b(B) as it enters the styles: only the dimensions that the fusion gives to the background count.
+    def background_code(self, background: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch code"]:
+        """g_b(B) as it enters the styles: only the dimensions that the fusion gives to the background count, and all
+        of what g_b adds to the view.
 
         Gradients reach the picture alone. Were g_b trained to make its own codes agree, it would agree on a constant
         (measured: all backgrounds alike after 100 steps); as it is, the picture has to show what g_b reads.
         """
         held = {name: parameter.detach() for name, parameter in self.background_mapping.named_parameters()}
         code: Tensor = torch.func.functional_call(self.background_mapping, held, (background,))
-        return code * self.fusion.weights[2].detach()
+        content, view = code.tensor_split([len(self.fusion.logits[2])], dim=1)
+        return torch.cat([content * self.fusion.weights[2].detach(), view], dim=1)
 
     def styles(
         self,
@@ -104,10 +107,11 @@ class StyleGANR(nn.Module):
         background: Float[Tensor, "batch 3 size size"],
     ) -> Float[Tensor, "batch styles"]:
         """The flat style vector w~ of a scene; arguments as in `Scenes`."""
-        content = self.fusion(
-            self.shape_mapping(vertices), self.texture_mapping(texture), self.background_mapping(background)
-        )
+        behind, behind_view = self.background_mapping(background).tensor_split([self.fusion.logits.shape[1]], dim=1)
+        content = self.fusion(self.shape_mapping(vertices), self.texture_mapping(texture), behind)
         view = self.camera_mapping(cameras) + self.shape_mapping.view(vertices)
+        if behind_view.shape[1]:
+            view = view + behind_view
         standard = torch.cat([view, content], dim=1)[:, self.order]
         return standard * self.deviation + self.mean
 
@@ -131,12 +135,17 @@ class StyleGANR(nn.Module):
 
     def mapping_parameters(self) -> list[nn.Parameter]:
         """The parameters of g_v, g_s, g_t and g_b that stage 1 trains."""
-        networks = (self.camera_mapping, self.shape_mapping.layers, self.texture_mapping, self.background_mapping)
+        behind = self.background_mapping
+        networks = (
+            *(self.camera_mapping, self.shape_mapping.layers, self.texture_mapping),
+            *(behind.convolutions, behind.head),
+        )
         return [p for network in networks for p in network.parameters()]
 
     def view_correction_parameters(self) -> list[nn.Parameter]:
-        """The parameters of what g_s adds to the view dimensions, for stage 2 only."""
-        return list(self.shape_mapping.view_layers.parameters())
+        """The parameters of what g_s and g_b add to the view dimensions, for stage 2 only."""
+        heads = [self.shape_mapping.view_layers, self.background_mapping.view_head]
+        return [p for head in heads if head is not None for p in head.parameters()]
 
 
 def split_dims(total: int, view_dims: Sequence[int]) -> tuple[list[int], list[int]]:

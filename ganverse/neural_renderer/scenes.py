@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.cameras import Cameras, concatenate
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,13 @@ class Scenes:
             texture=self.texture if texture is None else self.texture[texture],
             background=self.background if background is None else self.background[background],
         )
+
+
+def joined(first: Scenes, second: Scenes) -> Scenes:
+    """Both batches, one after the other."""
+    return Scenes(
+        concatenate([first.cameras, second.cameras]),
+        torch.cat([first.vertices, second.vertices]),
+        torch.cat([first.texture, second.texture]),
+        torch.cat([first.background, second.background]),
+    )

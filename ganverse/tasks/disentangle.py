@@ -7,24 +7,25 @@ from dataclasses import dataclass, field, replace
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.geometry.cameras import concatenate
 from ganverse.neural_renderer import losses
-from ganverse.neural_renderer.backgrounds import remove_object
+from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, joined
 from ganverse.rendering.render import Silhouette, render
+from ganverse.tasks.disentangle_lessons import Lesson, read_lesson
 from ganverse.tasks.disentangle_swaps import Place, Swapped, swap
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.gathering import gathered, processes
 from ganverse.tasks.step_draws import normals, step_seed, uniforms
+from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
 
 
@@ -80,22 +81,6 @@ def _cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """Scenes together with what the frozen GAN itself paints for them.
-
-    keys: a number for every view of every sample, on which depends what is drawn at random.
-    """
-
-    scenes: Scenes
-    styles: Float[Tensor, "batch styles"]
-    images: Float[Tensor, "batch 3 height width"]
-    keys: Int[Tensor, " batch"]
-
-    def __getitem__(self, index: slice) -> Lesson:
-        return Lesson(self.scenes[index], self.styles[index], self.images[index], self.keys[index])
-
-
 class DisentangleTask(pl.LightningModule):
     """Warm-up of the mapping networks on the frozen generator, then fine-tuning of everything with cycle losses.
 
@@ -129,7 +114,7 @@ class DisentangleTask(pl.LightningModule):
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One Adam with four groups: mapping networks, fusion, the shape's view correction, synthesis."""
+        """One Adam with four groups: mapping networks, fusion, corrections of the view, synthesis."""
         settings, renderer = self.settings, self.renderer
         groups = [
             {"params": renderer.mapping_parameters(), "lr": settings.mapping_rate},
@@ -147,12 +132,13 @@ class DisentangleTask(pl.LightningModule):
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        count, generator = self.settings.calibration_images, self.renderer.generator
+        count, generator, dims = self.settings.calibration_images, self.renderer.generator, self.codes.view_dims
         source = torch.Generator().manual_seed(self.settings.seed)
-        z = torch.randn(count, generator.z_dim, generator=source).to(self.device)
+        anchor = anchor_of(generator, self.codes, device=self.device)
+        z = torch.randn(count, draws_per_object(anchor), generator.z_dim, generator=source).to(self.device)
         views = view_styles(generator, self.codes, device=self.device)
         view_ids = torch.arange(count, device=self.device) % len(views)
-        styles = compose(generator.styles(generator.map(z)), views[view_ids], self.codes.view_dims)
+        styles = compose(content_styles(generator, z, dims, anchor), views[view_ids], dims)
         chunks = [self.teachers.inverse(generator.synthesize(chunk)).vertices for chunk in styles.split(32)]
         self.renderer.calibrate(styles, self.teachers.cameras.all(), torch.cat(chunks))
         self.calibrated.fill_(True)
@@ -162,34 +148,18 @@ class DisentangleTask(pl.LightningModule):
         """Whether the next step belongs to stage 1."""
         return int(self.images_seen) < self.settings.warm_up_images
 
-    @torch.no_grad()
-    def observe(self, batch: MultiViewBatch) -> Lesson:
-        """One scene per picture: shape, texture and background of a view, under the camera of the object's NEXT view.
-
-        So the content codes cannot lean on the view they were read from. Ordered view by view: the first b scenes
-        are those read from view 0.
-        """
-        images, masks, styles, view_ids = (
-            x.transpose(0, 1) for x in (batch.images, batch.masks, batch.styles, batch.view_ids)
-        )
-        seen = self.teachers.inverse(images.flatten(0, 1))
-        background = remove_object(
-            images.flatten(0, 1), masks.flatten(0, 1), grow=self.settings.grow, fill=self.settings.fill_background
-        )
-        styles, images, view_ids = (x.roll(-1, dims=0).flatten(0, 1) for x in (styles, images, view_ids))
-        scenes = Scenes(self.teachers.cameras(view_ids), seen.vertices, seen.texture, background)
-        views = batch.view_ids.shape[1]
-        keys = (batch.sample_index * views + torch.arange(views, device=self.device)[:, None]).flatten()
-        return Lesson(scenes, styles, images, keys)
+    def observe(self, batch: MultiViewBatch, views: int | None = None) -> Lesson:
+        """`read_lesson` with this run's teachers and settings; views: how many of each object's views are read."""
+        settings = self.settings
+        return read_lesson(batch, self.teachers, views=views, grow=settings.grow, fill=settings.fill_background)
 
     def training_step(self, batch: MultiViewBatch, batch_index: int) -> Tensor:
         """The loss of the current stage on one batch."""
         self._set_rates()
-        lesson = self.observe(batch)
         if self.warming_up:
-            terms = self.mapping_terms(lesson)
+            terms = self.mapping_terms(self.observe(batch))
         else:
-            terms = self.cycle_terms(lesson[: len(batch.images)])
+            terms = self.cycle_terms(self.observe(batch, views=1))
         loss = self._weighted(terms)
         self._report(terms, loss)
         self.images_seen += batch.view_ids.numel() * self.trainer.world_size
@@ -205,22 +175,20 @@ class DisentangleTask(pl.LightningModule):
 
     def cycle_terms(self, lesson: Lesson) -> dict[str, Tensor]:
         """Stage 2: un-swapped scenes and as many swapped ones under new cameras, all read again by the teachers."""
-        scenes, weights = lesson.scenes, self.weights
-        made = self._swap(lesson)
-        swapped = made.scenes
-        everything = Scenes(
-            concatenate([scenes.cameras, swapped.cameras]),
-            torch.cat([scenes.vertices, swapped.vertices]),
-            torch.cat([scenes.texture, swapped.texture]),
-            torch.cat([scenes.background, swapped.background]),
-        )
-        images = self.renderer.render(everything)
-        terms = self._reread_terms(everything, images, made.kept)
-        own = images[: len(scenes)]
+        weights, made = self.weights, self._swap(lesson)
+        scenes = joined(lesson.scenes, made.scenes)
+        images = self.renderer.render(scenes)
+        masks = self.teachers.segmenter(images)
+        terms = self._reread_terms(scenes, images, masks, made.kept)
+        if weights.behind:
+            behind, visible = torch.cat([lesson.behind, made.behind]), torch.cat([lesson.visible, made.visible])
+            outside = visible * seen_behind(masks, grow=self.settings.grow)
+            terms["behind"] = losses.color_distance(images, behind, outside)
+        own, target = images[: len(lesson.images)], lesson.composite() if weights.behind else lesson.images
         if weights.distill_l1:
-            terms["distill_l1"] = (own - lesson.images).abs().mean(dim=(1, 2, 3))
+            terms["distill_l1"] = (own - target).abs().mean(dim=(1, 2, 3))
         if weights.distill_perceptual and self.teachers.perceptual is not None:
-            terms["distill_perceptual"] = self.teachers.perceptual(own, lesson.images)
+            terms["distill_perceptual"] = self.teachers.perceptual(own, target)
         if weights.anchor:
             terms["anchor"] = self._style_distance(lesson)
         if weights.entropy:
@@ -228,11 +196,15 @@ class DisentangleTask(pl.LightningModule):
         return terms
 
     def _reread_terms(
-        self, scenes: Scenes, images: Float[Tensor, "batch 3 height width"], kept: Bool[Tensor, " pairs"]
+        self,
+        scenes: Scenes,
+        images: Float[Tensor, "batch 3 height width"],
+        mask: Float[Tensor, "batch 1 height width"],
+        kept: Bool[Tensor, " pairs"],
     ) -> dict[str, Tensor]:
         """What the frozen teachers find in the synthesised images, against what was asked for.
 
-        The second half are the first half's swapped twins; `kept`: which of these have the same camera.
+        The second half are the first half's swapped twins; `kept`: which of these have the same camera and background.
         """
         inverse, weights, settings = self.teachers.inverse, self.weights, self.settings
         again = inverse(images)
@@ -241,7 +213,6 @@ class DisentangleTask(pl.LightningModule):
             "texture": losses.texture_distance(scenes.texture, again.texture),
             "view": losses.view_distance(scenes.cameras, again.camera),
         }
-        mask = self.teachers.segmenter(images)
         if weights.background or weights.shared_background:
             emptied = remove_object(images, mask, grow=settings.grow, fill=settings.fill_background)
             code = self.renderer.background_code(emptied)
@@ -263,7 +234,7 @@ class DisentangleTask(pl.LightningModule):
         """Twins of the lesson's scenes with shapes and textures of others (see `disentangle_swaps`)."""
         place = Place(len(lesson.scenes), self.global_rank, processes(), gathered)
         chance = uniforms(self._seed(), lesson.keys, 4)
-        return swap(lesson.scenes, self.teachers.cameras.all(), chance, place)
+        return swap(lesson, self.teachers.cameras.all(), chance, place)
 
     def _style_distance(self, lesson: Lesson) -> Float[Tensor, " batch"]:
         scenes, standardise = lesson.scenes, self.renderer.standardise

@@ -11,7 +11,8 @@ from torch import Tensor
 from ganverse.data.batch import MultiViewBatch
 from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_chunks, swap_matrix
 from ganverse.rendering.render import render
-from ganverse.tasks.disentangle import DisentangleTask, Lesson
+from ganverse.tasks.disentangle import DisentangleTask
+from ganverse.tasks.disentangle_lessons import Lesson
 from ganverse.tasks.pictures import grid
 
 FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")

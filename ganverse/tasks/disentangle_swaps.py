@@ -12,6 +12,7 @@ from torch import Tensor
 from ganverse.geometry.cameras import Cameras, concatenate
 from ganverse.neural_renderer.controls import random_cameras
 from ganverse.neural_renderer.scenes import Scenes
+from ganverse.tasks.disentangle_lessons import Lesson
 
 GROUP = 4
 """Consecutive scenes of a step that swap among themselves; a batch of whole groups needs nothing of other processes."""
@@ -46,27 +47,34 @@ class Place:
 
 @dataclass(frozen=True)
 class Swapped:
-    """Scenes with the shapes and textures of others and their own background; `kept`: which have their own camera."""
+    """Scenes that no picture of the GAN shows. kept: which have their own camera. behind, visible: as in `Lesson`."""
 
     scenes: Scenes
     kept: Bool[Tensor, " batch"]
+    behind: Float[Tensor, "batch 3 height width"]
+    visible: Float[Tensor, "batch 1 height width"]
 
 
-def swap(scenes: Scenes, table: Cameras, chance: Float[Tensor, "batch 4"], place: Place) -> Swapped:
-    """Shape and texture of other scenes of the group, each at random; own background.
+def swap(lesson: Lesson, table: Cameras, chance: Float[Tensor, "batch 4"], place: Place) -> Swapped:
+    """Shape and texture of other scenes of the group, each at random.
 
-    Every second scene keeps its camera, so that it differs from the un-swapped one in shape and texture alone; the
-    others get cameras all round the object, also between the view codes (`table`). chance: in [0, 1), decides all.
+    Every second scene keeps its camera and background, so that it differs from the un-swapped one in shape and texture
+    alone; the others get cameras all round the object, also between the view codes (`table`), and their backgrounds
+    mirrored: as natural as they were, but new. chance: in [0, 1), decides all.
     """
-    offsets = place.offsets()
+    scenes, offsets = lesson.scenes, place.offsets()
     device = scenes.vertices.device
     shape, texture = (partners(offsets, place.scenes, chance[:, i].cpu()).to(device) for i in range(2))
     gather = (lambda own: own) if place.alone else place.gather
     kept = (offsets % 2 == 0).to(device)
     both = concatenate([scenes.cameras, random_cameras(table, chance[:, 2:].to(table.azimuth))])
     rows = torch.arange(len(scenes), device=device) + len(scenes) * ~kept
-    made = Scenes(both[rows], gather(scenes.vertices)[shape], gather(scenes.texture)[texture], scenes.background)
-    return Swapped(made, kept)
+    background, behind, visible = (
+        torch.where(kept[:, None, None, None], x, x.flip(-1))
+        for x in (scenes.background, lesson.behind, lesson.visible)
+    )
+    made = Scenes(both[rows], gather(scenes.vertices)[shape], gather(scenes.texture)[texture], background)
+    return Swapped(made, kept, behind, visible)
 
 
 def partners(offsets: Int[Tensor, " batch"], scenes: int, chance: Float[Tensor, " batch"]) -> Int[Tensor, " batch"]:

@@ -9,9 +9,10 @@ from ganverse.evaluation.control_metrics import (
     camera_control,
     frechet_distance,
     quality_ratio,
-    swap_background_ratio,
+    rank_correlation,
+    swap_background_distances,
     swap_shape_iou,
-    swap_texture_ratio,
+    swap_texture_distances,
 )
 from ganverse.geometry.cameras import Cameras
 
@@ -33,20 +34,42 @@ def test_swap_shape_iou() -> None:
     assert swap_shape_iou(a, a).item() == 1
 
 
-def test_swap_texture_ratio_tells_a_swap_from_none() -> None:
+def test_texture_distances_tell_a_swap_from_none() -> None:
     source, other = torch.rand(2, 4, 3, 8, 8).unbind()
-    assert swap_texture_ratio(torch.lerp(source, other, 0.2), source, other).tolist() == pytest.approx([0.25] * 4)
-    assert swap_texture_ratio(other * 0.9 + 0.05, source, other).min() > 1
-    assert math.isfinite(swap_texture_ratio(source, source, source).max())
+    half_way = swap_texture_distances(torch.lerp(source, other, 0.2), source, other)
+    assert half_way.ratio == pytest.approx(0.25)
+    assert (half_way.to_source / half_way.to_other).tolist() == pytest.approx([0.25] * 4)
+    assert swap_texture_distances(other * 0.9 + 0.05, source, other).ratio > 1
 
 
-def test_swap_background_ratio_ignores_the_objects() -> None:
+def test_a_pair_that_looks_alike_does_not_rule_the_ratio() -> None:
+    source, other = torch.rand(2, 4, 3, 8, 8).unbind()
+    other[0] = source[0] + 1e-4
+    image = source + 0.01
+    assert swap_texture_distances(image, source, other).ratio < 0.1
+    assert math.isfinite(swap_texture_distances(source, source, source).ratio)
+
+
+def test_background_distances_ignore_the_objects() -> None:
     source, other = torch.rand(2, 2, 3, 8, 8).unbind()
-    objects = torch.zeros(2, 1, 8, 8)
-    objects[..., 2:6, 2:6] = 1
-    image = torch.where(objects > 0.5, other, source)
-    assert swap_background_ratio(image, source, other, objects).max() == 0
-    assert swap_background_ratio(image, source, other, objects * 0).min() > 0
+    outside = torch.ones(2, 1, 8, 8)
+    outside[..., 2:6, 2:6] = 0
+    image = torch.where(outside < 0.5, other, source)
+    assert swap_background_distances(image, source, other, outside).ratio == 0
+    assert swap_background_distances(image, source, other, torch.ones_like(outside)).ratio > 0
+    shifted = swap_background_distances(source + 0.1, source, other, outside)
+    assert shifted.to_source.tolist() == pytest.approx([0.1, 0.1], abs=1e-6)  # a mean over what is outside
+    assert swap_background_distances(image, source, other, outside * 0).to_source.tolist() == [0, 0]
+
+
+def test_rank_correlation_sees_order_only() -> None:
+    asked = torch.tensor([[0.0, 1.0, 2.0]]).expand(3, -1)
+    measured = torch.tensor([[5.0, 5.1, 9.0], [3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
+    assert rank_correlation(asked, measured).tolist() == pytest.approx([1.0, -1.0, 0.5], abs=1e-5)
+
+
+def test_what_never_moves_has_no_rank() -> None:
+    assert rank_correlation(torch.arange(4.0)[None], torch.ones(1, 4)).item() == pytest.approx(0, abs=1e-5)
 
 
 class _Features(nn.Module):

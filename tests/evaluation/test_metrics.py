@@ -57,6 +57,18 @@ def test_a_score_of_nothing_is_refused() -> None:
         Score.of(torch.zeros(0))
 
 
+def test_a_ratio_is_one_of_means() -> None:
+    score = Score.of_ratio(torch.tensor([1.0, 1.0, 0.1]), torch.tensor([4.0, 4.0, 1e-9]))
+    assert score.value == pytest.approx(2.1 / 8)
+    assert score.low is not None
+    assert score.high is not None
+    assert score.low <= score.value <= score.high
+    assert score.count == 3
+    assert Score.of_ratio(torch.ones(2), torch.full((2,), 2.0)) == Score(0.5, 0.5, 0.5, 2)
+    with pytest.raises(GanverseError, match="at least one object"):
+        Score.of_ratio(torch.zeros(0), torch.zeros(0))
+
+
 def test_accumulator_takes_batches_of_any_size() -> None:
     found, values = Accumulator("a", "b"), torch.rand(10)
     for part in values.split(3):

@@ -6,11 +6,14 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.controls import (
     azimuth_sweep,
     cameras_between,
+    distance_row,
+    elevation_row,
     jittered,
     random_cameras,
     render_in_chunks,
     swap_matrix,
     typical_cameras,
+    under_each,
 )
 from tests.neural_renderer.toys import toy_renderer, toy_scenes
 
@@ -92,3 +95,20 @@ def test_chunks_change_nothing() -> None:
     images = render_in_chunks(renderer, scenes, chunk=2)
     assert torch.allclose(images, renderer.render(scenes), atol=1e-6)
     assert not images.requires_grad
+
+
+def test_ladders_climb_one_parameter_and_keep_the_others() -> None:
+    rising, leaving = (row(TABLE, [0.0, 90.0], 3) for row in (elevation_row, distance_row))
+    assert torch.allclose(rising.elevation, torch.deg2rad(torch.tensor([0.0, 10.0, 20.0] * 2)), atol=1e-6)
+    assert leaving.distance.view(2, 3).diff(dim=1).min() > 0
+    for cameras in (rising, leaving):
+        assert torch.allclose(cameras.azimuth, torch.deg2rad(torch.tensor([0.0] * 3 + [90.0] * 3)))
+    assert torch.allclose(rising.distance[:3], leaving.distance[1].expand(3))
+    assert torch.allclose(leaving.elevation, TABLE.elevation.mean().expand(6))
+
+
+def test_every_scene_under_every_camera() -> None:
+    scenes = toy_scenes(2)
+    found = under_each(scenes, TABLE)
+    assert torch.equal(found.cameras.azimuth, TABLE.azimuth.repeat(2))
+    assert torch.equal(found.vertices, scenes.vertices.repeat_interleave(3, dim=0))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,6 +34,18 @@ def test_the_shape_can_correct_the_view_dims_and_nothing_else_can() -> None:
     assert moved.abs().min() > 0
     others = scenes.swapped(texture=index, background=index)
     assert torch.equal(_styles(renderer, others)[:, VIEW_DIMS], before[:, VIEW_DIMS])
+
+
+def test_the_background_can_correct_the_view_dims_unless_that_is_switched_off() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(3)
+    torch.nn.init.normal_(renderer.background_mapping.view_head[-1].weight)
+    moved = _styles(renderer, scenes.swapped(background=torch.tensor([1, 2, 0]))) - _styles(renderer, scenes)
+    assert moved[:, VIEW_DIMS].abs().min() > 0
+    settings = replace(SETTINGS, background_view=False)
+    plain = StyleGANR(ToyGenerator(), VIEW_DIMS, vertices=VERTICES, texture_size=TEXTURE, settings=settings)
+    assert plain.background_mapping.view_head is None
+    moved = _styles(plain, scenes.swapped(background=torch.tensor([1, 2, 0]))) - _styles(plain, scenes)
+    assert moved[:, VIEW_DIMS].abs().max() == 0
 
 
 def test_one_hot_fusion_gives_every_source_its_own_dimensions() -> None:
@@ -72,7 +86,8 @@ def test_images_and_gradients() -> None:
     assert images.shape == (2, 3, 16, 16)
     images.square().mean().backward()
     assert all(p.grad is not None for p in renderer.mapping_parameters() + renderer.synthesis_parameters())
-    assert renderer.shape_mapping.view_layers[-1].weight.grad is not None
+    assert all(p.grad is not None for p in renderer.view_correction_parameters())
+    assert len(renderer.view_correction_parameters()) == 12  # two networks of three layers
     assert renderer.fusion.logits.grad is not None
 
 
@@ -96,8 +111,9 @@ def test_background_codes_train_the_picture_and_not_their_reader() -> None:
     renderer, scenes = toy_renderer(), toy_scenes(3)
     picture = scenes.background.clone().requires_grad_()
     code = renderer.background_code(picture)
-    expected = renderer.background_mapping(scenes.background) * renderer.fusion.weights[2]
-    assert torch.allclose(code, expected)
+    expected = renderer.background_mapping(scenes.background)[:, :7] * renderer.fusion.weights[2]
+    assert torch.allclose(code[:, :7], expected)
+    assert torch.equal(code[:, 7:], torch.zeros(3, 2))  # the view head starts silent
     code.square().mean().backward()
     assert picture.grad.abs().sum() > 0
     assert all(p.grad is None for p in renderer.parameters())

@@ -186,7 +186,8 @@ def test_swaps_are_a_pure_function_of_seed_and_progress() -> None:
     assert torch.equal(a.vertices, b.vertices)
     assert not (a.vertices == scenes.vertices).all(dim=2).all(dim=1).any(), "every shape is another's"
     assert not (a.texture == scenes.texture).flatten(1).all(dim=1).any()
-    assert torch.equal(a.background, scenes.background)
+    assert torch.equal(a.background[::2], scenes.background[::2])
+    assert torch.equal(a.background[1::2], scenes.background[1::2].flip(-1))
     assert task._swap(lesson).kept.tolist() == [True, False, True, False]
     assert torch.equal(a.cameras.azimuth[::2], scenes.cameras.azimuth[::2])
     assert not torch.isclose(a.cameras.azimuth[1::2], scenes.cameras.azimuth[1::2]).any()
@@ -198,6 +199,26 @@ def test_only_twins_with_the_same_camera_must_have_the_same_background() -> None
     task = make_task()
     terms = task.cycle_terms(task.observe(make_batch(task))[:4])
     assert terms["shared_background"].bool().tolist() == [True, False, True, False]
+
+
+def test_backgrounds_are_learned_from_pixels_and_reach_the_view_dimensions() -> None:
+    task = make_task()
+    terms = task.cycle_terms(task.observe(make_batch(task))[:4])
+    terms["behind"].mean().backward()
+    head = task.renderer.background_mapping.view_head
+    assert head is not None
+    assert head[-1].weight.grad.abs().sum() > 0
+    assert task.renderer.background_mapping.head[0].weight.grad.abs().sum() > 0
+
+
+def test_stage_two_reads_one_view_per_object() -> None:
+    task = make_task()
+    batch = make_batch(task)
+    one, both = task.observe(batch, views=1), task.observe(batch)
+    assert len(one.images) == 4
+    assert torch.allclose(one.scenes.vertices, both.scenes.vertices[:4], atol=1e-6)
+    assert torch.equal(one.images, both.images[:4])
+    assert torch.equal(one.scenes.cameras.azimuth, both.scenes.cameras.azimuth[:4])
 
 
 def test_training_lowers_the_mapping_loss(tmp_path: Path) -> None:
