@@ -13,7 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.evaluate import evaluate_models
+from ganverse.evaluation.cards import write_cards
+from ganverse.evaluation.evaluate import SCORES, evaluate_models
 from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
 from ganverse.pipeline.configuration import Section, build_parser, packaged_config, parse, section_of
 from ganverse.pipeline.disentangle import DisentangleRun
@@ -24,6 +25,7 @@ from ganverse.pipeline.run_directory import CONFIG
 from ganverse.pipeline.sources import DataSettings
 from ganverse.pipeline.stages import PipelineRun, Step, pipeline_steps, step
 from ganverse.pipeline.summary import announce, conclude
+from ganverse.tasks.devices import is_first_process
 from ganverse.tasks.image_gan_training import ImageGANRun
 
 ALL = "all"
@@ -95,6 +97,7 @@ class EvaluateCall:
     checkpoint: one .safetensors file of an inverse network or a StyleGAN-R.
     data: the generator whose images the checkpoint knows: car, car-world, or a .safetensors file.
     output: folder for metrics.json, figures and index.html; null takes RUN/report, or runs/shipped/report.
+    cards: write what was measured into the JSON cards beside the weights.
     evaluation: how much is measured.
     """
 
@@ -102,6 +105,7 @@ class EvaluateCall:
     checkpoint: Path | None = None
     data: str = "car"
     output: Path | None = None
+    cards: bool = False
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
@@ -119,6 +123,8 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
         raise GanverseError("expected --run or --checkpoint, got both; give one of them")
     models, output = _chosen(call)
     metrics = evaluate_models(models, output, call.evaluation)
+    if call.cards and is_first_process():
+        write_cards(models, output / SCORES)
     Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
     return metrics
 
