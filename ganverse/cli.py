@@ -19,7 +19,8 @@ From an image GAN to textured 3D, and back to a GAN that can be steered.
 commands:
   train        run the stages: all of them (configs/demo.yaml), or one; the same as `python train.py`
   evaluate     tables, figures and a page about trained weights; the same as `python evaluate.py`
-  reconstruct  photos to textured meshes (.glb or .obj) with the inverse network
+  ablate       trains variants of a configuration and compares them in a table
+  reconstruct  photos to textured meshes (.glb, .obj, .usdz) with the inverse network
   import-gan   weights of a StyleGAN that was trained elsewhere, read without executing anything in the file
   views        view codes of a car GAN, all round, found by the pose regressor
   annotate     view codes of any GAN, given their azimuths by you on a page, one key each
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "train": lambda rest: train(rest, "ganverse train"),
         "evaluate": lambda rest: evaluate(rest, "ganverse evaluate"),
+        "ablate": ablate,
         "reconstruct": reconstruct,
         "import-gan": import_gan,
         "views": views,
@@ -98,14 +100,24 @@ def evaluate(arguments: Sequence[str], prog: str = "evaluate.py") -> int:
     return guarded(run)
 
 
+def ablate(arguments: Sequence[str]) -> int:
+    """Variants of a configuration, compared."""
+
+    def run() -> int:
+        from ganverse.pipeline.ablation import ablate_command
+
+        return 0 if ablate_command(arguments) else INTERRUPTED
+
+    return guarded(run)
+
+
 def reconstruct(arguments: Sequence[str]) -> int:
     """Photos to meshes."""
 
     def run() -> int:
-        from ganverse.reconstruct import reconstruct_command
+        from ganverse.reconstruction.command import reconstruct_command
 
-        reconstruct_command(arguments)
-        return 0
+        return reconstruct_command(arguments)
 
     return guarded(run)
 

@@ -23,7 +23,8 @@ from ganverse.viewpoints.view_codes import ViewCodes
 from tests import pipeline_toys as toys
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml"))
+ABLATIONS = CONFIGS / "ablations"  # studies of several stages each: tests/pipeline/test_ablation.py
+FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml") if path.parent != ABLATIONS)
 STAGE_OF = {
     "demo": "all",
     "gan": "gan",

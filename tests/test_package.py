@@ -43,8 +43,10 @@ MAY_IMPORT = {
     "inverse": {"geometry", "rendering", "generators", "weights"},
     "neural_renderer": {"geometry", "rendering", "generators", "weights", "inverse"},
     "worlds": {"geometry", "rendering", "generators"},
+    "export": {"geometry", "generators"},
+    "reconstruction": BASE | {"inverse", "export"},
     "data": BASE | {"worlds"},
-    "evaluation": BASE | NETWORKS | {"data"},
+    "evaluation": BASE | NETWORKS | {"data", "export", "reconstruction"},
     "tasks": BASE | NETWORKS | {"data", "evaluation"},
 }
 SHARED = {"errors"}
@@ -54,7 +56,7 @@ WEB_FRAMEWORKS = {
     *("gradio", "streamlit", "http.server", "socketserver"),
 }
 # Distributions whose modules are called otherwise.
-MODULE_OF = {"pillow": "PIL", "pyyaml": "yaml", "warp-lang": "warp"}
+MODULE_OF = {"pillow": "PIL", "pyyaml": "yaml", "warp-lang": "warp", "usd-core": "pxr"}
 LINE_LIMIT = 500
 # Names that pyproject.toml's oldest Python, 3.10, lacks; what the linters of a newer Python cannot see.
 NEWER_THAN_310 = {
@@ -157,7 +159,7 @@ def test_kaolin_image_installs_all_that_the_package_asks_for() -> None:
 def test_only_declared_packages_are_imported() -> None:
     known = sys.stdlib_module_names | {"ganverse"}
     for path in MODULES:
-        extras = ("apps", "kaolin", "hub") if layer(path) == "apps" else ("kaolin", "hub")
+        extras = ("kaolin", "hub", "usd", "video", *(("apps",) if layer(path) == "apps" else ()))
         declared = {MODULE_OF.get(r.name, r.name.replace("-", "_")) for r in requirements(*extras)}
         undeclared = {name.split(".")[0] for name in imports(path)} - declared - known
         assert undeclared == set(), f"{path.relative_to(ROOT)}: declare it in pyproject.toml, with a reason"

@@ -20,7 +20,7 @@ from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.masks.masker import separate_instances
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.backgrounds import remove_object
-from ganverse.reconstruct import cut_out
+from ganverse.reconstruction.photos import Photo, find_object
 
 LARGEST_PHOTO = 1024
 """Photos are scaled down to this longer side: the networks look at far fewer pixels."""
@@ -63,8 +63,8 @@ class Gallery:
         Raises:
             GanverseError: no picture, or no object in it.
         """
-        photo = decoded(data).to(self._network.start.device)
-        picture = cut_out(photo, self._segmenter, self._network.config.resolution, "the photo")
+        photo = Photo("the photo", decoded(data).to(self._network.start.device))
+        picture = find_object(photo, self._segmenter).picture(self._network.config.resolution)
         with torch.no_grad():
             mask = separate_instances(self._segmenter(picture)).foreground
         name = f"photo-{hashlib.sha256(data).hexdigest()[:12]}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganverse.apps.gallery import Gallery, StudioObject
 from ganverse.apps.png import gif, png
 from ganverse.errors import GanverseError
-from ganverse.export import textured
+from ganverse.export.textured import glb_bytes
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.weights import InverseModel
 from ganverse.neural_renderer.controls import typical_cameras
@@ -123,9 +123,7 @@ class Stage:
         """The scene's mesh with its texture."""
         with self._lock:
             mesh = self._model.network.mesh(self._part(look.shape).seen)
-            exported = textured(mesh, self._part(look.texture).seen.texture[0])
-        data: bytes = exported.export(file_type="glb", include_normals=True)
-        return data
+            return glb_bytes(mesh, self._part(look.texture).seen.texture[0])
 
     def thumbnail(self, name: str) -> bytes:
         """The picture that an object was read from, as a PNG."""

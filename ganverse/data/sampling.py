@@ -53,7 +53,8 @@ class SamplingSettings:
 
     seed: of the stream. views: distinct views per object (paper: 2). max_pair_degrees: largest annotated azimuth
     between the first view and the others. attempts: objects tried per index before the best of them is kept as it is.
-    block: images made at once (see the module). filter: when an image is rejected.
+    block: images made at once (see the module). filter: when an image is rejected. objects: how many different objects
+    there are (times attempts, where some are rejected), for experiments; 0 = no end.
     """
 
     seed: int = 0
@@ -62,10 +63,13 @@ class SamplingSettings:
     attempts: int = 4
     block: int = 16
     filter: MaskFilter = field(default_factory=MaskFilter)
+    objects: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.views, self.attempts, self.block) < 1 or self.seed < 0:
-            raise GanverseError(f"expected positive views, attempts and block and a seed of 0 or more, got {self}")
+        if min(self.views, self.attempts, self.block) < 1 or min(self.seed, self.objects) < 0:
+            raise GanverseError(
+                f"expected positive views, attempts and block, a seed and objects of 0 or more, got {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -208,11 +212,12 @@ class MultiViewSampler:
         return [part.view(-1, 1, *shape) for part, shape in zip(flat.split(sizes, dim=1), shapes, strict=True)]
 
     def _normals(self, samples: list[int], attempt: int, purpose: int, count: int) -> Float[Tensor, "rows count"]:
+        objects = [sample % self.settings.objects if self.settings.objects else sample for sample in samples]
         unique = {
-            s: random_numbers(self.settings.seed, s, purpose, attempt).standard_normal(count, dtype=np.float32)
-            for s in set(samples)
+            one: random_numbers(self.settings.seed, one, purpose, attempt).standard_normal(count, dtype=np.float32)
+            for one in set(objects)
         }
-        return torch.from_numpy(np.stack([unique[s] for s in samples])).to(self._views.device)
+        return torch.from_numpy(np.stack([unique[one] for one in objects])).to(self._views.device)
 
 
 def frozen_copy(generator: ImageGenerator) -> ImageGenerator:

@@ -38,6 +38,8 @@ PARTS = {
     "gan": "Embedded GAN and the inverse network trained on it: held-out objects of the GAN",
     "world": "The same network on car-world pictures with 3D truth",
     "twin": "The twin, trained on the car world itself: the upper bound",
+    "pascal3d": "Pascal3D+, the CMR protocol: photos, single image in",
+    "photos": "A folder of photos with masks, single image in",
     "stylegan_r": "StyleGAN-R: what the controls do",
 }
 
@@ -46,6 +48,8 @@ _PICTURES = (
     Entry("iou_unseen", "2D IoU, other views of the object"),
     Entry("l1_masked", "RGB L1 inside the mask, input view", "lower"),
     Entry("l1_unseen", "RGB L1 inside the mask, other views", "lower", published=False),
+    Entry("psnr_input", "PSNR inside the mask, input view, dB"),
+    Entry("psnr_unseen", "PSNR inside the mask, other views, dB"),
     Entry("lpips_input", "perceptual distance, input view", "lower"),
     Entry("lpips_unseen", "perceptual distance, other views", "lower"),
     Entry("chroma_input", "chroma error, input view", "lower", published=False),
@@ -62,15 +66,24 @@ _IDENTITY = (
     Entry("identity_colour", "share of the paint that the content explains"),
     Entry("view_colour", "share of the paint that the view explains", "lower", published=False),
 )
+IDENTITY = frozenset(entry.key for entry in _IDENTITY)
+"""Names of the numbers that judge a generator and its view codes."""
 _TRUTH = (
     Entry("iou_2d", "2D IoU under the true camera, input view"),
     Entry("iou_2d_unseen", "2D IoU under the true camera, other view", published=False),
     Entry("iou_3d", "3D IoU of occupancy"),
     Entry("chamfer", "Chamfer-L1, both directions added (a car is 1.8 long)", "lower"),
-    Entry("f_score", "F-score of surface points", published=False),
+    Entry("f_score", "F-score of surface points, at 0.05 (a car is 1.8 long) unless set otherwise"),
+    Entry("normal_consistency", "absolute cosine of normals at nearest surface points"),
     Entry("chroma_error", "chroma error, both views", "lower"),
     Entry("chroma_grey", "chroma error of predicting grey", "neither", published=False),
     Entry("azimuth_error_deg", "azimuth error of the view codes' learned cameras, degrees", "lower"),
+)
+_PHOTOS = (
+    Entry("iou", "2D IoU of the re-projection under the predicted camera"),
+    Entry("l1_masked", "RGB L1 inside the mask", "lower"),
+    Entry("iou_refined", "2D IoU after test-time refinement with the photo's mask", published=False),
+    Entry("l1_refined", "RGB L1 after test-time refinement", "lower", published=False),
 )
 _CONTROLS = (
     Entry("azimuth_error_deg", "azimuth asked against measured, median, degrees", "lower"),
@@ -126,6 +139,8 @@ CATALOGUE: dict[str, Entry] = {
         *_named("gan", _PICTURES + _IDENTITY),
         *_named("world", _TRUTH),
         *_named("twin", _PICTURES + _TRUTH + _IDENTITY),
+        *_named("pascal3d", _PHOTOS),
+        *_named("photos", _PHOTOS),
         *_named("stylegan_r", _CONTROLS),
     )
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.comparison import photo_sheet, world_sheet
 from ganverse.evaluation.control import Studio, control
 from ganverse.evaluation.figures import (
     Figure,
@@ -24,23 +25,27 @@ from ganverse.evaluation.figures import (
     world_reconstructions,
 )
 from ganverse.evaluation.gan_identity import read_grid
-from ganverse.evaluation.held_out import held_out
+from ganverse.evaluation.held_out import HeldOutObjects
 from ganverse.evaluation.identity_scores import identity_scores, measured_cameras
-from ganverse.evaluation.mesh_files import glb_bytes
 from ganverse.evaluation.metrics import Score
 from ganverse.evaluation.models import Models, Source, load_models
+from ganverse.evaluation.pascal3d import Pascal3D
+from ganverse.evaluation.photographs import PhotoFolder, folder_scores, pascal3d_scores
 from ganverse.evaluation.processes import rank_and_processes
 from ganverse.evaluation.report import Download, Report, summary_table, write_report
 from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
-from ganverse.evaluation.world_truth import calibrate, world_batch, world_truth
+from ganverse.evaluation.world_truth import WorldTruth, calibrate, world_batch
+from ganverse.export.textured import glb_bytes
 from ganverse.generators.weights import write_atomically
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
+from ganverse.masks.segmenter import Segmenter
+from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
 from ganverse.worlds.generator import CarWorldGenerator
 
-METRICS = "metrics.json"
+METRICS, SCORES = "metrics.json", "scores.json"
 
 
 def evaluate_models(
@@ -69,7 +74,8 @@ def evaluate_loaded(
     metrics = published(evaluation.scores)
     if first:
         report = evaluation.report()
-        write_atomically(output / METRICS, (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
+        write_json(metrics, output / METRICS)
+        write_json({key: asdict(score) for key, score in finite(evaluation.scores).items()}, output / SCORES)
         page = write_report(report, output)
         console.print(summary_table(evaluation.scores))
         for note in report.notes:
@@ -80,8 +86,17 @@ def evaluate_loaded(
 
 def published(scores: dict[str, Score]) -> dict[str, float]:
     """What metrics.json holds: finite numbers with an entry of their own, in the catalogue's order."""
-    kept = (key for key, entry in CATALOGUE.items() if entry.published and key in scores)
-    return {key: scores[key].value for key in kept if math.isfinite(scores[key].value)}
+    return {key: score.value for key, score in finite(scores).items() if CATALOGUE[key].published}
+
+
+def finite(scores: dict[str, Score]) -> dict[str, Score]:
+    """What is a number, in the catalogue's order: the contents of scores.json, with intervals and counts."""
+    return {key: scores[key] for key in CATALOGUE if key in scores and math.isfinite(scores[key].value)}
+
+
+def write_json(contents: Mapping[str, object], path: Path) -> None:
+    """Indented, without NaN, never half of it."""
+    write_atomically(path, (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode())
 
 
 @dataclass
@@ -110,6 +125,9 @@ class Evaluation:
             self._views("twin", models.world)
             self._held_out("twin", models.world, models.twin)
             self._world("twin", models.twin, _true_cameras(models.world))
+        either = models.inverse or models.twin
+        if either is not None:
+            self._photographs(either)
 
     def report(self) -> Report:
         """What the page shows."""
@@ -151,7 +169,7 @@ class Evaluation:
         settings = self.settings
         with self._timed(f"{part}: held-out objects"):
             perceptual = PerceptualDistance().to(settings.device)
-            self._add(part, held_out(source, model, perceptual, settings))
+            self._add(part, HeldOutObjects(source, model, perceptual, settings).scores())
         if not self.draws:
             return
         batch = source.sampler(settings.seed, 2).draw(torch.arange(settings.figure_objects)).batch.to(settings.device)
@@ -168,12 +186,38 @@ class Evaluation:
             return Alignment()
         with self._timed(f"{part}: 3D truth"):
             alignment = calibrate(world, model, cameras, settings)
-            self._add(part, world_truth(world, model, alignment, cameras, settings))
+            found = WorldTruth(world, model, alignment, cameras, settings).measure()
+            self._add(part, found.scores)
         self.notes.append(f"{part}: alignment to the true world: {alignment}")
         if self.draws:
             batch = world_batch(world, settings.seed, torch.arange(settings.figure_objects), settings.device)
-            self.figures.append(world_reconstructions(f"{part}-truth", model.network, alignment, batch))
+            network, rows = model.network, settings.sheet_objects
+            self.figures.append(world_reconstructions(f"{part}-truth", network, alignment, batch))
+            sheet = world_sheet(f"{part}-sheet", network, alignment, settings.seed, found.iou_3d, rows, settings.device)
+            self.figures.append(sheet)
         return alignment
+
+    def _photographs(self, model: InverseModel) -> None:
+        photographs, network = self.settings.photographs, model.network
+        refinement = RefinementSettings(steps=photographs.refine) if photographs.refine else None
+        rows = self.settings.figure_objects
+        if photographs.pascal3d is not None:
+            with self._timed("pascal3d: test split"):
+                data = Pascal3D(photographs.pascal3d, photographs.category, photographs.pascal3d_masks)
+                self._add("pascal3d", pascal3d_scores(data, network, refinement))
+            if self.draws:
+                shown = data.objects[:rows]
+                names = [one.name for one in shown]
+                self.figures.append(photo_sheet("pascal3d-sheet", network, [data.load(one) for one in shown], names))
+        if photographs.folder is not None:
+            folder = PhotoFolder(photographs.folder, photographs.masks)
+            if photographs.masks is not None:
+                with self._timed("photos"):
+                    self._add("photos", folder_scores(folder, network, refinement))
+            if self.draws:
+                segmenter, files = Segmenter.car(), folder.files[:rows]
+                found = [folder.load(path, segmenter) for path in files]
+                self.figures.append(photo_sheet("photos-sheet", network, found, [path.stem for path in files]))
 
     def _stylegan_r(self, model: InverseModel, alignment: Alignment) -> None:
         models, settings = self.models, self.settings

@@ -27,8 +27,8 @@ from ganverse.rendering.render import render
 from ganverse.rendering.shading import ambient_light
 from ganverse.viewpoints.view_codes import compose, view_styles
 
-_CELL, _SMALL_CELL = 108, 90
-_RENDER = 2 * _CELL
+CELL, _SMALL_CELL = 108, 90
+_RENDER = 2 * CELL
 _CLAY_DISTANCE = 3.5
 _NOVEL = (30.0, 120.0, 210.0, 300.0)
 _ELEVATION = 15.0
@@ -61,7 +61,7 @@ def aligned_views(
         " should show one viewpoint, a row one car."
     )
     return Figure(
-        name, _title(name, "aligned views"), caption, table(pictures, rows=_numbers(objects), cell=_SMALL_CELL)
+        name, title(name, "aligned views"), caption, table(pictures, rows=_numbers(objects), cell=_SMALL_CELL)
     )
 
 
@@ -82,7 +82,7 @@ def reconstructions(name: str, model: InverseModel, batch: MultiViewBatch) -> Fi
         "Held-out objects from one picture (left). The other view was not shown to the network; the"
         " novel views and the grey shape are rendered from the mesh; the texture is its UV chart, roof in the centre."
     )
-    return Figure(name, _title(name, "reconstructions"), caption, table(columns, rows=_numbers(len(batch)), cell=_CELL))
+    return Figure(name, title(name, "reconstructions"), caption, table(columns, rows=_numbers(len(batch)), cell=CELL))
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def world_reconstructions(
     cars = batch.cars
     truth = Mesh(cars.vertices, cars.faces, torch.zeros(len(cars.faces), 3, 2, device=cars.vertices.device))
     front, rear = (
-        _orbit(azimuth, mesh.vertices.new_full((len(cars.vertices),), _CLAY_DISTANCE)) for azimuth in (30.0, 210.0)
+        orbit(azimuth, mesh.vertices.new_full((len(cars.vertices),), _CLAY_DISTANCE)) for azimuth in (30.0, 210.0)
     )
     columns = [
         Column("input", batch.images[:, 0]),
@@ -112,7 +112,7 @@ def world_reconstructions(
         f" world to the true one: {alignment}. Cameras are the true ones."
     )
     return Figure(
-        name, _title(name, "against the truth"), caption, table(columns, rows=_numbers(len(cars.vertices)), cell=_CELL)
+        name, title(name, "against the truth"), caption, table(columns, rows=_numbers(len(cars.vertices)), cell=CELL)
     )
 
 
@@ -169,7 +169,7 @@ def _swap(studio: Studio, scenes: Scenes, factor: Factor) -> Figure:
 
 def _novel(network: InverseGraphicsNetwork, seen: Reconstruction, distance: Tensor) -> list[Column]:
     mesh, count = network.mesh(seen), len(seen.vertices)
-    cameras = {azimuth: _orbit(azimuth, distance.expand(count)) for azimuth in _NOVEL}
+    cameras = {azimuth: orbit(azimuth, distance.expand(count)) for azimuth in _NOVEL}
     return [
         *(Column(f"{azimuth:.0f}°", textured(mesh, seen, camera, _RENDER)) for azimuth, camera in cameras.items()),
         Column("shape, front", clay(mesh, cameras[30.0], _RENDER)),
@@ -193,13 +193,21 @@ def clay(mesh: Mesh, cameras: Cameras, size: int) -> Float[Tensor, "batch 3 size
     return drawn.rgb + (drawn.face_index < 0)[:, None]
 
 
-def _orbit(azimuth: float, distance: Float[Tensor, " batch"]) -> Cameras:
+def orbit(azimuth: float, distance: Float[Tensor, " batch"]) -> Cameras:
+    """One azimuth (degrees) for all, 15 degrees up."""
     count = len(distance)
     return Cameras.from_degrees([azimuth] * count, [_ELEVATION] * count, distance, device=distance.device)
 
 
-def _title(name: str, kind: str) -> str:
-    owners = {"gan": "Embedded GAN", "world": "Trained on the GAN", "twin": "Twin"}
+def title(name: str, kind: str) -> str:
+    """Whose figure it is, by the first word of its name."""
+    owners = {
+        "gan": "Embedded GAN",
+        "world": "Trained on the GAN",
+        "twin": "Twin",
+        "pascal3d": "Pascal3D+",
+        "photos": "Photos",
+    }
     return f"{owners.get(name.split('-')[0], name)}: {kind}"
 
 

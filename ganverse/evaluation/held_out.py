@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1
+from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1, masked_psnr
 from ganverse.evaluation.models import Source
 from ganverse.evaluation.processes import own_batches
 from ganverse.evaluation.settings import EvaluationSettings
@@ -41,24 +41,38 @@ def rerender(model: InverseModel, batch: MultiViewBatch) -> Rerendered:
     return Rerendered(drawn.rgb.unflatten(0, (count, views)), mask.unflatten(0, (count, views)))
 
 
-def held_out(
-    source: Source, model: InverseModel, perceptual: PerceptualDistance, settings: EvaluationSettings
-) -> dict[str, Score]:
-    """iou_*: binarised masks. l1_*: RGB inside the target's mask. lpips_*: both pictures black outside their masks.
+@dataclass(frozen=True)
+class HeldOutObjects:
+    """Protocol: objects of the generator that no training has seen (`settings.HELD_OUT_SEED`).
 
-    *_input: the view that the network saw; *_unseen: mean over the object's other views.
+    One view goes in, at any view code; the mesh and texture read from it are rendered by the learned cameras of that
+    view code and of `unseen_views` others, and compared with what the generator paints there. Masks are those of the
+    source (segmenter or truth); the paper's filter applies. Scores are means over objects:
+
+    iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both pictures black outside
+    their masks. chroma_*: RGB without its grey part, beside grey_*, that of a grey prediction. *_input: the view that
+    went in; *_unseen: mean over the object's other views.
     """
-    sampler = source.sampler(settings.seed, 1 + settings.unseen_views)
-    names = [f"{metric}_{view}" for metric in ("iou", "l1", "lpips", "chroma", "grey") for view in ("input", "unseen")]
-    found = Accumulator(*names)
-    for indices in own_batches(settings.held_out_objects, settings.batch):
-        batch = sampler.draw(indices).batch.to(settings.device)
-        for name, values in compare_views(batch, rerender(model, batch), perceptual).items():
-            found.add(f"{name}_input", values[:, 0])
-            found.add(f"{name}_unseen", values[:, 1:].mean(dim=1))
-    scores = found.scores()
-    scores["l1_masked"] = scores.pop("l1_input")
-    return scores
+
+    source: Source
+    model: InverseModel
+    perceptual: PerceptualDistance
+    settings: EvaluationSettings
+
+    def scores(self) -> dict[str, Score]:
+        """All of them; every process calls it."""
+        settings = self.settings
+        sampler = self.source.sampler(settings.seed, 1 + settings.unseen_views)
+        metrics = ("iou", "l1", "psnr", "lpips", "chroma", "grey")
+        found = Accumulator(*(f"{metric}_{view}" for metric in metrics for view in ("input", "unseen")))
+        for indices in own_batches(settings.held_out_objects, settings.batch):
+            batch = sampler.draw(indices).batch.to(settings.device)
+            for name, values in compare_views(batch, rerender(self.model, batch), self.perceptual).items():
+                found.add(f"{name}_input", values[:, 0])
+                found.add(f"{name}_unseen", values[:, 1:].mean(dim=1))
+        scores = found.scores()
+        scores["l1_masked"] = scores.pop("l1_input")
+        return scores
 
 
 @torch.no_grad()
@@ -72,6 +86,7 @@ def compare_views(
     values = {
         "iou": mask_iou(covered, masks),
         "l1": masked_l1(rgb, images, hard),
+        "psnr": masked_psnr(rgb, images, hard),
         "lpips": perceptual(rgb, images * hard),
         "chroma": chroma_error(rgb, images, hard),
         "grey": chroma_error(torch.zeros_like(rgb), images, hard),

@@ -47,9 +47,14 @@ class Accumulator:
         """Values of further objects."""
         self._values[name].update(values)
 
+    def values(self) -> dict[str, Float[Tensor, " objects"]]:
+        """One value per object of all processes, in the same order under every name."""
+        # torchmetrics squeezes what a single object leaves
+        return {name: values.compute().flatten() for name, values in self._values.items()}
+
     def scores(self, prefix: str = "") -> dict[str, Score]:
         """Means and intervals over the objects of all processes."""
-        return {prefix + name: Score.of(values.compute()) for name, values in self._values.items()}
+        return {prefix + name: Score.of(values) for name, values in self.values().items()}
 
 
 Statistic = Literal["mean", "median"]
@@ -145,3 +150,13 @@ def masked_l1(
     """Mean absolute RGB difference inside the mask, per image; what the prediction leaves black counts as black."""
     difference = ((prediction - target).abs().mean(dim=1, keepdim=True) * mask).flatten(1).sum(dim=1)
     return difference / mask.flatten(1).sum(dim=1).clamp_min(1e-9)
+
+
+def masked_psnr(
+    prediction: Float[Tensor, "batch 3 height width"],
+    target: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+) -> Float[Tensor, " batch"]:
+    """Peak signal-to-noise ratio of RGB in [0, 1] inside the mask, dB per image; at most 60, where 8 bits end."""
+    squared = ((prediction - target).square().mean(dim=1, keepdim=True) * mask).flatten(1).sum(dim=1)
+    return -10 * (squared / mask.flatten(1).sum(dim=1).clamp_min(1e-9)).clamp_min(1e-6).log10()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ganverse.weights.shipped import FOLDER
@@ -35,9 +35,27 @@ class ModelPaths:
     @classmethod
     def shipped(cls, folder: Path = FOLDER) -> ModelPaths:
         """Those of the car weights inside the package that are there."""
-        names = {field.name: f"{field.name.replace('_', '-')}-car.safetensors" for field in fields(cls)}
+        names = {one.name: f"{one.name.replace('_', '-')}-car.safetensors" for one in fields(cls)}
         names |= {"generator": "gan-car.safetensors", "view_codes": "gan-car-views.yaml"}
-        return cls(**{field: folder / name for field, name in names.items() if (folder / name).is_file()})
+        return cls(**{kind: folder / name for kind, name in names.items() if (folder / name).is_file()})
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Real photos to evaluate on, none by default.
+
+    folder: of pictures, one object each. masks: folder of PNGs in which the object is white, named like the photos;
+    null = no numbers, a sheet alone. pascal3d: root of Pascal3D+ release 1.1. pascal3d_masks: segkps/CATEGORY.mat, the
+    polygons of the CMR protocol; null takes VOC's own segmentation, which fewer objects have. category: of Pascal3D+.
+    refine: steps of test-time refinement for a second pair of numbers; 0 leaves it out.
+    """
+
+    folder: Path | None = None
+    masks: Path | None = None
+    pascal3d: Path | None = None
+    pascal3d_masks: Path | None = None
+    category: str = "car"
+    refine: int = 30
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,8 @@ class EvaluationSettings:
     surface_samples, surface_queries: points that stand for a surface, and how many of them are measured from.
     f_score_distance: threshold of the F-score, world units (a car is 1.8 long).
     figure_objects: rows of the figures.
+    sheet_objects: cars on the comparison sheet, from the best to the worst of the world objects.
+    photographs: real photos.
     batch: objects at a time.
     device: where everything runs.
     """
@@ -75,5 +95,7 @@ class EvaluationSettings:
     surface_queries: int = 1000
     f_score_distance: float = 0.05
     figure_objects: int = 6
+    sheet_objects: int = 12
+    photographs: Photographs = field(default_factory=Photographs)
     batch: int = 16
     device: str = "cpu"

@@ -86,31 +86,52 @@ def calibrate(
     return refine(start, learned, true)
 
 
-def world_truth(
-    world: CarWorldGenerator,
-    model: InverseModel,
-    alignment: Alignment,
-    true_cameras: Cameras | None,
-    settings: EvaluationSettings,
-) -> dict[str, Score]:
-    """3D metrics after the alignment; iou_2d and its like under the TRUE cameras.
+@dataclass(frozen=True)
+class WorldScores:
+    """scores: by name. iou_3d: of every car, by its number (car i is `world_batch` of index i)."""
 
-    iou_2d, iou_2d_unseen: silhouettes from the input's camera and from another. iou_3d: occupancy. chamfer: world
-    units. chroma_error: mean over both views; chroma_grey: of a grey prediction. azimuth_error_deg: of the view codes.
+    scores: dict[str, Score]
+    iou_3d: Float[Tensor, " cars"]
+
+
+@dataclass(frozen=True)
+class WorldTruth:
+    """Protocol: car-world pictures with 3D truth, a single picture in.
+
+    A random camera sees a random car; the network's mesh and texture are moved by ONE similarity for the whole model
+    (see `alignment`, estimated on cars that are not evaluated) and compared with the truth:
+
+    iou_2d, iou_2d_unseen: silhouettes under the TRUE cameras, the input's and another one. iou_3d: occupancy,
+    `voxels` a side. chamfer: Chamfer-L1, world units. f_score: at `f_score_distance`. normal_consistency: mean absolute
+    cosine of normals at nearest points. chroma_error: mean over both views; chroma_grey: of a grey prediction.
+    azimuth_error_deg: of the view codes' learned cameras, where the true ones are known.
     """
-    names = ("iou_2d", "iou_2d_unseen", "iou_3d", "chamfer", "f_score", "chroma_error", "chroma_grey")
-    found = Accumulator(*names)
-    for indices in own_batches(settings.world_objects, settings.batch):
-        batch = world_batch(world, settings.seed, indices, settings.device)
-        aligned = reconstruct(model.network, alignment, batch)
-        for name, values in (
-            _picture_metrics(batch, aligned) | _shape_metrics(batch, aligned, model.network, settings)
-        ).items():
-            found.add(name, values)
-    scores = found.scores()
-    if true_cameras is not None:
-        scores["azimuth_error_deg"] = Score.of(azimuth_errors(alignment, model.cameras.all(), true_cameras))
-    return scores
+
+    world: CarWorldGenerator
+    model: InverseModel
+    alignment: Alignment
+    true_cameras: Cameras | None
+    settings: EvaluationSettings
+
+    def measure(self) -> WorldScores:
+        """All cars; every process calls it."""
+        model, settings, alignment = self.model, self.settings, self.alignment
+        names = ("iou_2d", "iou_2d_unseen", "iou_3d", "chamfer", "f_score", "normal_consistency")
+        found = Accumulator(*names, "chroma_error", "chroma_grey", "index")
+        for indices in own_batches(settings.world_objects, settings.batch):
+            batch = world_batch(self.world, settings.seed, indices, settings.device)
+            aligned = reconstruct(model.network, alignment, batch)
+            shapes = _shape_metrics(batch, aligned, model.network, settings)
+            for name, values in (_picture_metrics(batch, aligned) | shapes).items():
+                found.add(name, values)
+            found.add("index", indices.to(aligned.vertices))
+        values = found.values()
+        order = values.pop("index").argsort()
+        scores = {name: Score.of(value) for name, value in values.items()}
+        if self.true_cameras is not None:
+            errors = azimuth_errors(alignment, model.cameras.all(), self.true_cameras)
+            scores["azimuth_error_deg"] = Score.of(errors)
+        return WorldScores(scores, values["iou_3d"][order])
 
 
 def _picture_metrics(batch: WorldBatch, aligned: Aligned) -> dict[str, Tensor]:
@@ -140,4 +161,5 @@ def _shape_metrics(
         "iou_3d": voxel_iou(*occupancies),
         "chamfer": distances.chamfer_l1,
         "f_score": distances.f_score(settings.f_score_distance),
+        "normal_consistency": distances.normal_consistency,
     }

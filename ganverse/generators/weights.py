@@ -57,6 +57,8 @@ class GeneratorCard:
         return self.config.view_layers
 
 
+EVALUATION = "evaluation"
+"""What a card may carry besides the facts of its weights: the numbers that they were given (weights/cards.py)."""
 _SHOWN = ("resolution", "view_layers")  # on the card for people; they follow from the configuration
 
 
@@ -105,7 +107,9 @@ def read_card(path: Path) -> GeneratorCard:
     try:
         facts = json.loads(card.read_text())
         config = read_config(facts.pop("architecture"), facts.pop("config"))
-        return GeneratorCard(config, **{name: value for name, value in facts.items() if name not in _SHOWN})
+        return GeneratorCard(
+            config, **{name: value for name, value in facts.items() if name not in (*_SHOWN, EVALUATION)}
+        )
     except OSError as error:
         raise GanverseError(f"Expected the card {card} beside the weights, could not read it ({error}).") from error
     except (ValueError, KeyError, TypeError, AttributeError, GanverseError) as error:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from rich.console import Console
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.evaluate import evaluate_models
+from ganverse.evaluation.cards import write_cards
+from ganverse.evaluation.evaluate import SCORES, evaluate_models
 from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
 from ganverse.pipeline.configuration import Section, build_parser, packaged_config, parse, section_of
 from ganverse.pipeline.dashboard import show_report
@@ -98,6 +99,7 @@ class EvaluateCall:
     data: the generator whose images the checkpoint knows: car, car-world, or a .safetensors file.
     output: folder for metrics.json, figures and index.html; null takes RUN/report, or runs/shipped/report.
     logger: "wandb" sends numbers, figures and meshes to Weights & Biases too.
+    cards: write what was measured into the JSON cards beside the weights.
     evaluation: how much is measured.
     """
 
@@ -106,6 +108,7 @@ class EvaluateCall:
     data: str = "car"
     output: Path | None = None
     logger: Literal["files", "wandb"] = "files"
+    cards: bool = False
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
@@ -125,6 +128,8 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     metrics = evaluate_models(models, output, call.evaluation)
     if is_first_process():
         show_report(output, metrics, trained_images(call.run) if call.run else 0, dashboard=call.logger == "wandb")
+    if call.cards and is_first_process():
+        write_cards(models, output / SCORES)
     Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
     return metrics
 

@@ -20,6 +20,7 @@ from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
 from ganverse.tasks.inverse_pictures import InversePainter
 from ganverse.tasks.training import StageRun, fit
+from ganverse.viewpoints.annotation_noise import AnnotationNoise
 
 STAGE = "inverse"
 WEIGHTS = "inverse.safetensors"
@@ -32,11 +33,13 @@ class CameraStart:
 
     elevation_degrees: above the object. distance: in world units (the template sphere has radius 1); the mean stays
     there, as the scale of object and distance are one freedom. learn_offset: whether pictures may be shifted.
+    noise: faults put into the annotated azimuths, for experiments.
     """
 
     elevation_degrees: float = 0.0
     distance: float = 4.0
     learn_offset: bool = True
+    noise: AnnotationNoise = field(default_factory=AnnotationNoise)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def train_inverse(config: InverseRun) -> bool:
 def _task(config: InverseRun, source: Source) -> InverseGraphicsTask:
     torch.manual_seed(config.seed)
     cameras = CameraTable(
-        source.codes.azimuth_degrees.tolist(),
+        config.cameras.noise.applied(source.codes.azimuth_degrees).tolist(),
         elevation_degrees=config.cameras.elevation_degrees,
         distance=config.cameras.distance,
         learn_offset=config.cameras.learn_offset,

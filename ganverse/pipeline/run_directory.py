@@ -46,7 +46,9 @@ class StageFolder:
         """
         asked = plain(config)
         if (self.path / CONFIG).is_file() and (self.path / TEACHERS).is_file():
-            _compare(yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8")), asked, self.path)
+            # A setting that did not exist yet when the stage began had what is its default now.
+            stored = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+            _compare(dict(leaves(plain(type(config)()))) | dict(leaves(stored)), dict(leaves(asked)), self.path)
             _compare(json.loads((self.path / TEACHERS).read_text(encoding="utf-8")), plain(teachers), self.path)
         text = "# Written by ganverse; train.py takes it back with --config.\n" + yaml.safe_dump(asked, sort_keys=False)
         write_atomically(self.path / CONFIG, text.encode())
@@ -89,9 +91,10 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from leaves(item, f"{key}.{name}" if key else name)
 
 
-def _compare(stored: dict[str, Any], asked: dict[str, Any], folder: Path) -> None:
+def _compare(stored: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
+    """Both by dotted key."""
     old, new = (
-        {key: value for key, value in leaves(config) if key.split(".")[0] not in PLACE_AND_PACE}
+        {key: value for key, value in config.items() if key.split(".")[0] not in PLACE_AND_PACE}
         for config in (stored, asked)
     )
     changed = [key for key in {**old, **new} if old.get(key, "nothing") != new.get(key, "nothing")]

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.evaluation.mesh_files import glb_bytes
 from ganverse.evaluation.picture_table import Column, table
+from ganverse.export.textured import glb_bytes
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.rendering.render import render

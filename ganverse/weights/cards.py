@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ganverse.errors import GanverseError
+from ganverse.generators.weights import EVALUATION, write_atomically
 
 
 def read_facts(path: Path, architecture: str) -> dict[str, Any]:
-    """What the card of the weights at `path` says.
+    """What the card of the weights at `path` says, without its evaluation.
 
     Raises:
         GanverseError: the card is missing, is no JSON, or belongs to another `architecture`.
     """
     facts = _read(path)
+    facts.pop(EVALUATION, None)
     found = facts.get("architecture", "none")
     if found != architecture:
         raise GanverseError(f"expected the weights of a {architecture} network at {path}, got architecture {found}")
@@ -26,6 +29,18 @@ def read_facts(path: Path, architecture: str) -> dict[str, Any]:
 def read_kind(path: Path) -> str:
     """The architecture that the card of the weights at `path` names, "none" if it names none; errors as above."""
     return str(_read(path).get("architecture", "none"))
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """The numbers that the card of the weights at `path` carries, none if there are none; errors as above."""
+    found: dict[str, Any] = _read(path).get(EVALUATION, {})
+    return found
+
+
+def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
+    """Puts numbers into the card of the weights at `path`, in place of older ones; errors as above."""
+    facts = {**_read(path), EVALUATION: dict(evaluation)}
+    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.evaluation.held_out import Rerendered, compare_views, held_out, rerender
+from ganverse.evaluation.held_out import HeldOutObjects, Rerendered, compare_views, rerender
 from ganverse.inverse.perceptual import PerceptualDistance
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_inverse, tiny_world
 
@@ -17,6 +17,7 @@ def test_a_perfect_prediction_has_no_errors(perceptual: PerceptualDistance) -> N
     hard = (batch.masks > 0.5).float()
     values = compare_views(batch, Rerendered(batch.images * hard, hard), perceptual)
     assert torch.equal(values["iou"], torch.ones(2, 2))
+    assert torch.equal(values["psnr"], torch.full((2, 2), 60.0))
     assert all(values[name].abs().max() < 1e-6 for name in ("l1", "lpips", "chroma"))
     assert values["grey"].min() >= 0
 
@@ -43,7 +44,7 @@ def test_views_are_rendered_by_their_own_cameras() -> None:
 
 
 def test_scores_cover_input_and_unseen_views(perceptual: PerceptualDistance) -> None:
-    scores = held_out(tiny_world(), tiny_inverse(), perceptual, TINY_SETTINGS)
+    scores = HeldOutObjects(tiny_world(), tiny_inverse(), perceptual, TINY_SETTINGS).scores()
     assert {"iou_input", "iou_unseen", "l1_masked", "lpips_input", "lpips_unseen", "chroma_unseen"} <= set(scores)
     assert all(score.count == 2 for score in scores.values())
     assert 0 < scores["iou_input"].value < 1

@@ -5,7 +5,7 @@ import torch
 
 from ganverse.evaluation import world_truth as module
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.world_truth import Aligned, WorldBatch, calibrate, reconstruct, world_batch, world_truth
+from ganverse.evaluation.world_truth import Aligned, WorldBatch, WorldTruth, calibrate, reconstruct, world_batch
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.rendering.render import RenderResult
@@ -44,7 +44,10 @@ def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPat
     table = CameraTable([0.0, 90.0], elevation_degrees=5.0, distance=3.0)
     cameras = Cameras.from_degrees([0.0, 90.0], [5.0, 5.0], [3.0, 3.0])
     settings = replace(TINY_SETTINGS, surface_samples=2000)
-    scores = world_truth(WORLD, replace(model, cameras=table), Alignment(), cameras, settings)
+    found = WorldTruth(WORLD, replace(model, cameras=table), Alignment(), cameras, settings).measure()
+    scores = found.scores
+    assert found.iou_3d.tolist() == [1, 1]
+    assert scores["normal_consistency"].value > 0.9
     assert scores["iou_2d"].value == scores["iou_2d_unseen"].value == scores["iou_3d"].value == 1
     assert scores["chamfer"].value < 0.01
     assert scores["f_score"].value > 0.95
@@ -53,7 +56,7 @@ def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPat
 
 
 def test_unknown_cameras_leave_their_error_out() -> None:
-    scores = world_truth(WORLD, tiny_inverse(), Alignment(), None, TINY_SETTINGS)
+    scores = WorldTruth(WORLD, tiny_inverse(), Alignment(), None, TINY_SETTINGS).measure().scores
     assert "azimuth_error_deg" not in scores
     assert 0.2 < scores["iou_3d"].value < 0.9
 

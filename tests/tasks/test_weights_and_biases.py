@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganverse.evaluation.mesh_files import glb_bytes
+from ganverse.export.textured import glb_bytes
 from ganverse.geometry.meshes import sphere_template
 from ganverse.tasks.media import Sheet, Solid, publish
 from ganverse.tasks.weights_and_biases import STEP, Dashboard, wandb_mode

@@ -1,0 +1,170 @@
+"""Where a step of stage 2 goes: `python -m benchmarks.training [--config FILE.yaml] [--rounds N]`.
+
+Prints the renderer's share of a training step, and what streaming costs beyond the GAN's own forward pass: random
+numbers, styles, the filter, 8-bit rounding (masks are counted apart). Everything is measured by itself on the same
+batch, in turns, CPU time (user + system, the smallest of all rounds) on a CPU, wall time on a GPU. Milliseconds are
+per step. `--json FILE` writes the numbers.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ganverse.data.sampling import MultiViewSampler
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.pipeline.commands import stage_settings
+from ganverse.pipeline.inverse import InverseRun
+from ganverse.pipeline.sources import make_sampler, open_source
+from ganverse.rendering.render import render
+from ganverse.tasks.inverse import InverseGraphicsTask
+
+MOST_RENDERER, MOST_STREAMING = 0.15, 0.05
+"""Aims: shares of a step and of the GAN's own forward pass."""
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Milliseconds. step: forward, backward and optimiser. render: its renderer alone, forward and backward.
+
+    stream: drawing the samples of a step. gan: the generator's forward passes within. masks: the masker's within.
+    """
+
+    step: float
+    render: float
+    stream: float
+    gan: float
+    masks: float
+
+    @property
+    def renderer_share(self) -> float:
+        """Of the training step, samples included."""
+        return self.render / (self.step + self.stream)
+
+    @property
+    def streaming_overhead(self) -> float:
+        """What is neither generator nor masks, over the generator's own time."""
+        return max(0.0, self.stream - self.gan - self.masks) / self.gan
+
+
+def measure(config: InverseRun, *, rounds: int, device: torch.device | str = "cpu") -> StepTimes:
+    """Times a step of `config`, late in training: the perceptual loss is on, rims are sharp."""
+    source = open_source(config.data)
+    sampler = make_sampler(source, config.data).to(device)
+    indices = torch.arange(config.data.batch)
+    drawn = sampler.draw(indices).batch.to(device)
+    torch.manual_seed(config.seed)
+    task = InverseGraphicsTask(
+        CameraTable(source.codes.azimuth_degrees.tolist(), distance=config.cameras.distance),
+        config.network,
+        config.schedule,
+        config.losses,
+    ).to(device)
+    task.on_fit_start()
+    task.images_seen += config.schedule.images - 1
+    optimiser = task.configure_optimizers()
+
+    def step() -> None:
+        loss = task.step(drawn).losses.total(config.losses)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    parts: dict[str, Callable[[], object]] = {
+        "step": step,
+        "render": _renders(task, drawn.images.flatten(0, 1), drawn.view_ids.flatten(), drawn.images.shape[1]),
+        "stream": lambda: sampler.draw(indices),
+        **_inside_stream(sampler, drawn.styles.flatten(0, 1), drawn.images.flatten(0, 1)),
+    }
+    return StepTimes(**_best(parts, rounds, torch.device(device)))
+
+
+def _renders(
+    task: InverseGraphicsTask, images: torch.Tensor, view_ids: torch.Tensor, views: int
+) -> Callable[[], object]:
+    """All renders of a step (every view's prediction seen from every view), with gradients."""
+    with torch.no_grad():
+        seen = task.network(images).repeat_interleave(views)
+        cameras = task.cameras(view_ids).repeat_interleave(views)
+    vertices, texture = seen.vertices.requires_grad_(), seen.texture.requires_grad_()
+    mesh = task.network.mesh(seen)
+
+    def draw() -> None:
+        vertices.grad = texture.grad = None
+        drawn = render(mesh, texture, cameras, seen.light, images.shape[-1])
+        (drawn.rgb.sum() + drawn.alpha.sum()).backward()
+
+    return draw
+
+
+def _inside_stream(
+    sampler: MultiViewSampler, styles: torch.Tensor, images: torch.Tensor
+) -> dict[str, Callable[[], object]]:
+    """The generator and the masker on a step's pictures, in blocks as the sampler works."""
+    size, masker, generator = sampler.settings.block, sampler.masker, sampler.generator
+
+    @torch.no_grad()
+    def gan() -> None:
+        for block in styles.split(size):
+            generator.synthesize(block)
+
+    @torch.no_grad()
+    def masks() -> None:
+        for block in images.split(size):
+            if masker is not None:
+                masker(block)
+
+    return {"gan": gan, "masks": masks}
+
+
+def _best(parts: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+    """Smallest milliseconds of every part; a first round warms up."""
+    best = dict.fromkeys(parts, float("inf"))
+    for turn in range(rounds + 1):
+        for name, part in parts.items():
+            spent = _time(part, device)
+            if turn > 0:
+                best[name] = min(best[name], spent)
+    return best
+
+
+def _time(part: Callable[[], object], device: torch.device) -> float:
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    began = clock()
+    part()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return 1000 * (clock() - began)
+
+
+def main(arguments: Sequence[str] | None = None) -> StepTimes:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, help="configuration of the inverse stage (configs/car/inverse.yaml)")
+    parser.add_argument("--rounds", type=int, default=5, help="the smallest time of so many counts")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
+    options, settings = parser.parse_known_args(arguments)
+    given = [] if options.config is None else ["--config", str(options.config)]
+    config: InverseRun = stage_settings("inverse", [*given, *settings])
+    found = measure(config, rounds=options.rounds, device=options.device)
+    for name, value in asdict(found).items():
+        print(f"{name:>8}: {value:8.1f} ms")
+    print(f"renderer: {found.renderer_share:.1%} of a step (aim: at most {MOST_RENDERER:.0%})")
+    print(
+        f"streaming: {found.streaming_overhead:.1%} over the GAN's own forward pass (aim: at most {MOST_STREAMING:.0%})"
+    )
+    if options.json is not None:
+        shares = {"renderer_share": found.renderer_share, "streaming_overhead": found.streaming_overhead}
+        options.json.write_text(json.dumps({**asdict(found), **shares}, indent=2) + "\n")
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Pascal3D+ release 1.1 as it lies on disk: which objects count, their boxes and masks (the CMR protocol).
+
+Layout, below the root:
+
+    Annotations/car_pascal/ID.mat     record.objects: class, bbox, truncated, occluded, difficult, anchors
+    Images/car_pascal/ID.jpg
+    PASCAL/VOCdevkit/VOC2012/ImageSets/Main/train.txt    the VOC images that are NOT evaluated
+    PASCAL/VOCdevkit/VOC2012/SegmentationObject/ID.png   instance masks, of some of the images
+
+and, from the CMR authors, segkps/car.mat: polygons of all objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from ganverse.errors import GanverseError
+from ganverse.reconstruction.photos import Box, FoundObject, Photo
+
+VOC = Path("PASCAL/VOCdevkit/VOC2012")
+PADDING = 0.05
+"""On every side of the square round an object's box, as a share of the box's longer side (CMR)."""
+VISIBLE_ANCHORS = 4
+"""An object with fewer visible keypoints is left out (CMR)."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One object. number: its place in its record, from 1. box: x1, y1, x2, y2 in pixels."""
+
+    name: str
+    number: int
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Pascal3D:
+    """Protocol: Pascal3D+ test split, single image in, after CMR (Kanazawa et al. 2018).
+
+    Evaluated are the objects of the category in the VOC part (not the ImageNet one) whose image is not in VOC's train
+    list, which are neither difficult, truncated nor occluded, have at least 4 visible keypoints, and a mask. The
+    square is the annotated box, 5 % larger on every side, made square. Reported is the IoU of the re-projected
+    silhouette, under the predicted camera, with the mask, both cut at one half at 256 pixels.
+
+    Differences to CMR: it also drops objects whose keypoints its structure from motion does not explain (needs its own
+    code), and renders softly. Masks are the polygons of segkps where they are given; VOC's own otherwise.
+
+    root: of the release. masks: segkps/CATEGORY.mat or None.
+    """
+
+    root: Path
+    category: str = "car"
+    masks: Path | None = None
+    _polygons: dict[tuple[str, int], np.ndarray] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self._annotations.is_dir():
+            raise GanverseError(
+                f"expected Pascal3D+ with Annotations/{self.category}_pascal below {self.root}, found none; give the "
+                "folder PASCAL3D+_release1.1"
+            )
+        if self.masks is not None:
+            self._polygons.update(_polygons(self.masks))
+
+    @property
+    def _annotations(self) -> Path:
+        return self.root / "Annotations" / f"{self.category}_pascal"
+
+    @cached_property
+    def objects(self) -> list[Annotation]:
+        """All objects that count and have a mask, in the order of their names."""
+        train = self._train_list()
+        files = [path for path in sorted(self._annotations.glob("*.mat")) if path.stem not in train]
+        found = [one for path in files for one in self._usable(path) if self._has_mask(one)]
+        if not found:
+            raise GanverseError(
+                f"expected objects with masks in Pascal3D+ below {self.root}, found none; give segkps/"
+                f"{self.category}.mat as pascal3d_masks, or VOC's SegmentationObject below {VOC}"
+            )
+        return found
+
+    def load(self, one: Annotation) -> FoundObject:
+        """Photo, mask and square of an object.
+
+        Raises:
+            GanverseError: the image is missing or no picture.
+        """
+        photo, scale = self._photo(one.name)
+        height, width = photo.pixels.shape[2:]
+        mask = Image.fromarray(self._mask(one)).resize((width, height), Image.Resampling.BILINEAR)
+        x1, y1, x2, y2 = (edge * scale for edge in one.box)
+        side = max(1, round(max(x2 - x1, y2 - y1) * (1 + 2 * PADDING)))
+        box = Box(round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2), side)
+        return FoundObject(photo, torch.from_numpy(np.array(mask)).float()[None, None] / 255, box)
+
+    def _train_list(self) -> frozenset[str]:
+        path = self.root / VOC / "ImageSets" / "Main" / "train.txt"
+        try:
+            return frozenset(line.split()[0] for line in path.read_text().splitlines() if line.strip())
+        except OSError as error:
+            raise GanverseError(f"expected VOC's train list at {path}, but it cannot be read ({error})") from error
+
+    def _usable(self, path: Path) -> Iterator[Annotation]:
+        for number, one in enumerate(_records(path), start=1):
+            flags = (int(one.get(name, 0) or 0) for name in ("difficult", "truncated", "occluded"))
+            anchors = one.get("anchors", {})
+            if one["class"] != self.category or any(flags) or _visible(anchors) < VISIBLE_ANCHORS:
+                continue
+            x1, y1, x2, y2 = (float(edge) for edge in one["bbox"])
+            yield Annotation(path.stem, number, (x1, y1, x2, y2))
+
+    def _photo(self, name: str) -> tuple[Photo, float]:
+        """The photo as it is read, and how much smaller than on disk that is."""
+        path = self.root / "Images" / f"{self.category}_pascal" / f"{name}.jpg"
+        photo = Photo.read(path)
+        with Image.open(path) as file:
+            return photo, photo.pixels.shape[3] / file.width
+
+    def _has_mask(self, one: Annotation) -> bool:
+        if self.masks is not None:
+            return (one.name, one.number) in self._polygons
+        return bool(self._instance_path(one).is_file() and self._mask(one).any())
+
+    def _instance_path(self, one: Annotation) -> Path:
+        return self.root / VOC / "SegmentationObject" / f"{one.name}.png"
+
+    def _mask(self, one: Annotation) -> np.ndarray:
+        """255 on the object, at the size on disk."""
+        if self.masks is None:
+            with Image.open(self._instance_path(one)) as file:
+                return _instance(np.array(file), one.box)
+        with Image.open(self.root / "Images" / f"{self.category}_pascal" / f"{one.name}.jpg") as file:
+            canvas = Image.new("L", file.size)
+        corners = [(float(x), float(y)) for x, y in self._polygons[one.name, one.number]]
+        ImageDraw.Draw(canvas).polygon(corners, fill=255)
+        return np.array(canvas)
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    objects = _read(path)["record"]["objects"]
+    return [objects] if isinstance(objects, dict) else list(objects)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A MATLAB file as dictionaries and arrays."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        found: dict[str, Any] = loadmat(path, simplify_cells=True)
+        return found
+    except (OSError, ValueError, TypeError, MatReadError, NotImplementedError) as error:
+        raise GanverseError(f"expected a MATLAB file at {path}, but it cannot be read ({error})") from error
+
+
+def _visible(anchors: object) -> int:
+    """Keypoints that have a place in the image."""
+    if not isinstance(anchors, Mapping):
+        return 0
+    return sum(isinstance(one, Mapping) and np.size(one.get("location", ())) == 2 for one in anchors.values())
+
+
+def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
+    """Corners [n, 2] by image and number of the object."""
+    try:
+        found = _read(path)["segmentations"]
+        names, numbers = np.atleast_1d(found["voc_image_id"]), np.atleast_1d(found["voc_rec_id"])
+        corners = [
+            np.stack([np.ravel(x), np.ravel(y)], axis=1) for x, y in zip(found["poly_x"], found["poly_y"], strict=True)
+        ]
+        return {(str(n), int(k)): c for n, k, c in zip(names, numbers, corners, strict=True)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise GanverseError(f"expected segmentations as in CMR's segkps in {path}, got {error}") from error
+
+
+def _instance(labels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """The instance of a VOC segmentation whose own box fits best, if the two overlap by half (IoU)."""
+    best, chosen = 0.5, np.zeros_like(labels, dtype=np.uint8)
+    for label in set(np.unique(labels).tolist()) - {0, 255}:
+        rows, columns = np.nonzero(labels == label)
+        left, top, right, bottom = (float(edge) + 1 for edge in (columns.min(), rows.min(), columns.max(), rows.max()))
+        if (overlap := _overlap((left, top, right, bottom), box)) > best:
+            best, chosen = overlap, np.where(labels == label, 255, 0).astype(np.uint8)
+    return chosen
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """IoU of two boxes with inclusive corners."""
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]) + 1)
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]) + 1)
+    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
+    return width * height / (sum(areas) - width * height)

@@ -1,0 +1,1 @@
+"""Textured meshes as files."""

@@ -1,0 +1,95 @@
+"""A photo corrects what the network saw: towards its silhouette and colours, and no further."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import Cameras
+from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
+from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
+from tests.reconstruction.toys import NETWORK
+
+SETTINGS = RefinementSettings(steps=16, size=48)
+
+
+def seen(symmetric: bool = True) -> tuple[InverseGraphicsNetwork, Reconstruction]:
+    torch.manual_seed(0)
+    network = InverseGraphicsNetwork(replace(NETWORK, symmetric=symmetric))
+    with torch.no_grad():
+        return network, network(torch.rand(1, 3, 32, 32))
+
+
+def target(network: InverseGraphicsNetwork, start: Reconstruction) -> tuple[torch.Tensor, torch.Tensor]:
+    """A red object that is higher than the start and seen from a little further left."""
+    moved = replace(
+        start,
+        vertices=start.vertices * torch.tensor([1.0, 1.3, 0.9]),
+        texture=torch.tensor([0.8, 0.1, 0.1]).view(1, 3, 1, 1).expand_as(start.texture),
+        camera=replace(start.camera, azimuth=start.camera.azimuth + 0.9),
+    )
+    drawn = view(network, moved, SETTINGS.size)
+    return drawn.rgb, (drawn.face_index >= 0)[:, None].float()
+
+
+def turned(start: Reconstruction, azimuth: float) -> Reconstruction:
+    """Seen from the side, where the silhouette tells a turn."""
+    camera = start.camera
+    return replace(start, camera=Cameras(camera.azimuth + azimuth, camera.elevation, camera.distance, camera.offset))
+
+
+def test_silhouette_and_colour_come_closer() -> None:
+    network, start = seen()
+    picture, mask = target(network, start)
+    start = turned(start, 0.8)
+    refined = refine(network, start, picture, mask, SETTINGS)
+    before, after = (float(silhouette_agreement(network, one, mask)) for one in (start, refined))
+    assert after > before + 0.03
+
+    def error(one: Reconstruction) -> float:
+        return float(((view(network, one, SETTINGS.size).rgb - picture).abs() * mask).sum() / mask.sum())
+
+    assert error(refined) < 0.7 * error(start)
+    assert not refined.vertices.requires_grad
+    assert (refined.vertices - refined.displacement - network.start).abs().max() < 1e-5
+    assert 0 <= float(refined.texture.min()) <= float(refined.texture.max()) <= 1
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_symmetric_objects_stay_symmetric(symmetric: bool) -> None:
+    network, start = seen(symmetric)
+    picture, mask = target(network, start)
+    refined = refine(network, turned(start, 0.8), picture, mask, SETTINGS)
+    mirrored = refined.vertices[:, network.pairs] * torch.tensor([-1.0, 1.0, 1.0])
+    assert ((refined.vertices - mirrored).abs().max() < 1e-4) == symmetric
+
+
+def test_the_camera_comes_first() -> None:
+    network, start = seen()
+    picture, mask = target(network, start)
+    only_camera = refine(network, start, picture, mask, replace(SETTINGS, steps=3, camera_share=1.0))
+    assert torch.equal(only_camera.vertices, start.vertices)
+    assert torch.equal(only_camera.texture, start.texture)
+    assert not torch.equal(only_camera.camera.azimuth, start.camera.azimuth)
+
+
+def test_objects_of_a_batch_do_not_know_each_other() -> None:
+    network, start = seen()
+    picture, mask = target(network, start)
+    one = refine(network, start, picture, mask, replace(SETTINGS, steps=4))
+    noise = torch.cat([picture, torch.rand_like(picture)]), torch.cat([mask, torch.ones_like(mask)])
+    two = refine(network, start.repeat_interleave(2), *noise, replace(SETTINGS, steps=4))
+    assert torch.allclose(two.vertices[:1], one.vertices, atol=1e-5)
+    assert not torch.allclose(two.vertices[1:], one.vertices, atol=1e-3)
+
+
+def test_no_steps_change_nothing_and_fewer_are_refused() -> None:
+    network, start = seen()
+    picture, mask = target(network, start)
+    same = refine(network, start, picture, mask, replace(SETTINGS, steps=0))
+    assert torch.equal(same.vertices, start.vertices)
+    with pytest.raises(GanverseError, match="0 steps"):
+        RefinementSettings(steps=-1)
