@@ -4,7 +4,8 @@
 #   docker build --target cuda -t ganverse:cuda .      NVIDIA GPU, with kaolin as the third renderer
 #   docker run --rm -v "$PWD/runs:/home/ganverse/runs" ganverse:cpu                     python train.py
 #   docker run --rm --gpus all -v "$PWD/runs:/home/ganverse/runs" ganverse:cuda ganverse doctor
-# runs/ on the host must be writable for user 1000. Not built in this project's CI, which has no docker engine.
+# runs/ on the host must be writable for user 1000; several GPUs need --ipc=host (NCCL talks through shared memory). `make
+# lint` runs hadolint over this file, and tests/test_dockerfile.py checks what it refers to. Not built in this project's CI, which has no docker engine.
 
 FROM python:3.12-slim AS cpu
 ENV PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -18,7 +19,7 @@ RUN useradd --create-home --uid 1000 ganverse && install -d -o ganverse -g ganve
 WORKDIR /home/ganverse
 COPY --chown=ganverse:ganverse train.py evaluate.py ./
 COPY --chown=ganverse:ganverse configs configs
-USER ganverse
+USER 1000
 HEALTHCHECK --interval=60s --timeout=20s --retries=2 CMD ["python", "-c", "import ganverse"]
 CMD ["python", "train.py"]
 
@@ -29,6 +30,8 @@ CMD ["python", "train.py"]
 # warp-lang 1.19 needs a driver for CUDA 13 to use the GPU.
 FROM nvidia/cuda:12.8.1-runtime-ubuntu24.04 AS cuda
 ENV DEBIAN_FRONTEND=noninteractive PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/venv/bin:$PATH
+# Not pinned, since Ubuntu's archive keeps one version of a package only: a pinned one soon cannot be installed.
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv \
  && rm -rf /var/lib/apt/lists/* \
@@ -55,6 +58,6 @@ RUN userdel --remove ubuntu && useradd --create-home --uid 1000 ganverse \
 WORKDIR /home/ganverse
 COPY --chown=ganverse:ganverse train.py evaluate.py ./
 COPY --chown=ganverse:ganverse configs configs
-USER ganverse
+USER 1000
 HEALTHCHECK --interval=60s --timeout=20s --retries=2 CMD ["python", "-c", "import ganverse"]
 CMD ["python", "train.py"]

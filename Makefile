@@ -17,7 +17,7 @@ INPUTS := pyproject.toml constraints.txt
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs package clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s @ 2>/dev/null || grep '## ' $(MAKEFILE_LIST)
@@ -30,14 +30,21 @@ test: $(VENV)/.stamp-test  ## install, then run the tests (a part of them: ARGS=
 	@echo "==> pytest with $(WORKERS) processes"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-lint: $(VENV)/.stamp-dev  ## install the tools, then check style, layout and types
+lint: $(VENV)/.stamp-dev  ## install the tools, then check style, layout, types and the Dockerfile
 	@echo "==> ruff check";  $(BIN)/ruff check .
 	@echo "==> ruff format"; $(BIN)/ruff format --check .
 	@echo "==> mypy";        $(BIN)/mypy
+	@echo "==> hadolint";    $(BIN)/hadolint Dockerfile
 
 format: $(VENV)/.stamp-dev  ## mend style and layout in place
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(VENV)/.stamp-dev  ## write the API reference into build/api (its start: build/api/index.html)
+	@$(BIN)/pdoc --docformat google --output-directory build/api ganverse
+
+package: $(VENV)/.stamp-dev  ## build wheel and sdist, install the wheel elsewhere and use it there
+	@.ci/package
 
 clean:  ## remove the environment and the tools' caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -189,11 +189,15 @@ def doctor(arguments: Sequence[str]) -> int:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Runs a command; a user's mistake becomes one sentence and status 2, Ctrl-C becomes status 130."""
+    """Runs a command; a user's mistake or a path of no use becomes one sentence and status 2, Ctrl-C status 130."""
     try:
         status = run()
     except GanverseError as error:
         return _complain(str(error))
+    except OSError as error:
+        if error.filename is None:  # no file or folder that the user has named
+            raise
+        return _complain(f"expected to read and write {error.filename}, but {error.strerror}; choose another path")
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status == INTERRUPTED:

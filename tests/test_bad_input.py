@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(folder / "alien" / "a.tar", "w"):
         pass
     return folder
+
+
+@pytest.fixture(scope="module")
+def taken_port() -> Iterator[int]:
+    """A port on which somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
 GAN = "--data.generator={bad}/toy.safetensors"
@@ -168,6 +177,19 @@ CASES: dict[str, list[str]] = {
     "views of an absent GAN": ["views", "--generator={bad}/absent.safetensors"],
     "views replacing a word": ["views", "--replaces=nothing"],
     "views: unknown flag": ["views", "--colour=red"],
+    # places and ports
+    "run below a file": ["train", "generate", GAN, "--run={bad}/text.png/run"],
+    "run is a file": ["train", "generate", GAN, "--run={bad}/text.png"],
+    "run where nothing can be": ["train", "inverse", GAN, "--network.resolution=32", "--run=/proc/nowhere"],
+    "report below a file": ["evaluate", "--output={bad}/text.png/report"],
+    "studio on a port in use": ["studio", "--port={port}", "--no-browser"],
+    "annotation on a port in use": ["annotate", "{bad}/toy.safetensors", "--port={port}", "--no-browser"],
+    "port out of range": ["studio", "--port=99999"],
+    "annotation of an absent GAN": ["annotate", "{bad}/absent.safetensors", "--port=0", "--no-browser"],
+    "studio of an absent network": ["studio", "--inverse={bad}/absent.safetensors", "--port=0", "--no-browser"],
+    "import of nothing": ["import-gan", "{bad}/absent.pkl", "-o", "{out}/gan"],
+    "import of a folder": ["import-gan", "{bad}/none", "-o", "{out}/gan"],
+    "import of text": ["import-gan", "{bad}/text.png", "-o", "{out}/gan"],
 }
 
 
@@ -179,13 +201,14 @@ def test_there_are_enough_of_them() -> None:
 def test_a_mistake_is_one_sentence_and_leaves_nothing(
     arguments: list[str],
     world: Path,
+    taken_port: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = [argument.format(bad=world, out=tmp_path) for argument in arguments]
-    if given[:1] == ["train"] and len(given) > 2:
+    given = [argument.format(bad=world, out=tmp_path, port=taken_port) for argument in arguments]
+    if given[:1] == ["train"] and len(given) > 2 and not any(argument.startswith("--run=") for argument in given[2:]):
         given.append(f"--run={tmp_path / 'run'}")
     assert cli.main(given) == cli.BAD_INPUT
     complaint = capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The package as a whole: versions, dependencies and their reasons, who may import whom, file lengths."""
 
 import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -142,6 +143,26 @@ def test_constraints_lie_within_the_bounds() -> None:
             continue
         assert name in pinned, f"constraints.txt does not pin {name}"
         assert requirement.specifier.contains(pinned[name]), f"{requirement} against {pinned[name]}"
+
+
+def test_constraints_pin_whatever_these_packages_bring_along() -> None:
+    """The lock file is whole: everything that is installed here because ganverse asks for it stands in it."""
+    pinned, seen = constraints(), {"ganverse"}
+    waiting = [line for line in requirements("apps", "test", "dev") if normalised(line.name) != "ganverse"]
+    while waiting:
+        name = normalised((asked := waiting.pop()).name)
+        extras = asked.extras or {""}
+        if name in seen or not any(asked.marker is None or asked.marker.evaluate({"extra": extra}) for extra in extras):
+            continue
+        seen.add(name)
+        try:
+            found = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        assert name in pinned, f"constraints.txt lacks {name}, which {asked} brings"
+        needs = [Requirement(line) for line in found.requires or ()]
+        waiting += [n for n in needs if any(n.marker is None or n.marker.evaluate({"extra": e}) for e in extras)]
+    assert len(seen) > 60
 
 
 def test_the_kaolin_extra_refuses_the_placeholder() -> None:

@@ -75,6 +75,7 @@ class ShardDataModule(ResumableSamples):
                 f"expected at least {batch_size} training samples in {folder}, got {training} beside "
                 f"{validation_samples} for validation; generate more or validate on fewer"
             )
+        ShardReader(self.plan).batch([0])  # what cannot be read should fail before any training
         self.order = SampleOrder(training, seed)
 
     def train_dataloader(self) -> DataLoader:

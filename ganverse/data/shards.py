@@ -193,16 +193,31 @@ class ShardReader:
         self._members: dict[int, dict[str, dict[str, tuple[int, int]]]] = {}
 
     def batch(self, samples: Sequence[int]) -> MultiViewBatch:
-        """These samples, in this order."""
+        """These samples, in this order.
+
+        GanverseError if one cannot be read or does not fit together.
+        """
         rows = [self._sample(sample) for sample in samples]
         images, masks, view_ids, styles = (torch.stack(part) for part in zip(*rows, strict=True))
         return MultiViewBatch(from_bytes(images), from_bytes(masks), view_ids, torch.tensor(list(samples)), styles)
 
     def _sample(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        try:
+            return self._decoded(sample)
+        except (KeyError, ValueError, RuntimeError, EOFError, OSError, tarfile.TarError) as error:
+            path = self.plan.tar(sample // self.plan.per_shard)
+            raise GanverseError(
+                f"expected sample {sample} in {path} as generation writes it, got {type(error).__name__}: {error}; "
+                "delete this shard and its .json and run the generation again"
+            ) from error
+
+    def _decoded(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         files = self._files(sample)
         views = json.loads(files["json"])["views"]
         images = torch.stack([_pixels(files[f"view{k}.png"]) for k in range(len(views))])
         masks = torch.stack([_pixels(files[f"mask{k}.png"]) for k in range(len(views))])
+        if masks.shape[-2:] != images.shape[-2:]:
+            raise ValueError(f"masks of {tuple(masks.shape[-2:])} for images of {tuple(images.shape[-2:])}")
         styles = torch.from_numpy(np.load(io.BytesIO(files["styles.npy"])))
         return images, masks, torch.tensor(views), styles
 

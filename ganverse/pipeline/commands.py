@@ -125,6 +125,7 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     if call.run is not None and call.checkpoint is not None:
         raise GanverseError("expected --run or --checkpoint, got both; give one of them")
     models, output = _chosen(call)
+    output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
     metrics = evaluate_models(models, output, call.evaluation)
     if is_first_process():
         show_report(output, metrics, trained_images(call.run) if call.run else 0, dashboard=call.logger == "wandb")

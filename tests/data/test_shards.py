@@ -1,12 +1,16 @@
 import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 import torch
 import webdataset
+from PIL import Image
 
 from ganverse.data.sampling import MultiViewSampler
+from ganverse.data.shard_module import ShardDataModule
 from ganverse.data.shards import ShardPlan, ShardReader, read_plan, write_manifest, write_shard
 from ganverse.errors import GanverseError
 
@@ -91,3 +95,46 @@ def test_missing_and_changed_shards_are_found(plan: ShardPlan, tmp_path: Path) -
     plan.tar(2).unlink()
     with pytest.raises(GanverseError, match="missing"):
         read_plan(plan.folder)
+
+
+def exchange(tar: Path, member: str, data: bytes) -> None:
+    """Puts other bytes into one member of a shard."""
+    with tarfile.open(tar) as old:
+        contents = {entry.name: old.extractfile(entry).read() for entry in old}
+    with tarfile.open(tar, "w") as new:
+        for name, content in {**contents, member: data}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data if name == member else content)
+            new.addfile(entry, io.BytesIO(data if name == member else content))
+
+
+def png(size: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (size, size)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("member", "data", "complaint"),
+    [
+        ("000000000.view0.png", b"no picture", "UnidentifiedImageError"),
+        ("000000000.mask1.png", png(16)[:40], "OSError|UnidentifiedImageError"),
+        ("000000000.mask1.png", png(8), "Error"),
+        ("000000000.json", b"{", "JSONDecodeError"),
+        ("000000000.styles.npy", b"", "EOFError|ValueError"),
+    ],
+    ids=["corrupt image", "truncated mask", "mask of another size", "corrupt facts", "no styles"],
+)
+def test_a_corrupt_sample_is_named(plan: ShardPlan, member: str, data: bytes, complaint: str) -> None:
+    exchange(plan.tar(0), member, data)
+    with pytest.raises(GanverseError, match=rf"sample 0 in .*shard-000000.tar.*({complaint})"):
+        ShardReader(plan).batch([0])
+    with pytest.raises(GanverseError, match="run the generation again"):
+        ShardDataModule(plan.folder, batch_size=2, validation_samples=2)
+
+
+def test_masks_that_do_not_fit_their_images(plan: ShardPlan) -> None:
+    for view in (0, 1):
+        exchange(plan.tar(0), f"000000000.mask{view}.png", png(8))
+    with pytest.raises(GanverseError, match=r"masks of \(8, 8\) for images of \(16, 16\)"):
+        ShardReader(plan).batch([0])
