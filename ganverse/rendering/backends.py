@@ -137,3 +137,12 @@ def implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Imple
     from ganverse.rendering import kaolin_backend
 
     return kaolin_backend
+
+
+def together(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Together | None:
+    """The same, if it can do both at once."""
+    if choose_backend(backend, corners.device)[0] != "warp" or corners.dtype == torch.float64:
+        return None
+    from ganverse.rendering import warp_backend
+
+    return warp_backend

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.rendering.backends import Backend, Together, implementation
+from ganverse.rendering.backends import Backend, implementation, together
 from ganverse.rendering.compilation import opaque
 from ganverse.rendering.perspective import nearness, unweighted, weighted
 
@@ -143,10 +143,12 @@ def dibr(
     _check_size(height, width)
     _check_rim(sigmainv, boxlen, knum)
     scene = _scene(face_vertices_image, face_vertices_z, face_features, front_facing, perspective)
-    work, arguments = implementation(backend, scene.corners), (*scene[:3], height, width, scene.visible)
-    if isinstance(work, Together) and not nearest:
-        features, index, depth, mask = work.dibr(*arguments, sigmainv, boxlen, knum)
+    arguments = (*scene[:3], height, width, scene.visible)
+    both = None if nearest else together(backend, scene.corners)
+    if both is not None:
+        features, index, depth, mask = both.dibr(*arguments, sigmainv, boxlen, knum)
     else:
+        work = implementation(backend, scene.corners)
         features, index, depth = work.rasterize(*arguments)
         mask = work.soft_silhouette(scene.corners, index, sigmainv, boxlen, knum, nearest)
     return _seen(features, index, depth, perspective), mask

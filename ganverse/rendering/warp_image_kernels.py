@@ -1,7 +1,7 @@
 """DIB-R on the CPU: a thread takes one image after another and does everything to it, while it is in the core's cache.
 
 The steps are those of CUDA's kernels, in `warp_raster_kernels` and `warp_silhouette_kernels`. An absent array leaves a
-step out: without z nothing is drawn, without a mask nothing is faded, without its gradient nothing is pulled.
+step out: without depth nothing is drawn, without a mask nothing is faded, without a gradient nothing is pulled.
 """
 
 import warp as wp
@@ -176,7 +176,7 @@ def draw_images(
     """Draw and fade images."""
     image = next_task(tasks, wp.tid())
     while image < images:
-        if z:
+        if depth:
             draw_image(
                 image,
                 faces,

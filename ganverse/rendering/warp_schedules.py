@@ -29,7 +29,7 @@ class Rim(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What a forward pass reads and writes. Without z nothing is drawn (the index is given), without mask no rim."""
+    """What a forward pass reads and writes; without depth the index is given, without mask there is no rim."""
 
     corners: Float[Tensor, "b f 3 2"]
     z: Float[Tensor, "b f 3"] | None
@@ -114,7 +114,7 @@ def _draw_by_pixel(work: Drawing, rim: Rim) -> None:
     faces, channels, height, width = _sizes(work)
     device = work.corners.device
     middles, batch = centres(height, width, device), len(work.corners)
-    if work.z is not None:
+    if work.depth is not None:
         size, mesh = (faces, channels, height, width, *middles), work[:5]
         work.face_index.fill_(raster.EMPTY.value)
         launch(raster.draw_faces, batch * faces, device, *size, *mesh, work.face_index)
