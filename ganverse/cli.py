@@ -34,6 +34,7 @@ commands:
 
 TRAIN_HELP = """\
 usage: {prog} [STAGE] [--config FILE.yaml] [--SETTING VALUE ...]
+       {prog} --replay RUN/STAGE/non-finite.json
 
 Without a stage: all stages, one after the other, into one run directory (configs/demo.yaml). Called again after an
 interruption it goes on where it stopped; finished stages are skipped.
@@ -46,6 +47,7 @@ stages:
   gan          trains an image GAN on the car world (hours; not part of the pipeline, its weights are in the package)
 
 `{prog} STAGE --help` lists the settings of a stage, `{prog} all --help` those of all stages together.
+--replay makes the batch again at which a training stopped, and says which term of the loss is not finite.
 Often wanted: --run DIR, --trainer.devices 8, --trainer.accelerator cpu, --logger wandb."""
 
 

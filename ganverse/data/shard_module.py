@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -92,6 +93,10 @@ class ShardDataModule(ResumableSamples):
         """Counts the batch; it is complete already."""
         self.count_training_batch(batch.sample_index)
         return batch
+
+    def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
+        """The samples of these indices, on `device` or where the indices are."""
+        return ShardReader(self.plan).batch(indices.tolist()).to(device or indices.device)
 
     def _loader(self, positions: IndexBatches, order: SampleOrder) -> DataLoader:
         return DataLoader(ShardBatches(self.plan, positions, order), batch_size=None, num_workers=self.workers)

@@ -100,13 +100,21 @@ class CachedImages(pl.LightningDataModule):
 
         Raises GanverseError if the file is missing or holds something else than `content` says.
         """
+        stream = CachedImageStream(self._images(), self._seed, self._remaining, mirror=self._mirror)
+        return DataLoader(stream, batch_size=None)
+
+    def make(self, indices: Iterable[int]) -> Float[Tensor, "count 3 height width"]:
+        """The samples with these global indices, on the CPU; errors as above."""
+        return CachedImageStream(self._images(), self._seed, self._remaining, mirror=self._mirror).samples(indices)
+
+    def _images(self) -> np.ndarray:
         images = open_images(self._path)
         if self._content is not None and images.shape != self._content.shape:
             raise GanverseError(
                 f"Expected images {list(self._content.shape)} in {self._path}, got {list(images.shape)}; "
                 "remove the file to have it rendered anew, or give another path."
             )
-        return DataLoader(CachedImageStream(images, self._seed, self._remaining, mirror=self._mirror), batch_size=None)
+        return images
 
     def _remaining(self) -> IndexBatches:
         """The batches that this process has not seen yet."""

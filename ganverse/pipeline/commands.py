@@ -21,6 +21,7 @@ from ganverse.pipeline.dashboard import show_report
 from ganverse.pipeline.disentangle import DisentangleRun
 from ganverse.pipeline.generate import GenerateRun
 from ganverse.pipeline.inverse import InverseRun
+from ganverse.pipeline.replay import Replay, read_stop, replay, show
 from ganverse.pipeline.report import ReportRun, checkpoint_models, run_models, trained_images
 from ganverse.pipeline.run_directory import CONFIG
 from ganverse.pipeline.sources import DataSettings
@@ -55,12 +56,33 @@ def train_command(arguments: Sequence[str], prog: str) -> bool:
         GanverseError: an unknown stage, bad settings or missing files.
     """
     quieten()
+    if arguments and arguments[0].split("=")[0] == "--replay":
+        replay_command(arguments, prog)
+        return True
     named = bool(arguments) and not arguments[0].startswith("-")
     stage = arguments[0] if named else ALL
     if stage not in STAGES:
         raise GanverseError(f"expected a stage ({', '.join(STAGES)}), got {stage!r}; see {prog} --help")
     config = stage_settings(stage, arguments[1:] if named else arguments, prog)
     return run_steps(pipeline_steps(config) if isinstance(config, PipelineRun) else [step(config)])
+
+
+def replay_command(arguments: Sequence[str], prog: str) -> Replay:
+    """`train.py --replay RUN/STAGE/non-finite.json`: prints what is not finite in the batch that stopped a training.
+
+    Raises:
+        GanverseError: there is no such file, or not in the folder of a stage.
+    """
+    given = " ".join(arguments).replace("=", " ", 1).split(" ")
+    if len(given) != 2:
+        raise GanverseError(f"expected {prog} --replay FILE and nothing else, got {' '.join(arguments)}")
+    path = Path(given[1])
+    stop, stage = read_stop(path), path.resolve().parent.name
+    if stage not in STAGES or not (path.parent / CONFIG).is_file():
+        raise GanverseError(f"expected {path} in the folder of a stage, with its {CONFIG} beside it; leave it there")
+    result = replay(stage_settings(stage, ["--config", str(path.parent / CONFIG)], prog), stop)
+    show(result, Console())
+    return result
 
 
 def stage_settings(stage: str, arguments: Sequence[str], prog: str = "train.py") -> Any:

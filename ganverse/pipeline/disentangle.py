@@ -79,7 +79,7 @@ def train_disentangle(config: DisentangleRun) -> bool:
     folder.begin(config, learns_from)
     if folder.finished:
         return True
-    task = _task(config, source, teacher)
+    task = make_task(config, source, teacher)
 
     def reschedule(images: int) -> None:
         shorten(task, config.schedule, images)
@@ -111,7 +111,8 @@ def shorten(task: DisentangleTask, schedule: DisentangleSettings, images: int) -
     task.settings = replace(task.settings, warm_up_images=warm_up, fine_tune_images=max(images - warm_up, 0))
 
 
-def _task(config: DisentangleRun, source: Source, teacher: InverseModel) -> DisentangleTask:
+def make_task(config: DisentangleRun, source: Source, teacher: InverseModel) -> DisentangleTask:
+    """The stage at its start."""
     torch.manual_seed(config.seed)
     perceptual = PerceptualDistance() if config.losses.distill_perceptual else None
     teachers = Teachers(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual)

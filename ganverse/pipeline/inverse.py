@@ -79,7 +79,7 @@ def train_inverse(config: InverseRun) -> bool:
     folder.begin(config, learns_from)
     if folder.finished:
         return True
-    task = _task(config, source)
+    task = make_task(config, source)
 
     def reschedule(images: int) -> None:
         task.settings = replace(task.settings, images=images)
@@ -98,7 +98,8 @@ def train_inverse(config: InverseRun) -> bool:
     return True
 
 
-def _task(config: InverseRun, source: Source) -> InverseGraphicsTask:
+def make_task(config: InverseRun, source: Source) -> InverseGraphicsTask:
+    """The stage at its start."""
     torch.manual_seed(config.seed)
     cameras = CameraTable(
         config.cameras.noise.applied(source.codes.azimuth_degrees).tolist(),

@@ -25,6 +25,7 @@ from ganverse.tasks.disentangle_swaps import Place, Swapped, swap
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.gathering import gathered, processes
 from ganverse.tasks.step_draws import normals, step_seed, uniforms
+from ganverse.tasks.vitals import mask_vitals, texture_vitals
 from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
 
@@ -110,6 +111,7 @@ class DisentangleTask(pl.LightningModule):
             texture_size=teachers.inverse.config.texture_size,
             settings=mapping,
         )
+        self._vitals: dict[str, Tensor] = {}  # of the last fine-tuning step, for `sentinels.ALARMS`
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
 
@@ -156,14 +158,17 @@ class DisentangleTask(pl.LightningModule):
     def training_step(self, batch: MultiViewBatch, batch_index: int) -> Tensor:
         """The loss of the current stage on one batch."""
         self._set_rates()
-        if self.warming_up:
-            terms = self.mapping_terms(self.observe(batch))
-        else:
-            terms = self.cycle_terms(self.observe(batch, views=1))
+        terms = self.loss_terms(batch)
         loss = self._weighted(terms)
         self._report(terms, loss)
         self.images_seen += batch.view_ids.numel() * self.trainer.world_size
         return loss
+
+    def loss_terms(self, batch: MultiViewBatch) -> dict[str, Tensor]:
+        """The terms of the current stage by name, before weighting and un-reduced."""
+        if self.warming_up:
+            return self.mapping_terms(self.observe(batch))
+        return self.cycle_terms(self.observe(batch, views=1))
 
     def mapping_terms(self, lesson: Lesson) -> dict[str, Tensor]:
         """Stage 1, L_mapnet, in standard deviations of the styles."""
@@ -213,6 +218,7 @@ class DisentangleTask(pl.LightningModule):
             "texture": losses.texture_distance(scenes.texture, again.texture),
             "view": losses.view_distance(scenes.cameras, again.camera),
         }
+        self._vitals = {**mask_vitals(mask), **texture_vitals(again.texture[: len(again.texture) // 2])}
         if weights.background or weights.shared_background:
             emptied = remove_object(images, mask, grow=settings.grow, fill=settings.fill_background)
             code = self.renderer.background_code(emptied)
@@ -263,7 +269,7 @@ class DisentangleTask(pl.LightningModule):
         shares = zip(("shape", "texture", "background"), self.renderer.fusion.shares(), strict=True)
         fusion = {f"fusion/{name}": share for name, share in shares}
         images = self.images_seen.float()
-        self.log_dict({**values, **fusion, "loss/total": loss.detach(), "images": images}, batch_size=1)
+        self.log_dict({**values, **fusion, **self._vitals, "loss/total": loss.detach(), "images": images}, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Name the teachers; they themselves stay out."""

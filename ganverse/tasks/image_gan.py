@@ -120,7 +120,7 @@ class ImageGANTask(pl.LightningModule):
         """
         generator_optimizer, discriminator_optimizer = cast(list[LightningOptimizer], self.optimizers())
         state = self.growth()
-        fake = self._paint(len(batch), state)
+        fake = self._paint(int(self.images_seen) + self.global_rank * len(batch), len(batch), state)
         report = self._update_discriminator(discriminator_optimizer, prepare_real(batch, state), fake.detach(), state)
         report["loss/generator"] = self._update_generator(generator_optimizer, fake, state)
         images = len(batch) * processes()
@@ -129,13 +129,27 @@ class ImageGANTask(pl.LightningModule):
         self.log_dict({**report, "r1": self._penalty}, batch_size=len(batch))
         self.log_dict({"resolution": float(state.resolution), "fade": state.fade}, batch_size=len(batch))
 
-    def _paint(self, batch: int, state: GrowthState) -> Float[Tensor, "batch 3 height width"]:
-        """This process's fakes, with mixed styles; a pure function of the weights, the seed and the images seen."""
-        first = int(self.images_seen) + self.global_rank * batch
+    def loss_terms(self, batch: Float[Tensor, "batch 3 height width"], first: int) -> dict[str, Tensor]:
+        """The terms of both players' losses by name, with the weights as they are; r1 in every step.
+
+        batch: real images with the global numbers `first`, `first` + 1, ..., as the fakes have them.
+        """
+        state = self.growth()
+        fake, real = self._paint(first, len(batch), state), prepare_real(batch, state).requires_grad_()
+        logits = self.discriminator(real, state.fade)
+        return {
+            "discriminator, fakes": F.softplus(self.discriminator(fake.detach(), state.fade)).mean(),
+            "discriminator, reals": F.softplus(-logits).mean(),
+            "discriminator, r1": r1_penalty(logits, real),
+            "generator": F.softplus(-self.discriminator(fake, state.fade)).mean(),
+        }
+
+    def _paint(self, first: int, count: int, state: GrowthState) -> Float[Tensor, "batch 3 height width"]:
+        """Fakes first, first + 1, ... with mixed styles; a pure function of the weights, the seed and these numbers."""
         codes = fake_codes(
             self.generator,
             self.settings.seed,
-            range(first, first + batch),
+            range(first, first + count),
             resolution=state.resolution,
             mixing_probability=self.settings.mixing_probability,
         )

@@ -20,6 +20,9 @@ from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, In
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.tasks.step_draws import step_seed
+from ganverse.tasks.vitals import camera_vitals, mask_vitals, mesh_vitals, texture_vitals
+
+TERMS = ("colour", "silhouette", "perceptual", "flatten", "laplacian", "move", "camera")
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ class InverseGraphicsTask(pl.LightningModule):
             perceptual = PerceptualDistance(stages=settings.perceptual_stages)
         self._frozen = () if perceptual is None else (perceptual,)
         self._adjacency = Adjacency.build(self.network.template.faces)
+        self._annotated = cameras.azimuth.detach().clone()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW in four groups: network, what all objects share, cameras and their offsets (Adam: without decay)."""
@@ -138,6 +142,11 @@ class InverseGraphicsTask(pl.LightningModule):
         self._survey(batch, result)
         self.images_seen += batch.view_ids.numel() * self.trainer.world_size
         return loss
+
+    def loss_terms(self, batch: MultiViewBatch) -> dict[str, Tensor]:
+        """The terms of the loss by name, before weighting, as `training_step` sums them."""
+        losses = self.step(batch).losses
+        return {name: getattr(losses, name).mean() for name in TERMS}
 
     def step(self, batch: MultiViewBatch) -> StepResult:
         """Losses and renders of a batch at the present point of the schedules."""
@@ -212,8 +221,7 @@ class InverseGraphicsTask(pl.LightningModule):
     @torch.no_grad()
     def _report(self, result: StepResult, loss: Tensor) -> None:
         losses, renders, views = result.losses, result.renders, result.losses.colour.shape[1]
-        terms = ("colour", "silhouette", "perceptual", "flatten", "laplacian", "move", "camera")
-        values = {f"loss/{name}": getattr(losses, name).detach().mean() for name in terms}
+        values = {f"loss/{name}": getattr(losses, name).detach().mean() for name in TERMS}
         covered = (renders.face_index >= 0)[:, None].float()
         iou = silhouette_iou(covered, result.target_masks).view(-1, views, views)
         own = torch.eye(views, dtype=torch.bool, device=iou.device)
@@ -229,6 +237,17 @@ class InverseGraphicsTask(pl.LightningModule):
                 "camera/elevation_spread_degrees": cameras.elevation.std(correction=0).rad2deg(),
                 "camera/log_distance_spread": cameras.distance.log().std(correction=0),
                 "images": self.images_seen.float(),
+                **self._vitals(result, views),
             },
             batch_size=1,
         )
+
+    def _vitals(self, result: StepResult, views: int) -> dict[str, Tensor]:
+        """What `sentinels.ALARMS` look at; textures of every object's first view."""
+        seen = result.reconstruction
+        return {
+            **mask_vitals(result.target_masks),
+            **texture_vitals(seen.texture[::views]),
+            **mesh_vitals(self.network.mesh(seen)),
+            **camera_vitals(self.cameras.all(), self._annotated.to(self.device)),
+        }

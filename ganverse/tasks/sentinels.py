@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -19,12 +20,20 @@ from ganverse.tasks.counting import images_seen
 
 log = logging.getLogger(__name__)
 
+NON_FINITE = "non-finite.json"
+
+
+class NotFinite(GanverseError):
+    """A loss or gradient is not finite."""
+
 
 class NonFinite(pl.Callback):
-    """Stops before a loss or gradient that is not finite reaches the weights.
+    """Stops before a loss or gradient that is not finite reaches the weights, and keeps what it takes to look into it.
 
-    What happened goes to `folder/non-finite.json`: step, images seen, process and the samples' indices. As every sample
-    is a pure function of its index and the weights are those of the step before, the batch can be made again.
+    What happened goes to `folder/non-finite.json`: step, images seen, process, the samples' indices and the schedule;
+    the weights to `non-finite.pt` beside it. As every sample is a pure function of its index and the weights are those
+    of before the step, `train.py --replay` makes the batch again (see `ganverse.pipeline.replay`). A step that a part
+    of the program refuses, since its input is not finite for example, is kept as well.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +51,7 @@ class NonFinite(pl.Callback):
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """The loss."""
         if not loss.isfinite().all():
-            self._stop(trainer, "the loss")
+            self._stop(trainer, pl_module, "the loss")
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -54,22 +63,40 @@ class NonFinite(pl.Callback):
         if parameters and not torch.nn.utils.get_total_norm([p.grad for p in parameters]).isfinite():
             names = {id(p): name for name, p in pl_module.named_parameters()}
             bad = [names.get(id(p), "?") for p in parameters if p.grad is not None and not p.grad.isfinite().all()]
-            self._stop(trainer, f"the gradient of {bad[0]}" if bad else "the norm of the gradient")
+            what = f"the gradient of {bad[0]}" if bad else "the norm of the gradient"
+            self._stop(trainer, pl_module, what)
 
-    def _stop(self, trainer: pl.Trainer, what: str) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Keeps a step that was refused."""
+        if isinstance(exception, GanverseError) and not isinstance(exception, NotFinite) and self._indices:
+            self._keep(trainer, pl_module, f"an error: {exception}")
+
+    def _stop(self, trainer: pl.Trainer, task: pl.LightningModule, what: str) -> None:
+        path = self._keep(trainer, task, what)
+        raise NotFinite(
+            f"expected finite numbers, got {what} at {self._seen:,} images, samples {self._indices[:4]}...; look "
+            f"into it with train.py --replay {path}; the last checkpoint is from before: lower the learning rate or "
+            "ask for precision 32-true"
+        )
+
+    def _keep(self, trainer: pl.Trainer, task: pl.LightningModule, what: str) -> Path:
+        settings = getattr(task, "settings", None)
+        numbers = vars(settings) if is_dataclass(settings) else {}
         facts = {
             "what": what,
             "step": trainer.global_step,
             "images_seen": self._seen,
             "rank": trainer.global_rank,
+            "world": trainer.world_size,
             "indices": self._indices,
+            "schedule": {name: value for name, value in numbers.items() if name.endswith("images")},
         }
-        path = self._folder / "non-finite.json"
+        weights = io.BytesIO()
+        torch.save({name: value.cpu() for name, value in task.state_dict().items()}, weights)
+        path = self._folder / NON_FINITE
+        write_atomically(path.with_suffix(".pt"), weights.getvalue())
         write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
-        raise GanverseError(
-            f"expected finite numbers, got {what} at {self._seen:,} images, samples {self._indices[:4]}...; noted in "
-            f"{path}, the last checkpoint is from before; lower the learning rate or ask for precision 32-true"
-        )
+        return path
 
 
 def sample_indices(batch: object, seen: int, rank: int) -> list[int]:
@@ -93,6 +120,12 @@ class Alarm:
 
 ALARMS = (
     Alarm("iou/own_view", 0.1, 1.1, "shapes and masks hardly meet: collapsed masks, or the template is too small"),
+    Alarm("masks/coverage", 0.02, 0.9, "the masks collapse to nothing or to whole pictures"),
+    Alarm("texture/contrast", 0.02, 1.0, "textures collapse to flat colours"),
+    Alarm("texture/variety", 0.01, 1.0, "textures collapse: all objects get the same one"),
+    Alarm("mesh/thin_faces", -1.0, 0.05, "faces lose their area: a degenerate mesh"),
+    Alarm("mesh/volume", 0.0, 100.0, "a mesh is inside out"),
+    Alarm("camera/azimuth_drift_degrees", -1.0, 60.0, "a camera drifts away from its annotated azimuth"),
     Alarm("camera/elevation_degrees", -30.0, 60.0, "the cameras drift below or above the object"),
     Alarm("camera/log_distance_spread", -1.0, 0.7, "the cameras' distances drift apart"),
     Alarm("loss/move", -1.0, 1.0, "vertices run away: a degenerate mesh"),

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import resume_kills
+from benchmarks.resume_kills import digests, main
+
+
+def test_killed_and_equal_in_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """The short form of the campaign: inside generation and inside a training."""
+    for outcome in main(["generate", "inverse", "--kills", "1"]):
+        assert (outcome.kills, outcome.starts, outcome.different) == (1, 2, ())
+        assert outcome.files > 0
+    assert "inverse: 1 kills survived" in capsys.readouterr().out
+
+
+def test_a_difference_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sloppy(stage: str, kills: int, folder: Path) -> list[str]:
+        return [str(folder)]
+
+    def train_sloppily(arguments: list[str]) -> object:
+        run = Path(next(a for a in arguments if a.startswith("--run=")).split("=")[1])
+        (run / "inverse").mkdir(parents=True, exist_ok=True)
+        (run / "inverse" / "a.safetensors").write_bytes(str(time.monotonic_ns()).encode())
+        return FinishedProcess()
+
+    class FinishedProcess:
+        exitcode, pid = 0, 1
+
+        def join(self, timeout: float | None = None) -> None: ...
+
+        def is_alive(self) -> bool:
+            return False
+
+    monkeypatch.setattr(resume_kills, "long_enough", sloppy)
+    monkeypatch.setattr(resume_kills, "_started", train_sloppily)
+    (outcome,) = main(["inverse", "--kills", "1"])
+    assert outcome.different == ("inverse/a.safetensors",)
+    assert (outcome.kills, outcome.starts) == (0, 1)
+    assert digests(tmp_path) == {}
