@@ -122,12 +122,12 @@ class WorldTruth:
             batch = world_batch(self.world, settings.seed, indices, settings.device)
             aligned = reconstruct(model.network, alignment, batch)
             shapes = _shape_metrics(batch, aligned, model.network, settings)
-            for name, values in (_picture_metrics(batch, aligned) | shapes).items():
-                found.add(name, values)
+            for name, value in (_picture_metrics(batch, aligned) | shapes).items():
+                found.add(name, value)
             found.add("index", indices.to(aligned.vertices))
         values = found.values()
         order = values.pop("index").argsort()
-        scores = {name: Score.of(value) for name, value in values.items()}
+        scores = {name: Score.of(column) for name, column in values.items()}
         if self.true_cameras is not None:
             errors = azimuth_errors(alignment, model.cameras.all(), self.true_cameras)
             scores["azimuth_error_deg"] = Score.of(errors)

@@ -57,7 +57,7 @@ def _settings(path: Path) -> dict[str, Any]:
     """What the checkpoint's numbers belong to, out of the configuration of its run."""
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        network = {name: tuple(v) if isinstance(v, list) else v for name, v in stored["network"].items()}
+        network: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stored["network"].items()}
         return {
             "network": InverseNetworkConfig(**network),
             "learn_offset": stored["cameras"]["learn_offset"],

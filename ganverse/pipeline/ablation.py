@@ -124,7 +124,7 @@ def configuration(study: AblationStudy, name: str, variant: Variant, seed: int) 
 
 def _flags(settings: Mapping[str, Any]) -> list[str]:
     """As on a command line."""
-    return [f"--{key}={json.dumps(value)}" for key, value in settings.items()]
+    return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]
 
 
 def write_table(study: AblationStudy) -> list[Row]:

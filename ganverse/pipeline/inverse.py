@@ -11,6 +11,8 @@ from ganverse.errors import GanverseError
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
+from ganverse.inverse.opening import open_inverse
+from ganverse.inverse.starting import start_from
 from ganverse.inverse.weights import InverseCard, save_inverse
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, Source, make_data, open_source, preview_batch
@@ -51,6 +53,8 @@ class InverseRun:
         trains all of schedule.images.
     half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
     seed: of the network's start.
+    start: trained weights to go on from (see `find_weights`), of the same settings or with fewer network.subdivisions:
+        that is coarse to fine. null starts from an ellipsoid.
     """
 
     run: Path = Path("runs/car")
@@ -62,6 +66,7 @@ class InverseRun:
     minutes: float | None = None
     half_life: float = 1000.0
     seed: int = 0
+    start: str | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
@@ -107,7 +112,13 @@ def make_task(config: InverseRun, source: Source) -> InverseGraphicsTask:
         distance=config.cameras.distance,
         learn_offset=config.cameras.learn_offset,
     )
-    return InverseGraphicsTask(cameras, config.network, config.schedule, config.losses)
+    task = InverseGraphicsTask(cameras, config.network, config.schedule, config.losses)
+    if config.start is not None:
+        trained = open_inverse(config.start)
+        start_from(task.network, trained.network)
+        if len(trained.cameras) == len(cameras):
+            cameras.load_state_dict(trained.cameras.state_dict())
+    return task
 
 
 def _check(config: InverseRun, source: Source) -> None:

@@ -18,6 +18,9 @@ from ganverse.masks.segmenter import Segmenter
 
 LARGEST_SIDE = 1024
 """Photos are read at this longer side at most: the networks look at far fewer pixels."""
+SEARCHED_SIDE = 256
+"""Objects are looked for at this longer side: the segmenter itself sees 64 pixels, and telling objects apart at 1024
+would take longer than all the rest."""
 SMALLEST_SIDE = 16
 SMALLEST_SHARE = 0.02
 """Smallest share of a photo that an object may cover to count as found."""
@@ -66,15 +69,15 @@ def _opened(path: Path, mode: str) -> Image.Image:
     """Mode "alpha": transparency where there is any, grey otherwise."""
     try:
         with Image.open(path) as file:
-            file.draft("RGB", (2 * LARGEST_SIDE, 2 * LARGEST_SIDE))
-            upright = ImageOps.exif_transpose(file)
+            picture = file.convert("RGBA") if file.mode == "P" else file
+            picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))  # first: everything after it touches fewer pixels
+            upright = ImageOps.exif_transpose(picture)
             if mode == "alpha":
                 upright = upright.getchannel("A") if "A" in upright.getbands() else upright.convert("L")
             else:
                 upright = upright.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise GanverseError(f"expected a picture at {path}, but it cannot be read ({error})") from error
-    upright.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     if min(upright.size) < SMALLEST_SIDE:
         raise GanverseError(f"expected {SMALLEST_SIDE} pixels a side or more in {path}, got {min(upright.size)}")
     return upright
@@ -113,7 +116,12 @@ def find_object(photo: Photo, segmenter: Segmenter) -> FoundObject:
     Raises:
         GanverseError: there is none.
     """
-    mask = separate_instances(segmenter(photo.pixels)).foreground
+    height, width = photo.pixels.shape[2:]
+    scale = min(1.0, SEARCHED_SIDE / max(height, width))
+    looked_at = [max(SMALLEST_SIDE, round(side * scale)) for side in (height, width)]
+    small = F.interpolate(photo.pixels, looked_at, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+    mask = separate_instances(segmenter(small)).foreground
+    mask = F.interpolate(mask, (height, width), mode="bilinear", align_corners=False)
     if float((mask > 0.5).float().mean()) < SMALLEST_SHARE:
         raise GanverseError(
             f"expected an object covering 2 % of {photo.name} or more, found none; crop the photo closer"
