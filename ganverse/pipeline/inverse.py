@@ -11,7 +11,7 @@ from ganverse.errors import GanverseError
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
-from ganverse.inverse.weights import InverseCard, save_inverse
+from ganverse.inverse.weights import InverseCard, InverseModel, load_inverse, save_inverse
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, Source, make_data, open_source, preview_batch
 from ganverse.tasks.camera_history import CameraHistory
@@ -50,6 +50,8 @@ class InverseRun:
     minutes: limit of training time; the schedule is shortened, as it goes, to what this machine can do in it. null
         trains all of schedule.images.
     half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
+    start: weights of an inverse network to go on from, with its cameras; null starts afresh. Pictures painted by
+        StyleGAN-R (data.renderer) are seen by cameras that are known, so those are not learned.
     seed: of the network's start.
     """
 
@@ -61,6 +63,7 @@ class InverseRun:
     schedule: InverseSettings = field(default_factory=InverseSettings)
     minutes: float | None = None
     half_life: float = 1000.0
+    start: Path | None = None
     seed: int = 0
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
@@ -75,11 +78,12 @@ def train_inverse(config: InverseRun) -> bool:
     source = open_source(config.data)
     _check(config, source)
     data = make_data(source, config.data)
-    learns_from = {"generator": source.sha256}
+    start = None if config.start is None else load_inverse(config.start)
+    learns_from = {**source.fingerprints, **({} if start is None else {"start": start.card.sha256})}
     folder.begin(config, learns_from)
     if folder.finished:
         return True
-    task = _task(config, source)
+    task = _task(config, source, start)
 
     def reschedule(images: int) -> None:
         task.settings = replace(task.settings, images=images)
@@ -98,15 +102,27 @@ def train_inverse(config: InverseRun) -> bool:
     return True
 
 
-def _task(config: InverseRun, source: Source) -> InverseGraphicsTask:
+def _task(config: InverseRun, source: Source, start: InverseModel | None) -> InverseGraphicsTask:
     torch.manual_seed(config.seed)
     cameras = CameraTable(
         config.cameras.noise.applied(source.codes.azimuth_degrees).tolist(),
         elevation_degrees=config.cameras.elevation_degrees,
         distance=config.cameras.distance,
-        learn_offset=config.cameras.learn_offset,
+        learn_offset=config.cameras.learn_offset if start is None else start.cameras.learn_offset,
     )
-    return InverseGraphicsTask(cameras, config.network, config.schedule, config.losses)
+    task = InverseGraphicsTask(cameras, config.network, config.schedule, config.losses)
+    if start is not None:
+        if start.network.config != config.network or len(start.cameras) != len(cameras):
+            raise GanverseError(
+                f"expected {config.start} to hold a network as asked for ({config.network}) with {len(cameras)} views, "
+                f"got {start.network.config} with {len(start.cameras)}; set --network as there, or leave --start away"
+            )
+        task.network.load_state_dict(start.network.state_dict())
+        cameras.load_state_dict(start.cameras.state_dict())
+    if source.steering is not None:
+        cameras.load_state_dict(source.steering.reader.cameras.state_dict())
+        cameras.requires_grad_(False)
+    return task
 
 
 def _check(config: InverseRun, source: Source) -> None:
