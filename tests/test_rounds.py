@@ -42,7 +42,7 @@ def steered(two_rounds: Path) -> DataSettings:
 
 def test_every_round_has_its_directory_and_its_report(two_rounds: Path) -> None:
     run = two_rounds / "run"
-    for folder, images in ((run, (8, 12)), (run / "round-2", (4, 6))):
+    for folder, images in ((run, (8, 12)), (run / "round-2", (4, 8))):  # whole steps of 4 pictures
         assert load_inverse(folder / "inverse" / "inverse.safetensors").card.images_seen == images[0]
         assert load_stylegan_r(folder / "disentangle" / "stylegan-r.safetensors")[1].images_seen == images[1]
         metrics = json.loads((folder / "report" / "metrics.json").read_text())
