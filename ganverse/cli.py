@@ -21,6 +21,7 @@ commands:
   evaluate     tables, figures and a page about trained weights; the same as `python evaluate.py`
   ablate       trains variants of a configuration and compares them in a table
   reconstruct  photos to textured meshes (.glb, .obj, .usdz) with the inverse network
+  edit         a photo as a scene of StyleGAN-R: turned, with shape, texture or background of other photos
   import-gan   weights of a StyleGAN that was trained elsewhere, read without executing anything in the file
   views        view codes of a car GAN, all round, found by the pose regressor
   annotate     view codes of any GAN, given their azimuths by you on a page, one key each
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "evaluate": lambda rest: evaluate(rest, "ganverse evaluate"),
         "ablate": ablate,
         "reconstruct": reconstruct,
+        "edit": edit,
         "import-gan": import_gan,
         "views": views,
         "annotate": annotate,
@@ -120,6 +122,18 @@ def reconstruct(arguments: Sequence[str]) -> int:
         from ganverse.reconstruction.command import reconstruct_command
 
         return reconstruct_command(arguments)
+
+    return guarded(run)
+
+
+def edit(arguments: Sequence[str]) -> int:
+    """A photo through StyleGAN-R."""
+
+    def run() -> int:
+        from ganverse.edit import edit_command
+
+        edit_command(arguments)
+        return 0
 
     return guarded(run)
 

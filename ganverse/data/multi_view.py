@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.indices import IndexBatches, ResumableSamples
-from ganverse.data.sampling import MultiViewSampler
+from ganverse.data.sampling import Sampler
 from ganverse.masks.filtering import FilterCounts
 
 VALIDATION_START = 2**40
@@ -27,7 +27,7 @@ class MultiViewStream(ResumableSamples):
     rejected, on this process, for logging.
     """
 
-    def __init__(self, sampler: MultiViewSampler, batch_size: int = 16, validation_samples: int = 64) -> None:
+    def __init__(self, sampler: Sampler, batch_size: int = 16, validation_samples: int = 64) -> None:
         super().__init__(batch_size, sampler.recipe)
         self.sampler = sampler
         self.validation_samples = validation_samples

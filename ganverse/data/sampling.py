@@ -102,6 +102,34 @@ def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.
     return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, attempt, purpose]))
 
 
+@runtime_checkable
+class Sampler(Protocol):
+    """What streams and shards are made of: sample i as a pure function of i."""
+
+    @property
+    def settings(self) -> SamplingSettings:
+        """What a sample is."""
+        ...
+
+    @property
+    def codes(self) -> ViewCodes:
+        """The views that samples are seen from."""
+        ...
+
+    @property
+    def recipe(self) -> str:
+        """A short fingerprint of all that a sample depends on."""
+        ...
+
+    def to(self, device: torch.device | str) -> Sampler:
+        """Move everything; samples are then made there."""
+        ...
+
+    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
+        """The samples of these indices, in their order; keep_dropped: how many rejected images to hand out."""
+        ...
+
+
 class MultiViewSampler:
     """Draws samples of a frozen copy of `generator` at the view codes `codes`.
 

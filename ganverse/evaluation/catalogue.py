@@ -41,6 +41,7 @@ PARTS = {
     "pascal3d": "Pascal3D+, the CMR protocol: photos, single image in",
     "photos": "A folder of photos with masks, single image in",
     "stylegan_r": "StyleGAN-R: what the controls do",
+    "edits": "Real pictures in StyleGAN-R: as read, refined, and plain latent optimisation (projected)",
 }
 
 _PICTURES = (
@@ -106,6 +107,16 @@ _CONTROLS = (
     Entry("faithful_iou", "silhouette of un-swapped scenes against the GAN's own picture", published=False),
     Entry("quality_ratio", "Frechet distance / that of the original GAN", "lower"),
 )
+_EDITS = tuple(
+    Entry(f"{name}_{way}", f"{meaning} ({way})", "lower")
+    for way in ("read", "refined", "projected")
+    for name, meaning in (
+        ("l1", "RGB L1 of the picture painted again"),
+        ("lpips", "perceptual distance of the picture painted again"),
+        ("turn_error_deg", "turned: azimuth asked against measured, median, degrees"),
+        ("turn_colour", "turned: L1 of the paint against the picture's"),
+    )
+)
 _TARGETS = {
     "gan/iou_input": 0.90,
     "gan/iou_unseen": 0.85,
@@ -142,5 +153,6 @@ CATALOGUE: dict[str, Entry] = {
         *_named("pascal3d", _PHOTOS),
         *_named("photos", _PHOTOS),
         *_named("stylegan_r", _CONTROLS),
+        *_named("edits", _EDITS),
     )
 }

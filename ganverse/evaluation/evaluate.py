@@ -17,10 +17,12 @@ from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.catalogue import CATALOGUE
 from ganverse.evaluation.comparison import photo_sheet, world_sheet
 from ganverse.evaluation.control import Studio, control
+from ganverse.evaluation.edits import edit_pictures, edit_scores
 from ganverse.evaluation.figures import (
     Figure,
     aligned_views,
     control_figures,
+    edit_figure,
     reconstructions,
     world_reconstructions,
 )
@@ -41,6 +43,7 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.segmenter import Segmenter
+from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
 from ganverse.worlds.generator import CarWorldGenerator
@@ -232,6 +235,20 @@ class Evaluation:
         if self.draws:
             drawn = models.gan.sampler(settings.seed, 1).draw(torch.arange(settings.figure_objects))
             self.figures += control_figures(studio, drawn.batch.to(settings.device))
+        if settings.edited_pictures and settings.world_objects:
+            self._edits(studio)
+
+    def _edits(self, studio: Studio) -> None:
+        settings, world = self.settings, CarWorldGenerator(studio.model.network.config.resolution)
+        with self._timed("edits: real pictures"):
+            batch = world_batch(world, settings.seed + 2, torch.arange(settings.edited_pictures), settings.device)
+            perceptual = PerceptualDistance().to(settings.device)
+            descent = DescentSettings(steps=settings.edit_steps)
+            masks = studio.masker(batch.images[:, 0]).foreground
+            report = edit_pictures(studio, batch.images[:, 0], masks, perceptual, descent)
+            self._add("edits", edit_scores(report, studio, perceptual))
+        if self.draws:
+            self.figures.append(edit_figure(studio, report))
 
 
 def _true_cameras(source: Source) -> Cameras:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ganverse.data.batch import MultiViewBatch
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control import Studio, scenes_of
+from ganverse.evaluation.edits import EditReport, paint_in_chunks
 from ganverse.evaluation.models import Source
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.evaluation.world_truth import WorldBatch
@@ -163,6 +164,35 @@ def _swap(studio: Studio, scenes: Scenes, factor: Factor) -> Figure:
         f"swap-{factor}",
         f"StyleGAN-R: swap of the {factor}",
         caption,
+        table(columns, rows=_numbers(count), cell=_SMALL_CELL),
+    )
+
+
+@torch.no_grad()
+def edit_figure(studio: Studio, report: EditReport) -> Figure:
+    """Per picture: painted again in three ways, turned in two, and repainted with the next picture's parts."""
+    count, scenes = len(report.pictures), report.refined.scenes
+    following = torch.arange(1, count + 1, device=report.pictures.device) % count
+    swaps = {
+        "texture": scenes.swapped(texture=following),
+        "background": scenes.swapped(background=following),
+        "shape": scenes.swapped(shape=following),
+    }
+    columns = [
+        Column("picture", report.pictures),
+        *(Column(f"painted again, {way}", images) for way, images in report.painted.items()),
+    ]
+    for way in ("refined", "projected"):
+        turned = report.turned[way].images.unflatten(0, (count, -1))
+        columns += [Column(f"{way}, turned", turned[:, turn]) for turn in range(turned.shape[1])]
+    for name, swapped in swaps.items():
+        images = paint_in_chunks(studio.renderer, report.refined.edited(swapped))
+        columns.append(Column(f"next one's {name}", images))
+    return Figure(
+        "edits",
+        "Real pictures, edited",
+        "Car-world pictures that no network was trained on here. Read: shape, texture, background and camera from the"
+        " picture. Refined: content styles corrected. Projected: plain latent optimisation, turned by view codes.",
         table(columns, rows=_numbers(count), cell=_SMALL_CELL),
     )
 

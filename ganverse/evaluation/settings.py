@@ -71,6 +71,8 @@ class EvaluationSettings:
     control_objects: scenes that StyleGAN-R turns and swaps.
     control_azimuths: cameras all round per scene.
     quality_images: pictures on each side of a Frechet distance.
+    edited_pictures: car-world pictures that are taken for real photos, painted again by StyleGAN-R and turned.
+    edit_steps: of refinement and of plain latent optimisation, each.
     voxels: per side of the occupancy grid over [-1, 1]^3.
     surface_samples, surface_queries: points that stand for a surface, and how many of them are measured from.
     f_score_distance: threshold of the F-score, world units (a car is 1.8 long).
@@ -90,6 +92,8 @@ class EvaluationSettings:
     control_objects: int = 32
     control_azimuths: int = 12
     quality_images: int = 1000
+    edited_pictures: int = 8
+    edit_steps: int = 60
     voxels: int = 64
     surface_samples: int = 4000
     surface_queries: int = 1000

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
@@ -82,6 +82,12 @@ class StyleGANR(nn.Module):
         self.deviation.copy_(styles.std(dim=0).clamp_min(1e-3))
         self.camera_mapping.calibrate(cameras)
         self.shape_mapping.calibrate(vertices)
+
+    @property
+    def content_dims(self) -> Bool[Tensor, " styles"]:
+        """Which dimensions of w* carry the content; the others are the view's."""
+        views = len(self.mean) - self.fusion.logits.shape[1]
+        return self.order >= views
 
     def standardise(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch styles"]:
         """w* in standard deviations from its mean, the space in which stage 1 measures distances."""

@@ -12,7 +12,8 @@ from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
-from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, save_stylegan_r
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
 from ganverse.pipeline.inverse import STAGE as INVERSE
 from ganverse.pipeline.inverse import WEIGHTS as INVERSE_WEIGHTS
 from ganverse.pipeline.run_directory import StageFolder
@@ -48,6 +49,7 @@ class DisentangleRun:
     minutes: limit of training time; the schedule is shortened, as it goes, to what this machine can do in it. null
         trains all of it.
     half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
+    start: weights of a StyleGAN-R of the same generator and sizes to go on from; null starts afresh.
     seed: of the mapping networks' start.
     """
 
@@ -59,6 +61,7 @@ class DisentangleRun:
     schedule: DisentangleSettings = field(default_factory=DisentangleSettings)
     minutes: float | None = None
     half_life: float = 500.0
+    start: Path | None = None
     seed: int = 0
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
@@ -75,11 +78,15 @@ def train_disentangle(config: DisentangleRun) -> bool:
     teacher = load_inverse(path)
     _check(source, teacher, path)
     data = make_data(source, config.data)
+    start = None if config.start is None else load_stylegan_r(config.start)
     learns_from = {"generator": source.sha256, "inverse": teacher.card.sha256}
+    learns_from |= {} if start is None else {"start": start[1].sha256}
     folder.begin(config, learns_from)
     if folder.finished:
         return True
     task = make_task(config, source, teacher)
+    if start is not None:
+        _begin_at(task, start[0], config)
 
     def reschedule(images: int) -> None:
         shorten(task, config.schedule, images)
@@ -119,6 +126,18 @@ def make_task(config: DisentangleRun, source: Source, teacher: InverseModel) -> 
     return DisentangleTask(source.generator, source.codes, teachers, config.schedule, config.losses, config.mapping)
 
 
+def _begin_at(task: DisentangleTask, start: StyleGANR, config: DisentangleRun) -> None:
+    """Takes over weights and statistics."""
+    try:
+        task.renderer.load_state_dict(start.state_dict())
+    except RuntimeError as error:
+        raise GanverseError(
+            f"expected {config.start} to have the parts asked for here, got others ({str(error).splitlines()[-1]}); "
+            "set --mapping as there, or leave --start away"
+        ) from error
+    task.calibrated.fill_(True)
+
+
 def _card(config: DisentangleRun, source: Source, teacher: InverseModel, task: DisentangleTask) -> StyleGANRCard:
     generator, content_directions = described_generator(source.generator)
     return StyleGANRCard(
@@ -137,6 +156,10 @@ def _card(config: DisentangleRun, source: Source, teacher: InverseModel, task: D
 
 def _check(source: Source, teacher: InverseModel, path: Path) -> None:
     described_generator(source.generator)
+    if source.steering is not None:
+        raise GanverseError(
+            "expected a GAN's own pictures to learn from, got those of data.renderer; leave --data.renderer away"
+        )
     card = teacher.card
     if card.generator_sha256 != source.sha256 or card.views != len(source.codes):
         raise GanverseError(

@@ -13,7 +13,7 @@ from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
 from ganverse.inverse.opening import open_inverse
 from ganverse.inverse.starting import start_from
-from ganverse.inverse.weights import InverseCard, save_inverse
+from ganverse.inverse.weights import InverseCard, InverseModel, save_inverse
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, Source, make_data, open_source, preview_batch
 from ganverse.tasks.camera_history import CameraHistory
@@ -54,7 +54,7 @@ class InverseRun:
     half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
     seed: of the network's start.
     start: trained weights to go on from (see `find_weights`), of the same settings or with fewer network.subdivisions:
-        that is coarse to fine. null starts from an ellipsoid.
+        that is coarse to fine. Its cameras come along. null starts from an ellipsoid.
     """
 
     run: Path = Path("runs/car")
@@ -80,11 +80,12 @@ def train_inverse(config: InverseRun) -> bool:
     source = open_source(config.data)
     _check(config, source)
     data = make_data(source, config.data)
-    learns_from = {"generator": source.sha256}
+    start = None if config.start is None else open_inverse(config.start)
+    learns_from = {**source.fingerprints, **({} if start is None else {"start": start.card.sha256})}
     folder.begin(config, learns_from)
     if folder.finished:
         return True
-    task = make_task(config, source)
+    task = make_task(config, source, start)
 
     def reschedule(images: int) -> None:
         task.settings = replace(task.settings, images=images)
@@ -103,21 +104,23 @@ def train_inverse(config: InverseRun) -> bool:
     return True
 
 
-def make_task(config: InverseRun, source: Source) -> InverseGraphicsTask:
-    """The stage at its start."""
+def make_task(config: InverseRun, source: Source, start: InverseModel | None) -> InverseGraphicsTask:
+    """The stage at its start; start: what `config.start` names."""
     torch.manual_seed(config.seed)
     cameras = CameraTable(
         config.cameras.noise.applied(source.codes.azimuth_degrees).tolist(),
         elevation_degrees=config.cameras.elevation_degrees,
         distance=config.cameras.distance,
-        learn_offset=config.cameras.learn_offset,
+        learn_offset=config.cameras.learn_offset if start is None else start.cameras.learn_offset,
     )
     task = InverseGraphicsTask(cameras, config.network, config.schedule, config.losses)
-    if config.start is not None:
-        trained = open_inverse(config.start)
-        start_from(task.network, trained.network)
-        if len(trained.cameras) == len(cameras):
-            cameras.load_state_dict(trained.cameras.state_dict())
+    if start is not None:
+        start_from(task.network, start.network)
+        if len(start.cameras) == len(cameras):
+            cameras.load_state_dict(start.cameras.state_dict())
+    if source.steering is not None:
+        cameras.load_state_dict(source.steering.reader.cameras.state_dict())
+        cameras.requires_grad_(False)
     return task
 
 

@@ -112,7 +112,7 @@ def _opened(config: StageConfig, stop: Stop) -> tuple[pl.LightningModule, Terms]
     source = open_source(config.data)
     data = make_data(source, config.data)
     if isinstance(config, InverseRun):
-        task: Any = inverse.make_task(config, source)
+        task: Any = inverse.make_task(config, source, None)  # the checkpoint holds everything
     else:
         task = disentangle.make_task(config, source, disentangle.load_inverse(disentangle.teacher_path(config)))
     task.settings = replace(task.settings, **stop.schedule)

@@ -10,7 +10,7 @@ import torch
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START, MultiViewStream
-from ganverse.data.sampling import MultiViewSampler, SamplingSettings
+from ganverse.data.sampling import MultiViewSampler, Sampler, SamplingSettings
 from ganverse.data.shard_module import ShardDataModule
 from ganverse.data.world_views import NAME, world_view_codes
 from ganverse.errors import GanverseError
@@ -19,6 +19,7 @@ from ganverse.generators.weights import load_generator
 from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.masks.segmenter import Segmenter
+from ganverse.pipeline.steering import SteeredSampler, Steering, open_steering
 from ganverse.viewpoints.opening import open_views
 from ganverse.viewpoints.view_codes import ViewCodes
 from ganverse.weights.shipped import FOLDER, load_network
@@ -42,6 +43,9 @@ class DataSettings:
     shards: folder that the generate stage has filled; null makes samples in memory while training.
     batch: objects per step and process; each gives `sampling.views` pictures.
     sampling: what a sample is.
+    renderer: a StyleGAN-R of the generator, which then paints the pictures of its objects (see `steering`); null shows
+        the generator's own.
+    reader: the inverse network that taught `renderer`.
     """
 
     generator: str = "car"
@@ -54,13 +58,23 @@ class DataSettings:
     shards: Path | None = None
     batch: int = 16
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    renderer: Path | None = None
+    reader: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.renderer is None) != (self.reader is None):
+            raise GanverseError(
+                f"expected data.renderer and data.reader together, got {self.renderer} and {self.reader}; give the "
+                "StyleGAN-R and the inverse network that taught it, or neither"
+            )
 
 
 @dataclass(frozen=True)
 class Source:
     """An opened generator with its views.
 
-    sha256: of the generator's weights, empty for the car world. masker: None where the truth is used.
+    sha256: of the generator's weights, empty for the car world. masker: None where the truth is used. steering: what
+    paints the pictures instead of the generator, if anything does.
     """
 
     name: str
@@ -68,6 +82,13 @@ class Source:
     sha256: str
     codes: ViewCodes
     masker: Masker | None
+    steering: Steering | None = None
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """sha256 of all weights behind the pictures, by name."""
+        painter = {} if self.steering is None else {"renderer": self.steering.card.sha256}
+        return {"generator": self.sha256, **painter}
 
 
 def generator_path(name: str) -> Path:
@@ -92,6 +113,8 @@ def open_source(settings: DataSettings) -> Source:
             raise GanverseError(f"expected data.world_views to be a multiple of 12, got {settings.world_views}")
         world = CarWorldGenerator(settings.world_resolution)
         codes = world_view_codes(world, settings.world_views)
+        if settings.renderer is not None:
+            raise GanverseError("expected no data.renderer for the car world, which has exact cameras; leave it away")
         return Source(NAME, world, "", codes, _masker(settings, truthful=True))
     path = generator_path(settings.generator)
     network, card = load_generator(path)
@@ -102,7 +125,10 @@ def open_source(settings: DataSettings) -> Source:
             f"expected {codes_path} to hold view codes of {path.stem} ({card.sha256[:12]}...), got those of "
             f"{codes.generator[:20]}; give this generator's file with --data.view_codes"
         )
-    return Source(path.stem, generator, card.sha256, codes, _masker(settings, truthful=False))
+    steering = None
+    if settings.renderer is not None and settings.reader is not None:
+        steering = open_steering(settings.renderer, settings.reader, card.sha256, len(codes))
+    return Source(path.stem, generator, card.sha256, codes, _masker(settings, truthful=False), steering)
 
 
 def _masker(settings: DataSettings, *, truthful: bool) -> Masker | None:
@@ -125,9 +151,12 @@ def open_segmenter(settings: DataSettings) -> Segmenter:
     return segmenter.eval()
 
 
-def make_sampler(source: Source, settings: DataSettings) -> MultiViewSampler:
+def make_sampler(source: Source, settings: DataSettings) -> Sampler:
     """Draws samples of this source."""
-    return MultiViewSampler(source.generator, source.codes, source.masker, settings.sampling)
+    objects = MultiViewSampler(source.generator, source.codes, source.masker, settings.sampling)
+    if source.steering is None or source.masker is None:
+        return objects
+    return SteeredSampler(objects, source.steering, source.masker)
 
 
 def make_data(source: Source, settings: DataSettings) -> MultiViewData:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ganverse.pipeline.sources import DataSettings
 from ganverse.pipeline.stages import Step
 from ganverse.tasks.checkpoints import last_checkpoint
 from ganverse.tasks.devices import choose_devices, is_first_process
@@ -22,13 +23,17 @@ def announce(steps: Sequence[Step]) -> None:
         return
     table = Table("stage", "data", "length", "state", "to go", title="about to run")
     for step in steps:
-        source = "car world" if isinstance(step.config, ImageGANRun) else step.config.data.generator
-        table.add_row(step.name, source, step.budget, state(step), to_go(step))
+        source = "car world" if isinstance(step.config, ImageGANRun) else _source(step.config.data)
+        table.add_row(step.title, source, step.budget, state(step), to_go(step))
     console = Console(stderr=True)
     console.print(table)
     config = steps[0].config
     devices = choose_devices(config.trainer)
     console.print(f"run directory {config.run}, on {devices.description}", highlight=False, soft_wrap=True)
+
+
+def _source(data: DataSettings) -> str:
+    return data.generator if data.renderer is None else f"{data.generator}, painted by {data.renderer}"
 
 
 def to_go(step: Step) -> str:
@@ -60,7 +65,7 @@ def conclude(steps: Sequence[Step], seconds: Sequence[float]) -> None:
         return
     table = Table("stage", "time", "left behind", title="finished")
     for step, spent in zip(steps, seconds, strict=True):
-        table.add_row(step.name, clock(spent), ", ".join(_results(step.folder.path)))
+        table.add_row(step.title, clock(spent), ", ".join(_results(step.folder.path)))
     Console(stderr=True).print(table)
 
 

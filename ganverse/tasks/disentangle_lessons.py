@@ -39,9 +39,10 @@ class Lesson:
         """The GAN's objects on the backgrounds asked for.
 
         Its own picture shows another background than the scene wherever the view code paints along, and a renderer
-        that is drawn towards both learns the mean of all backgrounds.
+        that is drawn towards both learns the mean of all backgrounds. The masks are narrowed to their surer half, or
+        a rim of the picture's own background comes along as a halo.
         """
-        return torch.lerp(self.behind, self.images, self.masks)
+        return torch.lerp(self.behind, self.images, (2 * self.masks - 1).clamp_min(0))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ganverse.data.contact_sheet import contact_sheet, save_picture, stack_pictures
-from ganverse.data.sampling import MultiViewSampler
+from ganverse.data.sampling import Sampler
 from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, ShardRecord, write_manifest, write_shard
 
 SHEET_COLUMNS, SHEET_ROWS = 16, 8
@@ -41,9 +41,7 @@ class GenerationTask(pl.LightningModule):
     samples: objects in all (paper: 6000 cars). per_shard: objects per shard, held in memory at once.
     """
 
-    def __init__(
-        self, sampler: MultiViewSampler, folder: str | Path, samples: int = 6000, per_shard: int = 128
-    ) -> None:
+    def __init__(self, sampler: Sampler, folder: str | Path, samples: int = 6000, per_shard: int = 128) -> None:
         super().__init__()
         self.sampler = sampler
         self.plan = ShardPlan(Path(folder), samples, per_shard, sampler.recipe)

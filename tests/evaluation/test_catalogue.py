@@ -1,4 +1,5 @@
 from ganverse.evaluation.catalogue import CATALOGUE, PARTS
+from ganverse.evaluation.edits import WAYS
 
 PICTURES = {"iou_input", "iou_unseen", "l1_masked", "lpips_input", "lpips_unseen"}
 IDENTITY = {"azimuth_spread_deg", "azimuth_flips", "identity_height", "identity_type", "identity_colour"}
@@ -7,6 +8,7 @@ CONTROLS = {
     *("azimuth_error_deg", "elevation_rank", "scale_rank", "identity_colour", "identity_height", "quality_ratio"),
     *("swap_shape_iou", "swap_shape_ratio", "swap_texture_ratio", "swap_background_ratio"),
 }
+EDITS = {f"{name}_{way}" for name in ("l1", "lpips", "turn_error_deg", "turn_colour") for way in WAYS}
 
 
 def test_published_keys_are_those_that_were_agreed() -> None:
@@ -14,6 +16,7 @@ def test_published_keys_are_those_that_were_agreed() -> None:
     expected |= {f"world/{name}" for name in TRUTH}
     expected |= {f"twin/{name}" for name in PICTURES | IDENTITY | TRUTH}
     expected |= {f"stylegan_r/{name}" for name in CONTROLS}
+    expected |= {f"edits/{name}" for name in EDITS}
     assert {key for key, entry in CATALOGUE.items() if entry.published} == expected
 
 

@@ -1,0 +1,122 @@
+"""Real pictures: style codes that reproduce them, found by descent from what StyleGAN-R reads, or from nothing.
+
+The second is the plain latent optimisation (Image2StyleGAN, in w*) that the paper compares with: it may paint the
+picture as well, but what its dimensions mean is anybody's guess, so it cannot be turned or repainted at will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.generators.protocol import ImageGenerator
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.scenes import Scenes
+
+Images = Float[Tensor, "batch 3 height width"]
+
+
+@dataclass(frozen=True)
+class DescentSettings:
+    """steps, rate: Adam's, on styles in standard deviations from where they start. l1, perceptual: weights of the
+    distance to the picture. prior: weight of the mean square of what was moved.
+    """
+
+    steps: int = 60
+    rate: float = 0.05
+    l1: float = 1.0
+    perceptual: float = 1.0
+    prior: float = 0.02
+
+
+DEFAULT_DESCENT = DescentSettings()
+
+
+@dataclass(frozen=True)
+class RefinedScenes:
+    """Scenes with a correction of their content styles, in standard deviations; it stays when the scenes are edited."""
+
+    scenes: Scenes
+    correction: Float[Tensor, "batch styles"]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def edited(self, scenes: Scenes) -> RefinedScenes:
+        """Other inputs, same correction; as many scenes as before."""
+        return RefinedScenes(scenes, self.correction)
+
+
+def refine(
+    renderer: StyleGANR,
+    scenes: Scenes,
+    pictures: Float[Tensor, "batch 3 height width"],
+    perceptual: PerceptualDistance | None = None,
+    settings: DescentSettings = DEFAULT_DESCENT,
+) -> RefinedScenes:
+    """Correct the content styles until StyleGAN-R paints the pictures that the scenes were read from.
+
+    View dimensions stay with the camera, which therefore keeps its meaning. perceptual: None leaves its term out.
+    """
+    free = renderer.content_dims.to(pictures.dtype)
+
+    def paint(correction: Float[Tensor, "batch styles"]) -> Images:
+        return render_refined(renderer, RefinedScenes(scenes, correction * free))
+
+    start = torch.zeros(len(scenes), len(renderer.mean), device=pictures.device)
+    return RefinedScenes(scenes, _descend(paint, start, pictures, perceptual, settings) * free)
+
+
+def render_refined(renderer: StyleGANR, refined: RefinedScenes) -> Float[Tensor, "batch 3 height width"]:
+    """Images in [0, 1]."""
+    scenes = refined.scenes
+    styles = renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+    return renderer.generator.synthesize(styles + refined.correction * renderer.deviation)
+
+
+def project(
+    generator: ImageGenerator,
+    mean: Float[Tensor, " styles"],
+    deviation: Float[Tensor, " styles"],
+    pictures: Float[Tensor, "batch 3 height width"],
+    perceptual: PerceptualDistance | None = None,
+    settings: DescentSettings = DEFAULT_DESCENT,
+) -> Float[Tensor, "batch styles"]:
+    """Plain latent optimisation: styles w* of `generator` that paint the pictures, from the mean style on.
+
+    mean, deviation: of the generator's own styles (`StyleGANR.mean`, `StyleGANR.deviation`).
+    """
+
+    def paint(moved: Float[Tensor, "batch styles"]) -> Images:
+        return generator.synthesize(mean + moved * deviation)
+
+    start = torch.zeros(len(pictures), len(mean), device=pictures.device)
+    return mean + _descend(paint, start, pictures, perceptual, settings) * deviation
+
+
+@torch.enable_grad()
+def _descend(
+    paint: Callable[[Tensor], Tensor],
+    start: Float[Tensor, "batch styles"],
+    pictures: Float[Tensor, "batch 3 height width"],
+    perceptual: PerceptualDistance | None,
+    settings: DescentSettings,
+) -> Float[Tensor, "batch styles"]:
+    moved = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([moved], lr=settings.rate)
+    for _ in range(settings.steps):
+        optimizer.zero_grad()
+        images = paint(moved)
+        distance = settings.l1 * (images - pictures).abs().mean(dim=(1, 2, 3))
+        if perceptual is not None and settings.perceptual:
+            distance = distance + settings.perceptual * perceptual(images, pictures)
+        # A sum, so that no picture's steps depend on how many there are.
+        loss = (distance + settings.prior * moved.square().mean(dim=1)).sum()
+        (moved.grad,) = torch.autograd.grad(loss, [moved])
+        optimizer.step()
+    return moved.detach()
