@@ -85,7 +85,7 @@ def replay(config: StageConfig, stop: Stop) -> Replay:
     devices = choose_devices(config.trainer)
     task, terms = _opened(config, stop)
     task.load_state_dict(stop.weights)
-    task.images_seen.fill_(stop.images_seen)
+    task.get_buffer("images_seen").fill_(stop.images_seen)
     task.to("cuda" if devices.accelerator == "gpu" else "cpu")
     task.train()
     task.on_fit_start()
