@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -23,7 +25,8 @@ commands:
   reconstruct  photos to textured meshes (.glb, .obj, .usdz) with the inverse network
   edit         a photo as a scene of StyleGAN-R: turned, with shape, texture or background of other photos
   import-gan   weights of a StyleGAN that was trained elsewhere, read without executing anything in the file
-  views        view codes of a car GAN, all round, found by the pose regressor
+  masks        a segmenter for any GAN, from a handful of pictures that you paint
+  views        view codes of a GAN, all round: by the car pose regressor, or by itself (--azimuths auto)
   annotate     view codes of any GAN, given their azimuths by you on a page, one key each
   studio       turn an object or a photo, as a mesh and as StyleGAN-R paints it; swap its parts
   doctor       what is installed, what it would run on, and whether the shipped weights are whole
@@ -31,6 +34,7 @@ commands:
   -h, --help   this text; `ganverse COMMAND --help` explains a command
   --version    the version
 
+Flags in the environment variable GANVERSE_TRAIN_OPTIONS (GANVERSE_MASKS_OPTIONS, ...) are added to every call.
 `python -m ganverse` is the same as `ganverse`."""
 
 TRAIN_HELP = """\
@@ -68,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "reconstruct": reconstruct,
         "edit": edit,
         "import-gan": import_gan,
+        "masks": masks,
         "views": views,
         "annotate": annotate,
         "studio": studio,
@@ -75,7 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     if given[0] not in commands:
         return _complain(f"expected a command ({', '.join(commands)}), got {given[0]!r}; see ganverse --help")
-    return commands[given[0]](given[1:])
+    if given[0] in ("train", "evaluate"):
+        return commands[given[0]](given[1:])
+    return commands[given[0]]([*given[1:], *standing_options(given[0])])
+
+
+def standing_options(command: str) -> list[str]:
+    """Flags for every call of a command, from the environment: GANVERSE_IMPORT_GAN_OPTIONS and so on."""
+    return shlex.split(os.environ.get(f"GANVERSE_{command.upper().replace('-', '_')}_OPTIONS", ""))
 
 
 def train(arguments: Sequence[str], prog: str = "train.py") -> int:
@@ -87,7 +99,7 @@ def train(arguments: Sequence[str], prog: str = "train.py") -> int:
     def run() -> int:
         from ganverse.pipeline.commands import train_command
 
-        return 0 if train_command(arguments, prog) else INTERRUPTED
+        return 0 if train_command([*arguments, *standing_options("train")], prog) else INTERRUPTED
 
     return guarded(run)
 
@@ -98,7 +110,7 @@ def evaluate(arguments: Sequence[str], prog: str = "evaluate.py") -> int:
     def run() -> int:
         from ganverse.pipeline.commands import evaluate_command
 
-        evaluate_command(arguments, prog)
+        evaluate_command([*arguments, *standing_options("evaluate")], prog)
         return 0
 
     return guarded(run)
@@ -145,6 +157,18 @@ def import_gan(arguments: Sequence[str]) -> int:
         from ganverse.importing.command import import_command
 
         import_command(arguments)
+        return 0
+
+    return guarded(run)
+
+
+def masks(arguments: Sequence[str]) -> int:
+    """A segmenter out of painted masks."""
+
+    def run() -> int:
+        from ganverse.pipeline.masks import masks_command
+
+        masks_command(arguments)
         return 0
 
     return guarded(run)

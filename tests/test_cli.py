@@ -138,3 +138,18 @@ def test_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: pyte
     assert stop.value.code == 0
     (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
     assert stage_settings("inverse", ["--config", str(tmp_path / "printed.yaml")]).seed == 4
+
+
+def test_standing_options_come_last(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GANVERSE_IMPORT_GAN_OPTIONS", "--truncation 'no number'")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["import-gan", "x.pkl", "-o", "y", "--truncation", "1"])
+    assert stop.value.code == cli.BAD_INPUT
+    assert "'no number'" in capsys.readouterr().err
+
+
+def test_shorthands_of_generation() -> None:
+    config = stage_settings("generate", ["--num-objects", "12", "--views-per-object=5"])
+    assert (config.samples, config.data.sampling.views) == (12, 5)
+    whole = stage_settings("all", ["--num-objects=12"])
+    assert whole.generate.samples == 12

@@ -19,10 +19,9 @@ from ganverse.apps.desk import Candidate, Desk, open_annotation
 from ganverse.apps.server import address, application, json_object, listen, serve
 from ganverse.errors import GanverseError
 from ganverse.generators.weights import load_generator
-from ganverse.pipeline.sources import generator_path
+from ganverse.pipeline.sources import generator_path, views_beside
 from ganverse.viewpoints.annotation import Decision, Revision
 from ganverse.viewpoints.candidates import CandidateSettings
-from ganverse.weights.shipped import FOLDER
 
 PORT = 8710
 
@@ -60,12 +59,6 @@ def annotate_command(arguments: Sequence[str]) -> None:
         desk = Desk(generator, file, CandidateSettings(pool=given.pool), given.device)
         say(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}")
         serve(annotation_app(desk, given.codes), bound, open_browser=not given.no_browser)
-
-
-def views_beside(path: Path) -> Path:
-    """Where the view codes of these weights go; for weights inside the package, into the current folder."""
-    beside = path.with_name(f"{path.stem}-views.yaml")
-    return Path(beside.name) if path.parent == FOLDER else beside
 
 
 def annotation_app(desk: Desk, goal: int) -> Starlette:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.pixels import quantize
 from ganverse.errors import GanverseError
+from ganverse.generators.framing import FramedGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
 from ganverse.masks.filtering import FilterCounts, FilterOutcome, MaskFilter, filter_masks
@@ -157,7 +158,9 @@ class MultiViewSampler:
     def recipe(self) -> str:
         """A short fingerprint of all that a sample depends on (the generator by the name the view codes give it)."""
         masks = "truth" if self.masker is None else self.masker.name
-        parts = {"settings": asdict(self.settings), "codes": asdict(self.codes), "masks": masks}
+        parts: dict[str, object] = {"settings": asdict(self.settings), "codes": asdict(self.codes), "masks": masks}
+        if any(isinstance(part, FramedGenerator) for part in _modules(self.generator)):
+            parts["framed"] = self.generator.resolution
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> MultiViewSampler:
@@ -254,6 +257,10 @@ def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
     if isinstance(copied, nn.Module):
         copied.eval().requires_grad_(False)
     return copied
+
+
+def _modules(generator: ImageGenerator) -> Iterator[nn.Module]:
+    return generator.modules() if isinstance(generator, nn.Module) else iter(())
 
 
 def _device(generator: ImageGenerator) -> torch.device:

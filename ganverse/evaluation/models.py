@@ -13,6 +13,7 @@ from ganverse.data.world_views import world_view_codes
 from ganverse.errors import GanverseError
 from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.evaluation.settings import ModelPaths
+from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import InverseModel, load_inverse
@@ -64,8 +65,8 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
     """
     if not any((paths.generator, paths.inverse, paths.twin)):
         raise GanverseError("expected at least a generator, an inverse network or a twin to evaluate, got none of them")
-    gan, sha256, notes = _open_gan(paths, device)
     inverse = None if paths.inverse is None else load_inverse(paths.inverse, device)
+    gan, sha256, notes = _open_gan(paths, None if inverse is None else inverse.card.config.resolution, device)
     twin = None if paths.twin is None else load_inverse(paths.twin, device)
     for name, model in (("inverse network", inverse), ("twin", twin)):
         if model is not None:
@@ -95,11 +96,14 @@ def world_source(twin: InverseModel) -> Source:
     return source
 
 
-def _open_gan(paths: ModelPaths, device: torch.device | str) -> tuple[Source | None, str, list[str]]:
+def _open_gan(
+    paths: ModelPaths, resolution: int | None, device: torch.device | str
+) -> tuple[Source | None, str, list[str]]:
+    """resolution: of the pictures that the inverse network knows, None where there is none."""
     if paths.generator is None or paths.view_codes is None:
         return None, "", []
     network, card = load_generator(paths.generator)
-    generator, codes = open_views(paths.view_codes, network)
+    generator, codes = open_views(paths.view_codes, framed(network, resolution))
     masker = None if paths.segmenter is None else _open_masker(paths.segmenter, device)
     seen = f"generator {card.sha256[:12]}: {card.images_seen} images seen, {len(codes)} view codes"
     assert isinstance(generator, nn.Module)
@@ -107,9 +111,8 @@ def _open_gan(paths: ModelPaths, device: torch.device | str) -> tuple[Source | N
 
 
 def _open_masker(path: Path, device: torch.device | str) -> Masker:
-    segmenter = Segmenter()
-    segmenter.sha256 = load_network(segmenter.network, path)
-    return SegmenterMasker(segmenter.eval().to(device), f"segmenter {segmenter.sha256[:12]}")
+    segmenter = Segmenter.load(path)
+    return SegmenterMasker(segmenter.to(device), f"segmenter {segmenter.sha256[:12]}")
 
 
 def _open_pose(path: Path, device: torch.device | str) -> PoseRegressor:

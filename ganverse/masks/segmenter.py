@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ganverse.weights.cards import read_facts
 from ganverse.weights.shipped import FOLDER, load_network
 
 CAR_WEIGHTS = FOLDER / "segmenter-car.safetensors"
@@ -66,8 +68,14 @@ class Segmenter(nn.Module):
     @classmethod
     def car(cls) -> Segmenter:
         """The shipped one, trained on the car world; frozen, in evaluation mode."""
-        segmenter = cls()
-        segmenter.sha256 = load_network(segmenter.network, CAR_WEIGHTS)
+        return cls.load(CAR_WEIGHTS)
+
+    @classmethod
+    def load(cls, path: Path) -> Segmenter:
+        """One of ours (`ganverse masks`), frozen, in evaluation mode; GanverseError if the file is none."""
+        facts = read_facts(path, "SegmenterNetwork", key="network")
+        segmenter = cls(working_size=int(facts.get("working_size", WORKING_SIZE)))
+        segmenter.sha256 = load_network(segmenter.network, path)
         return segmenter.eval()
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:

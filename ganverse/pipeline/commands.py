@@ -22,7 +22,7 @@ from ganverse.pipeline.disentangle import DisentangleRun
 from ganverse.pipeline.generate import GenerateRun
 from ganverse.pipeline.inverse import InverseRun
 from ganverse.pipeline.replay import Replay, read_stop, replay, show
-from ganverse.pipeline.report import ReportRun, checkpoint_models, run_models, trained_images
+from ganverse.pipeline.report import ReportRun, checkpoint_models, run_models, suited, trained_images
 from ganverse.pipeline.run_directory import CONFIG
 from ganverse.pipeline.sources import DataSettings
 from ganverse.pipeline.stages import PipelineRun, Step, pipeline_steps, step
@@ -91,12 +91,17 @@ def stage_settings(stage: str, arguments: Sequence[str], prog: str = "train.py")
     settings = sections[0].settings
     parser = build_parser(f"{prog} {stage}", (settings.__doc__ or "").split("\n")[0], sections)
     default = packaged_config("demo.yaml" if stage == ALL else f"car/{stage}.yaml")
-    return section_of(parse(parser, with_shorthands(arguments), default), sections[0])
+    return section_of(parse(parser, with_shorthands(arguments, stage), default), sections[0])
 
 
-def with_shorthands(arguments: Sequence[str]) -> list[str]:
-    """`--logger wandb` for `--trainer.logger wandb`."""
-    return [f"--trainer.{a[2:]}" if a.split("=")[0] == "--logger" else a for a in arguments]
+def with_shorthands(arguments: Sequence[str], stage: str) -> list[str]:
+    """`--logger` for `--trainer.logger`; `--num-objects` and `--views-per-object` for what is generated."""
+    samples = "--generate.samples" if stage == ALL else "--samples"
+    long = {"--logger": "--trainer.logger"}
+    if stage in (ALL, "generate"):
+        long |= {"--num-objects": samples, "--views-per-object": "--data.sampling.views"}
+    words = [argument.partition("=") for argument in arguments]
+    return [long.get(name, name) + equals + value for name, equals, value in words]
 
 
 def run_steps(steps: Sequence[Step]) -> bool:
@@ -148,7 +153,8 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
         raise GanverseError("expected --run or --checkpoint, got both; give one of them")
     models, output = _chosen(call)
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
-    metrics = evaluate_models(models, output, call.evaluation)
+    evaluation = call.evaluation if call.run is None else suited(call.evaluation, recorded_data(call.run))
+    metrics = evaluate_models(models, output, evaluation)
     if is_first_process():
         show_report(output, metrics, trained_images(call.run) if call.run else 0, dashboard=call.logger == "wandb")
     if call.cards and is_first_process():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -16,6 +18,7 @@ from ganverse.inverse.starting import start_from
 from ganverse.inverse.weights import InverseCard, InverseModel, save_inverse
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings, Source, make_data, open_source, preview_batch
+from ganverse.pipeline.start import measured_axes
 from ganverse.tasks.camera_history import CameraHistory
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings
@@ -27,6 +30,8 @@ from ganverse.viewpoints.annotation_noise import AnnotationNoise
 STAGE = "inverse"
 WEIGHTS = "inverse.safetensors"
 PICTURED_OBJECTS = 8
+MEASURED_OBJECTS = 24
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class InverseRun:
     """The inverse-graphics stage (paper, section 3).
 
     run: run directory; this stage writes below RUN/inverse.
+    ellipsoid: "given" starts from the axes of `network`; "measured" takes its resolution from the generator's pictures
+        and its axes from the silhouettes (see `pipeline.start`), for categories that nobody has tuned it for.
     minutes: limit of training time; the schedule is shortened, as it goes, to what this machine can do in it. null
         trains all of schedule.images.
     half_life: images, of the running average of the weights that is kept in the end; 0 keeps the last weights.
@@ -63,6 +70,7 @@ class InverseRun:
     network: InverseNetworkConfig = DEFAULT_NETWORK
     losses: InverseLossWeights = DEFAULT_WEIGHTS
     schedule: InverseSettings = field(default_factory=InverseSettings)
+    ellipsoid: Literal["given", "measured"] = "given"
     minutes: float | None = None
     half_life: float = 1000.0
     seed: int = 0
@@ -78,6 +86,8 @@ def train_inverse(config: InverseRun) -> bool:
     """
     folder = StageFolder(config.run / STAGE)
     source = open_source(config.data)
+    if config.ellipsoid == "measured":
+        config = replace(config, network=measured_network(config, source))
     _check(config, source)
     data = make_data(source, config.data)
     start = None if config.start is None else open_inverse(config.start)
@@ -102,6 +112,19 @@ def train_inverse(config: InverseRun) -> bool:
         folder.finish({"images": images_seen(task), "weights": WEIGHTS, "sha256": written.sha256})
     folder.wait()
     return True
+
+
+def measured_network(config: InverseRun, source: Source) -> InverseNetworkConfig:
+    """The network's settings with the resolution of the pictures and the size of the objects; the same every time.
+
+    Raises:
+        GanverseError: the pictures show no objects, or have a size that the network cannot take.
+    """
+    drawn = preview_batch(source, config.data, MEASURED_OBJECTS)
+    azimuth = source.codes.azimuth_degrees[drawn.view_ids.flatten().cpu()]
+    axes = measured_axes(drawn.masks.flatten(0, 1).cpu(), azimuth, config.cameras.distance)
+    _LOG.info("start of the mesh, measured on silhouettes: half-axes %s", axes)
+    return replace(config.network, resolution=source.generator.resolution, axes=axes)
 
 
 def make_task(config: InverseRun, source: Source, start: InverseModel | None) -> InverseGraphicsTask:

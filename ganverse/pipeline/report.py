@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch.distributed as dist
@@ -16,7 +16,7 @@ from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITEC
 from ganverse.pipeline import disentangle, inverse
 from ganverse.pipeline.dashboard import show_report
 from ganverse.pipeline.run_directory import StageFolder
-from ganverse.pipeline.sources import DataSettings, generator_path, view_codes_path
+from ganverse.pipeline.sources import DataSettings, generator_path, segmenter_path, view_codes_path
 from ganverse.tasks.devices import TrainerSettings, is_first_process
 from ganverse.weights.cards import read_kind
 
@@ -48,7 +48,7 @@ def report(config: ReportRun) -> bool:
         folder.wait()
         return True
     models = run_models(config.run, config.data)
-    metrics = evaluate_models(models, folder.path, config.evaluation)
+    metrics = evaluate_models(models, folder.path, suited(config.evaluation, config.data))
     if is_first_process():
         folder.begin(config, {})
         show_report(folder.path, metrics, trained_images(config.run), dashboard=config.trainer.logger == "wandb")
@@ -61,6 +61,11 @@ def trained_images(run: Path) -> int:
     """Images that the last finished training stage of a run has seen; 0 if there is none."""
     stages = [StageFolder(run / name) for name in (disentangle.STAGE, inverse.STAGE)]
     return next((int(stage.facts["images"]) for stage in stages if stage.finished), 0)
+
+
+def suited(evaluation: EvaluationSettings, data: DataSettings) -> EvaluationSettings:
+    """Without the car world, whose 3D truth says nothing about other categories."""
+    return evaluation if data.category == "car" else replace(evaluation, world_objects=0)
 
 
 def run_models(run: Path, data: DataSettings) -> ModelPaths:
@@ -88,7 +93,7 @@ def source_models(data: DataSettings, network: Path | None, renderer: Path | Non
         view_codes=view_codes_path(data),
         inverse=network,
         stylegan_r=renderer,
-        segmenter=data.segmenter or shipped.segmenter,
+        segmenter=segmenter_path(data),
         pose_regressor=shipped.pose_regressor if data.category == "car" else None,
     )
 

@@ -14,15 +14,16 @@ from ganverse.data.sampling import MultiViewSampler, Sampler, SamplingSettings
 from ganverse.data.shard_module import ShardDataModule
 from ganverse.data.world_views import NAME, world_view_codes
 from ganverse.errors import GanverseError
+from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker, SegmenterMasker
-from ganverse.masks.segmenter import Segmenter
+from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
 from ganverse.pipeline.steering import SteeredSampler, Steering, open_steering
 from ganverse.viewpoints.opening import open_views
 from ganverse.viewpoints.view_codes import ViewCodes
-from ganverse.weights.shipped import FOLDER, load_network
+from ganverse.weights.shipped import FOLDER
 from ganverse.worlds.generator import CarWorldGenerator
 
 MultiViewData = MultiViewStream | ShardDataModule
@@ -38,8 +39,10 @@ class DataSettings:
     world_resolution: pixels of the car world's pictures; a GAN has its own.
     world_views: view codes of the car world, a multiple of 12.
     masks: "auto" is the truth in the car world and the segmenter elsewhere.
-    segmenter: its weights; null takes the car segmenter inside the package.
-    category: what Mask R-CNN looks for.
+    segmenter: its weights; null takes NAME-segmenter.safetensors beside the generator (`ganverse masks`), or, for cars,
+        the car segmenter inside the package.
+    category: what Mask R-CNN looks for; cars are also measured against the car world in evaluations.
+    resolution: pixels a side to which a GAN's pictures are scaled down; null takes its own.
     shards: folder that the generate stage has filled; null makes samples in memory while training.
     batch: objects per step and process; each gives `sampling.views` pictures.
     sampling: what a sample is.
@@ -54,7 +57,8 @@ class DataSettings:
     world_views: int = 24
     masks: Literal["auto", "truth", "segmenter", "mask-rcnn"] = "auto"
     segmenter: Path | None = None
-    category: Literal["car", "horse", "bird"] = "car"
+    category: Literal["car", "horse", "bird", "other"] = "car"
+    resolution: int | None = None
     shards: Path | None = None
     batch: int = 16
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
@@ -119,7 +123,7 @@ def open_source(settings: DataSettings) -> Source:
     path = generator_path(settings.generator)
     network, card = load_generator(path)
     codes_path = view_codes_path(settings)
-    generator, codes = open_views(codes_path, network)
+    generator, codes = open_views(codes_path, framed(network, settings.resolution))
     if codes.generator not in (card.sha256, path.stem, settings.generator):
         raise GanverseError(
             f"expected {codes_path} to hold view codes of {path.stem} ({card.sha256[:12]}...), got those of "
@@ -137,18 +141,45 @@ def _masker(settings: DataSettings, *, truthful: bool) -> Masker | None:
     if settings.masks == "truth" or (settings.masks == "auto" and truthful):
         return None
     if settings.masks == "mask-rcnn":
-        return MaskRCNN.coco(settings.category)
+        return MaskRCNN.coco(settings.category)  # refuses what COCO does not know
     segmenter = open_segmenter(settings)
     return SegmenterMasker(segmenter, f"segmenter {segmenter.sha256[:12]}")
 
 
+def views_beside(generator: Path) -> Path:
+    """Where the view codes of a GAN are written; for weights inside the package, into the current folder."""
+    beside = generator.with_name(f"{generator.stem}-views.yaml")
+    return Path(beside.name) if generator.parent == FOLDER else beside
+
+
+def segmenter_beside(generator: Path) -> Path:
+    """Where `ganverse masks` puts the segmenter of a GAN; for weights inside the package, into the current folder."""
+    beside = generator.with_name(f"{generator.stem}-segmenter.safetensors")
+    return Path(beside.name) if generator.parent == FOLDER else beside
+
+
+def segmenter_path(settings: DataSettings) -> Path:
+    """The weights of the segmenter of `settings`.
+
+    Raises:
+        GanverseError: none is named, none lies beside the generator, and the package's knows only cars.
+    """
+    beside = segmenter_beside(generator_path(settings.generator))
+    if settings.segmenter is not None:
+        return settings.segmenter
+    if settings.generator not in ("car", NAME) and beside.is_file():
+        return beside
+    if settings.category != "car":
+        raise GanverseError(
+            f"expected a segmenter for {settings.category} at {beside}, found none; make one with `ganverse masks "
+            f"{settings.generator}`, or give --data.segmenter"
+        )
+    return CAR_WEIGHTS
+
+
 def open_segmenter(settings: DataSettings) -> Segmenter:
-    """The segmenter of `settings`, frozen."""
-    if settings.segmenter is None:
-        return Segmenter.car()
-    segmenter = Segmenter()
-    segmenter.sha256 = load_network(segmenter.network, settings.segmenter)
-    return segmenter.eval()
+    """The segmenter of `settings`, frozen; errors as in `segmenter_path`."""
+    return Segmenter.load(segmenter_path(settings))
 
 
 def make_sampler(source: Source, settings: DataSettings) -> Sampler:

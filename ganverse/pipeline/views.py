@@ -1,4 +1,4 @@
-"""View codes without a human: `ganverse views`, with the car pose regressor in the annotator's place."""
+"""View codes without a human: `ganverse views`, with the car pose regressor, or the silhouettes, for an annotator."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ganverse.evaluation.view_analysis import ViewAnalysis, content_directions_o
 from ganverse.generators.directed import DirectedGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
+from ganverse.pipeline.automatic_views import AutoViews, find_automatic_views
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
-from ganverse.pipeline.sources import generator_path
+from ganverse.pipeline.sources import DataSettings, generator_path, open_segmenter, views_beside
 from ganverse.viewpoints.directions import ContentDirections, save_directions
 from ganverse.viewpoints.opening import directions_path
 from ganverse.viewpoints.proposal import ProposalSettings, propose_view_codes
@@ -26,8 +27,11 @@ from ganverse.viewpoints.view_codes import layer_dims
 class ViewsRun:
     """Find view codes all round, choosing the most consistent ones, annotated with their 30-degree bin.
 
-    generator: "car", or the .safetensors file of a car GAN.
-    output: the file to write; null takes NAME-views.yaml beside the weights.
+    generator: "car", or the .safetensors file of a GAN.
+    output: the file to write; null takes NAME-views.yaml beside the weights (for
+        "car", in the current folder).
+    azimuths: who annotates: the "regressor" knows cars only and takes all settings but `auto`; "auto" works for any
+        category that has a segmenter, and takes only its own.
     replaces: what a view code replaces in w*: the first `analysis.layers` "layers" as a whole, but for the content
         directions, which turns objects best; or the `analysis.count` most correlated single "dimensions" of them (the
         paper's way).
@@ -37,6 +41,8 @@ class ViewsRun:
 
     generator: str = "car"
     output: Path | None = None
+    azimuths: Literal["regressor", "auto"] = "regressor"
+    auto: AutoViews = field(default_factory=AutoViews)
     replaces: Literal["layers", "dimensions"] = "layers"
     content_directions: int = 2
     analysis: ViewAnalysis = field(default_factory=lambda: ViewAnalysis(layers=3))
@@ -51,8 +57,11 @@ def find_views(run: ViewsRun) -> Path:
     """
     path = generator_path(run.generator)
     network, card = load_generator(path)
+    output = run.output or views_beside(path)
+    if run.azimuths == "auto":
+        segmenter = open_segmenter(DataSettings(generator=run.generator, category=_category(run.generator)))
+        return find_automatic_views(network, card.sha256, segmenter, output, run.auto)
     regressor = PoseRegressor.car()
-    output = run.output or path.with_name(f"{path.stem}-views.yaml")
     generator: ImageGenerator = network
     found: ContentDirections | None = None
     if run.replaces == "dimensions":
@@ -68,6 +77,10 @@ def find_views(run: ViewsRun) -> Path:
         codes = replace(codes, directions=save_directions(directions_path(output), found))
     codes.save(output)
     return output
+
+
+def _category(generator: str) -> Literal["car", "other"]:
+    return "car" if generator == "car" else "other"
 
 
 def views_command(arguments: Sequence[str]) -> None:

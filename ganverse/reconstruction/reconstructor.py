@@ -14,11 +14,10 @@ from ganverse.export.files import write_mesh
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.opening import open_inverse
-from ganverse.masks.segmenter import Segmenter
+from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement
 from ganverse.reconstruction.turntable import on_white, orbit, write_turntable
-from ganverse.weights.shipped import load_network
 
 _ANGLES = [35.0, 125.0, 215.0, 305.0]
 
@@ -43,7 +42,7 @@ class Reconstructor:
         Raises:
             GanverseError: weights that are missing or of another kind.
         """
-        return cls(open_inverse(weights, device).network, _open_segmenter(segmenter).to(device))
+        return cls(open_inverse(weights, device).network, Segmenter.load(segmenter or CAR_WEIGHTS).to(device))
 
     def __call__(
         self, photo: str | Path | Photo, *, mask: str | Path | None = None, refinement: RefinementSettings | None = None
@@ -112,11 +111,3 @@ class ReconstructedObject:
     def save_turntable(self, path: str | Path, frames: int = 36, size: int = 256) -> None:
         """Writes `turntable` as .gif, .mp4, or .png (every frame beside the next)."""
         write_turntable(self.turntable(frames, size), Path(path))
-
-
-def _open_segmenter(path: Path | None) -> Segmenter:
-    if path is None:
-        return Segmenter.car()
-    segmenter = Segmenter()
-    segmenter.sha256 = load_network(segmenter.network, path)
-    return segmenter.eval()

@@ -12,15 +12,15 @@ from ganverse.errors import GanverseError
 from ganverse.generators.weights import EVALUATION, write_atomically
 
 
-def read_facts(path: Path, architecture: str) -> dict[str, Any]:
-    """What the card of the weights at `path` says, without its evaluation.
+def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> dict[str, Any]:
+    """What the card of the weights at `path` says, without its evaluation; `key` is the line that names the network.
 
     Raises:
         GanverseError: the card is missing, is no JSON, or belongs to another `architecture`.
     """
     facts = _read(path)
     facts.pop(EVALUATION, None)
-    found = facts.get("architecture", "none")
+    found = facts.get(key, "none")
     if found != architecture:
         raise GanverseError(f"expected the weights of a {architecture} network at {path}, got architecture {found}")
     return facts

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ganverse import cli
-from ganverse.apps.annotate import annotation_app, views_beside
+from ganverse.apps.annotate import annotation_app
+from ganverse.pipeline.sources import views_beside
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes
 from ganverse.weights.shipped import FOLDER
 from tests.apps.serving import client

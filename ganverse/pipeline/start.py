@@ -1,0 +1,50 @@
+"""Where an inverse network starts for a category nobody has tuned it for: measured on the silhouettes.
+
+Silhouettes pull a mesh only from outside (DIB-R), so the start ellipsoid has to be about as large as the objects. How
+large they are in world units is a convention, the camera distance; how wide, high and long they are relative to each
+other is seen: from azimuth a, half-axes x (across) and z (along) look sqrt((x cos a)^2 + (z sin a)^2) wide.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import FOVY_DEGREES
+
+SMALLEST_AXIS = 0.1
+"""World units; thinner than any object a category has."""
+
+
+def half_extents(masks: Float[Tensor, "pictures 1 side side"]) -> Float[Tensor, "pictures 2"]:
+    """Half width and half height of every silhouette in NDC (1 is half the picture); 0 where there is none."""
+    solid = masks[:, 0] > 0.5
+    sides = [solid.any(dim=1).sum(dim=1), solid.any(dim=2).sum(dim=1)]
+    return torch.stack(sides, dim=1) / masks.shape[3]
+
+
+def measured_axes(
+    masks: Float[Tensor, "pictures 1 side side"], azimuth_degrees: Float[Tensor, " pictures"], distance: float
+) -> tuple[float, float, float]:
+    """Half-axes (x, y, z), world units, of the ellipsoid that has the silhouettes' widths and heights.
+
+    distance: of the cameras. The height is the lower quartile over the pictures: seen from above, objects look higher.
+
+    Raises:
+        GanverseError: no picture shows an object.
+    """
+    extents = half_extents(masks)
+    shown = extents.amin(dim=1) > 0
+    if not bool(shown.any()):
+        raise GanverseError("expected objects in the first pictures, found none; look at the masks (stage generate)")
+    world = extents[shown] * distance * math.tan(math.radians(FOVY_DEGREES) / 2)
+    angle = azimuth_degrees[shown].deg2rad()
+    terms = torch.stack([angle.cos(), angle.sin()], dim=1).square()
+    squares = torch.linalg.lstsq(terms.double(), world[:, :1].square().double()).solution[:, 0]
+    x, z = squares.clamp_min(SMALLEST_AXIS**2).sqrt().tolist()
+    y = max(float(world[:, 1].quantile(0.25)), SMALLEST_AXIS)
+    return round(x, 3), round(y, 3), round(z, 3)
