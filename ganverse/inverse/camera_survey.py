@@ -19,7 +19,7 @@ from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLossWeights, colour_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.rendering.rasterization import Backend
+from ganverse.rendering.backends import Backend
 from ganverse.rendering.render import Silhouette, render
 
 
