@@ -19,6 +19,7 @@ from ganverse.tasks.media import save, show
 from ganverse.tasks.overview import drop_chart
 from ganverse.tasks.pictures import grid, save_picture
 from ganverse.tasks.progress import ShardProgress
+from ganverse.tasks.sentinels import memory_explained
 from ganverse.tasks.stopping import Interrupted, Interruption
 from ganverse.tasks.training import build_trainer
 from ganverse.tasks.weights_and_biases import Dashboard
@@ -57,12 +58,15 @@ def generate(config: GenerateRun) -> bool:
         return True
     plan = task.plan
     progress = ShardProgress(STAGE, plan.shards, lambda: finished_shards(plan), config.trainer.progress)
-    trainer = build_trainer(config.trainer, [progress, Interruption()], [])
+    interruption = Interruption()
+    trainer = build_trainer(config.trainer, [progress, interruption], [])
     if trainer.is_global_zero:
         save_picture(view_table(source, config.contents), folder.path / "samples" / "views.png")
     try:
-        trainer.predict(task, return_predictions=False)
+        with memory_explained():
+            trainer.predict(task, return_predictions=False)
     except Interrupted:
+        interruption.settle()
         return False
     trainer.strategy.barrier()
     if trainer.is_global_zero:

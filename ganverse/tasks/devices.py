@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganverse.errors import GanverseError
+from ganverse.tasks.cluster import launched
 from ganverse.tasks.progress import ProgressStyle
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
@@ -21,8 +21,9 @@ class TrainerSettings:
     """Where and how a stage runs; none of it changes what is learned, apart from precision.
 
     accelerator: "auto" takes a GPU where there is one.
-    devices: processes on this machine, one per GPU; "auto" takes all GPUs, or one CPU process.
-    nodes: machines of a cluster (start with srun or torchrun).
+    devices: processes on this machine, one per GPU; "auto" takes those that torchrun or srun has started, else all
+        GPUs, or one CPU process.
+    nodes: machines of a cluster; "auto" takes those of torchrun or srun, else one.
     precision: "auto" is bfloat16 on GPUs that have it, and float32 elsewhere, CPUs without bfloat16 units included.
     threads: CPU threads of each process; null leaves it to torch.
     checkpoint_minutes: at most this much work is lost when the run is killed.
@@ -34,7 +35,7 @@ class TrainerSettings:
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int | Literal["auto"] = "auto"
-    nodes: int = 1
+    nodes: int | Literal["auto"] = "auto"
     precision: Precision = "auto"
     threads: int | None = None
     checkpoint_minutes: float = 10.0
@@ -55,12 +56,13 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class Devices:
-    """What a run computes on: Lightning's names, and one line for people."""
+    """What a run computes on: Lightning's names, one line for people, and machines."""
 
     accelerator: Literal["cpu", "gpu"]
     count: int
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     description: str
+    nodes: int = 1
 
 
 def choose_devices(settings: TrainerSettings) -> Devices:
@@ -73,8 +75,9 @@ def choose_devices(settings: TrainerSettings) -> Devices:
     accelerator: Literal["cpu", "gpu"] = "gpu" if gpus and settings.accelerator != "cpu" else "cpu"
     if settings.accelerator == "gpu" and not gpus:
         raise GanverseError("expected a CUDA GPU, torch finds none; leave --trainer.accelerator away or ask for cpu")
-    started = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # by torchrun
-    count = settings.devices if settings.devices != "auto" else started or (gpus if accelerator == "gpu" else 1)
+    launch, alone = launched(), gpus if accelerator == "gpu" else 1
+    count = settings.devices if settings.devices != "auto" else launch.per_node if launch is not None else alone
+    nodes = settings.nodes if settings.nodes != "auto" else launch.nodes if launch is not None else 1
     if accelerator == "gpu" and count > gpus:
         raise GanverseError(f"expected at most {gpus} devices, one per GPU, got --trainer.devices {count}")
     precision = settings.precision if settings.precision != "auto" else _precision(accelerator)
@@ -83,9 +86,9 @@ def choose_devices(settings: TrainerSettings) -> Devices:
         if accelerator == "gpu"
         else f"CPU ({settings.threads or torch.get_num_threads()} threads)"
     )
-    processes = count * settings.nodes
+    processes = count * nodes
     text = f"{name}, {precision}" + (f", {processes} processes" if processes > 1 else "")
-    return Devices(accelerator, count, precision, text)
+    return Devices(accelerator, count, precision, text, nodes)
 
 
 def _precision(accelerator: Literal["cpu", "gpu"]) -> Literal["32-true", "bf16-mixed"]:

@@ -179,6 +179,6 @@ def memory_explained() -> Iterator[None]:
 
 def _too_large() -> GanverseError:
     return GanverseError(
-        "expected a batch to fit into the memory, it does not; lower --data.batch (image GAN: --settings.batch), or "
-        "spread the same images over more --trainer.devices"
+        "expected a batch to fit into the memory, it does not; lower --data.batch (image GAN: --settings.batch; "
+        "generate: --per_shard or --data.sampling.block), or spread the same images over more --trainer.devices"
     )

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from ganverse.tasks.cluster import REQUEUE_SIGNAL, in_job, requeue
 from ganverse.tasks.counting import agreed, images_seen
+from ganverse.tasks.devices import is_first_process
 
 _WARM_UP_BATCHES = 2
 _BATCHES_PER_PLAN = 4
@@ -96,18 +98,20 @@ class Interrupted(Exception):
 class Interruption(pl.Callback):
     """Ctrl-C (SIGINT) and SIGTERM end training (or prediction) after the batch at hand, so that nothing is lost.
 
-    A second Ctrl-C ends the process at once, as if this callback were not there.
+    A second Ctrl-C ends the process at once, as if this callback were not there. In a SLURM job SIGUSR1 does the same
+    and asks for the job to be requeued (see `settle`).
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.requeue = False
         self._before: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listens from the first batch on (signals reach the main thread only)."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, *([REQUEUE_SIGNAL] if in_job() else [])):
             self._before[number] = signal.signal(number, self._note)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -124,7 +128,13 @@ class Interruption(pl.Callback):
         """Passes the wish on to every process."""
         if agreed(trainer, self.requested):
             self.requested = True
+            self.requeue = agreed(trainer, self.requeue)
             trainer.should_stop = True
+
+    def settle(self) -> None:
+        """Call when everything is on disk: requeues the SLURM job, if that is what was asked for."""
+        if self.requeue and is_first_process():
+            requeue()
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listens from the first batch on."""
@@ -149,7 +159,10 @@ class Interruption(pl.Callback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
+        if number == REQUEUE_SIGNAL:
+            self.requeue = True  # it may come again, and would then end the process
+        else:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

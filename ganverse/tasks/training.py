@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from ganverse.tasks.averaging import HalfLifeAveraging
 from ganverse.tasks.checkpoints import LastCheckpoint, check_identity, last_checkpoint
+from ganverse.tasks.cluster import environment_plugins, launched
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.media import Painter, Pictures
@@ -67,8 +67,8 @@ def fit(
     """Trains, from `checkpoints/last.ckpt` if there is one, until the budget is used up.
 
     paint: makes the pictures of samples/. extra: callbacks of this stage alone. Returns whether the budget was used up;
-    False if Ctrl-C or SIGTERM came first (everything is saved by then). Afterwards the task holds its averaged weights,
-    if `run.half_life` asked for them.
+    False if Ctrl-C or a signal came first (everything is saved by then, and the SLURM job requeued if that was asked
+    for). Afterwards the task holds its averaged weights, if `run.half_life` asked for them.
     """
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -87,6 +87,7 @@ def fit(
     trainer = build_trainer(settings, [*callbacks, saving], loggers, idle_parameters=run.idle_parameters)
     with without_advice(), memory_explained():
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+    interruption.settle()
     return budget.used_up and not interruption.requested
 
 
@@ -110,16 +111,17 @@ def build_trainer(
 ) -> pl.Trainer:
     """A Trainer without limits of its own: the callbacks decide when to save and when to stop."""
     devices = choose_devices(settings)
-    several = devices.count * settings.nodes > 1 or "WORLD_SIZE" in os.environ
+    several = devices.count * devices.nodes > 1 or launched() is not None
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     return pl.Trainer(
         accelerator=devices.accelerator,
         devices=devices.count,
-        num_nodes=settings.nodes,
+        num_nodes=devices.nodes,
         precision=devices.precision,
         strategy=_strategy(idle_parameters) if several else "auto",
         max_epochs=-1,
+        plugins=environment_plugins(),
         callbacks=callbacks,
         logger=loggers,
         log_every_n_steps=settings.log_every,
