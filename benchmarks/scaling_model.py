@@ -7,7 +7,7 @@ The costs are measured (`benchmarks/scaling_costs.json`); what a GPU makes of th
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.scaling_costs import Part, PictureCosts
@@ -49,6 +49,9 @@ class Cluster:
 
 
 A100 = Cluster()
+V100 = replace(A100, peak=15.7e12, memory=32e9, inside=120e9)
+"""What the paper trained on, four of them; float32. NVIDIA's data sheet; about what nccl-tests report on NVLink."""
+PAPER_GPUS, PAPER_HOURS = 4, 120.0
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,14 @@ def load_costs(path: Path = COSTS) -> tuple[str, dict[int, PictureCosts]]:
     return stored["machine"], made
 
 
-def step(costs: PictureCosts, gpus: int, cluster: Cluster = A100, *, shards: bool = False) -> Step:
-    """One step of `BATCH` pictures on each of `gpus`. shards: pictures are read and decoded, not made."""
-    made = 0.0 if shards else BATCH / KEPT
-    renders = BATCH * VIEWS
-    on_cpu = BATCH * costs.decode.cpu_ms if shards else made / VIEWS * costs.draw.cpu_ms
+def step(costs: PictureCosts, gpus: int, cluster: Cluster = A100, *, shards: bool = False, batch: int = BATCH) -> Step:
+    """One step of `batch` pictures on each of `gpus`. shards: pictures are read and decoded, not made."""
+    made = 0.0 if shards else batch / KEPT
+    renders = batch * VIEWS
+    on_cpu = batch * costs.decode.cpu_ms if shards else made / VIEWS * costs.draw.cpu_ms
     return Step(
         generate=made * _seconds(costs.generator.flops + costs.segmenter.flops, cluster),
-        network=BATCH * _seconds(costs.network.flops, cluster),
+        network=batch * _seconds(costs.network.flops, cluster),
         render=renders * costs.render.cpu_ms / 1000 / cluster.renderer,
         perceptual=renders * _seconds(costs.perceptual.flops, cluster),
         all_reduce=all_reduce(4.0 * costs.network_parameters, gpus, cluster),
@@ -105,6 +108,12 @@ def all_reduce(size: float, gpus: int, cluster: Cluster = A100) -> float:
 def training_hours(costs: PictureCosts, gpus: int, cluster: Cluster = A100, *, shards: bool = False) -> float:
     """Of `PICTURES` pictures, whatever the number of GPUs."""
     return PICTURES / (BATCH * gpus) * step(costs, gpus, cluster, shards=shards).seconds / 3600
+
+
+def paper_hours(costs: PictureCosts) -> float:
+    """What this model says of the paper's own training: 16 pictures a step over four V100, read from files."""
+    one = step(costs, PAPER_GPUS, V100, shards=True, batch=16 // PAPER_GPUS)
+    return PICTURES / 16 * one.seconds / 3600
 
 
 def generation_hours(costs: PictureCosts, gpus: int, cluster: Cluster = A100) -> float:

@@ -9,10 +9,13 @@ from benchmarks.scaling_costs import PictureCosts
 from benchmarks.scaling_model import (
     A100,
     BATCH,
+    ENCODE,
     GPUS,
     IMAGES,
     KEPT,
     OBJECTS,
+    PAPER_GPUS,
+    PAPER_HOURS,
     PICTURES,
     VIEWS,
     VIEWS_EACH,
@@ -20,6 +23,7 @@ from benchmarks.scaling_model import (
     generation_hours,
     load_costs,
     memory,
+    paper_hours,
     read_rate,
     step,
     training_hours,
@@ -72,6 +76,8 @@ def _sizes() -> dict[str, str]:
         "objects_per_step": str(16 // VIEWS),
         "shown": f"{PICTURES / IMAGES:.1f}",
         "cores": str(A100.cores),
+        "paper_gpus": str(PAPER_GPUS),
+        "paper_hours": figures(PAPER_HOURS),
     }
 
 
@@ -91,6 +97,8 @@ def _findings(small: PictureCosts, large: PictureCosts) -> dict[str, str]:
         found |= {f"{name}_{what}": f"{figures(100 * part / one.seconds)} %" for what, part in shares.items()}
         found |= {name: str(costs.size), f"{name}_draw": figures(costs.draw.cpu_ms)}
         found[f"{name}_decode"] = figures(costs.decode.cpu_ms)
+    found["paper_model"] = figures(paper_hours(large))
+    found["paper_factor"] = figures(PAPER_HOURS / paper_hours(large))
     last = step(large, 64)
     return found | {"draw_room": figures(last.seconds / last.cpu)}
 
@@ -120,6 +128,7 @@ def _assumed() -> str:
             f"{c.objects / 1e9:.1f} GB/s a node",
             "six connections of 85 MB/s, as S3's guidelines have it",
         ),
+        ("writing a PNG file", f"{ENCODE:g} x reading it", "a guess"),
         ("kept by the filter", f"{KEPT:.0%}", "a run's manifest states its own"),
         ("overlap", "none", "DDP does overlap all-reduce and backward: a real step is shorter"),
     ]
