@@ -179,7 +179,8 @@ def _png(image: Float[Tensor, "channels height width"]) -> bytes:
     return data.getvalue()
 
 
-def _pixels(data: bytes) -> UInt8[Tensor, "channels height width"]:
+def decoded_pixels(data: bytes) -> UInt8[Tensor, "channels height width"]:
+    """What a PNG file of a shard holds."""
     with Image.open(io.BytesIO(data)) as image:
         array = np.array(image)
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
@@ -214,8 +215,8 @@ class ShardReader:
     def _decoded(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         files = self._files(sample)
         views = json.loads(files["json"])["views"]
-        images = torch.stack([_pixels(files[f"view{k}.png"]) for k in range(len(views))])
-        masks = torch.stack([_pixels(files[f"mask{k}.png"]) for k in range(len(views))])
+        images = torch.stack([decoded_pixels(files[f"view{k}.png"]) for k in range(len(views))])
+        masks = torch.stack([decoded_pixels(files[f"mask{k}.png"]) for k in range(len(views))])
         if masks.shape[-2:] != images.shape[-2:]:
             raise ValueError(f"masks of {tuple(masks.shape[-2:])} for images of {tuple(images.shape[-2:])}")
         styles = torch.from_numpy(np.load(io.BytesIO(files["styles.npy"])))

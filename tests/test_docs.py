@@ -1,0 +1,78 @@
+"""The pages of docs/: links lead somewhere, and a link that is a name leads to the file that defines it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """Text and target of every link that stays inside the repository."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    return [(words, target) for words, target in LINK.findall(text) if not target.startswith(("http", "mailto", "#"))]
+
+
+def defined_in(path: Path) -> set[str]:
+    """Top-level names of a module, and `Class.method`."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def heading_links(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for words, target in links(page):
+        path, _, heading = target.partition("#")
+        found = (page.parent / path).resolve()
+        assert found.exists(), f"{page.name}: [{words}]({target})"
+        assert not heading or heading in heading_links(found), f"{page.name}: {target} has no such heading"
+
+
+def test_concepts_link_to_the_code_they_name() -> None:
+    named = [(words, target) for words, target in links(ROOT / "docs" / "concepts.md") if target.endswith(".py")]
+    assert len(named) > 40
+    for words, target in named:
+        module = (ROOT / "docs" / target).resolve()
+        known = defined_in(module) | {module.name, "car world"}
+        assert words in known, f"{target} defines no {words}"
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    index = {target.split("#")[0] for _, target in links(ROOT / "docs" / "index.md")}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= index
+
+
+def test_equation_one_has_the_papers_weights() -> None:
+    """The sentence in concepts.md against configs/paper."""
+    page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    weights = re.search(r"L = ([\d.]+) L_col \+ ([\d.]+) L_percept \+ ([\d.]+) L_IoU", page).groups()
+    config = (ROOT / "configs" / "paper" / "car-inverse.yaml").read_text()
+    for name, weight in zip(("colour", "perceptual", "silhouette"), weights, strict=True):
+        assert float(re.search(rf"^  {name}: ([\d.]+)", config, re.M)[1]) == float(weight)
+
+
+def test_the_run_pages_flags_exist() -> None:
+    page = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
+    help_text = (ROOT / "tests" / "help" / "train-generate.txt").read_text()
+    for flag in set(re.findall(r"--trainer\.\w+", page)):
+        assert flag in help_text, flag
