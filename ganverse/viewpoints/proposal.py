@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -38,8 +39,10 @@ Reader = Callable[[Float[Tensor, "batch 3 height width"]], ViewReading]
 class ProposalSettings:
     """How view codes are looked for.
 
-    candidates: seeds 0 .. candidates-1 are tried. contents: objects rendered per candidate. content_seed: the stream
-    their latent codes come from. count: codes wanted. bin_degrees: width of an azimuth bin (the paper's 30).
+    candidates: seeds 0 .. candidates-1 are tried. contents: objects rendered per candidate. finalists: the best of
+    every azimuth bin are looked at again with final_contents objects: a code that turns a few objects alike may turn
+    others elsewhere. content_seed: the stream their latent codes come from. count: codes wanted. bin_degrees: width of
+    an azimuth bin (the paper's 30).
     max_spread_degrees: a code whose objects disagree more than this (circular standard deviation) is never taken.
     identity_degrees: how many degrees of spread weigh as much as changing the objects beyond recognition.
     anchor_degrees: the azimuth at which objects shall be at home (see `anchoring`), or None for any object.
@@ -48,6 +51,8 @@ class ProposalSettings:
 
     candidates: int = 256
     contents: int = 8
+    finalists: int = 8
+    final_contents: int = 48
     content_seed: int = 1
     count: int = 24
     bin_degrees: float = 30.0
@@ -86,23 +91,23 @@ def measure_candidates(
     read: Reader,
     settings: ProposalSettings,
     *,
+    seeds: Sequence[int],
+    objects: int,
     anchor: Anchor | None = None,
     device: torch.device | str = "cpu",
 ) -> Candidates:
     """Give every candidate's view to the same few objects and read each picture."""
-    seeds = tuple(range(settings.candidates))
     draws = draws_per_object(anchor)
-    z = latents(settings.content_seed, range(settings.contents * draws), generator.z_dim).to(device)
-    contents = content_styles(generator, z.view(settings.contents, draws, -1), view_dims, anchor)
+    z = latents(settings.content_seed, range(objects * draws), generator.z_dim).to(device)
+    contents = content_styles(generator, z.view(objects, draws, -1), view_dims, anchor)
     own = generator.styles(generator.map(view_latents(seeds, generator.z_dim).to(device)))
     views = own[:, list(view_dims)].repeat_interleave(len(contents), dim=0)
-    objects = contents.repeat(len(seeds), 1)
-    rows = zip(objects.split(settings.batch), views.split(settings.batch), strict=True)
+    rows = zip(contents.repeat(len(seeds), 1).split(settings.batch), views.split(settings.batch), strict=True)
     readings = [read(generator.synthesize(compose(content, view, view_dims))) for content, view in rows]
-    shape = (len(seeds), settings.contents)
+    shape = (len(seeds), objects)
     mean, spread = circular_mean_and_spread(torch.cat([r.azimuth for r in readings]).view(shape))
     change = object_changes(torch.cat([r.descriptors for r in readings]).view(*shape, -1))
-    return Candidates(seeds, mean, spread, change)
+    return Candidates(tuple(seeds), mean, spread, change)
 
 
 def object_changes(descriptors: Float[Tensor, "views objects descriptors"]) -> Float[Tensor, " views"]:
@@ -114,6 +119,15 @@ def object_changes(descriptors: Float[Tensor, "views objects descriptors"]) -> F
         return descriptors.new_zeros(descriptors.shape[0])
     away = (descriptors - descriptors.mean(dim=0)).square().mean(dim=1)
     return (away / descriptors.var(dim=(0, 1), correction=0).clamp_min(1e-12)).mean(dim=1)
+
+
+def shortlist(candidates: Candidates, settings: ProposalSettings) -> tuple[int, ...]:
+    """Seeds of the `finalists` most consistent codes of every azimuth bin, ascending."""
+    bins = round(360 / settings.bin_degrees)
+    index = (candidates.azimuth.rad2deg() / settings.bin_degrees).round().long().remainder(bins)
+    order = badness(candidates, settings).argsort(stable=True)
+    best = [order[index[order] == which][: settings.finalists] for which in range(bins)]
+    return tuple(sorted(candidates.seeds[i] for i in torch.cat(best).tolist()))
 
 
 def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[ViewCode, ...]:
@@ -158,8 +172,10 @@ def propose_view_codes(
     if settings.anchor_degrees is not None:
         seed = choose_anchor(generator, view_dims, read, settings, device=device)
         anchor = view_anchor(generator, view_dims, seed, device=device)
-    candidates = measure_candidates(generator, view_dims, read, settings, anchor=anchor, device=device)
-    return ViewCodes(name, tuple(view_dims), choose_codes(candidates, settings), seed)
+    measure = partial(measure_candidates, generator, view_dims, read, settings, anchor=anchor, device=device)
+    candidates = measure(seeds=range(settings.candidates), objects=settings.contents)
+    finalists = measure(seeds=shortlist(candidates, settings), objects=settings.final_contents)
+    return ViewCodes(name, tuple(view_dims), choose_codes(finalists, settings), seed)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from ganverse.viewpoints.proposal import (
     circular_mean_and_spread,
     object_changes,
     propose_view_codes,
+    shortlist,
 )
 from ganverse.viewpoints.view_codes import view_latents
 
@@ -50,7 +51,7 @@ def compass_reader(images: Float[Tensor, "batch 3 height width"]) -> ViewReading
     return ViewReading(torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0]), images[:, 2, 0, :1])
 
 
-SETTINGS = ProposalSettings(candidates=200, contents=6)
+SETTINGS = ProposalSettings(candidates=200, contents=6, final_contents=12)
 
 
 def test_proposed_codes_look_all_round_and_are_annotated_right() -> None:
@@ -62,6 +63,13 @@ def test_proposed_codes_look_all_round_and_are_annotated_right() -> None:
         truth = math.degrees(math.atan2(z[1], z[0]))
         assert abs((truth - code.azimuth_degrees + 180) % 360 - 180) < 20
     assert codes == propose_view_codes(Compass(), "compass", (0, 1), compass_reader, replace(SETTINGS, batch=7))
+
+
+def test_the_best_of_every_bin_are_looked_at_again() -> None:
+    azimuth = torch.arange(0, 360, 30).repeat_interleave(3).float().deg2rad()
+    spread = torch.tensor([0.3, 0.1, 0.2]).repeat(12)
+    found = shortlist(Candidates(tuple(range(36)), azimuth, spread, torch.zeros(36)), ProposalSettings(finalists=2))
+    assert found == tuple(seed for seed in range(36) if seed % 3 != 0)
 
 
 def test_the_most_consistent_code_of_a_bin_is_taken() -> None:
