@@ -126,7 +126,7 @@ def measure_controls(
     if count < 2:
         raise GanverseError(f"swaps expect at least two scenes, got {count}; evaluate more of them")
     index = torch.arange(1, count + 1, device=scenes.vertices.device) % count
-    shown = {name: _read(renderer, swap, instruments) for name, swap in _swaps(scenes, index).items()}
+    shown = {name: read_factors(renderer, swap, instruments) for name, swap in swaps(scenes, index).items()}
     own, source = shown["own"], shown["everything"]
     known = visible * visible[index] * seen_behind(shown["background"].masks)
     all_outside = seen_behind(torch.stack([x.masks for x in (own, source, shown["background"])]).amax(dim=0))
@@ -155,7 +155,8 @@ def measure_controls(
     )
 
 
-def _swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
+def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
+    """Scenes that take one thing or several from the scenes `index`, by what they take; "own" takes nothing."""
     return {
         "own": scenes,
         "shape": scenes.swapped(shape=index),
@@ -167,7 +168,8 @@ def _swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
     }
 
 
-def _read(renderer: StyleGANR, scenes: Scenes, instruments: Instruments) -> Factors:
+def read_factors(renderer: StyleGANR, scenes: Scenes, instruments: Instruments) -> Factors:
+    """Render the scenes and read the pictures."""
     images = render_in_chunks(renderer, scenes)
     return Factors(images, instruments.mask(images), instruments.texture(images))
 

@@ -17,6 +17,7 @@ from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.catalogue import CATALOGUE
 from ganverse.evaluation.comparison import photo_sheet, world_sheet
 from ganverse.evaluation.control import Studio, control
+from ganverse.evaluation.control_figures import more_control_figures
 from ganverse.evaluation.edits import edit_pictures, edit_scores
 from ganverse.evaluation.figures import (
     Figure,
@@ -234,7 +235,8 @@ class Evaluation:
             self._add("stylegan_r", control(studio, settings))
         if self.draws:
             drawn = models.gan.sampler(settings.seed, 1).draw(torch.arange(settings.figure_objects))
-            self.figures += control_figures(studio, drawn.batch.to(settings.device))
+            batch = drawn.batch.to(settings.device)
+            self.figures += control_figures(studio, batch) + more_control_figures(studio, batch)
         if settings.edited_pictures and settings.world_objects:
             self._edits(studio)
 

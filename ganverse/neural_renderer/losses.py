@@ -33,12 +33,12 @@ class DisentangleWeights:
     background: float = 1.0
     shared_background: float = 1.0
     behind: float = 2.0
-    camera: float = 1.0
+    camera: float = 2.0
     view: float = 1.0
     appearance: float = 1.0
     distill_l1: float = 1.0
-    distill_perceptual: float = 1.0
-    anchor: float = 0.1
+    distill_perceptual: float = 2.0
+    anchor: float = 0.02
 
 
 DEFAULT_WEIGHTS = DisentangleWeights()

@@ -49,7 +49,7 @@ class DisentangleSettings:
     mapping_rate: float = 1e-3
     fusion_rate: float = 2e-2
     synthesis_rate: float = 2e-4
-    fine_tune_factor: float = 0.2
+    fine_tune_factor: float = 0.5
     camera_jitter: float = 0.7
     azimuth_jitter_degrees: float = 3.0
     calibration_images: int = 256

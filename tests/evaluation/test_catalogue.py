@@ -1,9 +1,10 @@
 from ganverse.evaluation.catalogue import CATALOGUE, PARTS
 from ganverse.evaluation.edits import WAYS
 
-PICTURES = {"iou_input", "iou_unseen", "l1_masked", "lpips_input", "lpips_unseen"}
+PICTURES = {"iou_input", "iou_unseen", "l1_masked", "psnr_input", "psnr_unseen", "lpips_input", "lpips_unseen"}
 IDENTITY = {"azimuth_spread_deg", "azimuth_flips", "identity_height", "identity_type", "identity_colour"}
-TRUTH = {"iou_2d", "iou_3d", "chamfer", "chroma_error", "azimuth_error_deg"}
+TRUTH = {"iou_2d", "iou_3d", "chamfer", "f_score", "normal_consistency", "chroma_error", "azimuth_error_deg"}
+PHOTOS = {"iou", "l1_masked"}
 CONTROLS = {
     *("azimuth_error_deg", "elevation_rank", "scale_rank", "identity_colour", "identity_height", "quality_ratio"),
     *("swap_shape_iou", "swap_shape_ratio", "swap_texture_ratio", "swap_background_ratio"),
@@ -16,6 +17,7 @@ def test_published_keys_are_those_that_were_agreed() -> None:
     expected |= {f"world/{name}" for name in TRUTH}
     expected |= {f"twin/{name}" for name in PICTURES | IDENTITY | TRUTH}
     expected |= {f"stylegan_r/{name}" for name in CONTROLS}
+    expected |= {f"{part}/{name}" for part in ("pascal3d", "photos") for name in PHOTOS}
     expected |= {f"edits/{name}" for name in EDITS}
     assert {key for key, entry in CATALOGUE.items() if entry.published} == expected
 
