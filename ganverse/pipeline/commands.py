@@ -27,6 +27,7 @@ from ganverse.pipeline.run_directory import CONFIG
 from ganverse.pipeline.sources import DataSettings
 from ganverse.pipeline.stages import PipelineRun, Step, pipeline_steps, step
 from ganverse.pipeline.summary import announce, conclude
+from ganverse.pipeline.together import together
 from ganverse.tasks.devices import is_first_process
 from ganverse.tasks.image_gan_training import ImageGANRun
 
@@ -154,7 +155,8 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     models, output = _chosen(call)
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
     evaluation = call.evaluation if call.run is None else suited(call.evaluation, recorded_data(call.run))
-    metrics = evaluate_models(models, output, evaluation)
+    with together():
+        metrics = evaluate_models(models, output, evaluation)
     if is_first_process():
         show_report(output, metrics, trained_images(call.run) if call.run else 0, dashboard=call.logger == "wandb")
     if call.cards and is_first_process():
