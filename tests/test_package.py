@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "reconstruction": BASE | {"inverse", "export"},
     "data": BASE | {"worlds"},
     "evaluation": BASE | NETWORKS | {"data", "export", "reconstruction"},
-    "tasks": BASE | NETWORKS | {"data", "evaluation"},
+    "tasks": BASE | NETWORKS | {"data", "evaluation", "export"},
 }
 SHARED = {"errors"}
 KNOWS_LIGHTNING = {"tasks", "data", "pipeline", "cli"}
