@@ -14,6 +14,7 @@ from safetensors.torch import load as load_tensors
 from ganverse.errors import GanverseError, brief
 from ganverse.generators.architectures import Config, Generator, architecture_of, make_generator, read_config
 from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.framing import FramedGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import pack_tensors, write_atomically
 from ganverse.neural_renderer.mapping import MappingSettings
@@ -78,6 +79,11 @@ def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
     directions = 0
     if isinstance(generator, DirectedGenerator):
         directions, generator = generator.read.shape[1], generator.generator
+    if isinstance(generator, FramedGenerator):
+        raise GanverseError(
+            "expected the GAN's own square pictures, which StyleGAN-R paints, got scaled or letterboxed ones; leave "
+            "--data.resolution out, or import the GAN without --crop"
+        )
     if not isinstance(generator, Generator):
         name = type(generator).__name__
         raise GanverseError(f"expected an image GAN to fine-tune, got a {name}, which has no weights")

@@ -11,6 +11,7 @@ import torch
 
 from ganverse.errors import GanverseError
 from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.framing import framed
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.mapping import MappingSettings
@@ -81,3 +82,8 @@ def test_a_directed_generator_round_trip(tmp_path: Path) -> None:
     save_stylegan_r(renderer, path, replace(CARD, view_dims=(0, 1), content_directions=directions))
     inputs = (cameras(2), torch.randn(2, 6, 3), torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
     assert torch.allclose(load_stylegan_r(path)[0](*inputs), renderer.eval()(*inputs))
+
+
+def test_framed_pictures_are_refused() -> None:
+    with pytest.raises(GanverseError, match="letterboxed ones"):
+        described_generator(framed(stylegan2(crop=(12, 16))))
