@@ -37,10 +37,10 @@ def launched() -> Launch | None:
     return Launch(int(tasks) // nodes, nodes, "srun")
 
 
-def environment_plugins() -> list[SLURMEnvironment]:
-    """For the Trainer: SLURM without Lightning's own requeueing, which saves in the middle of a batch."""
+def slurm_environment() -> SLURMEnvironment | None:
+    """For the Trainer's plugins: SLURM without Lightning's own requeueing, which saves in the middle of a batch."""
     launch = launched()
-    return [SLURMEnvironment(auto_requeue=False)] if launch is not None and launch.by == "srun" else []
+    return SLURMEnvironment(auto_requeue=False) if launch is not None and launch.by == "srun" else None
 
 
 def in_job() -> bool:

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from ganverse.tasks.averaging import HalfLifeAveraging
 from ganverse.tasks.checkpoints import LastCheckpoint, check_identity, last_checkpoint
-from ganverse.tasks.cluster import environment_plugins, launched
+from ganverse.tasks.cluster import slurm_environment, launched
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.media import Painter, Pictures
@@ -121,7 +121,7 @@ def build_trainer(
         precision=devices.precision,
         strategy=_strategy(idle_parameters) if several else "auto",
         max_epochs=-1,
-        plugins=environment_plugins(),
+        plugins=slurm_environment(),
         callbacks=callbacks,
         logger=loggers,
         log_every_n_steps=settings.log_every,
