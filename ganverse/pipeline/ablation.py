@@ -14,14 +14,15 @@ from typing import Any
 from rich.console import Console
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.evaluate import SCORES, evaluate_models
+from ganverse.evaluation.evaluate import SCORES
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.generators.weights import write_atomically
 from ganverse.pipeline.ablation_table import Row, markdown, rows_of
 from ganverse.pipeline.commands import quieten, stage_settings
 from ganverse.pipeline.configuration import Section, build_parser, packaged_config, parse, section_of
 from ganverse.pipeline.inverse import InverseRun, train_inverse
-from ganverse.pipeline.report import run_models
+from ganverse.pipeline.report import STAGE, ReportRun, report
+from ganverse.tasks.devices import is_first_process
 
 TABLE, NUMBERS = "ablations.md", "ablations.json"
 
@@ -104,10 +105,10 @@ def ablate(study: AblationStudy) -> bool:
         console.print(f"run {number} of {len(plans)}: {name}, seed {seed}", highlight=False)
         if not train_inverse(config):
             return False
-        if not (config.run / "report" / SCORES).is_file():
-            evaluate_models(run_models(config.run, config.data), config.run / "report", study.evaluation)
-        write_table(study)
-    write_table(study)
+        if not (config.run / STAGE / SCORES).is_file():
+            report(ReportRun(config.run, config.data, study.evaluation, config.trainer))
+        if is_first_process():
+            write_table(study)
     console.print(f"table: {study.run / TABLE}", highlight=False, soft_wrap=True)
     return True
 
@@ -142,5 +143,5 @@ def write_table(study: AblationStudy) -> list[Row]:
 
 
 def _scores(run: Path) -> dict[str, dict[str, float]]:
-    path = run / "report" / SCORES
+    path = run / STAGE / SCORES
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -67,13 +67,11 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "few" not in table
 
     evaluated = []
-    genuine = ablation.evaluate_models
-    monkeypatch.setattr(
-        ablation, "evaluate_models", lambda models, out, *rest: evaluated.append(out) or genuine(models, out, *rest)
-    )
+    genuine = ablation.report
+    monkeypatch.setattr(ablation, "report", lambda config: evaluated.append(config.run) or genuine(config))
     written = (tmp_path / "full" / "seed-0" / "inverse" / "inverse.safetensors").stat().st_mtime_ns
     assert ablate(study)
-    assert evaluated == [tmp_path / "few" / "seed-0" / "report"]
+    assert evaluated == [tmp_path / "few" / "seed-0"]
     assert (tmp_path / "full" / "seed-0" / "inverse" / "inverse.safetensors").stat().st_mtime_ns == written
     assert [row.name for row in write_table(study)] == ["full", "one-view", "few"]
     with pytest.raises(GanverseError, match="go on with the settings it began with"):
