@@ -62,8 +62,8 @@ def share(kernel: Any, tasks: int, device: torch.device, *arguments: Tensor | fl
         return
     turn = torch.zeros(1, dtype=torch.int32)
     command = _command(kernel, device, (*arguments, tasks, turn))
-    helpers = range(min(torch.get_num_threads(), tasks) - 1)
-    started = [_pool(os.getpid(), len(helpers)).submit(command.launch) for _ in helpers]
+    threads = torch.get_num_threads()
+    started = [_pool(os.getpid(), threads - 1).submit(command.launch) for _ in range(min(threads, tasks) - 1)]
     command.launch()
     for helper in started:
         if not helper.cancel():
