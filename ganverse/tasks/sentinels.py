@@ -129,7 +129,7 @@ ALARMS = (
         "camera/azimuth_drift_degrees",
         -1.0,
         60.0,
-        "a camera is far from its annotated azimuth: it drifts, or the annotation is wrong",
+        "a camera drifts, or its annotation is wrong",
     ),
     Alarm("camera/elevation_degrees", -30.0, 60.0, "the cameras drift below or above the object"),
     Alarm("camera/log_distance_spread", -1.0, 0.7, "the cameras' distances drift apart"),
