@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
@@ -16,7 +16,7 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def gathered(own: Float[Tensor, "batch *rest"]) -> Float[Tensor, "rows *rest"]:
+def gathered(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]:
     """The rows of all processes, as many from each, in the order of their ranks.
 
     Gradients, also second ones, flow back to the process that a row is from; every process must take part.

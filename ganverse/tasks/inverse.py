@@ -19,6 +19,7 @@ from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
 from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.tasks.gathering import gathered
 from ganverse.tasks.step_draws import step_seed
 from ganverse.tasks.vitals import camera_vitals, mask_vitals, mesh_vitals, texture_vitals
 
@@ -192,8 +193,7 @@ class InverseGraphicsTask(pl.LightningModule):
             silhouette=settings.silhouette.at(seen, settings.images),
             turns=settings.survey.turns,
         )
-        ids, losses = self.all_gather((batch.view_ids.flatten(), losses))
-        self.survey.add(ids.flatten(), losses.flatten(0, -2))
+        self.survey.add(gathered(batch.view_ids.flatten()), gathered(losses))
 
     def _move_cameras(self) -> None:
         """Jump where a survey says so; what Adam remembers of the old place is forgotten."""

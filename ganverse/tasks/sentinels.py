@@ -125,7 +125,7 @@ ALARMS = (
     Alarm("texture/variety", 0.01, 1.0, "textures collapse: all objects get the same one"),
     Alarm("mesh/thin_faces", -1.0, 0.05, "faces lose their area: a degenerate mesh"),
     Alarm("mesh/volume", 0.0, 100.0, "a mesh is inside out"),
-    Alarm("camera/azimuth_drift_degrees", -1.0, 60.0, "a camera drifts away from its annotated azimuth"),
+    Alarm("camera/azimuth_drift_degrees", -1.0, 60.0, "a camera drifts, or its annotation is wrong"),
     Alarm("camera/elevation_degrees", -30.0, 60.0, "the cameras drift below or above the object"),
     Alarm("camera/log_distance_spread", -1.0, 0.7, "the cameras' distances drift apart"),
     Alarm("loss/move", -1.0, 1.0, "vertices run away: a degenerate mesh"),

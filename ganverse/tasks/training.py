@@ -14,7 +14,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from ganverse.tasks.averaging import HalfLifeAveraging
 from ganverse.tasks.checkpoints import LastCheckpoint, check_identity, last_checkpoint
-from ganverse.tasks.cluster import slurm_environment, launched
+from ganverse.tasks.cluster import launched, slurm_environment
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.media import Painter, Pictures
