@@ -83,8 +83,8 @@ def test_shipped_configuration_runs(file: Path, tmp_path: Path, generator: Path,
     if file.parent.name == "paper":  # its files of weights are the user's own
         small += [f"--data.view_codes={generator.with_name('toy-views.yaml')}", "--data.masks=segmenter"]
         small.append(f"--data.segmenter={CAR_WEIGHTS}")
-    if file.parent.name == "own":  # with `start: measured`: tests/test_own_category.py
-        small += [f"--data.segmenter={CAR_WEIGHTS}", "--start=given"]
+    if file.parent.name == "own":  # with `ellipsoid: measured`: tests/test_own_category.py
+        small += [f"--data.segmenter={CAR_WEIGHTS}", "--ellipsoid=given"]
     assert train([stage, "--config", str(CONFIGS / file), *small]) == 0
     stages = ("generate", "inverse", "disentangle", "report") if stage == "all" else (stage,)
     for name in stages:

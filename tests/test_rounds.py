@@ -68,7 +68,7 @@ def test_a_third_round_is_added_to_a_finished_run(two_rounds: Path) -> None:
     assert [step.folder.finished for step in steps] == [True] * 7 + [False] * 3
     third = steps[7].config
     assert isinstance(third, InverseRun)
-    assert third.start == run / "round-2" / "inverse" / "inverse.safetensors"
+    assert third.start == str(run / "round-2" / "inverse" / "inverse.safetensors")
     assert third.data.renderer == run / "round-2" / "disentangle" / "stylegan-r.safetensors"
     assert third.schedule.images == round(0.5 * config.inverse.schedule.images)
 

@@ -26,7 +26,7 @@ class ImageGANRun:
     init_from: an exported state.safetensors to start from when there is nothing to resume.
     """
 
-    run: Path
+    run: Path = Path("runs/gan")
     cache: Path = Path("runs/cache/cars64.npy")
     world: WorldImages = field(default_factory=WorldImages)
     images: int = 320_000
@@ -41,13 +41,16 @@ class ImageGANRun:
 def train_image_gan(config: ImageGANRun) -> bool:
     """Trains until the budget is used up and exports the generator; False if somebody interrupted it."""
     torch.manual_seed(config.settings.seed)
-    torch.set_flush_denormal(True)
     task = ImageGANTask(config.architecture, config.settings)
     if config.init_from is not None:
         restore_export(config.init_from, task)
     data = CachedImages(config.cache, config.settings.batch, config.settings.seed, content=config.world)
     run = StageRun(config.run, "image GAN", config.images, config.minutes)
-    finished = fit(task, data, run, config.trainer, lambda _: paint_gan(task))
+    torch.set_flush_denormal(True)  # a CPU is many times slower on the tiny numbers of a saturated loss
+    try:
+        finished = fit(task, data, run, config.trainer, lambda _: paint_gan(task))
+    finally:
+        torch.set_flush_denormal(False)
     if task.global_rank == 0:
         write_export(config.run / "export", task, config.provenance)
     return finished

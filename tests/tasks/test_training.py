@@ -209,6 +209,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_torchrun_says_how_many_processes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("WORLD_SIZE", "3")
     assert choose_devices(TrainerSettings(accelerator="cpu")).count == 3
     assert choose_devices(TrainerSettings(accelerator="cpu", devices=2)).count == 2
 
