@@ -79,7 +79,7 @@ def train_disentangle(config: DisentangleRun) -> bool:
     _check(source, teacher, path)
     data = make_data(source, config.data)
     start = None if config.start is None else load_stylegan_r(config.start)
-    learns_from = {"generator": source.sha256, "inverse": teacher.card.sha256}
+    learns_from = {**source.fingerprints, "inverse": teacher.card.sha256}
     learns_from |= {} if start is None else {"start": start[1].sha256}
     folder.begin(config, learns_from)
     if folder.finished:

@@ -53,7 +53,7 @@ def generate(config: GenerateRun) -> bool:
     folder = StageFolder(config.run / STAGE)
     source = open_source(config.data)
     task = GenerationTask(make_sampler(source, config.data), folder.path / SHARDS, config.samples, config.per_shard)
-    folder.begin(config, {"generator": source.sha256})
+    folder.begin(config, source.fingerprints)
     if folder.finished:
         return True
     plan = task.plan

@@ -90,9 +90,9 @@ class Source:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """sha256 of all weights behind the pictures, by name."""
+        """sha256 of all weights behind the pictures and of the view codes, by name."""
         painter = {} if self.steering is None else {"renderer": self.steering.card.sha256}
-        return {"generator": self.sha256, **painter}
+        return {"generator": self.sha256, "view_codes": self.codes.sha256, **painter}
 
 
 def generator_path(name: str) -> Path:

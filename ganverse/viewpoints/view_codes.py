@@ -6,6 +6,7 @@ seed of its latent code, so the file stays small enough to be edited by hand.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
@@ -108,8 +109,16 @@ class ViewCodes:
                 "the file belongs to another generator"
             )
 
+    @property
+    def sha256(self) -> str:
+        """Of what the file says, whatever its layout and comments."""
+        return hashlib.sha256(self._text().encode()).hexdigest()
+
     def save(self, path: str | Path) -> None:
         """Write the hand-editable file."""
+        write_atomically(Path(path), (HEADER + self._text()).encode())
+
+    def _text(self) -> str:
         lines = [f"generator: {yaml.safe_dump(self.generator).splitlines()[0]}"]
         lines += [f"view_dims: {dims_to_text(self.view_dims)!r}"]
         lines += [] if self.directions is None else [f"directions: {self.directions}"]
@@ -117,7 +126,7 @@ class ViewCodes:
         lines += ["codes:" if self.codes else "codes: []"]
         lines += [f"  - {{seed: {code.seed}, azimuth: {code.azimuth_degrees:.10g}}}" for code in self.codes]
         lines += [f"dropped: {list(self.dropped)}"] if self.dropped else []
-        write_atomically(Path(path), (HEADER + "\n".join(lines) + "\n").encode())
+        return "\n".join(lines) + "\n"
 
     @classmethod
     def from_document(cls: type[Views], document: object) -> Views:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,11 @@ def test_view_styles_and_compose_move_the_view_and_nothing_else(generator: Style
     rest = [d for d in range(content.shape[1]) if d not in CODES.view_dims]
     assert torch.equal(composed[:, list(CODES.view_dims)], view)
     assert torch.equal(composed[:, rest], content[:, rest])
+
+
+def test_a_hash_is_that_of_the_content_and_not_of_the_layout(tmp_path: Path) -> None:
+    codes = ViewCodes("gan", (0, 1), (ViewCode(3, 90.0), ViewCode(5, 30.0)))
+    codes.save(tmp_path / "v.yaml")
+    (tmp_path / "v.yaml").write_text("# a remark\n" + (tmp_path / "v.yaml").read_text())
+    assert ViewCodes.load(tmp_path / "v.yaml").sha256 == codes.sha256
+    assert replace(codes, codes=(ViewCode(3, 90.0), ViewCode(5, 60.0))).sha256 != codes.sha256
