@@ -27,15 +27,17 @@ from ganverse.rendering.render import Silhouette, render
 class SurveyPlan:
     """When cameras are compared with other hypotheses.
 
-    at: shares of all images at which a survey begins; empty = never. pictures_per_view: how many a survey looks at, on
+    at: shares of all images at which a survey begins; empty = never. after: images before which none does, whatever the
+    share: a network that knows nothing yet takes front for rear. pictures_per_view: how many a survey looks at, on
     average. turns: azimuths all round. margin: a camera moves only where its pictures' loss falls below this share of
     the present one.
     """
 
     at: tuple[float, ...] = (0.12, 0.22, 0.34)
+    after: int = 4000
     pictures_per_view: int = 24
     turns: int = 12
-    margin: float = 0.95
+    margin: float = 0.85
 
 
 def hypotheses(cameras: Cameras, turns: int) -> Cameras:
@@ -75,10 +77,10 @@ class CameraSurvey(nn.Module):
         self.register_buffer("seen", torch.zeros(views))
         self.register_buffer("finished", torch.zeros((), dtype=torch.long))
 
-    def due(self, progress: float) -> bool:
-        """Whether a survey is under way after this share of all images."""
+    def due(self, seen: int, images: int) -> bool:
+        """Whether a survey is under way after `seen` of `images` images."""
         finished = int(self.finished)
-        return finished < len(self.plan.at) and progress >= self.plan.at[finished]
+        return seen >= self.plan.after and finished < len(self.plan.at) and seen >= self.plan.at[finished] * images
 
     @property
     def complete(self) -> bool:

@@ -181,7 +181,7 @@ class InverseGraphicsTask(pl.LightningModule):
 
     def _survey(self, batch: MultiViewBatch, result: StepResult) -> None:
         settings, seen = self.settings, int(self.images_seen)
-        if not self.cameras.azimuth.requires_grad or not self.survey.due(seen / settings.images):
+        if not self.cameras.azimuth.requires_grad or not self.survey.due(seen, settings.images):
             return
         losses = hypothesis_losses(
             self.network,

@@ -78,8 +78,8 @@ def test_a_mirrored_camera_and_a_wrong_bin_are_moved_the_short_way_round():
 
 
 def test_surveys_come_when_planned_and_begin_anew_after_each_decision():
-    survey = CameraSurvey(2, SurveyPlan(at=(0.1, 0.5), pictures_per_view=2, turns=3))
-    assert [survey.due(progress) for progress in (0.0, 0.1, 0.9)] == [False, True, True]
+    survey = CameraSurvey(2, SurveyPlan(at=(0.1, 0.5), after=15, pictures_per_view=2, turns=3))
+    assert [survey.due(seen, 100) for seen in (0, 10, 15, 90)] == [False, False, True, True]
     survey.add(torch.tensor([0, 1, 0]), torch.ones(3, 4))
     assert not survey.complete
     survey.add(torch.tensor([0]), torch.ones(1, 4))
@@ -87,6 +87,6 @@ def test_surveys_come_when_planned_and_begin_anew_after_each_decision():
     survey.decide(CameraTable([0.0, 90.0]))
     assert not survey.complete
     assert survey.losses.abs().sum() == 0
-    assert [survey.due(progress) for progress in (0.2, 0.5)] == [False, True]
+    assert [survey.due(seen, 100) for seen in (20, 50)] == [False, True]
     survey.decide(CameraTable([0.0, 90.0]))
-    assert not survey.due(1.0)
+    assert not survey.due(100, 100)

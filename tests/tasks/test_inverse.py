@@ -170,7 +170,7 @@ def test_what_a_survey_decides_moves_the_camera_and_clears_its_momentum(tmp_path
 
 
 def test_surveys_look_at_the_batches_of_their_share_of_the_training(tmp_path):
-    task = make_task(replace(SHORT, survey=SurveyPlan(at=(0.02,), pictures_per_view=3)))
+    task = make_task(replace(SHORT, survey=SurveyPlan(at=(0.02,), after=0, pictures_per_view=3)))
     fit(task, 4, tmp_path)  # of 6 pictures each: the survey begins with the third
     assert float(task.survey.seen.sum()) == 12.0
     assert (task.survey.losses.sum(dim=1) > 0).equal(task.survey.seen > 0)
