@@ -157,6 +157,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = loadmat(path, simplify_cells=True)
         return found
+    # NotImplementedError is scipy's answer to files of MATLAB 7.3, which are HDF5.
     except (OSError, ValueError, TypeError, MatReadError, NotImplementedError) as error:
         raise GanverseError(f"expected a MATLAB file at {path}, but it cannot be read ({error})") from error
 
