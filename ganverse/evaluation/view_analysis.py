@@ -84,11 +84,16 @@ def pose_reader(regressor: PoseRegressor) -> Reader:
 
     def read(images: Float[Tensor, "batch 3 height width"]) -> ViewReading:
         reading = regressor(images)
-        return ViewReading(reading.azimuth, content_descriptors(reading))
+        return ViewReading(reading.azimuth, content_aspects(reading))
 
     return read
 
 
+def content_aspects(reading: PoseReading) -> tuple[Float[Tensor, "samples _"], ...]:
+    """Height, probability of every body type, and RGB paint."""
+    return reading.height[:, None], reading.body_type.softmax(dim=1), reading.color
+
+
 def content_descriptors(reading: PoseReading) -> Float[Tensor, "samples descriptors"]:
-    """Shape and colour as numbers: height, probability of every body type, RGB."""
-    return torch.cat([reading.height[:, None], reading.body_type.softmax(dim=1), reading.color], dim=1)
+    """Shape and colour as numbers: the columns of `content_aspects`."""
+    return torch.cat(content_aspects(reading), dim=1)

@@ -45,7 +45,7 @@ class ViewsRun:
     auto: AutoViews = field(default_factory=AutoViews)
     replaces: Literal["layers", "dimensions"] = "layers"
     content_directions: int = 2
-    analysis: ViewAnalysis = field(default_factory=lambda: ViewAnalysis(layers=3))
+    analysis: ViewAnalysis = field(default_factory=lambda: ViewAnalysis(layers=3, view_weight=4.0, samples=4000))
     proposal: ProposalSettings = field(default_factory=ProposalSettings)
 
 

@@ -25,10 +25,10 @@ from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_la
 
 @dataclass(frozen=True)
 class ViewReading:
-    """What pictures show: azimuths in radians, and numbers that describe each object (none: no columns)."""
+    """What pictures show: azimuths in radians, and the object's aspects (such as height, type, paint), in any units."""
 
     azimuth: Float[Tensor, " batch"]
-    descriptors: Float[Tensor, "batch descriptors"]
+    aspects: tuple[Float[Tensor, "batch _"], ...] = ()
 
 
 Reader = Callable[[Float[Tensor, "batch 3 height width"]], ViewReading]
@@ -49,15 +49,15 @@ class ProposalSettings:
     batch: images synthesised at once.
     """
 
-    candidates: int = 256
-    contents: int = 8
-    finalists: int = 8
+    candidates: int = 1500
+    contents: int = 6
+    finalists: int = 12
     final_contents: int = 48
     content_seed: int = 1
     count: int = 24
     bin_degrees: float = 30.0
     max_spread_degrees: float = 60.0
-    identity_degrees: float = 20.0
+    identity_degrees: float = 60.0
     anchor_degrees: float | None = None
     batch: int = 32
 
@@ -106,19 +106,22 @@ def measure_candidates(
     readings = [read(generator.synthesize(compose(content, view, view_dims))) for content, view in rows]
     shape = (len(seeds), objects)
     mean, spread = circular_mean_and_spread(torch.cat([r.azimuth for r in readings]).view(shape))
-    change = object_changes(torch.cat([r.descriptors for r in readings]).view(*shape, -1))
-    return Candidates(tuple(seeds), mean, spread, change)
+    aspects = zip(*(r.aspects for r in readings), strict=True)
+    change = object_changes([torch.cat(parts).view(*shape, -1) for parts in aspects], views=len(seeds))
+    return Candidates(tuple(seeds), mean, spread, change.to(spread))
 
 
-def object_changes(descriptors: Float[Tensor, "views objects descriptors"]) -> Float[Tensor, " views"]:
+def object_changes(aspects: Sequence[Float[Tensor, "views objects _"]], *, views: int) -> Float[Tensor, " views"]:
     """Per view, how far the objects are from their own mean over all views, as a share of all variance.
 
-    0: every object looks like itself; about 1: nothing is left of it. Each descriptor counts alike.
+    0: every object looks like itself; about 1: nothing is left of it. Every aspect counts alike, however many numbers
+    describe it: counted by number, six body types outweigh the paint, and codes that paint every car grey win.
     """
-    if descriptors.shape[2] == 0:
-        return descriptors.new_zeros(descriptors.shape[0])
-    away = (descriptors - descriptors.mean(dim=0)).square().mean(dim=1)
-    return (away / descriptors.var(dim=(0, 1), correction=0).clamp_min(1e-12)).mean(dim=1)
+    changes = torch.zeros(views)
+    for values in aspects:
+        away = (values - values.mean(dim=0)).square().mean(dim=1).sum(dim=1)
+        changes = changes.to(away) + away / values.var(dim=(0, 1), correction=0).sum().clamp_min(1e-12)
+    return changes / max(len(aspects), 1)
 
 
 def shortlist(candidates: Candidates, settings: ProposalSettings) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ def test_samples_are_read_in_order_whatever_the_batch() -> None:
 def test_the_regressor_is_a_reader_for_proposals() -> None:
     read = pose_reader(PoseRegressor.car())(torch.rand(3, 3, 64, 64))
     assert read.azimuth.shape == (3,)
-    assert read.descriptors.shape == (3, 10)
+    assert [aspect.shape for aspect in read.aspects] == [(3, 1), (3, 6), (3, 3)]
 
 
 def test_content_directions_of_the_car_world_avoid_its_view_styles() -> None:

@@ -48,7 +48,7 @@ class Compass:
 
 
 def compass_reader(images: Float[Tensor, "batch 3 height width"]) -> ViewReading:
-    return ViewReading(torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0]), images[:, 2, 0, :1])
+    return ViewReading(torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0]), (images[:, 2, 0, :1],))
 
 
 SETTINGS = ProposalSettings(candidates=200, contents=6, final_contents=12)
@@ -90,14 +90,21 @@ def test_a_code_that_changes_its_objects_is_passed_over() -> None:
 
 def test_changes_of_objects_are_shares_of_all_variance() -> None:
     torch.manual_seed(0)
-    objects = torch.randn(1, 300, 2)
-    descriptors = objects.repeat(6, 1, 1)
-    assert object_changes(descriptors).max() < 1e-6
-    descriptors[4] = torch.randn(300, 2)
-    changes = object_changes(descriptors)
+    shape = torch.randn(1, 300, 2).repeat(6, 1, 1)
+    assert object_changes([shape], views=6).max() < 1e-6
+    shape[4] = torch.randn(300, 2)
+    changes = object_changes([shape], views=6)
     assert changes[4] > 1.0
     assert changes[[0, 1, 2, 3, 5]].max() < 0.1
-    assert object_changes(torch.zeros(3, 4, 0)).tolist() == [0, 0, 0]
+    assert object_changes([], views=3).tolist() == [0, 0, 0]
+
+
+def test_every_aspect_of_an_object_counts_alike() -> None:
+    torch.manual_seed(0)
+    steady, lost = torch.randn(1, 300, 6).repeat(4, 1, 1), torch.randn(1, 300, 3).repeat(4, 1, 1)
+    lost[2] = torch.randn(300, 3)
+    alone, beside = object_changes([lost], views=4), object_changes([steady, lost], views=4)
+    assert torch.allclose(beside, alone / 2, atol=1e-6)
 
 
 def test_a_gap_in_the_views_is_an_error_that_names_it() -> None:
