@@ -201,8 +201,8 @@ def test_a_shortened_disentangle_schedule_keeps_its_shares() -> None:
 
 def test_stage_folder_remembers(tmp_path: Path) -> None:
     folder = StageFolder(tmp_path / "stage")
-    folder.begin({"run": "a", "trainer": {"threads": 1}, "x": {"y": (1, 2)}}, {"teacher": "s1"})
-    folder.begin({"run": "b", "trainer": {"threads": 2}, "x": {"y": [1, 2]}}, {"teacher": "s1"})
+    folder.begin({"run": "a", "minutes": 5.0, "trainer": {"threads": 1}, "x": {"y": (1, 2)}}, {"teacher": "s1"})
+    folder.begin({"run": "b", "minutes": None, "trainer": {"threads": 2}, "x": {"y": [1, 2]}}, {"teacher": "s1"})
     with pytest.raises(GanverseError, match=r"x\.y=\[1, 3\] instead of \[1, 2\]"):
         folder.begin({"run": "a", "x": {"y": [1, 3]}}, {"teacher": "s1"})
     with pytest.raises(GanverseError, match="teacher=s2 instead of s1"):

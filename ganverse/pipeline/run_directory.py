@@ -15,8 +15,8 @@ from ganverse.errors import GanverseError
 from ganverse.generators.weights import write_atomically
 
 CONFIG, TEACHERS, DONE = "config.yaml", "teachers.json", "done.json"
-PLACE_AND_PACE = ("run", "trainer")
-"""Parts of a configuration that may change between two calls: they do not decide what is learned."""
+PLACE_AND_PACE = ("run", "trainer", "minutes")
+"""Parts of a configuration that may change between two calls: where, how fast, and how long on the clock."""
 
 
 @dataclass(frozen=True)
