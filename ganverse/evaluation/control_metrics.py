@@ -119,14 +119,17 @@ def frechet_distance(
     fake: Iterable[Float[Tensor, "batch 3 height width"]],
     features: nn.Module,
 ) -> float:
-    """Frechet distance of two image sets (batches in [0, 1]) in the space of `features`: images -> [batch, dims]."""
+    """Frechet distance of two image sets (batches in [0, 1]) in the space of `features`: images -> [batch, dims].
+
+    Of the images of this process alone.
+    """
     metric: FrechetInceptionDistance | None = None
     for batches, is_real in ((real, True), (fake, False)):
         for batch in batches:
             if metric is None:
-                metric = FrechetInceptionDistance(
-                    features, normalize=True, input_img_size=(3, batch.shape[2], batch.shape[3])
-                )
+                size = (3, batch.shape[2], batch.shape[3])
+                # Every process has all the images: with those of the others added, each would count several times.
+                metric = FrechetInceptionDistance(features, normalize=True, input_img_size=size, sync_on_compute=False)
                 metric = metric.to(batch.device)
             metric.update(batch, real=is_real)
     if metric is None or min(metric.real_features_num_samples, metric.fake_features_num_samples) < 2:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
@@ -30,7 +30,12 @@ class PerObject(Metric):
 
     def update(self, values: Float[Tensor, " batch"]) -> None:
         """Add one value per object."""
-        self.values.append(values.detach())
+        self.values.append(values.detach().float())
+
+    def take_part(self) -> None:
+        """Lets a process that has no objects gather with the others, which would wait for it in vain."""
+        if not self.values and distributed.is_available() and distributed.is_initialized():
+            self.update(torch.zeros(0, device="cuda" if distributed.get_backend() == "nccl" else "cpu"))
 
     def compute(self) -> Float[Tensor, " objects"]:
         """The values of all objects, process after process; `Score.of` makes a mean and an interval of them."""
@@ -49,6 +54,8 @@ class Accumulator:
 
     def values(self) -> dict[str, Float[Tensor, " objects"]]:
         """One value per object of all processes, in the same order under every name."""
+        for values in self._values.values():
+            values.take_part()
         # torchmetrics squeezes what a single object leaves
         return {name: values.compute().flatten() for name, values in self._values.items()}
 

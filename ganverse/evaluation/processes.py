@@ -8,8 +8,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, distributed
 
-from ganverse.errors import GanverseError
-
 
 def rank_and_processes() -> tuple[int, int]:
     """(0, 1) without torch.distributed."""
@@ -19,14 +17,10 @@ def rank_and_processes() -> tuple[int, int]:
 
 
 def own_batches(count: int, batch: int) -> Iterator[Int[Tensor, " batch"]]:
-    """Every `processes`-th of the objects 0 .. count - 1, at most `batch` at a time.
+    """Every `processes`-th of the batches that one process would make of the objects 0 .. count - 1; maybe none.
 
-    Raises:
-        GanverseError: fewer objects than processes, which would leave some without any.
+    Whole batches: the last digits of what a network says about an object may depend on the objects beside it, and the
+    numbers of an evaluation must not depend on the number of processes.
     """
     rank, processes = rank_and_processes()
-    if count < processes:
-        raise GanverseError(
-            f"expected at least one object per process ({processes}), got {count}: evaluate more objects"
-        )
-    yield from torch.arange(rank, count, processes).split(batch)
+    yield from torch.arange(count).split(batch)[rank::processes]

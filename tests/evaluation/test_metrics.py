@@ -5,7 +5,7 @@ import torch
 from torch import multiprocessing
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.metrics import Accumulator, PerObject, Score, mask_iou, masked_l1
+from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1
 
 
 def test_mask_iou_of_half_covered_masks() -> None:
@@ -82,17 +82,19 @@ def test_accumulator_takes_batches_of_any_size() -> None:
 
 def _gather(rank: int, store: str, values: torch.Tensor, results: torch.Tensor) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    metric = PerObject()
+    found = Accumulator("shared", "first alone")
     for part in values[rank::2].split(2):
-        metric.update(part)
-    results[rank] = metric.compute().sort().values
+        found.add("shared", part)
+    if rank == 0:
+        found.add("first alone", values)
+    results[:, rank] = torch.stack([column.sort().values for column in found.values().values()])
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_gather_what_one_has(tmp_path) -> None:
-    """An odd number of objects, so that the processes hold different numbers of them."""
-    values, results = torch.rand(7), torch.zeros(2, 7).share_memory_()
+    """An odd number of objects, so that the processes hold different numbers of them; and all of them in one."""
+    values, results = torch.rand(7), torch.zeros(2, 2, 7).share_memory_()
     store = str(tmp_path / "store")
     multiprocessing.start_processes(_gather, (store, values, results), nprocs=2, start_method="fork")
-    assert torch.equal(results, values.sort().values.expand(2, -1))
-    assert Score.of(results[0]) == Score.of(values)
+    assert torch.equal(results, values.sort().values.expand(2, 2, -1))
+    assert Score.of(results[0, 0]) == Score.of(values)
