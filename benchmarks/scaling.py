@@ -2,22 +2,23 @@
 
 One process with two threads against two processes with one thread each (DDP over gloo), with the networks of the
 shipped configurations and the same number of objects a step. All three processes live side by side and take turns, one
-step at a time, so that whatever else happens on the machine meets both alike. Printed is images per second of both and
-their ratio, from the sums over all rounds but the first. Nothing is saved.
+step at a time, so that whatever else happens on the machine meets both alike. Printed is images per second of both,
+from their median steps, and the ratio of the two in every round: its median and quartiles. With --json they are kept
+for docs/scaling.md, each stage in place of what it was there before.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
-import socket
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,23 +26,45 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
+from benchmarks.scaling_costs import processor
+from tests.ports import reserved_port
+
 STAGES = ("gan", "generate", "inverse", "disentangle")
 VIEWS = 2
+WARM_UP = 2
+"""Rounds that do not count: caches fill, DDP sorts its buckets."""
+PATIENCE = 300.0
+"""Seconds until a process that does not answer is given up."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Images per second of one process with two threads and of two with one; their ratio; rounds behind it."""
+    """Images per second of one process with two threads and of two with one.
+
+    ratio: of the processes to the threads, median over the rounds; low, high: its quartiles.
+    """
 
     stage: str
     threads: float
     processes: float
+    ratio: float
+    low: float
+    high: float
     rounds: int
 
-    @property
-    def ratio(self) -> float:
-        """Of the processes to the threads."""
-        return self.processes / self.threads
+    @classmethod
+    def of(cls, stage: str, images: int, times: Sequence[tuple[float, float]]) -> Scaling:
+        """times: wall seconds of a step of the threads and of the processes, by round; images: of a step."""
+        threads, processes = np.array(times).T
+        low, ratio, high = np.quantile(threads / processes, (0.25, 0.5, 0.75)).tolist()
+        speeds = [images / float(np.median(column)) for column in (threads, processes)]
+        return cls(stage, *speeds, ratio, low, high, len(times))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stage}: {self.threads:.1f} images/s with two threads, {self.processes:.1f} with two processes, "
+            f"ratio {self.ratio:.2f} ({self.low:.2f} .. {self.high:.2f}, {self.rounds} rounds)"
+        )
 
 
 class Turns(pl.Callback):
@@ -67,7 +90,6 @@ def work(stage: str, objects: int, folder: str, threads: int, line: Connection, 
     from ganverse.tasks.training import build_trainer, without_advice
 
     os.environ.update(environment)
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     quieten()
     task, data = opened(stage, objects // int(environment.get("WORLD_SIZE", 1)), Path(folder))
     settings = TrainerSettings(accelerator="cpu", precision="32-true", threads=threads, progress="none")
@@ -104,7 +126,7 @@ def opened(stage: str, objects: int, folder: Path) -> tuple[pl.LightningModule, 
     data = make_data(source, config.data)
     if stage == "inverse":
         schedule = replace(config.schedule, perceptual_start=0.0, perceptual_renders=objects // 2)
-        return inverse.make_task(replace(config, schedule=schedule), source), data
+        return inverse.make_task(replace(config, schedule=schedule), source, None), data
     config = replace(config, schedule=replace(config.schedule, warm_up_images=0))
     teacher = disentangle.load_inverse(disentangle.teacher_path(config))
     return disentangle.make_task(config, source, teacher), data
@@ -118,54 +140,86 @@ def pictures(folder: Path, size: int) -> Path:
 
 
 def measure(stage: str, objects: int, seconds: float) -> Scaling:
-    """Rounds of one step each until the seconds are over, at least three."""
-    os.environ["OMP_WAIT_POLICY"] = "passive"  # who waits for a turn must not spin
+    """Rounds of one step of each side until the seconds are over, at least three."""
+    os.environ["GOMP_SPINCOUNT"] = "10000"  # as ganverse's own commands do: who waits must not spin for long
+    with tempfile.TemporaryDirectory() as folder, started(stage, objects, folder) as lines:
+        times = rounds(lines[:1], lines[1:], seconds)
+    return Scaling.of(stage, VIEWS * objects, times)
+
+
+@contextmanager
+def started(stage: str, objects: int, folder: str) -> Iterator[list[Connection]]:
+    """Lines to the process with two threads and to the two with one; they are ended in the end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ganverse.pipeline.commands", "ganverse.rendering.warp_backend"])
-    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-        free.close()
-        shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        shared |= {"TORCHELASTIC_RUN_ID": "none", "GROUP_RANK": "0"}
-        ranks = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
-        lines, processes = [], []
-        for threads, environment in ((2, {}), (1, ranks[0]), (1, ranks[1])):
-            here, there = context.Pipe()
-            process = context.Process(target=work, args=(stage, objects, folder, threads, there, environment))
-            process.start()
-            there.close()
-            lines.append(here)
-            processes.append(process)
-        try:
-            times = _rounds(lines[:1], lines[1:], seconds)
-        finally:
-            for process in processes:
-                process.kill()
-                process.join()
-    images = VIEWS * objects
-    one, two = (statistics.fmean(column) for column in zip(*times, strict=True))
-    return Scaling(stage, images / one, images / two, len(times))
+    lines, processes = [], []
+    try:
+        with reserved_port() as port:
+            for threads, environment in ((2, {}), *((1, torchrun(rank, port)) for rank in range(2))):
+                here, there = context.Pipe()
+                process = context.Process(target=work, args=(stage, objects, folder, threads, there, environment))
+                process.start()
+                there.close()
+                lines.append(here)
+                processes.append(process)
+            for line in lines:
+                answer(line)  # ready for its first step
+        yield lines
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
 
 
-def _rounds(one: list[Connection], two: list[Connection], seconds: float) -> list[tuple[float, float]]:
-    """Wall seconds of a step of each side, in turns; the first round warms up."""
-    for line in (*one, *two):
-        line.recv()  # ready
+def torchrun(rank: int, port: int) -> dict[str, str]:
+    """What torchrun would put into the environment of one of two processes."""
+    found = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return found | {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "none"}
+
+
+def rounds(one: list[Connection], two: list[Connection], seconds: float) -> list[tuple[float, float]]:
+    """Wall seconds of a step of each side, by round; the sides begin in turns. Warm-up is left out."""
     times: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 4:
-        times.append((_step(one), _step(two)))
-    return times[1:]
+    while time.perf_counter() < end or len(times) < WARM_UP + 3:
+        if len(times) % 2:
+            later, first = step(two), step(one)
+            times.append((first, later))
+        else:
+            times.append((step(one), step(two)))
+    return times[WARM_UP:]
 
 
-def _step(lines: list[Connection]) -> float:
+def step(lines: list[Connection]) -> float:
+    """Lets the processes of one side make a step; wall seconds until the last of them is done."""
     began = time.perf_counter()
     for line in lines:
         line.send("go")
     for line in lines:
-        line.recv()
+        answer(line)
     return time.perf_counter() - began
+
+
+def answer(line: Connection) -> None:
+    """Waits for a process.
+
+    Raises:
+        SystemExit: it has ended, or says nothing for `PATIENCE` seconds.
+    """
+    if not line.poll(PATIENCE):
+        raise SystemExit(f"a process makes no step in {PATIENCE:g} s")
+    try:
+        line.recv()
+    except EOFError:
+        raise SystemExit("a process has ended; what it said stands above") from None
+
+
+def keep(result: Scaling, objects: int, path: Path) -> None:
+    """Puts a stage into the file, in place of what was measured before."""
+    stored = json.loads(path.read_text(encoding="utf-8"))["stages"] if path.is_file() else []
+    stages = {one["stage"]: one for one in stored} | {result.stage: {**asdict(result), "images": VIEWS * objects}}
+    facts = {"machine": processor(), "stages": [stages[name] for name in STAGES if name in stages]}
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Scaling]:
@@ -173,19 +227,17 @@ def main(arguments: Sequence[str] | None = None) -> list[Scaling]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", default=STAGES, help=f"of {', '.join(STAGES)}; all of these")
     parser.add_argument("--objects", type=int, default=8, help="a step, of all processes together; two pictures each")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each stage")
+    parser.add_argument("--seconds", type=float, default=30.0, help="for each stage, once it runs")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
     options = parser.parse_args(arguments)
     found = []
     for stage in options.stages:
-        result = measure(stage, options.objects, options.seconds)
-        print(
-            f"{stage}: {result.threads:.1f} images/s with two threads, {result.processes:.1f} with two processes, "
-            f"ratio {result.ratio:.2f} ({result.rounds} rounds)",
-            flush=True,
-        )
-        found.append(result)
+        found.append(measure(stage, options.objects, options.seconds))
+        print(found[-1], flush=True)
+        if options.json is not None:
+            keep(found[-1], options.objects, options.json)
     return found
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -168,9 +168,14 @@ def stored(size: int) -> list[bytes]:
 
 def machine() -> str:
     """Where it was measured."""
+    return f"{processor()}, one thread, float32, torch {torch.__version__}"
+
+
+def processor() -> str:
+    """Its name."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, one thread, float32, torch {torch.__version__}"
+    return names[0] if names else platform.processor()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.scaling_costs import PictureCosts
 from benchmarks.scaling_model import (
@@ -31,6 +33,7 @@ from benchmarks.scaling_model import (
 
 WORDS = Path(__file__).with_suffix(".md")
 PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
+TURNS = Path(__file__).with_name("scaling.json")
 
 
 def page() -> str:
@@ -47,6 +50,9 @@ def page() -> str:
         "traffic": _traffic(every),
         "shards": _shards(every),
     }
+    turns = json.loads(TURNS.read_text(encoding="utf-8"))
+    tables |= {"processes": _processes(turns["stages"]), "turns_machine": turns["machine"]}
+    tables["turn_pictures"] = turns["stages"][0]["images"]
     words = WORDS.read_text(encoding="utf-8")
     return words.format(machine=machine, **tables, **_sizes(), **_findings(every[0], every[-1]))
 
@@ -195,6 +201,21 @@ def _shards(every: Sequence[PictureCosts]) -> str:
         "copying them to a node",
     ]
     return table([*heads, "object storage used"], rows)
+
+
+def _processes(stages: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (
+            one["stage"],
+            *(f"{one[side]:.1f}" for side in ("threads", "processes")),
+            f"{one['ratio']:.2f}",
+            f"{one['low']:.2f} .. {one['high']:.2f}",
+            one["rounds"],
+        )
+        for one in stages
+    ]
+    sides = ["one process, two threads: images/s", "two processes, one thread each: images/s"]
+    return table(["stage", *sides, "ratio", "quartiles", "rounds"], rows)
 
 
 def _gpus() -> list[str]:

@@ -1,37 +1,66 @@
 from __future__ import annotations
 
+import json
 import threading
-import time
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 
-from benchmarks.scaling import Scaling, _rounds
+from benchmarks import scaling
+from benchmarks.scaling import WARM_UP, Scaling, keep, rounds
 
 
-def worker(seconds: float) -> Connection:
-    """Stands in for a process whose step takes so long."""
+def worker(name: str, steps: list[str]) -> Connection:
+    """Stands in for a process; notes when a step begins and ends."""
     here, there = Pipe()
 
-    def steps() -> None:
-        there.send("done")
+    def work() -> None:
         while there.recv() == "go":
-            time.sleep(seconds)
+            steps.append(f"{name} begins")
+            steps.append(f"{name} ends")
             there.send("done")
 
-    threading.Thread(target=steps, daemon=True).start()
+    threading.Thread(target=work, daemon=True).start()
     return here
 
 
-def test_both_sides_take_turns_and_the_slower_process_counts() -> None:
-    one, two = [worker(0.02)], [worker(0.005), worker(0.04)]
-    times = _rounds(one, two, 0.0)
+def test_both_sides_take_turns_and_begin_in_turns() -> None:
+    steps: list[str] = []
+    one, two = [worker("one", steps)], [worker("a", steps), worker("b", steps)]
+    times = rounds(one, two, 0.0)
     for line in (*one, *two):
         line.send("stop")
-    assert len(times) == 3, "the first round warms up"
-    assert all(0.02 <= first < 0.2 and 0.04 <= second < 0.4 for first, second in times)
+    assert len(times) == 3
+    assert all(first > 0 and second > 0 for first, second in times)
+    parts = [steps[start : start + 6] for start in range(0, len(steps), 6)]
+    assert len(parts) == WARM_UP + 3, "every process makes one step a round"
+    alone = ["one begins", "one ends"]
+    assert [part[:2] == alone for part in parts] == [True, False] * 2 + [True]
+    assert [part[4:] == alone for part in parts] == [False, True] * 2 + [False]
 
 
-def test_ratio() -> None:
-    assert Scaling("gan", threads=8.0, processes=7.6, rounds=3).ratio == pytest.approx(0.95)
+def test_a_process_that_ends_or_hangs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = Pipe()
+    monkeypatch.setattr(scaling, "PATIENCE", 0.01)
+    with pytest.raises(SystemExit, match=r"no step in 0\.01 s"):
+        scaling.answer(here)
+    there.close()
+    with pytest.raises(SystemExit, match="has ended"):
+        scaling.answer(here)
+
+
+def test_ratio_and_its_spread_are_those_of_the_rounds() -> None:
+    result = Scaling.of("gan", 16, [(2.0, 2.0), (2.0, 1.0), (4.0, 8.0), (2.0, 2.5), (1.0, 0.5)])
+    assert (result.threads, result.processes) == (8.0, 8.0)
+    assert (result.low, result.ratio, result.high) == (0.8, 1.0, 2.0)
+    assert str(result).endswith("8.0 with two processes, ratio 1.00 (0.80 .. 2.00, 5 rounds)")
+
+
+def test_stages_are_kept_in_order_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "scaling.json"
+    for stage, threads in (("inverse", 1.0), ("gan", 2.0), ("inverse", 3.0)):
+        keep(Scaling(stage, threads, 1.0, 1.0, 1.0, 1.0, 9), 8, path)
+    stored = json.loads(path.read_text())["stages"]
+    assert [(one["stage"], one["threads"], one["images"]) for one in stored] == [("gan", 2.0, 16), ("inverse", 3.0, 16)]
