@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 
+import hypothesis
 import jaxtyping
 import numpy as np
 import pytest
@@ -21,6 +22,16 @@ HOOK = jaxtyping.install_import_hook("ganverse", CHECKER)
 
 # The processes of pytest-xdist fill the cores; two thread pools on one core only slow each other down.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+# Examples are the same in every run, and none fails for being slow: machines differ.
+hypothesis.settings.register_profile(
+    "ganverse",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("ganverse")
 
 SEED = 0
 

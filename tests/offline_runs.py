@@ -14,7 +14,7 @@ BLOCK, HEADER = 32768, 7
 FULL, FIRST, LAST = 1, 2, 4
 
 
-def finished_run(folder: Path, patience: float = 60.0) -> Path:
+def finished_run(folder: Path, patience: float = 300.0) -> Path:
     """The one offline run below a stage's folder, once wandb's own process has written its last record."""
     (run,) = folder.glob("wandb/offline-run-*")
     end = time.monotonic() + patience

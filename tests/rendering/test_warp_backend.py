@@ -97,7 +97,7 @@ cases = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(case=cases, schedule=st.sampled_from(["cpu", "cuda"]))
 def test_agrees_with_the_reference_on_whatever_comes(case: Case, schedule: Schedule) -> None:
     with mock.patch.object(warp_backend, "_schedule", return_value=schedule):

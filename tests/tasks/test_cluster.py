@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from ganverse.tasks.checkpoints import last_checkpoint
 from ganverse.tasks.cluster import Launch, launched, requeue
 from ganverse.tasks.devices import TrainerSettings, choose_devices
 from ganverse.tasks.training import fit
+from tests.ports import reserved_port
 from tests.tasks.test_training import SETTINGS, Line, Numbers, run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -117,22 +117,21 @@ sys.exit(0 if toys.fit(Warned(), toys.Numbers(), toys.run(Path(sys.argv[1]), 160
 
 def test_two_tasks_of_a_job_stop_together(notes: Path, tmp_path: Path) -> None:
     """What srun would start: two processes, of which the second alone gets the signal."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     job = {"SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0"}
-    job |= {"SLURM_JOB_NAME": "ganverse", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    tasks = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", TASK, str(tmp_path)],
-            env={**os.environ, **job, "PYTHONPATH": str(ROOT), "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [task.communicate(timeout=240)[0] for task in tasks]
+    job |= {"SLURM_JOB_NAME": "ganverse", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with reserved_port() as port:
+        job["MASTER_PORT"] = str(port)
+        tasks = [
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", TASK, str(tmp_path)],
+                env={**os.environ, **job, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        said = [task.communicate(timeout=900)[0] for task in tasks]
     assert [task.returncode for task in tasks] == [130, 130], said
     assert notes.read_text().splitlines() == ["requeue 4711"], "once, by the first process"
     stored = torch.load(last_checkpoint(tmp_path / "checkpoints"), weights_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
+from ganverse.tasks import stopping
 from ganverse.tasks.averaging import keep_factor
 from ganverse.tasks.checkpoints import last_checkpoint
 from ganverse.tasks.devices import TrainerSettings, choose_devices
@@ -28,17 +28,17 @@ SETTINGS = TrainerSettings(accelerator="cpu", precision="32-true", log_every=1, 
 
 
 class Line(pl.LightningModule):
-    """Fits y = 2 x; counts images as the stages do. interrupt_at: sends itself SIGINT there. seconds: of a step."""
+    """Fits y = 2 x; counts images as the stages do. interrupt_at: sends itself SIGINT there."""
 
     images_seen: Tensor
 
-    def __init__(self, *, two_optimizers: bool = False, interrupt_at: int | None = None, seconds: float = 0.0) -> None:
+    def __init__(self, *, two_optimizers: bool = False, interrupt_at: int | None = None) -> None:
         super().__init__()
         self.slope = nn.Linear(1, 1)
         nn.init.zeros_(self.slope.weight)
         nn.init.zeros_(self.slope.bias)
         self.automatic_optimization = not two_optimizers
-        self.interrupt_at, self.seconds = interrupt_at, seconds
+        self.interrupt_at = interrupt_at
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -47,7 +47,6 @@ class Line(pl.LightningModule):
         return [torch.optim.Adam([p], 0.1) for p in self.parameters()]
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor | None:
-        time.sleep(self.seconds)
         loss = (self.slope(batch) - 2 * batch).square().mean()
         self.images_seen += len(batch) * self.trainer.world_size
         self.log("loss", loss.detach(), prog_bar=True, batch_size=1)
@@ -113,22 +112,34 @@ def test_a_finished_budget_is_not_exceeded(tmp_path: Path) -> None:
     assert int(again.images_seen) == 8
 
 
-def test_a_schedule_is_shortened_to_what_fits_into_the_minutes(tmp_path: Path) -> None:
-    task, told = Line(seconds=0.02), []
+class SlowStart(Line):
+    """Has a clock of its own, on which the first 16 steps take twice as long as the others, 1/64 s."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def training_step(self, batch: Tensor, batch_index: int) -> Tensor | None:
+        self.now += 1 / 32 if int(self.images_seen) < 16 * BATCH else 1 / 64
+        return super().training_step(batch, batch_index)
+
+
+def test_a_schedule_is_shortened_to_what_fits_into_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, told = SlowStart(), []
+    monkeypatch.setattr(stopping, "time", task)
     limited = run(tmp_path, 10**9, minutes=3 / 60, reschedule=told.append)
-    start = time.monotonic()
     assert fit(task, Numbers(), limited, SETTINGS)
-    assert time.monotonic() - start < 30
     assert told[0] == 10**9
-    seen = int(task.images_seen)
-    assert 0 < seen < BATCH * 3 / 0.02 * 1.1
-    # the plan settles, and the end of the schedule is reached (a batch and one plan may lie between)
-    assert all(abs(planned - seen) < 0.5 * seen for planned in told[len(told) // 2 :])
-    assert told[-1] - seen < 8 * BATCH
+    seen, fits = int(task.images_seen), BATCH * (16 + int((3 - 16 / 32) * 64))
+    assert fits - 8 * BATCH <= seen <= fits
+    assert told[1] < 0.7 * fits, "the pace so far"
+    assert sorted(told[1:]) == told[1:], "rises while the steps become faster"
+    assert told[-1] - seen < BATCH, "the end of the schedule is reached"
     stored = torch.load(last_checkpoint(tmp_path / "checkpoints"), weights_only=True)["callbacks"]["Budget"]
     assert stored["planned"] == told[-1]
-    assert stored["seconds"] == pytest.approx(3, abs=1)
-    again = Line()
+    assert stored["seconds"] == pytest.approx(3, abs=0.1)
+    again = SlowStart()
     fit(again, Numbers(), limited, SETTINGS)
     assert int(again.images_seen) == seen
     assert told[-1] == stored["planned"]
