@@ -8,6 +8,7 @@ from ganverse.data.batch import MultiViewBatch
 from ganverse.data.multi_view import MultiViewStream
 from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.inverse.camera_survey import SurveyPlan
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLossWeights
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
@@ -60,10 +61,10 @@ def generator_and_codes() -> tuple[StyleGAN2Generator, ViewCodes]:
 
 
 def segmenter() -> Segmenter:
-    """Random weights that leave some background."""
+    """Random weights that find something in every picture, and leave some background."""
     torch.manual_seed(4)
     made = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=SIZE)
-    made.network.leave[0].bias.data.fill_(-2.0)
+    made.network.sharpen[1].weight.data.mul_(20.0)
     return made.eval()
 
 
@@ -75,10 +76,17 @@ def stream(batch: int) -> DoubleStream:
 
 
 def inverse_task(processes: int) -> InverseGraphicsTask:
-    """All losses from the first step on; half of the renders are compared perceptually."""
+    """All losses from the first step on; half of the renders are compared perceptually.
+
+    A camera survey looks at the pictures of two steps and moves every camera to its best hypothesis before the third.
+    """
     torch.manual_seed(0)
     settings = InverseSettings(
-        images=1000, warm_up_images=0, perceptual_start=0.0, perceptual_renders=2 * OBJECTS // processes
+        images=1000,
+        warm_up_images=0,
+        perceptual_start=0.0,
+        perceptual_renders=2 * OBJECTS // processes,
+        survey=SurveyPlan(at=(0.0,), after=0, pictures_per_view=4 * OBJECTS // len(AZIMUTHS), turns=3, margin=2.0),
     )
     task = InverseGraphicsTask(CameraTable(AZIMUTHS), NETWORK, settings, InverseLossWeights(), PlainDistance())
     task.network.shape.weight.data.normal_(std=0.1)

@@ -62,7 +62,11 @@ def gan(processes: int, folder: Path) -> Trained:
 
 def inverse(processes: int, folder: Path) -> Trained:
     data = stage_toys.stream(stage_toys.OBJECTS // processes)
-    return train(stage_toys.inverse_task(processes), data, processes, folder)
+    trained = train(stage_toys.inverse_task(processes), data, processes, folder)
+    turned = trained["cameras.azimuth"].rad2deg() - torch.tensor(stage_toys.AZIMUTHS)
+    assert int(trained["survey.finished"]) == 1
+    assert turned.abs().max() > 45, "the survey has moved a camera"
+    return trained
 
 
 def disentangle(processes: int, folder: Path) -> Trained:
