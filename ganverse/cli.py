@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import shlex
@@ -239,6 +240,8 @@ def guarded(run: Callable[[], int]) -> int:
     except GanverseError as error:
         return _complain(str(error))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _complain(f"expected room on the disk, got: {error.strerror}; make room, then call the same again")
         if error.filename is None:  # no file or folder that the user has named
             raise
         return _complain(f"expected to read and write {error.filename}, but {error.strerror}; choose another path")
