@@ -11,11 +11,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, distributed
+from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from ganverse.errors import GanverseError
+from ganverse.evaluation.processes import gathering_device
 
 
 class PerObject(Metric):
@@ -30,12 +31,12 @@ class PerObject(Metric):
 
     def update(self, values: Float[Tensor, " batch"]) -> None:
         """Add one value per object."""
-        self.values.append(values.detach().float())
+        self.values.append(values.detach().to(gathering_device(), torch.float32))
 
     def take_part(self) -> None:
         """Lets a process that has no objects gather with the others, which would wait for it in vain."""
-        if not self.values and distributed.is_available() and distributed.is_initialized():
-            self.update(torch.zeros(0, device="cuda" if distributed.get_backend() == "nccl" else "cpu"))
+        if not self.values:
+            self.update(torch.zeros(0))
 
     def compute(self) -> Float[Tensor, " objects"]:
         """The values of all objects, process after process; `Score.of` makes a mean and an interval of them."""

@@ -16,6 +16,12 @@ def rank_and_processes() -> tuple[int, int]:
     return 0, 1
 
 
+def gathering_device() -> str:
+    """Where numbers must lie to be gathered from all processes, wherever they come from: NCCL knows GPUs only."""
+    together = distributed.is_available() and distributed.is_initialized()
+    return "cuda" if together and distributed.get_backend() == "nccl" else "cpu"
+
+
 def own_batches(count: int, batch: int) -> Iterator[Int[Tensor, " batch"]]:
     """Every `processes`-th of the batches that one process would make of the objects 0 .. count - 1; maybe none.
 
