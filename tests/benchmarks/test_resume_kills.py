@@ -4,17 +4,23 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import resume_kills
-from benchmarks.resume_kills import digests, main
+from benchmarks.resume_kills import SURVEYS, digests, long_enough, main, survive
 
 
-def test_killed_and_equal_in_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    """The short form of the campaign: inside generation and inside a training."""
-    for outcome in main(["generate", "inverse", "--kills", "1"]):
+def test_killed_and_equal_in_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The short form of the campaign: inside generation, and inside a training whose cameras are surveyed."""
+    (generated,) = main(["generate", "--kills", "1"])
+    assert "generate: 1 kills survived" in capsys.readouterr().out
+    trained = survive("inverse", 1, long_enough("inverse", 1, tmp_path), tmp_path)
+    for outcome in (generated, trained):
         assert (outcome.kills, outcome.starts, outcome.different) == (1, 2, ())
         assert outcome.files > 0
-    assert "inverse: 1 kills survived" in capsys.readouterr().out
+    for run in ("whole", "pieces"):
+        state = torch.load(tmp_path / run / "inverse" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        assert int(state["survey.finished"]) == len(SURVEYS)
 
 
 def test_a_difference_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
