@@ -66,7 +66,8 @@ def test_masks_are_those_of_the_folder_and_pictures_those_of_the_generator(
     assert columns.tolist() == [[width(sample, view) for view in range(2)] for sample in shown]
     with Image.open(folder / "000003-1.png") as file:
         small = np.array(file.resize((SIDE, SIDE), Image.Resampling.BOX)) / 255
-    assert np.abs(small - batch.images[0, 1].permute(1, 2, 0).numpy()).mean() < 0.05, "of pictures of noise, enlarged and reduced again"
+    away = np.abs(small - batch.images[0, 1].permute(1, 2, 0).numpy()).mean()
+    assert away < 0.05, "a picture of noise, enlarged and reduced again"
 
 
 def test_what_was_left_out_is_counted_once(pictures: MultiViewSampler, folder: Path) -> None:
