@@ -102,6 +102,7 @@ def _facts(desk: Desk, revision: Revision) -> dict[str, Any]:
         "candidates": [_column(candidate) for candidate in desk.candidates.values()],
         "azimuths": {str(code.seed): code.azimuth_degrees for code in revision.views.codes},
         "dropped": list(revision.views.dropped),
+        "unsure": list(revision.views.unsure),
     }
 
 

@@ -1,4 +1,4 @@
-"""A folder of pictures and of the masks that somebody has painted for them: NAME.png and NAME-mask.png."""
+"""Pictures and the masks that somebody has painted for them, as PNG files: NAME.png and NAME-mask.png."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ganverse.errors import GanverseError
 
 SMALLEST_SIDE = 256
 """Pictures are written at least this large: smaller ones are hard to paint on."""
+_DARK, _LIGHT, _MOST_GREY = 64, 191, 0.1
 
 
 def picture_path(folder: Path, number: int) -> Path:
@@ -22,22 +23,29 @@ def picture_path(folder: Path, number: int) -> Path:
     return folder / f"{number:03d}.png"
 
 
+def mask_of(picture: Path) -> Path:
+    """Where the mask of a picture is expected."""
+    return picture.with_name(f"{picture.stem}-mask.png")
+
+
 def mask_path(folder: Path, number: int) -> Path:
     """Where the mask of picture `number` is expected."""
-    return folder / f"{number:03d}-mask.png"
+    return mask_of(picture_path(folder, number))
+
+
+def write_picture(image: Float[Tensor, "3 side side"], path: Path) -> None:
+    """Writes a picture in [0, 1], enlarged by a whole number where it is small."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    zoom = max(1, -(-SMALLEST_SIDE // image.shape[2]))
+    picture = Image.fromarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.BICUBIC).save(path)
 
 
 def write_pictures(images: Float[Tensor, "pictures 3 side side"], folder: Path) -> None:
-    """Writes pictures in [0, 1], enlarged where they are small; those that lie there already are left alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    zoom = max(1, -(-SMALLEST_SIDE // images.shape[3]))
+    """Writes pictures in [0, 1] by their numbers; those that lie there already are left alone."""
     for number, image in enumerate(images):
         if not picture_path(folder, number).exists():
-            pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-            large = Image.fromarray(pixels)
-            large.resize((large.width * zoom, large.height * zoom), Image.Resampling.BICUBIC).save(
-                picture_path(folder, number)
-            )
+            write_picture(image, picture_path(folder, number))
 
 
 def painted_numbers(folder: Path, pictures: int) -> list[int]:
@@ -46,24 +54,38 @@ def painted_numbers(folder: Path, pictures: int) -> list[int]:
 
 
 def read_masks(folder: Path, numbers: list[int], side: int) -> Float[Tensor, "masks 1 side side"]:
-    """Masks at `side` pixels, in [0, 1]: 1 where white was painted.
+    """Masks of `folder` by number; see `read_mask`."""
+    return torch.stack([read_mask(picture_path(folder, number), side) for number in numbers])
+
+
+def read_mask(picture: Path, side: int) -> Float[Tensor, "1 side side"]:
+    """The mask of a picture at `side` pixels, in [0, 1]: 1 where white was painted.
 
     Raises:
-        GanverseError: a file is no picture, or not as large as the picture it belongs to.
+        GanverseError: the mask cannot be read, is not as large as its picture, or is not black and white.
     """
-    return torch.stack([_read(mask_path(folder, number), picture_path(folder, number), side) for number in numbers])
+    path = mask_of(picture)
+    mask, size = _opened(path), _opened(picture).size
+    if mask.size != size:
+        raise GanverseError(
+            f"expected {path} with the size of its picture, {size[0]} x {size[1]}, got {mask.width} x {mask.height}; "
+            "paint on a layer over the picture"
+        )
+    grey = np.array(mask.convert("L"))
+    unclear = float(((grey >= _DARK) & (grey <= _LIGHT)).mean())
+    if unclear > _MOST_GREY or 0 < grey.max() < _DARK:
+        raise GanverseError(
+            f"expected {path} to be a mask, white (255) on the object and black (0) elsewhere, got grey levels from "
+            f"{grey.min()} to {grey.max()}, {unclear:.0%} of the pixels neither dark nor light; save it in black and "
+            "white"
+        )
+    return F.interpolate(torch.from_numpy(grey > 127).float()[None, None], (side, side), mode="area")[0]
 
 
-def _read(path: Path, picture: Path, side: int) -> Float[Tensor, "1 side side"]:
+def _opened(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as file, Image.open(picture) as original:
-            if file.size != original.size:
-                raise GanverseError(
-                    f"expected {path} with the size of its picture, {original.width} x {original.height}, got "
-                    f"{file.width} x {file.height}; paint on a layer over the picture"
-                )
-            pixels = np.array(file.convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:
+        with Image.open(path) as file:
+            file.load()
+            return file
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise GanverseError(f"expected a picture at {path}, but it cannot be read ({error}); save it as PNG") from error
-    white = torch.from_numpy(pixels > 127).float()[None, None]
-    return F.interpolate(white, (side, side), mode="area")[0]

@@ -19,14 +19,16 @@ from ganverse.generators.protocol import ImageGenerator
 from ganverse.masks.masker import separate_instances
 from ganverse.masks.segmenter import Segmenter
 from ganverse.tasks.pictures import grid, save_picture
+from ganverse.viewpoints.annotation import UnfinishedViews
 from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views, rank_candidates
 from ganverse.viewpoints.circle import CircleReading, read_circle
 from ganverse.viewpoints.layers import proposed_layers, silhouette_movements
-from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
+from ganverse.viewpoints.view_codes import ViewCode, layer_dims
 
 _SIDE = 64
 _SHOWN = 3
 _BIN_DEGREES = 30.0
+_SURE = 0.7
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ class AutoViews:
     """How codes are found and ordered without annotations; see `viewpoints.circle` for what is presumed.
 
     layers: first layers that a code replaces; null takes what `viewpoints.layers` proposes. pool: seeds 0 .. pool-1
-    are tried. objects: looked at under every seed. codes: kept, those that fit best, from all sides. front: seed of a
-    code that shows the front, if the other end was taken for it.
+    are tried; fewer are quicker, and put more codes at the wrong end. objects: looked at under every seed. codes: kept,
+    those that fit best, from all sides. front: seed of a code that shows the front, if the other end was taken for it.
     """
 
     layers: int | None = None
-    pool: int = 120
+    pool: int = 360
     objects: int = 8
     codes: int = 24
     front: int | None = None
@@ -52,7 +54,7 @@ class AutoViews:
 def find_automatic_views(
     network: ImageGenerator, name: str, segmenter: Segmenter, output: Path, settings: AutoViews
 ) -> Path:
-    """Writes the view codes and, beside them, a picture of them by azimuth; returns the file.
+    """Writes the view codes, with those it is unsure of, and beside them a picture of all by azimuth; returns the file.
 
     network: of a GAN; `name` is what the file calls it. segmenter: of its category.
 
@@ -76,10 +78,12 @@ def find_automatic_views(
     reading = read_circle(pictures, masks, front=front)
     chosen = choose_codes(reading, settings.codes)
     codes = tuple(ViewCode(seeds[row], float(reading.azimuth_degrees[row].round()) % 360) for row in chosen)
-    ViewCodes(name, dims, codes).save(output)
+    unsure = tuple(seeds[row] for row in chosen if reading.confidence[row] < _SURE)
+    UnfinishedViews(name, dims, codes, doubted=unsure).save(output)
     picture = output.with_suffix(".png")
     save_picture(grid(pictures[chosen, :_SHOWN].transpose(0, 1).flatten(0, 1), len(chosen)), picture)
     say(f"{len(codes)} codes from azimuth 0 to 360, left to right in {picture}: 0 is the front, 90 its left side")
+    say(f"unsure of {len(unsure)}, which may be half a turn off: `ganverse annotate` shows them first; seeds {unsure}")
     say(f"if 0 shows the rear: call again with --auto.front {_rear_seed(codes)}")
     return output
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from rich.console import Console
 from torch import Tensor
 
+from ganverse.data.painted_samples import RECORD, write_samples
 from ganverse.data.shards import ShardPlan, finished_counts
 from ganverse.generators.latents import latents
 from ganverse.pipeline.run_directory import StageFolder
-from ganverse.pipeline.sources import DataSettings, Source, make_sampler, open_source
+from ganverse.pipeline.sources import DataSettings, Source, make_sampler, open_pictures, open_source, picture_sampler
 from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.generation import GenerationTask
 from ganverse.tasks.media import save, show
@@ -49,10 +51,17 @@ class GenerateRun:
 
 
 def generate(config: GenerateRun) -> bool:
-    """Runs or continues the stage; False if it was interrupted."""
+    """Runs or continues the stage; False if it was interrupted.
+
+    With a mask folder that holds no pictures yet, writes these instead, and that is all.
+    """
+    if config.data.mask_folder is not None and not (config.data.mask_folder / RECORD).is_file():
+        write_pictures_to_paint(config, config.data.mask_folder)
+        return True
     folder = StageFolder(config.run / STAGE)
     source = open_source(config.data)
-    task = GenerationTask(make_sampler(source, config.data), folder.path / SHARDS, config.samples, config.per_shard)
+    samples = config.samples if source.painted is None else min(config.samples, len(source.painted.kept))
+    task = GenerationTask(make_sampler(source, config.data), folder.path / SHARDS, samples, config.per_shard)
     folder.begin(config, source.fingerprints)
     if folder.finished:
         return True
@@ -71,9 +80,21 @@ def generate(config: GenerateRun) -> bool:
     trainer.strategy.barrier()
     if trainer.is_global_zero:
         show_samples(folder, config)
-        folder.finish({"samples": config.samples, "generator": source.name, "views": len(source.codes)})
+        folder.finish({"samples": samples, "generator": source.name, "views": len(source.codes)})
     folder.wait()
     return True
+
+
+def write_pictures_to_paint(config: GenerateRun, folder: Path) -> None:
+    """The pictures of `config.samples` samples, and what is to be done with them."""
+    write_samples(picture_sampler(open_pictures(config.data), config.data), folder, config.samples)
+    Console(stderr=True).print(
+        f"{config.samples} samples of {config.data.sampling.views} pictures in {folder}: put a mask beside each, "
+        "000000-0-mask.png for 000000-0.png and so on, white on the object and black elsewhere, then call the same "
+        "command again",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def finished_shards(plan: ShardPlan) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +10,10 @@ import torch
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START, MultiViewStream
+from ganverse.data.painted_samples import PaintedSampler, PaintedSamples, WholePicture, open_painted_samples
 from ganverse.data.sampling import MultiViewSampler, Sampler, SamplingSettings
 from ganverse.data.shard_module import ShardDataModule
+from ganverse.data.shards import read_plan
 from ganverse.data.world_views import NAME, world_view_codes
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import framed
@@ -27,6 +29,7 @@ from ganverse.weights.shipped import FOLDER
 from ganverse.worlds.generator import CarWorldGenerator
 
 MultiViewData = MultiViewStream | ShardDataModule
+_VALIDATION_SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class DataSettings:
     masks: "auto" is the truth in the car world and the segmenter elsewhere.
     segmenter: its weights; null takes NAME-segmenter.safetensors beside the generator (`ganverse masks`), or, for cars,
         the car segmenter inside the package.
+    mask_folder: PNG files instead of all that: the first `generate` writes pictures there, the next makes shards of
+        them and of the masks that lie beside them then (see `data.painted_samples`).
     category: what Mask R-CNN looks for; cars are also measured against the car world in evaluations.
     resolution: pixels a side to which a GAN's pictures are scaled down; null takes its own.
     shards: folder that the generate stage has filled; null makes samples in memory while training.
@@ -57,6 +62,7 @@ class DataSettings:
     world_views: int = 24
     masks: Literal["auto", "truth", "segmenter", "mask-rcnn"] = "auto"
     segmenter: Path | None = None
+    mask_folder: Path | None = None
     category: Literal["car", "horse", "bird", "other"] = "car"
     resolution: int | None = None
     shards: Path | None = None
@@ -71,6 +77,11 @@ class DataSettings:
                 f"expected data.renderer and data.reader together, got {self.renderer} and {self.reader}; give the "
                 "StyleGAN-R and the inverse network that taught it, or neither"
             )
+        if self.mask_folder is not None and self.renderer is not None:
+            raise GanverseError(
+                "expected no data.mask_folder with data.renderer, which paints pictures that nobody has masked yet; "
+                "leave one of them away"
+            )
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,7 @@ class Source:
     """An opened generator with its views.
 
     sha256: of the generator's weights, empty for the car world. masker: None where the truth is used. steering: what
-    paints the pictures instead of the generator, if anything does.
+    paints the pictures instead of the generator, if anything does. painted: the masks of a folder, if they are used.
     """
 
     name: str
@@ -87,6 +98,7 @@ class Source:
     codes: ViewCodes
     masker: Masker | None
     steering: Steering | None = None
+    painted: PaintedSamples | None = None
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -112,6 +124,14 @@ def open_source(settings: DataSettings) -> Source:
     Raises:
         GanverseError: a file is missing or does not fit the others.
     """
+    source = open_pictures(settings)
+    if settings.mask_folder is None:
+        return source
+    return replace(source, painted=open_painted_samples(settings.mask_folder, picture_sampler(source, settings)))
+
+
+def open_pictures(settings: DataSettings) -> Source:
+    """As `open_source`, but without the masks of a folder, which are painted on these pictures."""
     if settings.generator == NAME:
         if settings.world_views < 12 or settings.world_views % 12:
             raise GanverseError(f"expected data.world_views to be a multiple of 12, got {settings.world_views}")
@@ -136,6 +156,8 @@ def open_source(settings: DataSettings) -> Source:
 
 
 def _masker(settings: DataSettings, *, truthful: bool) -> Masker | None:
+    if settings.mask_folder is not None:
+        return WholePicture()
     if settings.masks == "truth" and not truthful:
         raise GanverseError("expected data.masks to be segmenter or mask-rcnn, got truth, which only car-world knows")
     if settings.masks == "truth" or (settings.masks == "auto" and truthful):
@@ -182,8 +204,16 @@ def open_segmenter(settings: DataSettings) -> Segmenter:
     return Segmenter.load(segmenter_path(settings))
 
 
+def picture_sampler(source: Source, settings: DataSettings) -> MultiViewSampler:
+    """Draws the pictures that masks are painted for: the first attempt of every sample."""
+    sampling = replace(settings.sampling, attempts=1)
+    return MultiViewSampler(source.generator, source.codes, WholePicture(), sampling)
+
+
 def make_sampler(source: Source, settings: DataSettings) -> Sampler:
     """Draws samples of this source."""
+    if source.painted is not None:
+        return PaintedSampler(picture_sampler(source, settings), source.painted)
     objects = MultiViewSampler(source.generator, source.codes, source.masker, settings.sampling)
     if source.steering is None or source.masker is None:
         return objects
@@ -194,12 +224,18 @@ def make_data(source: Source, settings: DataSettings) -> MultiViewData:
     """The stream, or the shards where a folder is given.
 
     Raises:
-        GanverseError: the shards are not those of this source.
+        GanverseError: the shards are not those of this source, or there are none of the masks of a folder.
     """
     sampler = make_sampler(source, settings)
+    if settings.shards is None and source.painted is not None:
+        raise GanverseError(
+            f"expected data.shards with data.mask_folder, got none; `python train.py generate --data.mask_folder "
+            f"{settings.mask_folder}` makes them"
+        )
     if settings.shards is None:
         return MultiViewStream(sampler, settings.batch)
-    data = ShardDataModule(settings.shards, settings.batch)
+    held_back = min(_VALIDATION_SAMPLES, read_plan(settings.shards).samples // 8)
+    data = ShardDataModule(settings.shards, settings.batch, held_back)
     if data.plan.recipe != sampler.recipe:
         raise GanverseError(
             f"expected {settings.shards} to hold samples of {source.name} with these settings ({sampler.recipe}), got "

@@ -26,31 +26,41 @@ class Decision:
 
 @dataclass(frozen=True)
 class UnfinishedViews(ViewCodes):
-    """`ViewCodes` of which there may be none yet, together with the seeds that were looked at and rejected."""
+    """`ViewCodes` of which there may be none yet, together with what annotators want to know.
+
+    rejected: seeds that were looked at and dropped. doubted: seeds whose azimuth is a guess that should be looked at.
+    """
 
     unfinished: ClassVar[bool] = True
     rejected: tuple[int, ...] = field(default=())
+    doubted: tuple[int, ...] = field(default=())
 
     @property
     def dropped(self) -> tuple[int, ...]:
         """The rejected seeds."""
         return self.rejected
 
+    @property
+    def unsure(self) -> tuple[int, ...]:
+        """The doubted seeds."""
+        return self.doubted
+
     @classmethod
     def from_document(cls, document: object) -> UnfinishedViews:
-        """What a file holds, the dropped seeds too."""
-        fields, dropped = document_fields(document)
-        return cls(*fields, rejected=dropped)
+        """What a file holds, its lists of seeds too."""
+        fields, dropped, unsure = document_fields(document)
+        return cls(*fields, rejected=dropped, doubted=unsure)
 
     def decided(self, decision: Decision) -> UnfinishedViews:
-        """With one decision changed; a code that is kept anew comes last."""
+        """With one decision changed, which is beyond doubt; a code that is kept anew comes last."""
         seed, azimuth = decision.seed, decision.azimuth_degrees
         rejected = tuple(other for other in self.rejected if other != seed) + ((seed,) if decision.drop else ())
         code = None if azimuth is None else ViewCode(seed, azimuth)
         codes = tuple(code if code and old.seed == seed else old for old in self.codes if code or old.seed != seed)
         if code and code not in codes:
             codes += (code,)
-        return replace(self, codes=codes, rejected=rejected)
+        doubted = tuple(other for other in self.doubted if other != seed)
+        return replace(self, codes=codes, rejected=rejected, doubted=doubted)
 
 
 @dataclass(frozen=True)

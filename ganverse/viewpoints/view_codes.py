@@ -33,6 +33,7 @@ HEADER = """\
 # codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
 #   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
 # dropped (may be left out): seeds that were looked at and rejected, see ganverse/viewpoints/annotation.py.
+# unsure (may be left out): seeds whose azimuth a program has guessed and may have put half a turn off: look at these.
 """
 
 
@@ -92,6 +93,11 @@ class ViewCodes:
         return ()
 
     @property
+    def unsure(self) -> tuple[int, ...]:
+        """Seeds whose azimuth nobody has checked; only `annotation.UnfinishedViews` keeps them."""
+        return ()
+
+    @property
     def azimuth_degrees(self) -> Float[Tensor, " views"]:
         """Annotated azimuths by view id, degrees in [0, 360)."""
         return torch.tensor([code.azimuth_degrees for code in self.codes], dtype=torch.float32)
@@ -125,13 +131,13 @@ class ViewCodes:
         lines += [] if self.anchor is None else [f"anchor: {self.anchor}"]
         lines += ["codes:" if self.codes else "codes: []"]
         lines += [f"  - {{seed: {code.seed}, azimuth: {code.azimuth_degrees:.10g}}}" for code in self.codes]
-        lines += [f"dropped: {list(self.dropped)}"] if self.dropped else []
+        lines += [f"{name}: {list(seeds)}" for name in SEED_LISTS if (seeds := getattr(self, name))]
         return "\n".join(lines) + "\n"
 
     @classmethod
     def from_document(cls: type[Views], document: object) -> Views:
-        """What a file holds; seeds that it calls dropped are left out."""
-        fields, _ = document_fields(document)
+        """What a file holds; its lists of seeds for annotators are left out."""
+        fields, _, _ = document_fields(document)
         return cls(*fields)
 
     @classmethod
@@ -148,19 +154,17 @@ class ViewCodes:
 
 
 Fields = tuple[str, tuple[int, ...], tuple[ViewCode, ...], int | None, str | None]
+SEED_LISTS = ("dropped", "unsure")
 
 
-def document_fields(document: object) -> tuple[Fields, tuple[int, ...]]:
-    """The fields of `ViewCodes` in their order, and the dropped seeds; GanverseError says what is wrong."""
-    optional = {"anchor", "directions", "dropped"}
+def document_fields(document: object) -> tuple[Fields, tuple[int, ...], tuple[int, ...]]:
+    """The fields of `ViewCodes` in their order, and `SEED_LISTS`; GanverseError says what is wrong."""
+    optional = {"anchor", "directions", *SEED_LISTS}
     fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional=optional)
     entries = fields["codes"]
     if not isinstance(entries, list):
         raise GanverseError("expected codes to be a list of {seed: ..., azimuth: ...}")
     codes = [_mapping(entry, {"seed", "azimuth"}, "every view code") for entry in entries]
-    dropped = fields.get("dropped") or []
-    if not isinstance(dropped, list):
-        raise GanverseError(f"expected dropped to be a list of seeds, got {dropped!r}")
     found = (
         str(fields["generator"]),
         dims_from_text(str(fields["view_dims"])),
@@ -168,7 +172,14 @@ def document_fields(document: object) -> tuple[Fields, tuple[int, ...]]:
         None if fields.get("anchor") is None else _seed(fields["anchor"], "the anchor"),
         None if fields.get("directions") is None else str(fields["directions"]),
     )
-    return found, tuple(_seed(seed, "a dropped seed") for seed in dropped)
+    dropped, unsure = (_seeds(fields.get(name) or [], name) for name in SEED_LISTS)
+    return found, dropped, unsure
+
+
+def _seeds(value: object, name: str) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise GanverseError(f"expected {name} to be a list of seeds, got {value!r}")
+    return tuple(_seed(seed, f"every seed of {name}") for seed in value)
 
 
 def _view_code(seed: object, azimuth: object) -> ViewCode:

@@ -128,6 +128,27 @@ def test_looking_back_and_correcting(page, file: Path) -> None:
     assert (views.codes, views.dropped) == ((ViewCode(first, 240),), (second,))
 
 
+def test_guesses_come_first(gan: Path, file: Path, context) -> None:
+    generator, card = load_generator(gan)
+    codes = tuple(ViewCode(seed, 10.0 * seed) for seed in range(4))
+    guessed = UnfinishedViews(card.sha256, layer_dims(generator.style_sizes, 2), codes, doubted=(1, 3))
+    guessed.save(file)
+    with serving(annotation_app(make_desk(gan, file), goal=39)) as url:
+        page = opened(context, url)
+        assert "2 of these azimuths are guesses" in page.text_content("#notice")
+        assert current(page) == 1
+        assert page.text_content(".column.current p").strip() == "10°?"
+        page.keyboard.press("Enter")  # right as it is
+        assert current(page) == 3
+        press(page, "E")  # half a turn off
+        saved(page)
+        assert page.locator(".column.unsure").count() == 0
+        assert current(page) == seeds(page)[4], "then new candidates"
+    views = UnfinishedViews.load(file)
+    assert views.codes == (*codes[:3], ViewCode(3, 180))
+    assert views.unsure == ()
+
+
 def test_a_reload_goes_on(page, file: Path) -> None:
     order = seeds(page)
     press(page, "CDA")

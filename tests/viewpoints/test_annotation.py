@@ -48,6 +48,19 @@ def test_round_trip_and_what_others_read(tmp_path: Path) -> None:
     assert plain.dropped == ()
 
 
+def test_guesses_are_beyond_doubt_once_decided(tmp_path: Path) -> None:
+    path = tmp_path / "views.yaml"
+    guessed = UnfinishedViews("gan", (0, 1), (ViewCode(4, 10), ViewCode(5, 20), ViewCode(6, 30)), doubted=(4, 6))
+    guessed.save(path)
+    assert "unsure: [4, 6]" in path.read_text()
+    assert ViewCodes.load(path) == ViewCodes("gan", (0, 1), guessed.codes), "nobody else is bothered"
+    views = UnfinishedViews.load(path)
+    assert views == guessed
+    assert views.decided(Decision(4, 190)).unsure == (6,)
+    assert views.decided(Decision(6, drop=True)).unsure == (4,)
+    assert views.decided(Decision(5, 90)).unsure == (4, 6)
+
+
 def test_every_change_has_another_name(tmp_path: Path) -> None:
     file = AnnotationFile(tmp_path / "views.yaml", EMPTY)
     first = file.write(decided(Decision(1, 30)))
@@ -71,8 +84,8 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
         AnnotationFile(path, EMPTY)
 
 
-@pytest.mark.parametrize("line", ["dropped: 3", "dropped: [-1]", "dropped: [1]"])
-def test_broken_lists_of_dropped_seeds(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize("line", ["dropped: 3", "dropped: [-1]", "dropped: [1]", "unsure: 3", "unsure: [x]"])
+def test_broken_lists_of_seeds(tmp_path: Path, line: str) -> None:
     path = tmp_path / "views.yaml"
     ViewCodes("gan", (0,), (ViewCode(1, 0),)).save(path)
     path.write_text(path.read_text() + line + "\n")
