@@ -23,7 +23,8 @@ class DisentangleWeights:
     perceptual); behind compares the picture with that background wherever both show it; camera compares the
     silhouette of S rendered at V with the segmenter's mask of the synthesised image; view compares V with the camera
     that f reads off that image; appearance compares the colours of the two renderers inside both silhouettes; anchor
-    keeps the mapping loss in stage 2.
+    keeps the mapping loss in stage 2; adversarial sets a critic on all synthesised images (see `critic`), whose own
+    loss is a part of the term; recall asks that the frozen GAN's own styles still give its picture (L1).
     """
 
     mapping: float = 1.0
@@ -39,6 +40,8 @@ class DisentangleWeights:
     distill_l1: float = 1.0
     distill_perceptual: float = 2.0
     anchor: float = 0.02
+    adversarial: float = 0.1
+    recall: float = 0.0
 
 
 DEFAULT_WEIGHTS = DisentangleWeights()
