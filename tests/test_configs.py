@@ -133,12 +133,12 @@ def test_the_paper_is_in_its_files() -> None:
         "distill_perceptual",
         "anchor",
         "adversarial",
-        "recall",
     )
     assert not any(getattr(config.losses, name) for name in ours)
-    assert not (config.mapping.background_view)
-    assert not (config.mapping.texture_view)
-    assert not (config.schedule.own_texture)
+    assert not config.mapping.background_view
+    assert not config.mapping.texture_view
+    assert not config.schedule.own_texture
+    assert config.schedule.keep_spread == 0
 
 
 def test_flags_win_over_the_file_and_files_over_defaults(tmp_path: Path) -> None:

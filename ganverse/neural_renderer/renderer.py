@@ -85,20 +85,25 @@ class StyleGANR(nn.Module):
 
     @torch.no_grad()
     def restore_spread(
-        self, predicted: Float[Tensor, "batch styles"], real: Float[Tensor, "batch styles"], *, limit: float = 4.0
+        self,
+        predicted: Float[Tensor, "batch styles"],
+        real: Float[Tensor, "batch styles"],
+        *,
+        share: float = 1.0,
+        limit: float = 4.0,
     ) -> None:
-        """Give every content dimension the mean and the spread over objects that it has in the generator.
+        """Give every content dimension the mean that it has in the generator, and the spread over objects.
 
         A regression can tell a style from (S, T, B) only in part and says its mean for the rest: half the spread is
         lost, and with it the colours and proportions of the generator's objects. An affine map per dimension brings it
         back; it goes into the last layers of g_s, g_t and g_b, whose weights in the fusion sum to one.
 
-        predicted: what `styles` says of scenes that were read from pictures of the styles `real`. limit: of the
-        factors.
+        predicted: what `styles` says of scenes that were read from pictures of the styles `real`. share: exponent of
+        the factors; 1 restores the whole spread, 0.5 half of its logarithm. limit: of the factors before.
         """
         content = self.content_dims
         said, meant = (self.standardise(styles)[:, content] for styles in (predicted, real))
-        gain = (meant.std(dim=0) / said.std(dim=0).clamp_min(1e-3)).clamp_max(limit)
+        gain = (meant.std(dim=0) / said.std(dim=0).clamp_min(1e-3)).clamp_max(limit) ** share
         shift = meant.mean(dim=0) - gain * said.mean(dim=0)
         for layers in (self.shape_mapping.layers, self.texture_mapping.head, self.background_mapping.head):
             last = layers[-1]

@@ -102,7 +102,8 @@ class DisentangleTask(pl.LightningModule):
         """`StyleGANR.restore_spread`, before stage 2, and on the averaged weights when the training has ended."""
         lessons = self._drawn(self.settings.seed + 1)
         said = torch.cat([self.renderer.styles_of(lesson.scenes) for lesson in lessons])
-        self.renderer.restore_spread(said, torch.cat([lesson.styles for lesson in lessons]))
+        real = torch.cat([lesson.styles for lesson in lessons])
+        self.renderer.restore_spread(said, real, share=self.settings.keep_spread)
         self.restored.fill_(True)
 
     def _drawn(self, seed: int) -> list[Lesson]:
@@ -166,9 +167,6 @@ class DisentangleTask(pl.LightningModule):
             terms["distill_l1"] = (own - target).abs().mean(dim=(1, 2, 3))
         if weights.distill_perceptual and self.teachers.perceptual is not None:
             terms["distill_perceptual"] = self.teachers.perceptual(own, target)
-        if weights.recall:
-            recalled = self.renderer.generator.synthesize(lesson.styles)
-            terms["recall"] = (recalled - lesson.images).abs().mean(dim=(1, 2, 3))
         if self.critic is not None:
             terms["adversarial"] = self._play(lesson.images, images)
         if weights.anchor:

@@ -22,9 +22,9 @@ class DisentangleSettings:
     grow, fill_background: see `remove_object`. silhouette: of the DIB-R render in the camera cycle.
     calibration_images: pictures from which the statistics of styles and shapes are taken before the first step.
     own_texture: T of stage 2's un-swapped scenes is read from the very picture that is asked for, not from the object's
-    other view, since a view code may paint along (see `read_lesson`). keep_spread: whether what the mapping networks
-    say of the content gets back the spread that the generator's styles have (`StyleGANR.restore_spread`), before
-    stage 2 and in the end. critic: of the term `adversarial`.
+    other view, since a view code may paint along (see `read_lesson`). keep_spread: how far what the mapping
+    networks say of the content gets back the spread that the generator's styles have (`StyleGANR.restore_spread`),
+    before stage 2 and in the end; 0 leaves it, 1 restores all. critic: of the term `adversarial`.
     """
 
     warm_up_images: int = 11_200
@@ -40,7 +40,7 @@ class DisentangleSettings:
     fill_background: bool = True
     silhouette: Silhouette = field(default_factory=Silhouette)
     own_texture: bool = True
-    keep_spread: bool = True
+    keep_spread: float = 0.5
     critic: CriticSettings = DEFAULT_CRITIC
     seed: int = 0
 
