@@ -68,7 +68,7 @@ def test_a_study_of_the_neural_renderer(tmp_path: Path) -> None:
     )
     cameras = CameraTable([30.0 * k for k in range(toys.VIEWS)])
     teacher = tmp_path / "inverse.safetensors"
-    save_inverse(InverseGraphicsNetwork(network), cameras, teacher, InverseCard("toy", sha256, 0, 0, network))
+    save_inverse(InverseGraphicsNetwork(network), cameras, teacher, InverseCard("toy", sha256, 0, 0))
     tiny = [*toys.flags(toys.DISENTANGLE), *toys.data_flags(generator), *toys.TRAINER, f"--inverse={teacher}"]
     later = [*toys.flags(toys.INVERSE), *toys.TRAINER]
     study = AblationStudy(
