@@ -124,6 +124,21 @@ def test_the_paper_is_in_its_files() -> None:
     per_step = config.data.batch * config.data.sampling.views
     assert (config.schedule.warm_up_images, config.schedule.fine_tune_images) == (700 * per_step, 2500 * per_step)
     assert config.schedule.synthesis_rate == 1e-5
+    ours = (
+        "behind",
+        "camera",
+        "view",
+        "appearance",
+        "distill_l1",
+        "distill_perceptual",
+        "anchor",
+        "adversarial",
+    )
+    assert not any(getattr(config.losses, name) for name in ours)
+    assert not config.mapping.background_view
+    assert not config.mapping.texture_view
+    assert not config.schedule.own_texture
+    assert config.schedule.keep_spread == 0
 
 
 def test_flags_win_over_the_file_and_files_over_defaults(tmp_path: Path) -> None:

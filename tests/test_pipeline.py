@@ -25,7 +25,8 @@ from ganverse.pipeline.commands import evaluate_command, stage_settings
 from ganverse.pipeline.disentangle import shorten
 from ganverse.pipeline.run_directory import StageFolder, leaves, plain
 from ganverse.pipeline.summary import state
-from ganverse.tasks.disentangle import DisentangleSettings, DisentangleTask
+from ganverse.tasks.disentangle import DisentangleTask
+from ganverse.tasks.disentangle_settings import DisentangleSettings
 from tests import pipeline_toys as toys
 
 ROOT = Path(__file__).parent.parent

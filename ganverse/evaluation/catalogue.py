@@ -95,6 +95,9 @@ _CONTROLS = (
     Entry("swap_shape_iou_other", "the same against the scene that kept its shape", "neither", published=False),
     Entry("swap_shape_ratio", "1 - IoU after a shape swap: to its source / to the own one", "lower"),
     Entry("swap_texture_ratio", "texture after a swap: distance to the one asked for / to the own one", "lower"),
+    Entry("swap_texture_gan", "the same for the GAN itself, other object in the own view", "neither"),
+    Entry("swap_paint_ratio", "paint after a texture swap: distance to the one asked for / to the own one", "lower"),
+    Entry("swap_paint_gan", "the same for the GAN itself, other object in the own view", "neither"),
     Entry("swap_background_ratio", "background after a swap: distance to the one asked for / to the own one", "lower"),
     Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two pictures", "lower", published=False),
     Entry("identity_colour", "share of the paint that the scene explains, over a full rotation"),
@@ -134,6 +137,7 @@ _TARGETS = {
     "stylegan_r/scale_rank": 0.95,
     "stylegan_r/swap_shape_iou": 0.85,
     "stylegan_r/swap_texture_ratio": 0.5,
+    "stylegan_r/swap_paint_ratio": 0.5,
     "stylegan_r/swap_background_ratio": 0.5,
     "stylegan_r/quality_ratio": 1.25,
 }

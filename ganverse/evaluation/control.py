@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.control_metrics import quality_ratio
-from ganverse.evaluation.control_protocol import ControlReport, Instruments, measure_controls
+from ganverse.evaluation.control_metrics import quality_ratio, swap_texture_distances
+from ganverse.evaluation.control_protocol import ControlReport, Instruments, measure_controls, paint_moved
 from ganverse.evaluation.metrics import Score
 from ganverse.evaluation.models import Source
 from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
@@ -23,6 +23,7 @@ from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.controls import render_in_chunks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
+from ganverse.viewpoints.view_codes import compose, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 _PER_DRAW = 64
@@ -54,6 +55,7 @@ class Studio:
             camera=camera,
             texture=lambda images: self.model.network(images).texture,
             mask=lambda images: self.masker(images).foreground,
+            paint=lambda images: self.pose(images).color,
             traits=self._traits,
         )
 
@@ -89,10 +91,30 @@ def control(studio: Studio, settings: EvaluationSettings) -> dict[str, Score]:
         sweep_scenes=settings.control_objects,
         step_degrees=360 / settings.control_azimuths,
     )
-    scores = control_scores(found)
+    scores = {**control_scores(found), **gan_scores(studio, batch)}
     if settings.quality_images >= 2:
         scores["quality_ratio"] = Score(_quality(studio, settings), count=settings.quality_images)
     return scores
+
+
+@torch.no_grad()
+def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
+    """The texture's numbers for the GAN itself, as if it had been asked for the swaps: object i + 1 in the view of i.
+
+    Its view codes paint along and f reads two views of one object differently, so that even this is no perfect swap:
+    what StyleGAN-R, which learns from these pictures, can be expected to reach.
+    """
+    source, instruments, images = studio.source, studio.instruments, batch.images[:, 0]
+    index = torch.arange(1, len(batch) + 1, device=images.device) % len(batch)
+    views = view_styles(source.generator, source.codes, device=images.device)[batch.view_ids[:, 0]]
+    swapped = source.generator.synthesize(compose(batch.styles[index, 0], views, source.codes.view_dims))
+    asked = instruments.texture(images)
+    texture = swap_texture_distances(instruments.texture(swapped), asked[index], asked)
+    paint = paint_moved(swapped, images, index, instruments)
+    return {
+        "swap_texture_gan": Score.of_ratio(texture.to_source, texture.to_other),
+        "swap_paint_gan": Score.of_ratio(paint.to_source, paint.to_other),
+    }
 
 
 def control_scores(found: ControlReport) -> dict[str, Score]:
@@ -100,6 +122,7 @@ def control_scores(found: ControlReport) -> dict[str, Score]:
     ratios = {
         "swap_shape_ratio": found.shape,
         "swap_texture_ratio": found.texture,
+        "swap_paint_ratio": found.paint,
         "swap_background_ratio": found.background,
         "swap_background_own_ratio": found.background_own,
     }

@@ -94,6 +94,14 @@ def swap_texture_distances(
     return SwapDistances(to_source, to_other)
 
 
+def swap_paint_distances(
+    paint: Float[Tensor, "batch 3"], source: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]
+) -> SwapDistances:
+    """L1 of the object's one main colour. paint: read off the image; source, other: off the generator's own images."""
+    to_source, to_other = ((paint - colour).abs().mean(dim=1) for colour in (source, other))
+    return SwapDistances(to_source, to_other)
+
+
 def swap_background_distances(
     image: Float[Tensor, "batch 3 height width"],
     source: Float[Tensor, "batch 3 height width"],

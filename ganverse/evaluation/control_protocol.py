@@ -22,6 +22,7 @@ from ganverse.evaluation.control_metrics import (
     camera_control,
     rank_correlation,
     swap_background_distances,
+    swap_paint_distances,
     swap_shape_iou,
     swap_texture_distances,
 )
@@ -41,12 +42,14 @@ LADDER_STEPS = 5
 class Instruments:
     """What reads synthesised images: camera (a pose regressor), texture (f, UV images), mask (a segmenter).
 
-    traits: what makes an object that object (paint, height ...), [batch, numbers] by name.
+    paint: main colour of the object, by something else than f. traits: what makes an object that object (paint, height
+    ...), [batch, numbers] by name.
     """
 
     camera: Callable[[Images], Direction]
     texture: Callable[[Images], Tensor]
     mask: Callable[[Images], Tensor]
+    paint: Callable[[Images], Tensor]
     traits: Callable[[Images], dict[str, Tensor]]
 
 
@@ -79,8 +82,9 @@ class ControlReport:
     shape_iou: silhouette after a shape swap against that of the shape's source. shape_iou_other: against the scene that
     lent everything else (what doing nothing would score). shape: the same two as distances 1 - IoU, without which a
     renderer that draws one shape for all would pass. shape_kept_iou: silhouette before and after swapping texture and
-    background. texture: against the textures asked for. background: against the backgrounds asked for; background_own:
-    against StyleGAN-R's own pictures of the two scenes.
+    background. texture: against the textures asked for. paint: main colour, against that of the generator's own images
+    of the two scenes. background: against the backgrounds asked for; background_own: against StyleGAN-R's own pictures
+    of the two scenes.
     effects: how far each swap moves each thing, by (swap, thing); "everything" swaps all but the camera.
     faithful_iou, faithful_l1: un-swapped scenes against the generator's own images.
     """
@@ -94,6 +98,7 @@ class ControlReport:
     shape: SwapDistances
     shape_kept_iou: Float[Tensor, " scenes"]
     texture: SwapDistances
+    paint: SwapDistances
     background: SwapDistances
     background_own: SwapDistances
     effects: dict[tuple[str, str], Float[Tensor, " scenes"]]
@@ -143,6 +148,7 @@ def measure_controls(
         shape=SwapDistances(1 - shape_iou, 1 - other_iou),
         shape_kept_iou=swap_shape_iou(own.masks, shown["surface"].masks),
         texture=swap_texture_distances(shown["texture"].textures, scenes.texture[index], scenes.texture),
+        paint=paint_moved(shown["texture"].images, own_images, index, instruments),
         background=swap_background_distances(behind, scenes.background[index], scenes.background, known),
         background_own=swap_background_distances(behind, source.images, own.images, all_outside),
         effects={
@@ -166,6 +172,14 @@ def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
         "everything": scenes.swapped(shape=index, texture=index, background=index),
         "camera": scenes.seen_from(scenes.cameras[index]),
     }
+
+
+def paint_moved(
+    images: Images, own_images: Images, index: Int[Tensor, " batch"], instruments: Instruments
+) -> SwapDistances:
+    """The paint of images in which scene i was given that of scene index[i]; own_images: of the scenes as they were."""
+    own = instruments.paint(own_images)
+    return swap_paint_distances(instruments.paint(images), own[index], own)
 
 
 def read_factors(renderer: StyleGANR, scenes: Scenes, instruments: Instruments) -> Factors:

@@ -62,18 +62,21 @@ def cameras_between(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras
     )
 
 
-def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 2"]) -> Cameras:
+def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 3"]) -> Cameras:
     """Cameras all round the object, between and at the view codes; `uniform` in [0, 1] decides.
 
     The first number is the azimuth; the second mixes the neighbouring codes' elevation, distance and offset (0) with
-    the typical ones at that azimuth (1).
+    the typical ones at that azimuth (1). The third one's lower half changes nothing; its upper half is an elevation
+    between the table's lowest and highest instead, since few codes have each azimuth at one elevation only, and a
+    renderer that never saw it at another cannot tell what the elevation does.
     """
     azimuth = uniform[:, 0] * 2 * math.pi
     local, usual = cameras_between(table, azimuth), typical_cameras(table, azimuth)
-    t = uniform[:, 1]
+    t, rise = uniform[:, 1], 2 * uniform[:, 2] - 1
+    free = torch.lerp(table.elevation.min(), table.elevation.max(), rise)
     return Cameras(
         azimuth,
-        torch.lerp(local.elevation, usual.elevation, t),
+        torch.where(rise < 0, torch.lerp(local.elevation, usual.elevation, t), free),
         torch.lerp(local.distance.log(), usual.distance.log(), t).exp(),
         torch.lerp(local.offset, usual.offset, t[:, None]),
     )

@@ -23,7 +23,8 @@ class DisentangleWeights:
     perceptual); behind compares the picture with that background wherever both show it; camera compares the
     silhouette of S rendered at V with the segmenter's mask of the synthesised image; view compares V with the camera
     that f reads off that image; appearance compares the colours of the two renderers inside both silhouettes; anchor
-    keeps the mapping loss in stage 2.
+    keeps the mapping loss in stage 2; adversarial sets a critic on all synthesised images (see `critic`), whose own
+    loss is a part of the term.
     """
 
     mapping: float = 1.0
@@ -39,6 +40,7 @@ class DisentangleWeights:
     distill_l1: float = 1.0
     distill_perceptual: float = 2.0
     anchor: float = 0.02
+    adversarial: float = 0.0
 
 
 DEFAULT_WEIGHTS = DisentangleWeights()
@@ -80,9 +82,12 @@ def silhouette_distance(
 
 
 def view_distance(asked: Cameras, measured: Cameras) -> Float[Tensor, " batch"]:
-    """1 - cosine of the angle between two viewing directions: 0 for equal ones, 2 for front against rear."""
+    """Chord between two viewing directions: 0 for equal ones, 2 for front against rear.
+
+    About the angle in radians. Its square would hardly feel the few degrees by which elevations differ.
+    """
     a, b = (cameras.position / cameras.distance[:, None] for cameras in (asked, measured))
-    return 1 - (a * b).sum(dim=1)
+    return ((a - b).square().sum(dim=1) + 1e-8).sqrt()
 
 
 def color_distance(

@@ -27,8 +27,8 @@ class MappingSettings:
     camera_width: hidden width of g_v, which learns from a few dozen cameras only. width: hidden width of g_s and of
     the heads of g_t and g_b. channels: channels of the first convolution of g_t and g_b, doubled at every halving
     up to four times that. picture: larger textures and backgrounds are averaged down to this side first; style codes
-    hold no detail, and most of the cost lies in the first layers. background_view: whether g_b reaches the view
-    dimensions too (see `ImageMapping`).
+    hold no detail, and most of the cost lies in the first layers. background_view, texture_view: whether g_b, g_t reach
+    the view dimensions too (see `ImageMapping`).
     """
 
     camera_width: int = 128
@@ -36,6 +36,7 @@ class MappingSettings:
     channels: int = 32
     picture: int = 32
     background_view: bool = True
+    texture_view: bool = True
 
 
 DEFAULT_MAPPING = MappingSettings()
@@ -144,7 +145,8 @@ class ImageMapping(nn.Module):
 
     view_outputs: of a second head that adds to the view dimensions, for the reason that `ShapeMapping` has one: the
     coarse layers that turn the object also paint most of what is behind it (on the embedded GAN 97 % of the variance
-    of the picture's border). It starts at zero and is trained in stage 2 only.
+    of the picture's border), and some of its view codes paint every car grey. It starts at zero and is trained in stage
+    2 only.
     """
 
     def __init__(

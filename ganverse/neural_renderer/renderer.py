@@ -27,9 +27,9 @@ class StyleGANR(nn.Module):
     """Mapping networks, style fusion and a fine-tunable copy of a generator.
 
     generator: any `ImageGenerator` that is an nn.Module; it is copied, the original stays untouched. view_dims:
-    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera, to which g_s and
-    g_b may add corrections in stage 2 (see `ShapeMapping` and `ImageMapping`; the paper has none). ALL other dimensions
-    are content, also those of the first layers: the paper leaves open how its other 1904 are filled, and the
+    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera, to which g_s, g_t
+    and g_b may add corrections in stage 2 (see `ShapeMapping` and `ImageMapping`; the paper has none). ALL other
+    dimensions are content, also those of the first layers: the paper leaves open how its other 1904 are filled, and the
     multi-view data of `viewpoints.compose` keep them with the content. vertices: number of the template. texture_size,
     generator.resolution: powers of two.
 
@@ -61,9 +61,9 @@ class StyleGANR(nn.Module):
         freeze_all_but_synthesis(self.generator)
         self.camera_mapping = CameraMapping(len(view), settings)
         self.shape_mapping = ShapeMapping(vertices, len(content), len(view), settings)
-        self.texture_mapping = ImageMapping(texture_size, len(content), settings)
-        reach = len(view) if settings.background_view else 0
-        self.background_mapping = ImageMapping(generator.resolution, len(content), settings, view_outputs=reach)
+        paint, behind = (len(view) * reaches for reaches in (settings.texture_view, settings.background_view))
+        self.texture_mapping = ImageMapping(texture_size, len(content), settings, view_outputs=paint)
+        self.background_mapping = ImageMapping(generator.resolution, len(content), settings, view_outputs=behind)
         self.fusion = StyleFusion(len(content))
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("deviation", torch.ones(total))
@@ -82,6 +82,34 @@ class StyleGANR(nn.Module):
         self.deviation.copy_(styles.std(dim=0).clamp_min(1e-3))
         self.camera_mapping.calibrate(cameras)
         self.shape_mapping.calibrate(vertices)
+
+    @torch.no_grad()
+    def restore_spread(
+        self,
+        predicted: Float[Tensor, "batch styles"],
+        real: Float[Tensor, "batch styles"],
+        *,
+        share: float = 1.0,
+        limit: float = 4.0,
+    ) -> None:
+        """Give every content dimension the mean that it has in the generator, and the spread over objects.
+
+        A regression can tell a style from (S, T, B) only in part and says its mean for the rest: half the spread is
+        lost, and with it the colours and proportions of the generator's objects. An affine map per dimension brings it
+        back; it goes into the last layers of g_s, g_t and g_b, whose weights in the fusion sum to one.
+
+        predicted: what `styles` says of scenes that were read from pictures of the styles `real`. share: exponent of
+        the factors; 1 restores the whole spread, 0.5 half of its logarithm. limit: of the factors before.
+        """
+        content = self.content_dims
+        said, meant = (self.standardise(styles)[:, content] for styles in (predicted, real))
+        gain = (meant.std(dim=0) / said.std(dim=0).clamp_min(1e-3)).clamp_max(limit) ** share
+        shift = meant.mean(dim=0) - gain * said.mean(dim=0)
+        for layers in (self.shape_mapping.layers, self.texture_mapping.head, self.background_mapping.head):
+            last = layers[-1]
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(gain[:, None])
+            last.bias.mul_(gain).add_(shift)
 
     @property
     def content_dims(self) -> Bool[Tensor, " styles"]:
@@ -113,13 +141,19 @@ class StyleGANR(nn.Module):
         background: Float[Tensor, "batch 3 size size"],
     ) -> Float[Tensor, "batch styles"]:
         """The flat style vector w~ of a scene; arguments as in `Scenes`."""
-        behind, behind_view = self.background_mapping(background).tensor_split([self.fusion.logits.shape[1]], dim=1)
-        content = self.fusion(self.shape_mapping(vertices), self.texture_mapping(texture), behind)
+        painted, behind = self.texture_mapping(texture), self.background_mapping(background)
+        (paint, *paint_view), (back, *back_view) = (self._parted(values) for values in (painted, behind))
+        content = self.fusion(self.shape_mapping(vertices), paint, back)
         view = self.camera_mapping(cameras) + self.shape_mapping.view(vertices)
-        if behind_view.shape[1]:
-            view = view + behind_view
+        for correction in (*paint_view, *back_view):
+            view = view + correction
         standard = torch.cat([view, content], dim=1)[:, self.order]
         return standard * self.deviation + self.mean
+
+    def _parted(self, values: Float[Tensor, "batch outputs"]) -> list[Float[Tensor, "batch _"]]:
+        """Values of the content dimensions and, where there are any, corrections of the view dimensions."""
+        parts = values.tensor_split([self.fusion.logits.shape[1]], dim=1)
+        return [part for part in parts if part.shape[1]]
 
     def forward(
         self,
@@ -131,6 +165,10 @@ class StyleGANR(nn.Module):
         """Images in [0, 1]; arguments as in `Scenes`."""
         return self.generator.synthesize(self.styles(cameras, vertices, texture, background))
 
+    def styles_of(self, scenes: Scenes) -> Float[Tensor, "batch styles"]:
+        """`styles` of a batch of scenes."""
+        return self.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+
     def render(self, scenes: Scenes) -> Float[Tensor, "batch 3 height width"]:
         """`forward` on a batch of scenes."""
         return self(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
@@ -141,16 +179,16 @@ class StyleGANR(nn.Module):
 
     def mapping_parameters(self) -> list[nn.Parameter]:
         """The parameters of g_v, g_s, g_t and g_b that stage 1 trains."""
-        behind = self.background_mapping
+        paint, behind = self.texture_mapping, self.background_mapping
         networks = (
-            *(self.camera_mapping, self.shape_mapping.layers, self.texture_mapping),
-            *(behind.convolutions, behind.head),
+            *(self.camera_mapping, self.shape_mapping.layers),
+            *(paint.convolutions, paint.head, behind.convolutions, behind.head),
         )
         return [p for network in networks for p in network.parameters()]
 
     def view_correction_parameters(self) -> list[nn.Parameter]:
-        """The parameters of what g_s and g_b add to the view dimensions, for stage 2 only."""
-        heads = [self.shape_mapping.view_layers, self.background_mapping.view_head]
+        """The parameters of what g_s, g_t and g_b add to the view dimensions, for stage 2 only."""
+        heads = [self.shape_mapping.view_layers, self.texture_mapping.view_head, self.background_mapping.view_head]
         return [p for head in heads if head is not None for p in head.parameters()]
 
 

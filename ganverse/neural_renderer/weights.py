@@ -66,8 +66,8 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
     try:
         # cards written before there were other architectures do not name it
         config = read_config(facts.pop("generator_architecture", "stylegan2"), facts.pop("generator"))
-        # nor did their g_b reach the view dimensions
-        mapping = MappingSettings(**{"background_view": False, **facts.pop("mapping")})
+        # nor did their g_b and g_t reach the view dimensions
+        mapping = MappingSettings(**{"background_view": False, "texture_view": False, **facts.pop("mapping")})
         view_dims = tuple(facts.pop("view_dims"))
         return StyleGANRCard(generator=config, mapping=mapping, view_dims=view_dims, **facts)
     except (KeyError, TypeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,16 +14,27 @@ from ganverse.evaluation.catalogue import CATALOGUE
 Scores = Mapping[str, Mapping[str, float]]
 """The contents of a scores.json: value, low, high, count by key."""
 
-COLUMNS = (
-    "iou_input",
-    "iou_unseen",
-    "lpips_unseen",
-    "chroma_unseen",
-    "iou_3d",
-    "chamfer",
-    "azimuth_error_deg",
-)
-"""What the Markdown table shows, of every part that was measured; the JSON has everything."""
+COLUMNS = {
+    "inverse": (
+        "iou_input",
+        "iou_unseen",
+        "lpips_unseen",
+        "chroma_unseen",
+        "iou_3d",
+        "chamfer",
+        "azimuth_error_deg",
+    ),
+    "disentangle": (
+        "stylegan_r/azimuth_error_deg",
+        "stylegan_r/elevation_rank",
+        "stylegan_r/swap_shape_ratio",
+        "stylegan_r/swap_texture_ratio",
+        "stylegan_r/swap_background_ratio",
+        "stylegan_r/identity_colour",
+        "stylegan_r/quality_ratio",
+    ),
+}
+"""What the Markdown table of a stage shows, of every part that was measured or of one part; the JSON has everything."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +100,15 @@ def interval(values: np.ndarray) -> float | None:
     return float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
 
 
-def markdown(rows: list[Row]) -> str:
+def markdown(rows: list[Row], columns: Sequence[str] = COLUMNS["inverse"]) -> str:
     """A table per part: means, below them the difference to the first row with its interval."""
     parts = list(dict.fromkeys(key.split("/")[0] for row in rows for key in row.numbers))
-    return "\n".join(_part(part, rows) for part in parts)
+    return "\n".join(table for part in parts if (table := _part(part, rows, columns)))
 
 
-def _part(part: str, rows: list[Row]) -> str:
-    keys = [f"{part}/{name}" for name in COLUMNS if any(f"{part}/{name}" in row.numbers for row in rows)]
+def _part(part: str, rows: list[Row], columns: Sequence[str]) -> str:
+    names = [name if "/" in name else f"{part}/{name}" for name in columns]
+    keys = [key for key in names if key.startswith(f"{part}/") and any(key in row.numbers for row in rows)]
     if not keys:
         return ""
     lines = [

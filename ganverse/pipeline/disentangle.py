@@ -10,6 +10,7 @@ import torch
 from ganverse.errors import GanverseError
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel, load_inverse
+from ganverse.neural_renderer.critic import STAGES
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -27,8 +28,9 @@ from ganverse.pipeline.sources import (
 )
 from ganverse.tasks.counting import images_seen
 from ganverse.tasks.devices import TrainerSettings
-from ganverse.tasks.disentangle import DisentangleSettings, DisentangleTask
+from ganverse.tasks.disentangle import DisentangleTask
 from ganverse.tasks.disentangle_pictures import DisentanglePainter
+from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.training import StageRun, fit
 from ganverse.weights.shipped import FOLDER
@@ -97,6 +99,8 @@ def train_disentangle(config: DisentangleRun) -> bool:
     paint = DisentanglePainter(preview_batch(source, config.data, PICTURED_OBJECTS))
     if not fit(task, data, run, config.trainer, lambda module: paint(task)):
         return False
+    if config.schedule.keep_spread:
+        task.restore_spread()
     if task.global_rank == 0:
         written = save_stylegan_r(task.renderer, folder.path / WEIGHTS, _card(config, source, teacher, task))
         folder.finish({"images": images_seen(task), "weights": WEIGHTS, "sha256": written.sha256})
@@ -122,7 +126,8 @@ def make_task(config: DisentangleRun, source: Source, teacher: InverseModel) -> 
     """The stage at its start."""
     torch.manual_seed(config.seed)
     perceptual = PerceptualDistance() if config.losses.distill_perceptual else None
-    teachers = Teachers(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual)
+    eyes = PerceptualDistance(stages=STAGES) if config.losses.adversarial else None
+    teachers = Teachers(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual, eyes)
     return DisentangleTask(source.generator, source.codes, teachers, config.schedule, config.losses, config.mapping)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch.distributed as dist
+import yaml
 
 from ganverse.data.world_views import NAME as CAR_WORLD
 from ganverse.errors import GanverseError
@@ -15,7 +16,7 @@ from ganverse.inverse.weights import ARCHITECTURE as INVERSE_ARCHITECTURE
 from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
 from ganverse.pipeline import disentangle, inverse
 from ganverse.pipeline.dashboard import show_report
-from ganverse.pipeline.run_directory import StageFolder
+from ganverse.pipeline.run_directory import CONFIG, StageFolder
 from ganverse.pipeline.sources import DataSettings, generator_path, segmenter_path, view_codes_path
 from ganverse.tasks.devices import TrainerSettings, is_first_process
 from ganverse.weights.cards import read_kind
@@ -80,7 +81,16 @@ def run_models(run: Path, data: DataSettings) -> ModelPaths:
         raise GanverseError(
             f"expected trained weights below {run}, found none; run `python train.py --run {run}` first"
         )
+    if not network.is_file():
+        network = recorded_teacher(run)
     return source_models(data, network if network.is_file() else None, renderer if renderer.is_file() else None)
+
+
+def recorded_teacher(run: Path) -> Path:
+    """The inverse network that a run's StyleGAN-R was taught by, where it was not trained in the same run."""
+    path = run / disentangle.STAGE / CONFIG
+    named = yaml.safe_load(path.read_text(encoding="utf-8"))["inverse"] if path.is_file() else None
+    return disentangle.SHIPPED_INVERSE if named is None else Path(named)
 
 
 def source_models(data: DataSettings, network: Path | None, renderer: Path | None) -> ModelPaths:

@@ -15,7 +15,7 @@ from ganverse.pipeline.report import ReportRun
 from ganverse.pipeline.run_directory import StageFolder
 from ganverse.pipeline.sources import DataSettings
 from ganverse.tasks.devices import TrainerSettings
-from ganverse.tasks.disentangle import DisentangleSettings
+from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.image_gan_training import ImageGANRun
 from ganverse.tasks.inverse import InverseSettings
 
@@ -123,7 +123,8 @@ def round_folder(run: Path, number: int) -> Path:
 def round_steps(config: PipelineRun, number: int) -> list[Step]:
     """The stages of a later round (the second is number 2), which go on from those of the round before."""
     run, before, trainer = round_folder(config.run, number), round_folder(config.run, number - 1), config.trainer
-    network = before / inverse.STAGE / inverse.WEIGHTS
+    taught = config.disentangle.inverse if number == 2 else None
+    network = taught or before / inverse.STAGE / inverse.WEIGHTS
     painter = before / disentangle.STAGE / disentangle.WEIGHTS
     painted = replace(config.data, renderer=painter, reader=network, shards=None)
     length = _Length(config.round_share)

@@ -2,84 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.neural_renderer import losses
 from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.controls import jittered
+from ganverse.neural_renderer.critic import game, make_critic
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes, joined
-from ganverse.rendering.render import Silhouette, render
-from ganverse.tasks.disentangle_lessons import Lesson, read_lesson
+from ganverse.rendering.render import render
+from ganverse.tasks.disentangle_lessons import Lesson, drawn_batches, read_lesson
+from ganverse.tasks.disentangle_settings import DEFAULT_SETTINGS, DisentangleSettings
 from ganverse.tasks.disentangle_swaps import Place, Swapped, swap
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.gathering import gathered, processes
 from ganverse.tasks.step_draws import normals, step_seed, uniforms
 from ganverse.tasks.vitals import mask_vitals, texture_vitals
-from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
-from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
-
-
-@dataclass(frozen=True)
-class DisentangleSettings:
-    """Schedule and rates. Numbers of images count pictures of the stream, over all processes.
-
-    warm_up_images: stage 1, generator frozen (paper: 700 iterations of 16). fine_tune_images: stage 2 (2500 of 16).
-    mapping_rate, fusion_rate: Adam's, in stage 1; in stage 2 times fine_tune_factor. synthesis_rate: of the generator
-    in stage 2. Both stages end along a cosine to 0. The paper's 1e-5 throughout is for 512 px and hundreds of GPU
-    minutes.
-    camera_jitter: noise on elevation, log distance and offset of the cameras that g_v learns from in stage 1, as a
-    share of their spread; azimuth_jitter_degrees: on the azimuth (see `controls.jittered`).
-    grow, fill_background: see `remove_object`. silhouette: of the DIB-R render in the camera cycle.
-    calibration_images: pictures from which the statistics of styles and shapes are taken before the first step.
-    """
-
-    warm_up_images: int = 11_200
-    fine_tune_images: int = 40_000
-    mapping_rate: float = 1e-3
-    fusion_rate: float = 2e-2
-    synthesis_rate: float = 2e-4
-    fine_tune_factor: float = 0.5
-    camera_jitter: float = 0.7
-    azimuth_jitter_degrees: float = 3.0
-    calibration_images: int = 256
-    grow: int = 2
-    fill_background: bool = True
-    silhouette: Silhouette = field(default_factory=Silhouette)
-    seed: int = 0
-
-    @property
-    def images(self) -> int:
-        """Pictures of the whole training."""
-        return self.warm_up_images + self.fine_tune_images
-
-    def rates(self, images_seen: int) -> tuple[float, float, float, float]:
-        """Learning rates of the optimiser's four groups after so many images."""
-        if images_seen < self.warm_up_images:
-            factor = _cosine(images_seen / self.warm_up_images)
-            return self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0
-        factor = _cosine((images_seen - self.warm_up_images) / max(self.fine_tune_images, 1))
-        slow = self.fine_tune_factor * factor
-        return (
-            self.mapping_rate * slow,
-            self.fusion_rate * slow,
-            self.mapping_rate * factor,
-            self.synthesis_rate * factor,
-        )
-
-
-def _cosine(progress: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+from ganverse.viewpoints.view_codes import ViewCodes
 
 
 class DisentangleTask(pl.LightningModule):
@@ -91,13 +39,14 @@ class DisentangleTask(pl.LightningModule):
 
     images_seen: Tensor
     calibrated: Tensor
+    restored: Tensor
 
     def __init__(
         self,
         generator: ImageGenerator,
         codes: ViewCodes,
         teachers: Teachers,
-        settings: DisentangleSettings = DisentangleSettings(),
+        settings: DisentangleSettings = DEFAULT_SETTINGS,
         weights: DisentangleWeights = DEFAULT_WEIGHTS,
         mapping: MappingSettings = DEFAULT_MAPPING,
     ) -> None:
@@ -111,39 +60,58 @@ class DisentangleTask(pl.LightningModule):
             texture_size=teachers.inverse.config.texture_size,
             settings=mapping,
         )
+        self._frozen = (generator,)  # in a tuple, for it is no part of this module
+        eyes = teachers.eyes if weights.adversarial else None
+        self.critic = None if eyes is None else make_critic(eyes, settings.critic)
         self._vitals: dict[str, Tensor] = {}  # of the last fine-tuning step, for `sentinels.ALARMS`
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("restored", torch.zeros((), dtype=torch.bool))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One Adam with four groups: mapping networks, fusion, corrections of the view, synthesis."""
+        """One Adam with five groups: mapping networks, fusion, corrections of the view, synthesis, critic."""
         settings, renderer = self.settings, self.renderer
         groups = [
             {"params": renderer.mapping_parameters(), "lr": settings.mapping_rate},
             {"params": [renderer.fusion.logits], "lr": settings.fusion_rate},
             {"params": renderer.view_correction_parameters(), "lr": settings.mapping_rate},
             {"params": renderer.synthesis_parameters(), "lr": settings.synthesis_rate},
+            {"params": [] if self.critic is None else list(self.critic.parameters()), "lr": settings.critic.rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
     def on_fit_start(self) -> None:
         """Teachers to the device; statistics of styles and shapes, unless a checkpoint brought them."""
         self.teachers.to(self.device)
+        frozen = self._frozen[0]
+        assert isinstance(frozen, nn.Module)
+        frozen.to(self.device)
         if not self.calibrated:
             self._calibrate()
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        count, generator, dims = self.settings.calibration_images, self.renderer.generator, self.codes.view_dims
-        source = torch.Generator().manual_seed(self.settings.seed)
-        anchor = anchor_of(generator, self.codes, device=self.device)
-        z = torch.randn(count, draws_per_object(anchor), generator.z_dim, generator=source).to(self.device)
-        views = view_styles(generator, self.codes, device=self.device)
-        view_ids = torch.arange(count, device=self.device) % len(views)
-        styles = compose(content_styles(generator, z, dims, anchor), views[view_ids], dims)
-        chunks = [self.teachers.inverse(generator.synthesize(chunk)).vertices for chunk in styles.split(32)]
-        self.renderer.calibrate(styles, self.teachers.cameras.all(), torch.cat(chunks))
+        lessons = self._drawn(self.settings.seed)
+        styles = torch.cat([lesson.styles for lesson in lessons])
+        vertices = torch.cat([lesson.scenes.vertices for lesson in lessons])
+        self.renderer.calibrate(styles, self.teachers.cameras.all(), vertices)
         self.calibrated.fill_(True)
+
+    @torch.no_grad()
+    def restore_spread(self) -> None:
+        """`StyleGANR.restore_spread`, before stage 2, and on the averaged weights when the training has ended."""
+        lessons = self._drawn(self.settings.seed + 1)
+        said = torch.cat([self.renderer.styles_of(lesson.scenes) for lesson in lessons])
+        real = torch.cat([lesson.styles for lesson in lessons])
+        self.renderer.restore_spread(said, real, share=self.settings.keep_spread)
+        self.restored.fill_(True)
+
+    def _drawn(self, seed: int) -> list[Lesson]:
+        """Lessons of one view each, the same on every process: a pure function of the seed."""
+        settings = self.settings
+        batches = drawn_batches(self._frozen[0], self.codes, self.teachers, settings.calibration_images, seed)
+        fill = settings.fill_background
+        return [read_lesson(batch, self.teachers, grow=settings.grow, fill=fill) for batch in batches]
 
     @property
     def warming_up(self) -> bool:
@@ -153,11 +121,16 @@ class DisentangleTask(pl.LightningModule):
     def observe(self, batch: MultiViewBatch, views: int | None = None) -> Lesson:
         """`read_lesson` with this run's teachers and settings; views: how many of each object's views are read."""
         settings = self.settings
-        return read_lesson(batch, self.teachers, views=views, grow=settings.grow, fill=settings.fill_background)
+        own = settings.own_texture and not self.warming_up
+        return read_lesson(
+            batch, self.teachers, views=views, grow=settings.grow, fill=settings.fill_background, own_texture=own
+        )
 
     def training_step(self, batch: MultiViewBatch, batch_index: int) -> Tensor:
         """The loss of the current stage on one batch."""
         self._set_rates()
+        if self.settings.keep_spread and not self.warming_up and not self.restored:
+            self.restore_spread()
         terms = self.loss_terms(batch)
         loss = self._weighted(terms)
         self._report(terms, loss)
@@ -194,6 +167,8 @@ class DisentangleTask(pl.LightningModule):
             terms["distill_l1"] = (own - target).abs().mean(dim=(1, 2, 3))
         if weights.distill_perceptual and self.teachers.perceptual is not None:
             terms["distill_perceptual"] = self.teachers.perceptual(own, target)
+        if self.critic is not None:
+            terms["adversarial"] = self._play(lesson.images, images)
         if weights.anchor:
             terms["anchor"] = self._style_distance(lesson)
         if weights.entropy:
@@ -236,16 +211,25 @@ class DisentangleTask(pl.LightningModule):
             terms["appearance"] = losses.color_distance(images, drawn.rgb, inside)
         return terms
 
+    def _play(
+        self, real: Float[Tensor, "batch 3 height width"], fake: Float[Tensor, "fakes 3 height width"]
+    ) -> Float[Tensor, ""]:
+        """Both players' losses in one number; neither's gradient reaches the other."""
+        assert self.critic is not None
+        assert self.teachers.eyes is not None
+        painter, critic = game(self.critic, self.teachers.eyes, real, fake, self.settings.critic.penalty)
+        self._vitals |= {"critic/painter": painter.detach().mean(), "critic/loss": critic.detach().mean()}
+        return painter.mean() + critic.mean()
+
     def _swap(self, lesson: Lesson) -> Swapped:
         """Twins of the lesson's scenes with shapes and textures of others (see `disentangle_swaps`)."""
         place = Place(len(lesson.scenes), self.global_rank, processes(), gathered)
-        chance = uniforms(self._seed(), lesson.keys, 4)
+        chance = uniforms(self._seed(), lesson.keys, 5)
         return swap(lesson, self.teachers.cameras.all(), chance, place)
 
     def _style_distance(self, lesson: Lesson) -> Float[Tensor, " batch"]:
-        scenes, standardise = lesson.scenes, self.renderer.standardise
-        styles = self.renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
-        return losses.mapping_distance(standardise(styles), standardise(lesson.styles))
+        standardise = self.renderer.standardise
+        return losses.mapping_distance(standardise(self.renderer.styles_of(lesson.scenes)), standardise(lesson.styles))
 
     def _weighted(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
         """The one visible sum; every weight is named like its term."""

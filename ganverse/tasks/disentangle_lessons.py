@@ -9,9 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
+from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
+
+_PER_DRAW = 32
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,43 @@ class Lesson:
 
 
 @torch.no_grad()
+def drawn_batches(
+    generator: ImageGenerator, codes: ViewCodes, teachers: Teachers, objects: int, seed: int
+) -> list[MultiViewBatch]:
+    """Objects of the frozen GAN in one view each, the view codes in turn; unfiltered, a pure function of the seed."""
+    device = teachers.cameras.all().azimuth.device
+    anchor = anchor_of(generator, codes, device=device)
+    source = torch.Generator().manual_seed(seed)
+    z = torch.randn(objects, draws_per_object(anchor), generator.z_dim, generator=source).to(device)
+    views, view_ids = view_styles(generator, codes, device=device), torch.arange(objects, device=device) % len(codes)
+    styles = compose(content_styles(generator, z, codes.view_dims, anchor), views[view_ids], codes.view_dims)
+    batches = []
+    for index in torch.arange(objects, device=device).split(_PER_DRAW):
+        images = generator.synthesize(styles[index])
+        masks = teachers.segmenter(images)
+        parts = (images, masks, view_ids[index], styles[index])
+        images, masks, ids, own = (part[:, None] for part in parts)
+        batches.append(MultiViewBatch(images=images, masks=masks, view_ids=ids, sample_index=index, styles=own))
+    return batches
+
+
+@torch.no_grad()
 def read_lesson(
-    batch: MultiViewBatch, teachers: Teachers, *, views: int | None = None, grow: int = 2, fill: bool = True
+    batch: MultiViewBatch,
+    teachers: Teachers,
+    *,
+    views: int | None = None,
+    grow: int = 2,
+    fill: bool = True,
+    own_texture: bool = False,
 ) -> Lesson:
     """One scene per picture: shape, texture and background of a view, under the camera of the object's NEXT view.
 
     So the content codes cannot lean on the view they were read from. Ordered view by view: the first b scenes are
     those read from view 0. views: how many of each object's views are read, all by default. grow, fill: see
-    `remove_object`.
+    `remove_object`. own_texture: the texture is that of the answer itself. Small GANs paint some view codes in colours
+    of their own (one of the embedded GAN shows every car grey), and a renderer that is asked for the colours of another
+    view than it is shown learns not to listen.
     """
     images, masks = (x.transpose(0, 1)[:views].flatten(0, 1) for x in (batch.images, batch.masks))
     styles, answers, answer_masks, view_ids = (
@@ -63,7 +97,8 @@ def read_lesson(
     seen = teachers.inverse(images)
     behind, visible = remove_object(images, masks, grow=grow), seen_behind(masks, grow=grow)
     background = behind if fill else behind * visible
-    scenes = Scenes(teachers.cameras(view_ids), seen.vertices, seen.texture, background)
+    texture = teachers.inverse(answers).texture if own_texture else seen.texture
+    scenes = Scenes(teachers.cameras(view_ids), seen.vertices, texture, background)
     count = batch.view_ids.shape[1]
     keys = (batch.sample_index * count + torch.arange(count, device=images.device)[:views, None]).flatten()
     return Lesson(scenes, styles, answers, answer_masks, behind, visible, keys)

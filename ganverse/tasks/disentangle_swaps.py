@@ -55,7 +55,7 @@ class Swapped:
     visible: Float[Tensor, "batch 1 height width"]
 
 
-def swap(lesson: Lesson, table: Cameras, chance: Float[Tensor, "batch 4"], place: Place) -> Swapped:
+def swap(lesson: Lesson, table: Cameras, chance: Float[Tensor, "batch 5"], place: Place) -> Swapped:
     """Shape and texture of other scenes of the group, each at random.
 
     Every second scene keeps its camera and background, so that it differs from the un-swapped one in shape and texture

@@ -19,14 +19,15 @@ from ganverse.masks.segmenter import Segmenter
 class Teachers:
     """Trained networks of the earlier stages, frozen and in evaluation mode from here on.
 
-    inverse and cameras: of stage 2. segmenter: pictures to masks. perceptual: None if no loss asks for it. A plain
-    dataclass, so a LightningModule that holds it registers none of them.
+    inverse and cameras: of stage 2. segmenter: pictures to masks. perceptual, eyes (of the critic): None if no loss
+    asks for them. A plain dataclass, so a LightningModule that holds it registers none of them.
     """
 
     inverse: InverseGraphicsNetwork
     cameras: CameraTable
     segmenter: Segmenter
     perceptual: PerceptualDistance | None = None
+    eyes: PerceptualDistance | None = None
 
     def __post_init__(self) -> None:
         for network in self.networks():
@@ -34,7 +35,7 @@ class Teachers:
 
     def networks(self) -> list[nn.Module]:
         """Those that are there."""
-        everything = (self.inverse, self.cameras, self.segmenter, self.perceptual)
+        everything = (self.inverse, self.cameras, self.segmenter, self.perceptual, self.eyes)
         return [network for network in everything if network is not None]
 
     def to(self, device: torch.device | str) -> Teachers:

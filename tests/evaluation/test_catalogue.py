@@ -8,6 +8,7 @@ PHOTOS = {"iou", "l1_masked"}
 CONTROLS = {
     *("azimuth_error_deg", "elevation_rank", "scale_rank", "identity_colour", "identity_height", "quality_ratio"),
     *("swap_shape_iou", "swap_shape_ratio", "swap_texture_ratio", "swap_background_ratio"),
+    *("swap_texture_gan", "swap_paint_ratio", "swap_paint_gan"),
 }
 EDITS = {f"{name}_{way}" for name in ("l1", "lpips", "turn_error_deg", "turn_colour") for way in WAYS}
 

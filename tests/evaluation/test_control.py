@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.control import RegressorFeatures, Studio, control, scenes_of
+from ganverse.evaluation.control import RegressorFeatures, Studio, control, gan_scores, scenes_of
 from ganverse.evaluation.pose_regressor import PoseRegressor
+from ganverse.viewpoints.view_codes import compose, view_styles
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_models
 
 
@@ -26,12 +27,26 @@ def test_scores_of_a_tiny_renderer(studio: Studio) -> None:
         "azimuth_error_deg",
         "swap_shape_iou",
         "swap_texture_ratio",
+        "swap_paint_ratio",
         "swap_background_ratio",
         "quality_ratio",
     }
     assert 0 <= scores["azimuth_error_deg"].value <= 180
     assert scores["azimuth_error_deg"].count == 6
     assert scores["quality_ratio"].value > 0
+
+
+def test_the_gan_itself_is_a_perfect_swap_where_object_and_view_are_the_same(studio: Studio) -> None:
+    batch = studio.source.sampler(0, 1).draw(torch.arange(3)).batch
+    scores = gan_scores(studio, batch)
+    assert all(score.value > 0 for score in scores.values())
+    alike = replace(batch, view_ids=batch.view_ids[:1].expand(3, -1))
+    views = view_styles(studio.source.generator, studio.source.codes)[alike.view_ids[:, 0]]
+    shown = compose(batch.styles[:, 0], views, studio.source.codes.view_dims)
+    images = studio.source.generator.synthesize(shown)
+    scores = gan_scores(studio, replace(alike, images=images[:, None]))
+    assert scores["swap_texture_gan"].value == pytest.approx(0, abs=1e-3)
+    assert scores["swap_paint_gan"].value == pytest.approx(0, abs=1e-3)
 
 
 def test_without_pictures_there_is_no_quality(studio: Studio) -> None:

@@ -11,6 +11,7 @@ from ganverse.evaluation.control_metrics import (
     quality_ratio,
     rank_correlation,
     swap_background_distances,
+    swap_paint_distances,
     swap_shape_iou,
     swap_texture_distances,
 )
@@ -48,6 +49,12 @@ def test_a_pair_that_looks_alike_does_not_rule_the_ratio() -> None:
     image = source + 0.01
     assert swap_texture_distances(image, source, other).ratio < 0.1
     assert math.isfinite(swap_texture_distances(source, source, source).ratio)
+
+
+def test_paint_distances_tell_a_swap_from_none() -> None:
+    source, other = torch.rand(2, 4, 3).unbind()
+    assert swap_paint_distances(torch.lerp(source, other, 0.2), source, other).ratio == pytest.approx(0.25)
+    assert swap_paint_distances(source, source, other).to_source.tolist() == [0] * 4
 
 
 def test_background_distances_ignore_the_objects() -> None:

@@ -22,6 +22,7 @@ INSTRUMENTS = Instruments(
     camera=read_camera,
     texture=lambda images: images[..., :TEXTURE, :TEXTURE],
     mask=read_mask,
+    paint=lambda images: images.mean(dim=(2, 3)),
     traits=lambda images: {"colour": images.mean(dim=(2, 3))},
 )
 
@@ -50,6 +51,11 @@ def test_a_shape_that_owns_everything() -> None:
     assert report.background_own.ratio > 100  # swapping backgrounds does nothing
     assert report.effects["background", "silhouette"].max() == 0
     assert report.effects["shape", "silhouette"].equal(report.effects["everything", "silhouette"])
+
+
+def test_a_texture_that_owns_everything_brings_its_paint() -> None:
+    assert measure(1).paint.ratio < 0.01
+    assert measure(0).paint.ratio > 100
 
 
 def test_a_background_that_owns_everything() -> None:

@@ -34,7 +34,7 @@ def test_one_code_is_its_own_neighbour() -> None:
 
 
 def test_random_cameras_stay_within_the_table() -> None:
-    uniform = torch.rand(200, 2, generator=torch.Generator().manual_seed(0))
+    uniform = torch.rand(200, 3, generator=torch.Generator().manual_seed(0))
     cameras = random_cameras(TABLE, uniform)
     assert cameras.azimuth.max() > 1.8 * math.pi
     assert cameras.azimuth.min() < 0.2 * math.pi
@@ -42,6 +42,12 @@ def test_random_cameras_stay_within_the_table() -> None:
     assert cameras.elevation.max() <= math.radians(20) + 1e-5
     assert cameras.distance.min() >= 4 - 0.1
     assert cameras.distance.max() <= 5 + 0.1
+
+
+def test_half_of_the_random_cameras_have_any_elevation_at_their_azimuth() -> None:
+    uniform = torch.tensor([[0.5, 0.0, 0.2], [0.5, 0.0, 0.5], [0.5, 0.0, 0.75], [0.5, 0.0, 1.0]])
+    elevation = random_cameras(TABLE, uniform).elevation.rad2deg()
+    assert torch.allclose(elevation, torch.tensor([20.0, 0.0, 10.0, 20.0]), atol=1e-3)
 
 
 def test_typical_distance_follows_the_azimuth() -> None:

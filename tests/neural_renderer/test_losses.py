@@ -1,12 +1,17 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
+from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.losses import (
     color_distance,
     mapping_distance,
     shape_distance,
     silhouette_distance,
     texture_distance,
+    view_distance,
 )
 from tests.neural_renderer.toys import toy_renderer, toy_scenes
 
@@ -38,6 +43,15 @@ def test_silhouette_distance() -> None:
     assert silhouette_distance(left, right).item() == pytest.approx(1)
     assert silhouette_distance(left, torch.ones_like(left)).item() == pytest.approx(0.5)
     assert torch.isfinite(silhouette_distance(left * 0, left * 0)).all()
+
+
+def test_view_distance_is_the_angle_where_it_is_small_and_two_at_most() -> None:
+    asked = Cameras.from_degrees([0.0, 10.0, 30.0], [0.0, 10.0, 0.0], [4.0, 3.0, 2.0])
+    measured = Cameras.from_degrees([180.0, 10.0, 30.0], [0.0, 13.0, 0.0], [4.0, 5.0, 3.0])
+    assert view_distance(asked, measured).tolist() == pytest.approx([2, math.radians(3), 0], abs=2e-4)
+    azimuth = asked.azimuth.clone().requires_grad_()
+    view_distance(replace(asked, azimuth=azimuth), asked).sum().backward()
+    assert torch.isfinite(azimuth.grad).all()
 
 
 def test_color_distance_looks_inside_the_mask_only() -> None:

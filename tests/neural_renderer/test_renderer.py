@@ -36,15 +36,17 @@ def test_the_shape_can_correct_the_view_dims_and_nothing_else_can() -> None:
     assert torch.equal(_styles(renderer, others)[:, VIEW_DIMS], before[:, VIEW_DIMS])
 
 
-def test_the_background_can_correct_the_view_dims_unless_that_is_switched_off() -> None:
+@pytest.mark.parametrize("source", ["texture", "background"])
+def test_pictures_can_correct_the_view_dims_unless_that_is_switched_off(source: str) -> None:
     renderer, scenes = toy_renderer(), toy_scenes(3)
-    torch.nn.init.normal_(renderer.background_mapping.view_head[-1].weight)
-    moved = _styles(renderer, scenes.swapped(background=torch.tensor([1, 2, 0]))) - _styles(renderer, scenes)
+    torch.nn.init.normal_(getattr(renderer, f"{source}_mapping").view_head[-1].weight)
+    other = scenes.swapped(**{source: torch.tensor([1, 2, 0])})
+    moved = _styles(renderer, other) - _styles(renderer, scenes)
     assert moved[:, VIEW_DIMS].abs().min() > 0
-    settings = replace(SETTINGS, background_view=False)
+    settings = replace(SETTINGS, **{f"{source}_view": False})
     plain = StyleGANR(ToyGenerator(), VIEW_DIMS, vertices=VERTICES, texture_size=TEXTURE, settings=settings)
-    assert plain.background_mapping.view_head is None
-    moved = _styles(plain, scenes.swapped(background=torch.tensor([1, 2, 0]))) - _styles(plain, scenes)
+    assert getattr(plain, f"{source}_mapping").view_head is None
+    moved = _styles(plain, other) - _styles(plain, scenes)
     assert moved[:, VIEW_DIMS].abs().max() == 0
 
 
@@ -70,6 +72,29 @@ def test_calibration_sets_the_units_of_the_styles() -> None:
     assert raw.abs().max() < 3  # an untrained mapping is already in range
 
 
+def test_content_gets_its_spread_back_and_the_view_stays() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(64)
+    real = 3 * torch.randn(64, 9, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 10) + 5
+    renderer.calibrate(real, scenes.cameras, scenes.vertices)
+    renderer.fusion.logits.data.normal_()
+    before = _styles(renderer, scenes)
+    renderer.restore_spread(before, real, limit=1e9)
+    after, content = _styles(renderer, scenes), renderer.content_dims
+    assert torch.equal(after[:, ~content], before[:, ~content])
+    assert torch.allclose(after.mean(dim=0)[content], real.mean(dim=0)[content], rtol=1e-3, atol=1e-2)
+    assert torch.allclose(after.std(dim=0)[content], real.std(dim=0)[content], rtol=1e-3)
+    correlation = torch.corrcoef(torch.stack([after[:, content][:, 0], before[:, content][:, 0]]))[0, 1]
+    assert correlation > 0.999
+
+
+def test_the_spread_is_raised_up_to_a_limit() -> None:
+    renderer, scenes = toy_renderer(), toy_scenes(16)
+    before = _styles(renderer, scenes)
+    renderer.restore_spread(before, 1000 * before, limit=2.0)
+    content = renderer.content_dims
+    assert torch.allclose(_styles(renderer, scenes).std(dim=0)[content], 2 * before.std(dim=0)[content], rtol=1e-3)
+
+
 def test_only_what_paints_is_trained_and_the_original_is_untouched() -> None:
     generator = ToyGenerator()
     renderer = StyleGANR(generator, VIEW_DIMS, vertices=VERTICES, texture_size=TEXTURE, settings=SETTINGS)
@@ -87,7 +112,7 @@ def test_images_and_gradients() -> None:
     images.square().mean().backward()
     assert all(p.grad is not None for p in renderer.mapping_parameters() + renderer.synthesis_parameters())
     assert all(p.grad is not None for p in renderer.view_correction_parameters())
-    assert len(renderer.view_correction_parameters()) == 12  # two networks of three layers
+    assert len(renderer.view_correction_parameters()) == 18  # three networks of three layers
     assert renderer.fusion.logits.grad is not None
 
 

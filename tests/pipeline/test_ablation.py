@@ -11,8 +11,12 @@ import yaml
 
 from ganverse import cli
 from ganverse.errors import GanverseError
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
+from ganverse.inverse.weights import InverseCard, save_inverse
+from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pipeline import ablation
-from ganverse.pipeline.ablation import AblationStudy, ablate, configuration, write_table
+from ganverse.pipeline.ablation import AblationStudy, ablate, configuration, configurations, write_table
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
 from tests import pipeline_toys as toys
 from tests.evaluation.tiny_models import TINY_SETTINGS
@@ -37,16 +41,61 @@ def test_every_shipped_variant_changes_what_it_says(file: Path) -> None:
     study = shipped(file)
     variants = study.parsed()
     reference = configuration(study, "full", variants["full"], 0)
-    assert reference.schedule.images == study.settings["schedule.images"]
+    assert all(_value(reference, key) == value for key, value in study.settings.items())
     for name, variant in variants.items():
         config = configuration(study, name, variant, 5)
         assert config.seed == config.data.sampling.seed == 5
         assert config.run == study.run / name / "seed-5"
         again = replace(config, seed=0, run=reference.run)
         again = replace(again, data=replace(again.data, sampling=replace(again.data.sampling, seed=0)))
-        assert (again == reference) == (name == "full")
+        assert (again == reference and variant.rounds == 1) == (name == "full")
+        assert configurations(study, name, variant, 5)[0].losses == config.losses
         pictures = config.data.batch * config.data.sampling.views
         assert pictures == reference.data.batch * reference.data.sampling.views, "steps of equal size"
+
+
+def _value(settings: object, key: str) -> object:
+    for name in key.split("."):
+        settings = getattr(settings, name)
+    return settings
+
+
+def test_a_study_of_the_neural_renderer(tmp_path: Path) -> None:
+    generator = toys.save_gan(tmp_path)
+    sha256 = json.loads(generator.with_suffix(".json").read_text())["sha256"]
+    network = InverseNetworkConfig(
+        resolution=toys.SIZE, subdivisions=1, channels=(8, 8), latent=16, texture_size=16, texture_channels=(8, 8)
+    )
+    cameras = CameraTable([30.0 * k for k in range(toys.VIEWS)])
+    teacher = tmp_path / "inverse.safetensors"
+    save_inverse(InverseGraphicsNetwork(network), cameras, teacher, InverseCard("toy", sha256, 0, 0))
+    tiny = [*toys.flags(toys.DISENTANGLE), *toys.data_flags(generator), *toys.TRAINER, f"--inverse={teacher}"]
+    later = [*toys.flags(toys.INVERSE), *toys.TRAINER]
+    study = AblationStudy(
+        tmp_path / "study",
+        "disentangle",
+        "car/disentangle.yaml",
+        _settings(tiny),
+        {"full": {"meaning": "once"}, "two-rounds": {"meaning": "twice", "rounds": 2}},
+        seeds=[0],
+        later_inverse=_settings(later),
+        evaluation=replace(TINY_SETTINGS, figure_objects=1, edited_pictures=0, world_objects=0),
+        page=tmp_path / "page.md",
+        heading="# Study\n\n",
+    )
+    assert ablate(study)
+    lines = (tmp_path / "page.md").read_text().splitlines()
+    assert lines[0] == "# Study"
+    assert lines[2].startswith("| variant | seeds | stylegan_r/azimuth_error_deg")
+    assert [line.split(":")[0] for line in lines[4:]] == ["| full", "| two-rounds"]
+    second = tmp_path / "study" / "two-rounds" / "seed-0" / "round-2"
+    assert (second / "inverse" / "inverse.safetensors").is_file()
+    assert load_stylegan_r(second / "disentangle" / "stylegan-r.safetensors")[1].images_seen == 8
+
+
+def _settings(flags: list[str]) -> dict[str, object]:
+    pairs = (flag.removeprefix("--").split("=", 1) for flag in flags)
+    return {key: yaml.safe_load(value) for key, value in pairs}
 
 
 def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +105,9 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "few": {"meaning": "two objects", "overrides": {"data.sampling.objects": 2, "cameras.noise.bins": 4}},
     }
     evaluation = replace(TINY_SETTINGS, figure_objects=1, held_out_objects=3)
-    study = AblationStudy(tmp_path, "car/twin.yaml", TINY, variants, seeds=[0], evaluation=evaluation)
+    study = AblationStudy(
+        tmp_path, base="car/twin.yaml", settings=TINY, variants=variants, seeds=[0], evaluation=evaluation
+    )
     assert ablate(replace(study, only=["full", "one-view"]))
     numbers = json.loads((tmp_path / "ablations.json").read_text())
     assert set(numbers) == {"full", "one-view"}
@@ -86,6 +137,7 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("variants: {a: {meaning: x, overrides: {losses.colr: 1}}}", "did you mean losses.colour"),
         ("variants: {a: {meaning: x}}\nonly: [b]", "--only of a, got b"),
         ("variants: {a: {meaning: x}}\nbase: none.yaml", "none.yaml"),
+        ("variants: {a: {meaning: x, rounds: 2}}", "got 2 for a"),
         ("colour: red", "colour"),
     ],
 )

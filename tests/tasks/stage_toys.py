@@ -16,7 +16,8 @@ from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.masks.masker import SegmenterMasker
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.losses import DisentangleWeights
-from ganverse.tasks.disentangle import DisentangleSettings, DisentangleTask
+from ganverse.tasks.disentangle import DisentangleTask
+from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims

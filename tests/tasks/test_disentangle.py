@@ -13,11 +13,13 @@ from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfi
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.losses import DisentangleWeights
-from ganverse.tasks.disentangle import DisentangleSettings, DisentangleTask
+from ganverse.tasks.disentangle import DisentangleTask
 from ganverse.tasks.disentangle_pictures import DisentanglePainter
+from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.media import Pictures
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_styles
+from tests.neural_renderer.test_critic import PlainEyes
 from tests.neural_renderer.toys import SETTINGS, VIEW_DIMS, ToyGenerator
 
 CODES = ViewCodes("toy", VIEW_DIMS, tuple(ViewCode(i, 90.0 * i) for i in range(4)))
@@ -47,10 +49,15 @@ def make_teachers(seed: int = 1) -> Teachers:
     return Teachers(inverse, CameraTable([0.0, 90.0, 180.0, 270.0]), segmenter)
 
 
-def make_task(weights: DisentangleWeights | None = None, settings: DisentangleSettings = SCHEDULE) -> DisentangleTask:
+def make_task(
+    weights: DisentangleWeights | None = None,
+    settings: DisentangleSettings = SCHEDULE,
+    eyes: PerceptualDistance | None = None,
+) -> DisentangleTask:
+    teachers = replace(make_teachers(), eyes=eyes)
     torch.manual_seed(0)
     weights = weights or DisentangleWeights(distill_perceptual=0.0)
-    return DisentangleTask(ToyGenerator(), CODES, make_teachers(), settings, weights, SETTINGS)
+    return DisentangleTask(ToyGenerator(), CODES, teachers, settings, weights, SETTINGS)
 
 
 def make_batch(task: DisentangleTask, objects: int = 4, seed: int = 0) -> MultiViewBatch:
@@ -130,7 +137,7 @@ def test_teachers_get_no_gradient_and_stay_out_of_checkpoint_and_parameters(tmp_
     assert task.teachers.fingerprints() == before
     assert all(p.grad is None and not p.requires_grad for net in task.teachers.networks() for p in net.parameters())
     assert not any(net.training for net in task.teachers.networks())
-    assert {name.split(".")[0] for name in task.state_dict()} == {"renderer", "images_seen", "calibrated"}
+    assert {name.split(".")[0] for name in task.state_dict()} == {"renderer", "images_seen", "calibrated", "restored"}
     taught = {id(p) for net in task.teachers.networks() for p in net.parameters()}
     assert taught.isdisjoint(id(p) for p in task.parameters())
     trainer.save_checkpoint(tmp_path / "last.ckpt")
@@ -157,7 +164,7 @@ def test_resuming_is_exact_and_other_teachers_are_refused(tmp_path: Path) -> Non
 
 
 def test_every_loss_is_named_like_its_weight_and_can_be_switched_off() -> None:
-    task = make_task(DisentangleWeights(distill_perceptual=1.0))
+    task = make_task(DisentangleWeights(distill_perceptual=1.0, adversarial=1.0), eyes=PlainEyes())
     task.teachers = replace(task.teachers, perceptual=PlainDistance())
     lesson = task.observe(make_batch(task))
     terms = {**task.mapping_terms(lesson), **task.cycle_terms(lesson[:4])}
@@ -221,6 +228,45 @@ def test_stage_two_reads_one_view_per_object() -> None:
     assert torch.equal(one.scenes.cameras.azimuth, both.scenes.cameras.azimuth[:4])
 
 
+def test_the_critic_plays_in_stage_two_only_and_is_saved(tmp_path: Path) -> None:
+    task = make_task(DisentangleWeights(distill_perceptual=0.0, adversarial=0.1), eyes=PlainEyes())
+    assert task.critic is not None
+    before = [p.clone() for p in task.critic.parameters()]
+    fit(task, tmp_path, 2)
+    assert all(torch.equal(a, b) for a, b in zip(before, task.critic.parameters(), strict=True))
+    fit(task, tmp_path, 1)
+    assert not any(torch.equal(a, b) for a, b in zip(before, task.critic.parameters(), strict=True))
+    assert any(name.startswith("critic.") for name in task.state_dict())
+    assert {"critic/painter", "critic/loss"} <= set(task._vitals)
+
+
+def test_the_spread_is_restored_once_before_stage_two(tmp_path: Path) -> None:
+    task = make_task()
+    fit(task, tmp_path, 2)
+    assert not task.restored
+    fit(task, tmp_path, 1)
+    assert task.restored
+    after = task.renderer.shape_mapping.layers[-1].weight.clone()
+    fit(task, tmp_path, 1)
+    assert not (task.renderer.shape_mapping.layers[-1].weight / after - 1).abs().median() > 0.1
+    plain = make_task(settings=replace(SCHEDULE, keep_spread=0.0))
+    fit(plain, tmp_path, 3)
+    assert not plain.restored
+
+
+def test_the_spread_is_that_of_the_frozen_generator_s_styles() -> None:
+    task = make_task(settings=replace(SCHEDULE, calibration_images=64, keep_spread=1.0))
+    task._calibrate()
+    styles = torch.cat([lesson.styles for lesson in task._drawn(1)])
+    task.renderer.generator.affine.weight.data *= 5  # what was fine-tuned has no say
+    assert torch.equal(torch.cat([lesson.styles for lesson in task._drawn(1)]), styles)
+    task.restore_spread()
+    said = torch.cat([task.renderer.styles_of(lesson.scenes) for lesson in task._drawn(1)])
+    content = task.renderer.content_dims
+    assert torch.allclose(said.mean(dim=0)[content], styles.mean(dim=0)[content], atol=1e-3)
+    assert (said.std(dim=0)[content] <= 1.01 * styles.std(dim=0)[content]).all()
+
+
 def test_training_lowers_the_mapping_loss(tmp_path: Path) -> None:
     task = make_task(settings=replace(SCHEDULE, warm_up_images=10_000, mapping_rate=5e-3))
     task._calibrate()
@@ -261,10 +307,10 @@ def test_codes_of_another_generator_are_refused() -> None:
 def test_rates_follow_the_two_stages() -> None:
     schedule = DisentangleSettings(warm_up_images=100, fine_tune_images=200)
     assert schedule.images == 300
-    assert schedule.rates(0) == (schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0)
+    assert schedule.rates(0) == (schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0, 0.0)
     assert schedule.rates(99)[0] < 0.01 * schedule.mapping_rate
     start = schedule.rates(100)
     assert start[0] == pytest.approx(schedule.fine_tune_factor * schedule.mapping_rate)
-    assert start[3] == schedule.synthesis_rate
-    assert schedule.rates(300)[3] == pytest.approx(0)
+    assert start[3:] == (schedule.synthesis_rate, schedule.critic.rate)
+    assert schedule.rates(300)[3:] == pytest.approx((0, 0))
     assert replace(schedule, warm_up_images=0).rates(0)[3] == schedule.synthesis_rate

@@ -28,6 +28,16 @@ def test_a_black_hole_is_for_the_eyes_of_the_mapping_only() -> None:
     assert torch.equal(filled.scenes.background, filled.behind)
 
 
+def test_the_texture_may_be_that_of_the_answer() -> None:
+    task = make_task()
+    batch = make_batch(task)
+    lessons = [read_lesson(batch, task.teachers, views=1, own_texture=own) for own in (False, True)]
+    for lesson, view in zip(lessons, (0, 1), strict=True):
+        expected = task.teachers.inverse(batch.images[:, view]).texture
+        assert torch.allclose(lesson.scenes.texture, expected, atol=1e-6)
+    assert torch.equal(lessons[0].scenes.vertices, lessons[1].scenes.vertices)
+
+
 def test_visible_is_what_the_lender_of_the_background_showed() -> None:
     task = make_task()
     batch = make_batch(task)

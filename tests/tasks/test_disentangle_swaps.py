@@ -34,7 +34,7 @@ def test_every_partner_is_equally_likely() -> None:
 
 @pytest.mark.parametrize("world", [2, 4, 8])
 def test_a_split_step_swaps_like_a_whole_one(world: int) -> None:
-    lesson, chance, table = toy_lesson(8), torch.rand(8, 4), toy_cameras(5)
+    lesson, chance, table = toy_lesson(8), torch.rand(8, 5), toy_cameras(5)
     scenes, whole = lesson.scenes, swap(lesson, table, chance, Place(8))
     for rank in range(world):
         own = slice(rank * 8 // world, (rank + 1) * 8 // world)
@@ -52,7 +52,7 @@ def test_a_split_step_swaps_like_a_whole_one(world: int) -> None:
 
 def test_every_second_background_is_kept_and_the_others_are_mirrored() -> None:
     lesson = toy_lesson(4)
-    found = swap(lesson, toy_cameras(5), torch.rand(4, 4), Place(4))
+    found = swap(lesson, toy_cameras(5), torch.rand(4, 5), Place(4))
     assert torch.equal(found.scenes.background[::2], lesson.scenes.background[::2])
     assert torch.equal(found.scenes.background[1::2], lesson.scenes.background[1::2].flip(-1))
     assert torch.equal(found.visible[1::2], lesson.visible[1::2].flip(-1))
