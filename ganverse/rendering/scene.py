@@ -1,0 +1,43 @@
+"""What a backend of the renderer is given, and what it gives back."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+
+class Triangles(NamedTuple):
+    """Projected faces with features, all of one dtype; see `rasterization.rasterize` for units.
+
+    drawn: faces that take part; None = all.
+    """
+
+    corners: Float[Tensor, "b f 3 2"]
+    z: Float[Tensor, "b f 3"]
+    features: Float[Tensor, "b f 3 d"]
+    drawn: Bool[Tensor, "b f"] | None = None
+
+
+class Rim(NamedTuple):
+    """Settings of the silhouette; see `rasterization.soft_silhouette`."""
+
+    sigmainv: float = 7000.0
+    boxlen: float = 0.02
+    knum: int = 30
+    nearest: bool = False
+
+
+@dataclass(frozen=True)
+class Rasterization:
+    """What the pixels show.
+
+    features: interpolated features of the nearest face, 0 on the background. Differentiable with respect to the
+        features and to the image positions of the corners, not to their z.
+    face_index: index of the nearest face, -1 = background.
+    depth: camera z of the nearest face (negative), 0 on the background. Carries no gradient.
+    """
+
+    features: Float[Tensor, "b h w d"]
+    face_index: Int64[Tensor, "b h w"]
+    depth: Float[Tensor, "b h w"]
