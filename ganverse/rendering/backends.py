@@ -81,7 +81,9 @@ def _installed(name: BackendName) -> bool:
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What a backend's module offers; see `rasterization` for what each of them does."""
+    """What a backend's module offers; see `rasterization` for what each of them does. All refuse positions that are
+    not finite, Warp's after the fact.
+    """
 
     def rasterize(self, scene: Triangles, height: int, width: int) -> Rasterization: ...
 

@@ -9,13 +9,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.rendering.scene import Rasterization, Rim, Triangles
+from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
 
 
 def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
     """See `ganverse.rendering.rasterization.rasterize`."""
     from kaolin.render import mesh
 
+    scene.check()
     # Kaolin returns no depth: z goes along as one more feature, whose gradient ends here.
     z = scene.z.detach()
     features = torch.cat([scene.features, z[..., None]], -1)
@@ -32,6 +33,7 @@ def soft_silhouette(
             "kaolin's silhouette listens to the first knum faces, but the nearest were asked for:"
             " use the backend 'warp' or 'reference', or leave `nearest` off"
         )
+    check_finite(corners, "face_vertices_image")
     from kaolin.render import mesh
 
     return mesh.dibr_soft_mask(corners, face_index, rim.sigmainv, rim.boxlen, rim.knum)

@@ -6,9 +6,6 @@ x = (2c + 1 - width) / width, y = (height - 2r - 1) / height, row 0 on top; the 
 frame, so a visible z is negative and a larger z is closer.
 """
 
-import math
-
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -96,7 +93,6 @@ def soft_silhouette(
     """
     rim = _rim(sigmainv, boxlen, knum, nearest)
     corners = face_vertices_image.to(_working_dtype(face_vertices_image))
-    _check_finite(corners, "face_vertices_image")
     return implementation(backend, corners).soft_silhouette(corners, face_index, rim)
 
 
@@ -135,13 +131,13 @@ def _scene(
     front_facing: Bool[Tensor, "b f"] | None,
     perspective: bool,
 ) -> Triangles:
-    """The triangles, checked; for perspective in the form that is affine in the image."""
+    """The triangles; for perspective in the form that is affine in the image."""
     dtype = _working_dtype(face_vertices_image, face_vertices_z, face_features)
     corners, z, features = (t.to(dtype) for t in (face_vertices_image, face_vertices_z, face_features))
-    _check_finite(corners, "face_vertices_image")
-    _check_finite(z, "face_vertices_z")
+    scene = Triangles(corners, z, features, front_facing)
     if not perspective:
-        return Triangles(corners, z, features, front_facing)
+        return scene
+    scene.check()  # what is not finite would not show in nearness
     in_front = (z < 0).all(-1)
     near = nearness(z, in_front)
     drawn = in_front if front_facing is None else front_facing & in_front
@@ -173,22 +169,3 @@ def _rim(sigmainv: float, boxlen: float, knum: int, nearest: bool) -> Rim:
             " start from the defaults 7000, 0.02 and 30"
         )
     return Rim(sigmainv, boxlen, knum, nearest)
-
-
-def _check_finite(values: Float[Tensor, "b *rest"], name: str) -> None:
-    # One pass without a temporary: the sum is finite unless some value is not (or the sum overflows). On the CPU by
-    # numpy: it takes microseconds, and torch's threads would wait, spinning, for milliseconds afterwards.
-    if values.device.type == "cpu":
-        with np.errstate(all="ignore"):
-            total = values.detach().numpy().sum().item()
-    else:
-        total = values.detach().sum().item()
-    if math.isfinite(total):
-        return
-    bad = ~torch.isfinite(values.detach()).flatten(1).all(1)
-    if bad.any():
-        where = bad.nonzero().squeeze(1).tolist()
-        raise GanverseError(
-            f"{name} must be finite, but batch index {', '.join(map(str, where))} holds NaN or infinity:"
-            " look at the camera and vertices of that sample"
-        )

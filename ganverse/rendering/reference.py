@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ganverse.rendering.scene import Rasterization, Rim, Triangles
+from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
 
 # Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient (it would be
 # unbounded; Kaolin's epsilons bound it too).
@@ -108,6 +108,7 @@ def edge_functions(
 
 def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
     """See `ganverse.rendering.rasterization.rasterize`."""
+    scene.check()
     batch, faces, _, channels = scene.features.shape
     winner, depth = _visible(scene, height, width)
     pixel = (winner >= 0).nonzero().squeeze(1)
@@ -161,6 +162,7 @@ def soft_silhouette(
     corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
 ) -> Float[Tensor, "b h w"]:
     """See `ganverse.rendering.rasterization.soft_silhouette`."""
+    check_finite(corners, "face_vertices_image")
     _, height, width = face_index.shape
     covered = face_index >= 0
     faces = corners.flatten(0, 1)

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+from ganverse.errors import GanverseError
 
 
 class Triangles(NamedTuple):
@@ -17,6 +20,11 @@ class Triangles(NamedTuple):
     z: Float[Tensor, "b f 3"]
     features: Float[Tensor, "b f 3 d"]
     drawn: Bool[Tensor, "b f"] | None = None
+
+    def check(self) -> None:
+        """Raises GanverseError if a position is not finite."""
+        check_finite(self.corners, "face_vertices_image")
+        check_finite(self.z, "face_vertices_z")
 
 
 class Rim(NamedTuple):
@@ -41,3 +49,14 @@ class Rasterization:
     features: Float[Tensor, "b h w d"]
     face_index: Int64[Tensor, "b h w"]
     depth: Float[Tensor, "b h w"]
+
+
+def check_finite(values: Float[Tensor, "b *rest"], name: str) -> None:
+    """Raises GanverseError, with the batch indices, if a value is NaN or infinite."""
+    strange = ~torch.isfinite(values.detach()).flatten(1).all(1)
+    if strange.any():
+        where = ", ".join(str(i) for i in strange.nonzero().squeeze(1).tolist())
+        raise GanverseError(
+            f"{name} must be finite, but batch index {where} holds NaN or infinity:"
+            " look at the camera and vertices of that sample"
+        )

@@ -11,14 +11,14 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ganverse.rendering.scene import Rasterization, Rim, Triangles
+from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
 from ganverse.rendering.warp_start import start_quietly
 
 start_quietly()
 
+from ganverse.rendering.warp_buffers import Buffers  # noqa: E402
 from ganverse.rendering.warp_nearest import NearestSilhouette  # noqa: E402  (importing kernels starts Warp)
 from ganverse.rendering.warp_schedules import Schedule, draw, pull  # noqa: E402
-from ganverse.rendering.warp_work import Buffers  # noqa: E402
 
 
 def why_not(device_type: str) -> str:
@@ -39,6 +39,7 @@ def soft_silhouette(
     """See `ganverse.rendering.rasterization.soft_silhouette`."""
     corners, face_index = corners.contiguous(), face_index.contiguous()
     if rim.nearest:
+        check_finite(corners, "face_vertices_image")
         return NearestSilhouette.apply(corners, face_index, rim)
     return _Fade.apply(corners, face_index, rim, _schedule(corners))
 
@@ -86,24 +87,23 @@ class _Draw(torch.autograd.Function):
     ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"] | None]:
         batch, faces, _, channels = values.shape
         index = torch.empty(batch, height, width, dtype=torch.int64, device=corners.device)
-        work = Buffers(
-            corners,
-            index,
-            z,
-            values,
-            drawn,
-            slopes=values.new_empty(batch, faces, 2, channels),
-            depth=torch.empty_like(index, dtype=values.dtype),
-            features=values.new_empty(batch, height, width, channels),
-            states=None if rim is None else torch.empty_like(index, dtype=torch.int32),
-            mask=None if rim is None else torch.empty_like(index, dtype=values.dtype),
-        )
+        depth, features = torch.empty_like(index, dtype=values.dtype), values.new_empty(batch, height, width, channels)
+        slopes = values.new_empty(batch, faces, 2, channels)
+        states = None if rim is None else torch.empty_like(index, dtype=torch.int32)
+        mask = None if rim is None else torch.empty_like(depth)
+        strange = torch.zeros(batch, dtype=torch.int32, device=corners.device)
         ctx.rim, ctx.schedule = rim or Rim(), schedule
-        draw(work, ctx.rim, schedule)
-        ctx.save_for_backward(corners, index, drawn, work.slopes, work.states, work.mask)
-        ctx.mark_non_differentiable(index, work.depth)
+        draw(
+            Buffers(corners, index, z, values, drawn, slopes, depth, features, states, mask, strange),
+            ctx.rim,
+            schedule,
+        )
+        if strange.any():
+            Triangles(corners, z, values).check()
+        ctx.save_for_backward(corners, index, drawn, slopes, states, mask)
+        ctx.mark_non_differentiable(index, depth)
         ctx.set_materialize_grads(False)  # no images of zeros for what has no gradient
-        return work.features, index, work.depth, work.mask
+        return features, index, depth, mask
 
     @staticmethod
     @once_differentiable
@@ -141,7 +141,10 @@ class _Fade(torch.autograd.Function):
         ctx: Any, corners: Float[Tensor, "b f 3 2"], index: Int64[Tensor, "b h w"], rim: Rim, schedule: Schedule
     ) -> Float[Tensor, "b h w"]:
         states, mask = torch.empty_like(index, dtype=torch.int32), torch.empty_like(index, dtype=corners.dtype)
-        draw(Buffers(corners, index, states=states, mask=mask), rim, schedule)
+        strange = torch.zeros(len(index), dtype=torch.int32, device=index.device)
+        draw(Buffers(corners, index, states=states, mask=mask, strange=strange), rim, schedule)
+        if strange.any():
+            check_finite(corners, "face_vertices_image")
         ctx.save_for_backward(corners, index, states, mask)
         ctx.rim, ctx.schedule = rim, schedule
         return mask

@@ -7,7 +7,18 @@ import warp as wp
 
 from ganverse.rendering.warp_raster_kernels import EMPTY, add_pixel, draw_face, finish_face, shade_run
 from ganverse.rendering.warp_silhouette_kernels import OPEN, listen, pull_rim, whole
-from ganverse.rendering.warp_work import Work, fill, get, get_key, next_task, no_type_check, put, put_int, put_key
+from ganverse.rendering.warp_work import (
+    Work,
+    check_faces,
+    fill,
+    get,
+    get_key,
+    next_task,
+    no_type_check,
+    put,
+    put_int,
+    put_key,
+)
 
 # fuse_fp off: as in `warp_raster_kernels`.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
@@ -21,7 +32,7 @@ def draw_image(image: int, work: Work):
     end = first + work.height * work.width
     pixel = first
     while pixel < end:
-        put_key(work.index, pixel, EMPTY)
+        put_key(work.face_index, pixel, EMPTY)
         pixel += 1
     row = image * work.faces
     while row < (image + 1) * work.faces:
@@ -44,7 +55,7 @@ def open_image(image: int, work: Work):
         start = line * work.width
         place = start + work.width - 1
         while place >= start:
-            is_covered = get_key(work.index, place) >= wp.int64(0)
+            is_covered = get_key(work.face_index, place) >= wp.int64(0)
             covered = wp.where(is_covered, covered - 1, 0)
             put_int(work.states, place, wp.where(is_covered, covered, OPEN + work.knum))
             put(work.mask, place, wp.where(is_covered, 0.0, 1.0))
@@ -80,7 +91,7 @@ def pull_features(image: int, work: Work):
         start = (image * work.height + line) * work.width
         column = int(0)  # noqa: RUF046, UP018
         while column < work.width:
-            face = get_key(work.index, start + column)
+            face = get_key(work.face_index, start + column)
             if face >= wp.int64(0):
                 row = image * work.faces + int(face)
                 dx = get(work.xs, column) - get(work.corners, 6 * row)
@@ -100,6 +111,7 @@ def draw_images(work: Work):
     """Draw and fade images."""
     image = next_task(work.turn, wp.tid())
     while image < work.images:
+        check_faces(image, image * work.faces, work.faces, work)
         if work.depth:
             draw_image(image, work)
         if work.mask:

@@ -5,10 +5,8 @@ cheaper than `wp.launch`. On the CPU a launch is serial but releases the GIL: se
 the same work, and each takes what task comes next until all are done.
 """
 
-import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,7 +16,9 @@ from torch import Tensor
 
 from ganverse.rendering.reference import pixel_centres
 from ganverse.rendering.scene import Rim
-from ganverse.rendering.warp_work import Buffers, Work
+from ganverse.rendering.warp_buffers import Buffers
+from ganverse.rendering.warp_threads import team
+from ganverse.rendering.warp_work import Work
 
 # Places in a kernel's arrays are counted in 32 bits.
 MOST_PLACES = 2**31 - 1
@@ -29,7 +29,7 @@ def launch(kernel: Any, threads: int, buffers: Buffers, rim: Rim) -> None:
     device = buffers.corners.device
     if threads == 0:
         return
-    command = _command(kernel, buffers, rim, None)
+    command = _recording(kernel, device).filled(buffers, rim, None)
     command.set_dim(threads)
     command.launch(None if device.type == "cpu" else wp.stream_from_torch(torch.cuda.current_stream(device)))
 
@@ -44,42 +44,50 @@ def share(kernel: Any, tasks: int, buffers: Buffers, rim: Rim) -> None:
         launch(kernel, tasks, buffers, rim)
         return
     turn = torch.zeros(1, dtype=torch.int32)
-    command = _command(kernel, buffers, rim, turn)
-    threads = torch.get_num_threads()
-    started = [_pool(os.getpid(), threads - 1).submit(command.launch) for _ in range(min(threads, tasks) - 1)]
+    command = _recording(kernel, turn.device).filled(buffers, rim, turn)
+    helpers = team().help(command.launch, min(torch.get_num_threads(), tasks) - 1)
     command.launch()
-    for helper in started:
-        if not helper.cancel():
-            helper.result()
+    for helper in helpers:
+        helper.finish()
 
 
-_recorded = threading.local()
+class _Recording:
+    """A launch on one device, whose `Work` can be written anew."""
+
+    def __init__(self, kernel: Any, device: torch.device) -> None:
+        self.command = wp.launch(kernel, 1, [Work()], device=wp.device_from_torch(device), record_cmd=True)
+        self.work = self.command.params[1]
+        self.arrays = [getattr(self.work, name) for name in ("xs", "ys", *Buffers._fields, "turn")]
+
+    def filled(self, buffers: Buffers, rim: Rim, turn: Tensor | None) -> Any:
+        """The launch with these sizes, settings and addresses; kernels read no more of an array than its address."""
+        work = self.work
+        work.images, work.faces = buffers.corners.shape[:2]
+        work.channels = 0 if buffers.slopes is None else buffers.slopes.shape[-1]
+        work.height, work.width = buffers.face_index.shape[1:]
+        work.sigmainv, work.boxlen, work.knum, _ = rim
+        tensors = (*centres(work.height, work.width, buffers.corners.device), *buffers, turn)
+        for array, tensor in zip(self.arrays, tensors, strict=True):
+            array.data = 0 if tensor is None else tensor.data_ptr()
+        return self.command
 
 
-def _command(kernel: Any, buffers: Buffers, rim: Rim, turn: Tensor | None) -> Any:
-    """This thread's recorded launch of a kernel, with this work."""
-    device = buffers.corners.device
-    commands = _recorded.__dict__.setdefault("commands", {})
-    command = commands.get((kernel, device))
-    if command is None:
-        command = wp.launch(kernel, 1, [Work()], device=wp.device_from_torch(device), record_cmd=True)
-        commands[kernel, device] = command
-    _fill(command.params[1], buffers, rim, turn)
-    return command
+class _Recordings(threading.local):
+    """Each thread's own, by kernel and device."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[Any, torch.device], _Recording] = {}
 
 
-def _fill(work: Any, buffers: Buffers, rim: Rim, turn: Tensor | None) -> None:
-    """Write sizes, settings and addresses into the memory of a `Work`; kernels read no more of an array."""
-    work.images, work.faces = buffers.corners.shape[:2]
-    work.channels = 0 if buffers.slopes is None else buffers.slopes.shape[-1]
-    work.height, work.width = buffers.index.shape[1:]
-    work.sigmainv, work.boxlen, work.knum, _ = rim
-    arrays = (*centres(work.height, work.width, buffers.corners.device), *buffers, turn)
-    for name, array in zip(_ARRAYS, arrays, strict=True):
-        getattr(work, name).data = 0 if array is None else array.data_ptr()
+_recordings = _Recordings()
 
 
-_ARRAYS = ("xs", "ys", *Buffers._fields, "turn")
+def _recording(kernel: Any, device: torch.device) -> _Recording:
+    """This thread's recorded launch of a kernel."""
+    made = _recordings.made
+    if (kernel, device) not in made:
+        made[kernel, device] = _Recording(kernel, device)
+    return made[kernel, device]
 
 
 def parts(batch: int, places: int) -> list[slice]:
@@ -93,9 +101,3 @@ def centres(height: int, width: int, device: torch.device) -> tuple[Float[Tensor
     """Pixel centres in NDC, both rising: x of every column, y of every row from the bottom up."""
     x_of_column, y_of_row = pixel_centres(height, width, torch.empty(0, device=device))
     return x_of_column, y_of_row.flip(0)
-
-
-@lru_cache(maxsize=1)
-def _pool(pid: int, threads: int) -> ThreadPoolExecutor:
-    # Threads do not survive a fork: the process id makes a child start its own.
-    return ThreadPoolExecutor(threads, thread_name_prefix="ganverse-rendering")

@@ -9,8 +9,8 @@ from torch.autograd.function import once_differentiable
 
 from ganverse.rendering import warp_nearest_kernels as kernels
 from ganverse.rendering.scene import Rim
+from ganverse.rendering.warp_buffers import Buffers
 from ganverse.rendering.warp_launch import parts, share
-from ganverse.rendering.warp_work import Buffers
 
 # Scratch memory weighs this much more than other arrays, so that parts of the batch take a quarter of a gigabyte of it.
 SCRATCH = 64
@@ -29,8 +29,8 @@ class NearestSilhouette(torch.autograd.Function):
         for images in parts(len(index), max(SCRATCH * height * width * rim.knum, 6 * corners.shape[1])):
             part = whole.part(images)
             lists, counts = (
-                index.new_empty(*part.index.shape, rim.knum),
-                torch.empty_like(part.index, dtype=torch.int32),
+                index.new_empty(*part.face_index.shape, rim.knum),
+                torch.empty_like(part.face_index, dtype=torch.int32),
             )
             share(kernels.fade_rows, len(counts) * height, part._replace(lists=lists, counts=counts), rim)
         ctx.save_for_backward(corners, index, mask, reach)

@@ -109,7 +109,7 @@ def finish_pixel(pixel: int, work: Work):
     put_key(work.reach, pixel, EVERY)
     if heard == work.knum:
         put_key(work.reach, pixel, get_key(work.lists, pixel * work.knum + work.knum - 1))
-    if get_key(work.index, pixel) >= wp.int64(0):
+    if get_key(work.face_index, pixel) >= wp.int64(0):
         put(work.mask, pixel, 1.0)
         put_key(work.reach, pixel, wp.int64(-1))
 
@@ -128,7 +128,7 @@ def fade_row(row: int, work: Work):
         if spans(corner, work.boxlen, y):  # spares most faces the search for their columns
             box = box_of(corner, work.boxlen, work)
             for column in range(box.column, box.end_column):
-                if get_key(work.index, first + column) < wp.int64(0):
+                if get_key(work.face_index, first + column) < wp.int64(0):
                     foot = foot_of(corner, get(work.xs, column), y)
                     insert(key_of(foot.d2, face), first + column, work.knum, work.lists, work.counts)
     for column in range(work.width):

@@ -20,13 +20,24 @@ from ganverse.rendering.warp_geometry import (
     span_of,
     triangle_of,
 )
-from ganverse.rendering.warp_work import Keys, Work, fill, get, get_key, is_set, no_type_check, put, put_key
+from ganverse.rendering.warp_work import (
+    Keys,
+    Work,
+    check_faces,
+    fill,
+    get,
+    get_key,
+    is_set,
+    no_type_check,
+    put,
+    put_key,
+)
 
 # fuse_fp off: the CPU and CUDA round alike, so they see the same face in every pixel.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
-# `Work.index` begins as a depth buffer of ordered bits of z above and, below, the lower face index before the higher
-# one; empty lies under every z.
+# `Work.face_index` begins as a depth buffer: ordered bits of z above; below, the lower face before the higher one.
+# Empty lies under every z.
 EMPTY = wp.constant(wp.int64(1 - 2**63))
 LOW_BITS = wp.constant(wp.int64(2**32 - 1))
 
@@ -104,7 +115,9 @@ def draw_face(row: int, image: int, work: Work):
             k1 = dx * t.q - n_dy
             k2 = m_dy - dx * t.p
             if wp.min(wp.min(k1, k2), t.area - k1 - k2) >= 0.0:
-                raise_key(work.index, span.start + column, packed(z0 + k1 * z1 + k2 * z2, row - image * work.faces))
+                raise_key(
+                    work.face_index, span.start + column, packed(z0 + k1 * z1 + k2 * z2, row - image * work.faces)
+                )
             column += 1
         line += 1
 
@@ -118,16 +131,16 @@ def shade_run(start: int, run: int, image: int, work: Work):
     fill(work.features, start * channels, end * channels, 0.0)
     pixel = start
     while pixel < end:
-        key = get_key(work.index, pixel)
+        key = get_key(work.face_index, pixel)
         put(work.depth, pixel, wp.where(key == EMPTY, 0.0, z_in(key)))
-        put_key(work.index, pixel, wp.where(key == EMPTY, wp.int64(-1), LOW_BITS - (key & LOW_BITS)))
+        put_key(work.face_index, pixel, wp.where(key == EMPTY, wp.int64(-1), LOW_BITS - (key & LOW_BITS)))
         pixel += 1
 
     row_start = start - start % work.width
     y = get(work.ys, work.height - 1 - (row_start // work.width - image * work.height))
     pixel = start
     while pixel < end:
-        face = get_key(work.index, pixel)
+        face = get_key(work.face_index, pixel)
         if face >= wp.int64(0):
             row = image * work.faces + int(face)
             dx = get(work.xs, pixel - row_start) - get(work.corners, 6 * row)
@@ -195,6 +208,7 @@ def finish_face(row: int, work: Work):
 def draw_faces(work: Work):
     """CUDA, one thread a face, into an empty depth buffer."""
     row = wp.tid()
+    check_faces(row // work.faces, row, 1, work)
     draw_face(row, row // work.faces, work)
 
 
@@ -225,7 +239,7 @@ def pull_faces(work: Work):
         span = span_of(t, sides, box, image, line, work)
         column = span.column
         while column < span.end_column:
-            if get_key(work.index, span.start + column) == face:
+            if get_key(work.face_index, span.start + column) == face:
                 add_pixel(span.start + column, row, get(work.xs, column) - t.ax, span.dy, work)
             column += 1
         line += 1

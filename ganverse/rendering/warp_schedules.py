@@ -11,8 +11,8 @@ from ganverse.rendering import warp_image_kernels as images
 from ganverse.rendering import warp_raster_kernels as raster
 from ganverse.rendering import warp_silhouette_kernels as silhouette
 from ganverse.rendering.scene import Rim
+from ganverse.rendering.warp_buffers import Buffers
 from ganverse.rendering.warp_launch import launch, parts, share
-from ganverse.rendering.warp_work import Buffers
 
 Schedule = Literal["cpu", "cuda"]
 
@@ -37,24 +37,24 @@ def pull(work: Buffers, rim: Rim, schedule: Schedule) -> None:
 
 def _parts(work: Buffers) -> list[Buffers]:
     """The work in parts of the batch whose places can be counted; mostly it is one."""
-    batch = len(work.corners)
-    most = max(t.numel() for t in work if t is not None)
-    slices = parts(batch, most // max(batch, 1))
+    channels = 0 if work.slopes is None else work.slopes.shape[-1]
+    of_faces, of_pixels = (t.shape[1] * t.shape[2] * max(channels, 2) for t in (work.corners, work.face_index))
+    slices = parts(len(work.corners), max(of_faces, of_pixels))
     return [work] if len(slices) == 1 else [work.part(each) for each in slices]
 
 
 def _draw_by_pixel(work: Buffers, rim: Rim) -> None:
     batch, faces = work.corners.shape[:2]
     if work.depth is not None:
-        work.index.fill_(raster.EMPTY.value)
+        work.face_index.fill_(raster.EMPTY.value)
         launch(raster.draw_faces, batch * faces, work, rim)
-        launch(raster.shade_pixels, work.index.numel(), work, rim)
+        launch(raster.shade_pixels, work.face_index.numel(), work, rim)
     if work.mask is not None:
-        tiles = -(-work.index.shape[1] // silhouette.TILE) * -(-work.index.shape[2] // silhouette.TILE)
+        tiles = -(-work.face_index.shape[1] // silhouette.TILE) * -(-work.face_index.shape[2] // silhouette.TILE)
         words = -(-faces // 32)
-        marked = work._replace(marks=torch.zeros(batch, tiles, words, dtype=torch.int32, device=work.index.device))
+        marked = work._replace(marks=torch.zeros(batch, tiles, words, dtype=torch.int32, device=work.face_index.device))
         launch(silhouette.mark_tiles, batch * faces, marked, rim)
-        launch(silhouette.fade_pixels, work.index.numel(), marked, rim)
+        launch(silhouette.fade_pixels, work.face_index.numel(), marked, rim)
 
 
 def _pull_by_face(work: Buffers, rim: Rim) -> None:

@@ -8,7 +8,7 @@ the last of them. So the backward pass needs no list of pairs: face f was heard 
 import warp as wp
 
 from ganverse.rendering.warp_geometry import Box, Corners, box_of, corners_of
-from ganverse.rendering.warp_work import Ints, Work, get, get_int, get_key, no_type_check, put, put_int
+from ganverse.rendering.warp_work import Ints, Work, check_faces, get, get_int, get_key, no_type_check, put, put_int
 
 wp.set_module_options({"enable_backward": False})
 
@@ -238,6 +238,7 @@ def mark_tiles(work: Work):
     row = wp.tid()
     image = row // work.faces
     face = row - image * work.faces
+    check_faces(image, row, 1, work)
     box = box_of(corners_of(row, work), work.boxlen, work)
     if box.column >= box.end_column or box.line >= box.end_line:
         return
@@ -251,7 +252,7 @@ def mark_tiles(work: Work):
 def fade_pixels(work: Work):
     """CUDA, one thread a pixel: it listens to the faces marked in its tile in order."""
     pixel = wp.tid()
-    is_covered = get_key(work.index, pixel) >= wp.int64(0)
+    is_covered = get_key(work.face_index, pixel) >= wp.int64(0)
     put_int(work.states, pixel, wp.where(is_covered, -1, OPEN + work.knum))
     put(work.mask, pixel, wp.where(is_covered, 0.0, 1.0))
     image_line = pixel // work.width

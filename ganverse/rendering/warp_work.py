@@ -1,14 +1,12 @@
 """What a pass of DIB-R's Warp kernels reads and writes, and how kernels get at it.
 
 Arrays are flat. xs and ys hold the pixel centres in NDC, both rising: ys counts lines from the bottom, so line r of an
-image lies at ys[height - 1 - r]. `Buffers` is the same for Python: contiguous tensors of these names.
+image lies at ys[height - 1 - r].
 """
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import warp as wp
-from jaxtyping import Bool, Float, Int32, Int64
-from torch import Tensor
 
 T = TypeVar("T")
 
@@ -16,38 +14,6 @@ Floats = wp.array(dtype=wp.float32)
 Ints = wp.array(dtype=wp.int32)
 Keys = wp.array(dtype=wp.int64)
 Flags = wp.array(dtype=wp.bool)
-
-
-class Buffers(NamedTuple):
-    """The tensors of a pass. An absent one leaves a step out: without depth the index is given and nothing drawn,
-    without mask there is no rim, without a gradient nothing is pulled.
-
-    states: see `warp_silhouette_kernels`; marks: faces near the tiles of an image, a bit each; lists, counts, reach:
-    see `warp_nearest_kernels`.
-    """
-
-    corners: Float[Tensor, "b f 3 2"]
-    index: Int64[Tensor, "b h w"]
-    z: Float[Tensor, "b f 3"] | None = None
-    values: Float[Tensor, "b f 3 d"] | None = None
-    drawn: Bool[Tensor, "b f"] | None = None
-    slopes: Float[Tensor, "b f 2 d"] | None = None
-    depth: Float[Tensor, "b h w"] | None = None
-    features: Float[Tensor, "b h w d"] | None = None
-    states: Int32[Tensor, "b h w"] | None = None
-    mask: Float[Tensor, "b h w"] | None = None
-    marks: Int32[Tensor, "b tiles words"] | None = None
-    lists: Int64[Tensor, "b h w knum"] | None = None
-    counts: Int32[Tensor, "b h w"] | None = None
-    reach: Int64[Tensor, "b h w"] | None = None
-    grad_features: Float[Tensor, "b h w d"] | None = None
-    grad_mask: Float[Tensor, "b h w"] | None = None
-    grad_corners: Float[Tensor, "b f 3 2"] | None = None
-    grad_values: Float[Tensor, "b f 3 d"] | None = None
-
-    def part(self, images: slice) -> "Buffers":
-        """Those of some of the images."""
-        return Buffers._make(None if tensor is None else tensor[images] for tensor in self)
 
 
 def no_type_check(thing: T) -> T:
@@ -74,7 +40,7 @@ class Work:
     xs: Floats
     ys: Floats
     corners: Floats
-    index: Keys
+    face_index: Keys
     z: Floats
     values: Floats
     drawn: Flags
@@ -83,6 +49,7 @@ class Work:
     features: Floats
     states: Ints
     mask: Floats
+    strange: Ints
     marks: Ints
     lists: Keys
     counts: Ints
@@ -110,6 +77,15 @@ def _readers():
     def get_key(values: Keys, place: int) -> wp.int64:
         """values[place]."""
 
+    @wp.func_native("""
+    #pragma clang fp reassociate(on)
+        float zero = 0.0f;
+        for (int i = first; i < end; ++i) zero += 0.0f * values.data[i];
+        return zero == 0.0f;
+    """)
+    def is_finite(values: Floats, first: int, end: int) -> bool:
+        """Whether values[first:end] hold neither NaN nor infinity."""
+
     @wp.func_native("return !flags.data || flags.data[place];")
     def is_set(flags: Flags, place: int) -> bool:
         """flags[place]; all are set where there are none."""
@@ -125,10 +101,10 @@ def _readers():
     def next_task(turn: Ints, otherwise: int) -> int:
         """The next of the tasks that threads share (see `warp_launch.share`); `otherwise` where they share none."""
 
-    return get, get_int, get_key, is_set, next_task
+    return get, get_int, get_key, is_finite, is_set, next_task
 
 
-get, get_int, get_key, is_set, next_task = _readers()
+get, get_int, get_key, is_finite, is_set, next_task = _readers()
 
 
 @wp.func_native("values.data[place] = value;")
@@ -153,3 +129,14 @@ def put_key(values: Keys, place: int, value: wp.int64):
 @no_type_check
 def fill(values: Floats, first: int, end: int, value: wp.float32):
     """values[first:end] = value."""
+
+
+@wp.func
+@no_type_check
+def check_faces(image: int, row: int, rows: int, work: Work):
+    """Say so if a position of `rows` faces of an image is not finite. What is drawn of them has no meaning."""
+    strange = not is_finite(work.corners, 6 * row, 6 * (row + rows))
+    if work.z:
+        strange = strange or not is_finite(work.z, 3 * row, 3 * (row + rows))
+    if strange:
+        put_int(work.strange, image, 1)

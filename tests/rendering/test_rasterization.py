@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import pixel_centers
-from ganverse.rendering import rasterization
 from ganverse.rendering.backends import Backend
 from ganverse.rendering.rasterization import dibr, rasterize, soft_silhouette
 from tests.rendering.random_scenes import cast, rectangle, soup
@@ -27,10 +26,17 @@ def test_positions_that_are_not_finite_name_the_batch_index(backend: Backend, va
         rasterize(scene.corners, z, scene.features, 8, 8, backend=backend)
     with pytest.raises(GanverseError, match="batch index 1 holds"):
         soft_silhouette(corners, torch.full((3, 8, 8), -1), backend=backend)
+    with pytest.raises(GanverseError, match="batch index 1 holds"):
+        soft_silhouette(corners, torch.full((3, 8, 8), -1), nearest=True, backend=backend)
+    with pytest.raises(GanverseError, match="face_vertices_z must be finite, but batch index 2 holds"):
+        rasterize(scene.corners, z, scene.features, 8, 8, perspective=True, backend=backend)
 
 
-def test_large_finite_positions_whose_sum_overflows_are_accepted() -> None:
-    rasterization._check_finite(torch.full((2, 3), 3e38), "positions")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_large_finite_positions_are_accepted(backend: Backend) -> None:
+    scene = soup(0)
+    large = scene._replace(corners=scene.corners.sign() * 3e38, z=scene.z.sign() * 3e38)
+    rasterize(large.corners, large.z, large.features, 4, 4, backend=backend)
 
 
 def test_an_image_without_pixels_is_refused() -> None:
