@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -22,6 +23,7 @@ from rich.table import Table
 from benchmarks.memory import peak_megabytes
 from benchmarks.other_renderers import other_renderers
 from benchmarks.renderer_scene import Passes, Scene, ellipsoid_scene
+from ganverse.generators.weights import write_atomically
 from ganverse.rendering.backends import Backend, available_backends, choose_backend
 from ganverse.rendering.rasterization import dibr
 
@@ -40,11 +42,21 @@ class Measurement:
     wall_ms: float
     peak_mb: float | None
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """The record written by --json, with the key "pass"."""
         record = asdict(self)
         record["pass"] = record.pop("passes")
         return record
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Measurement":
+        """The measurement of such a record."""
+        return cls(passes=record["pass"], **{key: value for key, value in record.items() if key != "pass"})
+
+    @property
+    def key(self) -> tuple[int, int, str, str]:
+        """What was measured."""
+        return self.faces, self.size, self.backend, self.passes
 
 
 def ganverse_passes(backend: Backend, scene: Scene) -> Passes:
@@ -119,6 +131,18 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def keep(path: Path, rows: list[Measurement]) -> list[Measurement]:
+    """Write measurements to the file; what it holds of other sizes stays, so that a long run can be made in parts.
+
+    Returns all that it now holds.
+    """
+    earlier = [Measurement.from_json(record) for record in json.loads(path.read_text())] if path.exists() else []
+    table = {row.key: row for row in earlier + rows}
+    rows = sorted(table.values(), key=lambda row: row.key[:2])
+    write_atomically(path, (json.dumps([row.as_json() for row in rows], indent=1) + "\n").encode())
+    return rows
+
+
 def print_table(rows: list[Measurement], console: Console) -> None:
     """One line per contender and size; the ratio compares CPU time with DEODR's in the same run."""
     table = Table(title="per image: CPU-ms (forward), images/s of wall time, peak MB per batch")
@@ -134,7 +158,7 @@ def print_table(rows: list[Measurement], console: Console) -> None:
         "peak MB",
     ):
         table.add_column(heading, justify="left" if heading == "renderer" else "right")
-    by_key = {(row.faces, row.size, row.backend, row.passes): row for row in rows}
+    by_key = {row.key: row for row in rows}
     for row in rows:
         if row.passes != "both":
             continue
@@ -158,7 +182,7 @@ def print_table(rows: list[Measurement], console: Console) -> None:
 def main(arguments: Sequence[str] | None = None) -> list[Measurement]:
     """Run, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the measurements there, a list of records")
+    parser.add_argument("--json", type=Path, help="write the measurements there; others that it holds stay")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512], help="pixels a side")
     parser.add_argument("--faces", type=int, nargs="+", default=[1280, 5120], choices=sorted(SUBDIVISIONS))
     parser.add_argument("--batch", type=int, default=8, help="images a batch")
@@ -172,9 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> list[Measurement]:
         for size in options.sizes:
             scene = ellipsoid_scene(SUBDIVISIONS[faces], options.batch, size, options.device)
             rows += measure(makers, scene, seconds=options.seconds, most_rounds=1000)
+            if options.json:
+                rows = keep(options.json, rows)
     print_table(rows, Console(width=110))
-    if options.json:
-        options.json.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
     return rows
 
 

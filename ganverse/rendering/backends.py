@@ -5,11 +5,12 @@ from functools import lru_cache
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.rendering import reference
+from ganverse.rendering.scene import Rasterization, Rim, Triangles
 
 Backend = Literal["auto", "reference", "warp", "kaolin"]
 BackendName = Literal["reference", "warp", "kaolin"]
@@ -80,45 +81,19 @@ def _installed(name: BackendName) -> bool:
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What a backend's module offers."""
+    """What a backend's module offers; see `rasterization` for what each of them does. All refuse positions that are
+    not finite, Warp's after the fact.
+    """
 
-    def rasterize(
-        self,
-        face_vertices_image: Float[Tensor, "b f 3 2"],
-        face_vertices_z: Float[Tensor, "b f 3"],
-        face_features: Float[Tensor, "b f 3 d"],
-        height: int,
-        width: int,
-        front_facing: Bool[Tensor, "b f"] | None,
-    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]: ...
+    def rasterize(self, scene: Triangles, height: int, width: int) -> Rasterization: ...
 
     def soft_silhouette(
-        self,
-        face_vertices_image: Float[Tensor, "b f 3 2"],
-        face_index: Int64[Tensor, "b h w"],
-        sigmainv: float,
-        boxlen: float,
-        knum: int,
-        nearest: bool,
+        self, corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
     ) -> Float[Tensor, "b h w"]: ...
 
-
-@runtime_checkable
-class Together(Implementation, Protocol):
-    """An implementation that can also do both at once, sooner; with the first `knum` faces only."""
-
     def dibr(
-        self,
-        face_vertices_image: Float[Tensor, "b f 3 2"],
-        face_vertices_z: Float[Tensor, "b f 3"],
-        face_features: Float[Tensor, "b f 3 d"],
-        height: int,
-        width: int,
-        front_facing: Bool[Tensor, "b f"] | None,
-        sigmainv: float,
-        boxlen: float,
-        knum: int,
-    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]: ...
+        self, scene: Triangles, height: int, width: int, rim: Rim
+    ) -> tuple[Rasterization, Float[Tensor, "b h w"]]: ...
 
 
 def implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Implementation:
@@ -137,12 +112,3 @@ def implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Imple
     from ganverse.rendering import kaolin_backend
 
     return kaolin_backend
-
-
-def together(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Together | None:
-    """The same, if it can do both at once."""
-    if choose_backend(backend, corners.device)[0] != "warp" or corners.dtype == torch.float64:
-        return None
-    from ganverse.rendering import warp_backend
-
-    return warp_backend

@@ -5,45 +5,41 @@ on it, and gradients of faces much smaller than a pixel are damped by Kaolin's e
 """
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
 
 
-def rasterize(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_vertices_z: Float[Tensor, "b f 3"],
-    face_features: Float[Tensor, "b f 3 d"],
-    height: int,
-    width: int,
-    front_facing: Bool[Tensor, "b f"] | None,
-) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
-    """Features, face index and depth; see `ganverse.rendering.rasterization.rasterize`."""
+def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
+    """See `ganverse.rendering.rasterization.rasterize`."""
     from kaolin.render import mesh
 
+    scene.check()
     # Kaolin returns no depth: z goes along as one more feature, whose gradient ends here.
-    z = face_vertices_z.detach()
-    drawn, index = mesh.rasterize(
-        height, width, z, face_vertices_image, torch.cat([face_features, z[..., None]], -1), front_facing
-    )
-    return drawn[..., :-1], index, drawn[..., -1].detach()
+    z = scene.z.detach()
+    features = torch.cat([scene.features, z[..., None]], -1)
+    drawn, index = mesh.rasterize(height, width, z, scene.corners, features, scene.drawn)
+    return Rasterization(drawn[..., :-1], index, drawn[..., -1].detach())
 
 
 def soft_silhouette(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_index: Int64[Tensor, "b h w"],
-    sigmainv: float,
-    boxlen: float,
-    knum: int,
-    nearest: bool,
+    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
 ) -> Float[Tensor, "b h w"]:
-    """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
-    if nearest:
+    """See `ganverse.rendering.rasterization.soft_silhouette`."""
+    if rim.nearest:
         raise GanverseError(
             "kaolin's silhouette listens to the first knum faces, but the nearest were asked for:"
             " use the backend 'warp' or 'reference', or leave `nearest` off"
         )
+    check_finite(corners, "face_vertices_image")
     from kaolin.render import mesh
 
-    return mesh.dibr_soft_mask(face_vertices_image, face_index, sigmainv, boxlen, knum)
+    return mesh.dibr_soft_mask(corners, face_index, rim.sigmainv, rim.boxlen, rim.knum)
+
+
+def dibr(scene: Triangles, height: int, width: int, rim: Rim) -> tuple[Rasterization, Float[Tensor, "b h w"]]:
+    """See `ganverse.rendering.rasterization.dibr`."""
+    drawn = rasterize(scene, height, width)
+    return drawn, soft_silhouette(scene.corners, drawn.face_index, rim)

@@ -6,34 +6,15 @@ x = (2c + 1 - width) / width, y = (height - 2r - 1) / height, row 0 on top; the 
 frame, so a visible z is negative and a larger z is closer.
 """
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
-
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.rendering.backends import Backend, implementation, together
+from ganverse.rendering.backends import Backend, implementation
 from ganverse.rendering.compilation import opaque
 from ganverse.rendering.perspective import nearness, unweighted, weighted
-
-
-@dataclass(frozen=True)
-class Rasterization:
-    """What the pixels show.
-
-    features: interpolated features of the nearest face, 0 on the background. Differentiable with respect to the
-        features and to the image positions of the corners, not to their z.
-    face_index: index of the nearest face, -1 = background.
-    depth: camera z of the nearest face (negative), 0 on the background. Carries no gradient.
-    """
-
-    features: Float[Tensor, "b h w d"]
-    face_index: Int64[Tensor, "b h w"]
-    depth: Float[Tensor, "b h w"]
+from ganverse.rendering.scene import Rasterization, Rim, Triangles
 
 
 @opaque
@@ -74,10 +55,7 @@ def rasterize(
     """
     _check_size(height, width)
     scene = _scene(face_vertices_image, face_vertices_z, face_features, front_facing, perspective)
-    drawn = implementation(backend, scene.corners).rasterize(
-        scene.corners, scene.z, scene.features, height, width, scene.visible
-    )
-    return _seen(*drawn, perspective)
+    return _seen(implementation(backend, scene.corners).rasterize(scene, height, width), perspective)
 
 
 @opaque
@@ -113,10 +91,9 @@ def soft_silhouette(
         GanverseError: positions that are not finite (names the batch index), settings out of range, or a backend
             that is not there.
     """
-    _check_rim(sigmainv, boxlen, knum)
+    rim = _rim(sigmainv, boxlen, knum, nearest)
     corners = face_vertices_image.to(_working_dtype(face_vertices_image))
-    _check_finite(corners, "face_vertices_image")
-    return implementation(backend, corners).soft_silhouette(corners, face_index, sigmainv, boxlen, knum, nearest)
+    return implementation(backend, corners).soft_silhouette(corners, face_index, rim)
 
 
 @opaque
@@ -141,26 +118,10 @@ def dibr(
     done, most of all with several threads.
     """
     _check_size(height, width)
-    _check_rim(sigmainv, boxlen, knum)
+    rim = _rim(sigmainv, boxlen, knum, nearest)
     scene = _scene(face_vertices_image, face_vertices_z, face_features, front_facing, perspective)
-    arguments = (*scene[:3], height, width, scene.visible)
-    both = None if nearest else together(backend, scene.corners)
-    if both is not None:
-        features, index, depth, mask = both.dibr(*arguments, sigmainv, boxlen, knum)
-    else:
-        work = implementation(backend, scene.corners)
-        features, index, depth = work.rasterize(*arguments)
-        mask = work.soft_silhouette(scene.corners, index, sigmainv, boxlen, knum, nearest)
-    return _seen(features, index, depth, perspective), mask
-
-
-class _Scene(NamedTuple):
-    """What a backend draws."""
-
-    corners: Float[Tensor, "b f 3 2"]
-    z: Float[Tensor, "b f 3"]
-    features: Float[Tensor, "b f 3 d"]
-    visible: Bool[Tensor, "b f"] | None
+    drawn, mask = implementation(backend, scene.corners).dibr(scene, height, width, rim)
+    return _seen(drawn, perspective), mask
 
 
 def _scene(
@@ -169,31 +130,27 @@ def _scene(
     face_features: Float[Tensor, "b f 3 d"],
     front_facing: Bool[Tensor, "b f"] | None,
     perspective: bool,
-) -> _Scene:
-    """The triangles, checked; for perspective in the form that is affine in the image."""
+) -> Triangles:
+    """The triangles; for perspective in the form that is affine in the image."""
     dtype = _working_dtype(face_vertices_image, face_vertices_z, face_features)
     corners, z, features = (t.to(dtype) for t in (face_vertices_image, face_vertices_z, face_features))
-    _check_finite(corners, "face_vertices_image")
-    _check_finite(z, "face_vertices_z")
+    scene = Triangles(corners, z, features, front_facing)
     if not perspective:
-        return _Scene(corners, z, features, front_facing)
+        return scene
+    scene.check()  # what is not finite would not show in nearness
     in_front = (z < 0).all(-1)
     near = nearness(z, in_front)
-    visible = in_front if front_facing is None else front_facing & in_front
-    return _Scene(corners, near, weighted(features, near), visible)
+    drawn = in_front if front_facing is None else front_facing & in_front
+    return Triangles(corners, near, weighted(features, near), drawn)
 
 
-def _seen(
-    features: Float[Tensor, "b h w d"],
-    index: Int64[Tensor, "b h w"],
-    depth: Float[Tensor, "b h w"],
-    perspective: bool,
-) -> Rasterization:
+def _seen(drawn: Rasterization, perspective: bool) -> Rasterization:
     """The result, out of what a backend drew of a `_scene`."""
     if not perspective:
-        return Rasterization(features, index, depth)
-    covered = index >= 0
-    return Rasterization(unweighted(features, covered), index, torch.where(covered, -1 / depth, 0.0))
+        return drawn
+    covered = drawn.face_index >= 0
+    depth = torch.where(covered, -1 / drawn.depth, 0.0)
+    return Rasterization(unweighted(drawn.features, covered), drawn.face_index, depth)
 
 
 def _working_dtype(*tensors: Float[Tensor, "..."]) -> torch.dtype:
@@ -205,28 +162,10 @@ def _check_size(height: int, width: int) -> None:
         raise GanverseError(f"an image needs at least one row and one column, got {height} x {width}: pass its size")
 
 
-def _check_rim(sigmainv: float, boxlen: float, knum: int) -> None:
+def _rim(sigmainv: float, boxlen: float, knum: int, nearest: bool) -> Rim:
     if sigmainv <= 0 or boxlen < 0 or knum < 1:
         raise GanverseError(
             f"soft_silhouette needs sigmainv > 0, boxlen >= 0 and knum >= 1, got {sigmainv}, {boxlen} and {knum}:"
             " start from the defaults 7000, 0.02 and 30"
         )
-
-
-def _check_finite(values: Float[Tensor, "b *rest"], name: str) -> None:
-    # One pass without a temporary: the sum is finite unless some value is not (or the sum overflows). On the CPU by
-    # numpy: it takes microseconds, and torch's threads would wait, spinning, for milliseconds afterwards.
-    if values.device.type == "cpu":
-        with np.errstate(all="ignore"):
-            total = values.detach().numpy().sum().item()
-    else:
-        total = values.detach().sum().item()
-    if math.isfinite(total):
-        return
-    bad = ~torch.isfinite(values.detach()).flatten(1).all(1)
-    if bad.any():
-        where = bad.nonzero().squeeze(1).tolist()
-        raise GanverseError(
-            f"{name} must be finite, but batch index {', '.join(map(str, where))} holds NaN or infinity:"
-            " look at the camera and vertices of that sample"
-        )
+    return Rim(sigmainv, boxlen, knum, nearest)

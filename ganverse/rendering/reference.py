@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
+
 # Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient (it would be
 # unbounded; Kaolin's epsilons bound it too).
 NOTHING = 1e-20
@@ -104,34 +106,28 @@ def edge_functions(
     return torch.stack((area - second - third, second, third), 1) * turn.unsqueeze(1), area * turn
 
 
-def rasterize(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_vertices_z: Float[Tensor, "b f 3"],
-    face_features: Float[Tensor, "b f 3 d"],
-    height: int,
-    width: int,
-    front_facing: Bool[Tensor, "b f"] | None,
-) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
-    """Features, face index and depth; see `ganverse.rendering.rasterization.rasterize`."""
-    batch, faces, _, channels = face_features.shape
-    winner, depth = _visible(face_vertices_image.detach(), face_vertices_z.detach(), height, width, front_facing)
+def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
+    """See `ganverse.rendering.rasterization.rasterize`."""
+    scene.check()
+    batch, faces, _, channels = scene.features.shape
+    winner, depth = _visible(scene, height, width)
     pixel = (winner >= 0).nonzero().squeeze(1)
     face = winner[pixel]
 
-    x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
+    x_of_column, y_of_row = pixel_centres(height, width, scene.corners)
     x = x_of_column.expand(batch, height, width).reshape(-1)[pixel]
     y = y_of_row.unsqueeze(1).expand(batch, height, width).reshape(-1)[pixel]
-    corners = _flat_faces_held(face_vertices_image).flatten(0, 1).index_select(0, face)
+    corners = _flat_faces_held(scene.corners).flatten(0, 1).index_select(0, face)
     areas, area = edge_functions(corners, x, y)
     weights = areas / area.unsqueeze(1)
-    values = face_features.flatten(0, 1).index_select(0, face)
+    values = scene.features.flatten(0, 1).index_select(0, face)
     features = values.new_zeros(batch * height * width, channels)
     features = features.index_copy(0, pixel, (weights.unsqueeze(2) * values).sum(1))
 
     first_face = torch.arange(batch, device=winner.device).view(batch, 1, 1) * faces
     index = winner.view(batch, height, width)
     index = torch.where(index >= 0, index - first_face, index)
-    return features.view(batch, height, width, channels), index, depth.view(batch, height, width)
+    return Rasterization(features.view(batch, height, width, channels), index, depth.view(batch, height, width))
 
 
 def _flat_faces_held(face_vertices_image: Float[Tensor, "b f 3 2"]) -> Float[Tensor, "b f 3 2"]:
@@ -143,53 +139,49 @@ def _flat_faces_held(face_vertices_image: Float[Tensor, "b f 3 2"]) -> Float[Ten
 
 
 @torch.no_grad()
-def _visible(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_vertices_z: Float[Tensor, "b f 3"],
-    height: int,
-    width: int,
-    front_facing: Bool[Tensor, "b f"] | None,
-) -> tuple[Int64[Tensor, " pixels"], Float[Tensor, " pixels"]]:
+def _visible(scene: Triangles, height: int, width: int) -> tuple[Int64[Tensor, " pixels"], Float[Tensor, " pixels"]]:
     """Nearest face of every pixel (row of the flattened face list, -1 = none) and its z (0 = none)."""
-    fragments = box_fragments(face_vertices_image, height, width, drawn=front_facing)
-    corners = face_vertices_image.flatten(0, 1)[fragments.face]
+    fragments = box_fragments(scene.corners, height, width, drawn=scene.drawn)
+    corners = scene.corners.flatten(0, 1)[fragments.face]
     areas, area = edge_functions(corners, fragments.x, fragments.y)
     index = ((areas >= 0).all(1) & (area >= NOTHING)).nonzero().squeeze(1)
     face, pixel = fragments.face[index], fragments.pixel[index]
-    z = (areas[index] * face_vertices_z.flatten(0, 1)[face]).sum(1) / area[index]
+    z = (areas[index] * scene.z.flatten(0, 1)[face]).sum(1) / area[index]
 
-    pixels = face_vertices_image.shape[0] * height * width
+    batch, faces = scene.z.shape[:2]
+    pixels = batch * height * width
     depth = z.new_full((pixels,), -torch.inf).scatter_reduce_(0, pixel, z, "amax")
     nearest = (z == depth[pixel]).nonzero().squeeze(1)
-    nobody = face_vertices_image.shape[0] * face_vertices_image.shape[1]
+    nobody = batch * faces
     winner = face.new_full((pixels,), nobody).scatter_reduce_(0, pixel[nearest], face[nearest], "amin")
     empty = winner == nobody
     return winner.masked_fill_(empty, -1), depth.masked_fill_(empty, 0)
 
 
 def soft_silhouette(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_index: Int64[Tensor, "b h w"],
-    sigmainv: float,
-    boxlen: float,
-    knum: int,
-    nearest: bool,
+    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
 ) -> Float[Tensor, "b h w"]:
-    """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
+    """See `ganverse.rendering.rasterization.soft_silhouette`."""
+    check_finite(corners, "face_vertices_image")
     _, height, width = face_index.shape
     covered = face_index >= 0
-    faces = face_vertices_image.flatten(0, 1)
+    faces = corners.flatten(0, 1)
     with torch.no_grad():
-        near = box_fragments(face_vertices_image, height, width, margin=boxlen, open_pixels=~covered)
-        if nearest:  # what stands first is heard: the nearest, and of equals the lower index
+        near = box_fragments(corners, height, width, margin=rim.boxlen, open_pixels=~covered)
+        if rim.nearest:  # what stands first is heard: the nearest, and of equals the lower index
             near = near.take(squared_distances(faces[near.face], near.x, near.y).argsort(stable=True))
-        near = _first_fragments(near, covered.numel(), knum)
-    corners = faces.index_select(0, near.face)
-    exponent = -sigmainv * squared_distances(corners, near.x, near.y)
+        near = _first_fragments(near, covered.numel(), rim.knum)
+    exponent = -rim.sigmainv * squared_distances(faces.index_select(0, near.face), near.x, near.y)
     # The product of (1 - p) as a sum of logarithms; eps as in Kaolin keeps the gradient finite where p = 1.
     log_missed = torch.log(PROBABILITY_EPS * torch.exp(exponent) - torch.expm1(exponent))
     missed = log_missed.new_zeros(covered.numel()).index_add(0, near.pixel, log_missed)
     return torch.where(covered, 1.0, -torch.expm1(missed.view_as(covered)))
+
+
+def dibr(scene: Triangles, height: int, width: int, rim: Rim) -> tuple[Rasterization, Float[Tensor, "b h w"]]:
+    """See `ganverse.rendering.rasterization.dibr`."""
+    drawn = rasterize(scene, height, width)
+    return drawn, soft_silhouette(scene.corners, drawn.face_index, rim)
 
 
 def _first_fragments(fragments: Fragments, pixels: int, knum: int) -> Fragments:

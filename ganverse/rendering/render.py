@@ -88,10 +88,21 @@ def render(
 ) -> RenderResult:
     """Render mesh i with texture i through camera i.
 
-    light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colours.
-    specular: highlights added on top, None = a matt object. normals: whether the result holds normals.
-    size: pixels, or (height, width). Faces that look away are not drawn; those that reach behind the camera neither
-    are drawn nor belong to the silhouette. Computed in float32 at least, under autocast too.
+    Faces that look away are not drawn; those that reach behind the camera neither are drawn nor belong to the
+    silhouette. Half precision is computed and returned in float32, under autocast too; float64 stays float64.
+
+    Args:
+        mesh: vertices in the world's frame (right-handed, +y up), finite; faces counter-clockwise seen from outside;
+            UV in [0, 1], v = 1 on top of the texture.
+        texture: colours, any range (rgb keeps it), NCHW, row 0 on top.
+        cameras: on spheres round the origin; see `geometry.cameras.Cameras`.
+        light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colours.
+        size: pixels a side, or (height, width).
+        specular: highlights added on top, None = a matt object.
+        normals: whether the result holds normals.
+        silhouette: softness of the rim.
+        semantics: where to differ from Kaolin.
+        backend: see `backends.choose_backend`.
 
     Raises:
         GanverseError: batch sizes that differ, vertices that are not finite (names the batch index), or settings out

@@ -7,16 +7,18 @@ from typing import Any
 
 import torch
 import warp as wp
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ganverse.rendering.warp_launch import start_quietly
+from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
+from ganverse.rendering.warp_start import start_quietly
 
 start_quietly()
 
+from ganverse.rendering.warp_buffers import Buffers  # noqa: E402
 from ganverse.rendering.warp_nearest import NearestSilhouette  # noqa: E402  (importing kernels starts Warp)
-from ganverse.rendering.warp_schedules import Drawing, Pulling, Rim, Schedule, draw, pull  # noqa: E402
+from ganverse.rendering.warp_schedules import Schedule, draw, pull  # noqa: E402
 
 
 def why_not(device_type: str) -> str:
@@ -26,71 +28,42 @@ def why_not(device_type: str) -> str:
     return "no CUDA driver that Warp can use" if device_type == "cuda" else "Warp has no such device"
 
 
-def rasterize(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_vertices_z: Float[Tensor, "b f 3"],
-    face_features: Float[Tensor, "b f 3 d"],
-    height: int,
-    width: int,
-    front_facing: Bool[Tensor, "b f"] | None,
-) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"]]:
-    """Features, face index and depth; see `ganverse.rendering.rasterization.rasterize`."""
-    features, index, depth, _ = _draw(
-        face_vertices_image, face_vertices_z, face_features, height, width, front_facing, None
-    )
-    return features, index, depth
+def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
+    """See `ganverse.rendering.rasterization.rasterize`."""
+    return _draw(scene, height, width, None)[0]
 
 
 def soft_silhouette(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_index: Int64[Tensor, "b h w"],
-    sigmainv: float,
-    boxlen: float,
-    knum: int,
-    nearest: bool,
+    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
 ) -> Float[Tensor, "b h w"]:
-    """Soft mask; see `ganverse.rendering.rasterization.soft_silhouette`."""
-    corners, index = face_vertices_image.contiguous(), face_index.contiguous()
-    if nearest:
-        return NearestSilhouette.apply(corners, index, sigmainv, boxlen, knum)
-    return _Fade.apply(corners, index, Rim(sigmainv, boxlen, knum), _schedule(corners))
+    """See `ganverse.rendering.rasterization.soft_silhouette`."""
+    corners, face_index = corners.contiguous(), face_index.contiguous()
+    if rim.nearest:
+        check_finite(corners, "face_vertices_image")
+        return NearestSilhouette.apply(corners, face_index, rim)
+    return _Fade.apply(corners, face_index, rim, _schedule(corners))
 
 
-def dibr(
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_vertices_z: Float[Tensor, "b f 3"],
-    face_features: Float[Tensor, "b f 3 d"],
-    height: int,
-    width: int,
-    front_facing: Bool[Tensor, "b f"] | None,
-    sigmainv: float,
-    boxlen: float,
-    knum: int,
-) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"]]:
-    """Features, face index, depth and soft mask; see `ganverse.rendering.rasterization.dibr`."""
-    rim = Rim(sigmainv, boxlen, knum)
-    return _draw(face_vertices_image, face_vertices_z, face_features, height, width, front_facing, rim)
+def dibr(scene: Triangles, height: int, width: int, rim: Rim) -> tuple[Rasterization, Float[Tensor, "b h w"]]:
+    """See `ganverse.rendering.rasterization.dibr`."""
+    if not rim.nearest:
+        return _draw(scene, height, width, rim)
+    drawn = rasterize(scene, height, width)
+    return drawn, soft_silhouette(scene.corners, drawn.face_index, rim)
 
 
-def _draw(
-    corners: Float[Tensor, "b f 3 2"],
-    z: Float[Tensor, "b f 3"],
-    values: Float[Tensor, "b f 3 d"],
-    height: int,
-    width: int,
-    drawn: Bool[Tensor, "b f"] | None,
-    rim: Rim | None,
-) -> Any:
-    return _Draw.apply(
-        corners.contiguous(),
-        z.detach().contiguous(),
-        values.contiguous(),
-        None if drawn is None else drawn.contiguous(),
+def _draw(scene: Triangles, height: int, width: int, rim: Rim | None) -> tuple[Rasterization, Any]:
+    features, index, depth, mask = _Draw.apply(
+        scene.corners.contiguous(),
+        scene.z.detach().contiguous(),
+        scene.features.contiguous(),
+        None if scene.drawn is None else scene.drawn.contiguous(),
         height,
         width,
         rim,
-        _schedule(corners),
+        _schedule(scene.corners),
     )
+    return Rasterization(features, index, depth), mask
 
 
 def _schedule(tensor: Tensor) -> Schedule:
@@ -116,10 +89,18 @@ class _Draw(torch.autograd.Function):
         index = torch.empty(batch, height, width, dtype=torch.int64, device=corners.device)
         depth, features = torch.empty_like(index, dtype=values.dtype), values.new_empty(batch, height, width, channels)
         slopes = values.new_empty(batch, faces, 2, channels)
-        states, mask = (None, None) if rim is None else _rim_buffers(index)
-        draw(Drawing(corners, z, values, drawn, slopes, index, depth, features, states, mask), rim, schedule)
-        ctx.save_for_backward(corners, drawn, slopes, index, states, mask)
-        ctx.rim, ctx.schedule = rim, schedule
+        states = None if rim is None else torch.empty_like(index, dtype=torch.int32)
+        mask = None if rim is None else torch.empty_like(depth)
+        strange = torch.zeros(batch, dtype=torch.int32, device=corners.device)
+        ctx.rim, ctx.schedule = rim or Rim(), schedule
+        draw(
+            Buffers(corners, index, z, values, drawn, slopes, depth, features, states, mask, strange),
+            ctx.rim,
+            schedule,
+        )
+        if strange.any():
+            Triangles(corners, z, values).check()
+        ctx.save_for_backward(corners, index, drawn, slopes, states, mask)
         ctx.mark_non_differentiable(index, depth)
         ctx.set_materialize_grads(False)  # no images of zeros for what has no gradient
         return features, index, depth, mask
@@ -135,17 +116,21 @@ class _Draw(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         if grad_features is None and grad_mask is None:
             return (None,) * 8
-        corners, drawn, slopes, index, states, mask = ctx.saved_tensors
-        grad_corners, grad_values = torch.empty_like(corners), None
-        if grad_features is not None:
-            grad_features, grad_values = (
-                grad_features.contiguous(),
-                slopes.new_empty(*corners.shape[:3], slopes.shape[3]),
-            )
-        grad_mask = None if grad_mask is None else grad_mask.contiguous()
-        grads = (grad_features, grad_mask, grad_corners, grad_values)
-        pull(Pulling(corners, drawn, slopes, index, states, mask, *grads), ctx.rim, ctx.schedule)
-        return grad_corners, None, grad_values, *(None,) * 5
+        corners, index, drawn, slopes, states, mask = ctx.saved_tensors
+        work = Buffers(
+            corners,
+            index,
+            drawn=drawn,
+            slopes=slopes,
+            states=states,
+            mask=mask,
+            grad_features=None if grad_features is None else grad_features.contiguous(),
+            grad_mask=None if grad_mask is None else grad_mask.contiguous(),
+            grad_corners=torch.empty_like(corners),
+            grad_values=None if grad_features is None else slopes.new_empty(*corners.shape[:3], slopes.shape[3]),
+        )
+        pull(work, ctx.rim, ctx.schedule)
+        return work.grad_corners, None, work.grad_values, *(None,) * 5
 
 
 class _Fade(torch.autograd.Function):
@@ -155,21 +140,20 @@ class _Fade(torch.autograd.Function):
     def forward(
         ctx: Any, corners: Float[Tensor, "b f 3 2"], index: Int64[Tensor, "b h w"], rim: Rim, schedule: Schedule
     ) -> Float[Tensor, "b h w"]:
-        states, mask = _rim_buffers(index)
-        draw(Drawing(corners, None, None, None, None, index, None, None, states, mask), rim, schedule)
-        ctx.save_for_backward(corners, states, mask)
+        states, mask = torch.empty_like(index, dtype=torch.int32), torch.empty_like(index, dtype=corners.dtype)
+        strange = torch.zeros(len(index), dtype=torch.int32, device=index.device)
+        draw(Buffers(corners, index, states=states, mask=mask, strange=strange), rim, schedule)
+        if strange.any():
+            check_finite(corners, "face_vertices_image")
+        ctx.save_for_backward(corners, index, states, mask)
         ctx.rim, ctx.schedule = rim, schedule
         return mask
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_mask: Float[Tensor, "b h w"]) -> tuple[Tensor | None, ...]:
-        corners, states, mask = ctx.saved_tensors
-        grads = (None, grad_mask.contiguous(), torch.empty_like(corners), None)
-        pull(Pulling(corners, None, None, None, states, mask, *grads), ctx.rim, ctx.schedule)
-        return grads[2], None, None, None
-
-
-def _rim_buffers(index: Int64[Tensor, "b h w"]) -> tuple[Int32[Tensor, "b h w"], Float[Tensor, "b h w"]]:
-    """Room for states (see `warp_silhouette_kernels`) and mask."""
-    return torch.empty_like(index, dtype=torch.int32), torch.empty_like(index, dtype=torch.float32)
+        corners, index, states, mask = ctx.saved_tensors
+        grad_mask, grad_corners = grad_mask.contiguous(), torch.empty_like(corners)
+        work = Buffers(corners, index, states=states, mask=mask, grad_mask=grad_mask, grad_corners=grad_corners)
+        pull(work, ctx.rim, ctx.schedule)
+        return grad_corners, None, None, None

@@ -1,19 +1,12 @@
-"""What DIB-R's Warp kernels share: reading memory, pixel boxes and triangles.
+"""What DIB-R's Warp kernels share of geometry: pixel boxes, triangles, and the spans of pixels they lie on.
 
-Arrays are flat. A `row` counts the faces of a whole batch, a `pixel` the pixels of a whole batch. xs and ys hold the
-pixel centres in NDC, both rising: ys counts lines from the bottom, so line r of an image lies at ys[height - 1 - r].
+A `row` counts the faces of a whole batch, a `pixel` the pixels of a whole batch.
 """
-
-from typing import TypeVar
 
 import warp as wp
 
-T = TypeVar("T")
+from ganverse.rendering.warp_work import Floats, Work, get, no_type_check, put
 
-Floats = wp.array(dtype=wp.float32)
-Ints = wp.array(dtype=wp.int32)
-Keys = wp.array(dtype=wp.int64)
-Flags = wp.array(dtype=wp.bool)
 Corners = wp.types.matrix(shape=(3, 2), dtype=wp.float32)
 
 # Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient.
@@ -26,78 +19,24 @@ FAR = wp.constant(wp.float32(16.0))
 SLACK = wp.constant(wp.float32(0.3))
 
 
-def no_type_check(thing: T) -> T:
-    """Marks what Warp compiles: its annotations are Warp's language, not Python's types.
-
-    The import hook of jaxtyping goes by this name. `typing.no_type_check` would hide the annotations from Warp as well.
-    """
-    return thing
-
-
-# Warp's own indexing also accepts negative places, which keeps the compiler from working on several at a time.
+@wp.func
 @no_type_check
-def _readers():
-    # Inside a function, because Warp wants this decorator to be the only one where a result is declared.
-    @wp.func_native("return values.data[place];")
-    def get(values: Floats, place: int) -> wp.float32:
-        """values[place]."""
-
-    @wp.func_native("return values.data[place];")
-    def get_int(values: Ints, place: int) -> int:
-        """values[place]."""
-
-    @wp.func_native("return values.data[place];")
-    def get_key(values: Keys, place: int) -> wp.int64:
-        """values[place]."""
-
-    @wp.func_native("""
-        if (!tasks.data) return otherwise;
-    #if defined(__CUDA_ARCH__)
-        return atomicAdd(tasks.data, 1);
-    #else
-        return __atomic_fetch_add(tasks.data, 1, __ATOMIC_RELAXED);
-    #endif
-    """)
-    def next_task(tasks: Ints, otherwise: int) -> int:
-        """The next of the tasks that threads share (see `warp_launch.share`); `otherwise` where they share none."""
-
-    return get, get_int, get_key, next_task
-
-
-get, get_int, get_key, next_task = _readers()
-
-
-@wp.func_native("values.data[place] = value;")
-@no_type_check
-def put(values: Floats, place: int, value: wp.float32):
-    """values[place] = value."""
-
-
-@wp.func_native("values.data[place] = value;")
-@no_type_check
-def put_int(values: Ints, place: int, value: int):
-    """values[place] = value."""
-
-
-@wp.func_native("values.data[place] = value;")
-@no_type_check
-def put_key(values: Keys, place: int, value: wp.int64):
-    """values[place] = value."""
+def corners_of(row: int, work: Work) -> Corners:
+    """The three image positions of a face."""
+    corner = Corners()
+    for j in range(3):
+        corner[j, 0] = get(work.corners, 6 * row + 2 * j)
+        corner[j, 1] = get(work.corners, 6 * row + 2 * j + 1)
+    return corner
 
 
 @wp.func
 @no_type_check
-def corners_of(corners: Floats, row: int) -> Corners:
-    """The three image positions of a face."""
-    i = 6 * row
-    return Corners(
-        get(corners, i),
-        get(corners, i + 1),
-        get(corners, i + 2),
-        get(corners, i + 3),
-        get(corners, i + 4),
-        get(corners, i + 5),
-    )
+def put_gradient(gradient: Corners, row: int, work: Work):
+    """The gradient of a face's three image positions."""
+    for j in range(3):
+        put(work.grad_corners, 6 * row + 2 * j, gradient[j, 0])
+        put(work.grad_corners, 6 * row + 2 * j + 1, gradient[j, 1])
 
 
 @wp.struct
@@ -123,17 +62,17 @@ def first_at_least(x: wp.float32, centres: Floats, size: int) -> int:
 
 @wp.func
 @no_type_check
-def box_of(corner: Corners, margin: wp.float32, xs: Floats, ys: Floats, width: int, height: int) -> Box:
+def box_of(corner: Corners, margin: wp.float32, work: Work) -> Box:
     """Pixels with a centre in the half-open box [min - margin, max + margin) round a face."""
     xmin = wp.min(wp.min(corner[0, 0], corner[1, 0]), corner[2, 0]) - margin
     xmax = wp.max(wp.max(corner[0, 0], corner[1, 0]), corner[2, 0]) + margin
     ymin = wp.min(wp.min(corner[0, 1], corner[1, 1]), corner[2, 1]) - margin
     ymax = wp.max(wp.max(corner[0, 1], corner[1, 1]), corner[2, 1]) + margin
     box = Box()
-    box.column = first_at_least(xmin, xs, width)
-    box.end_column = first_at_least(xmax, xs, width)
-    box.line = height - first_at_least(ymax, ys, height)
-    box.end_line = height - first_at_least(ymin, ys, height)
+    box.column = first_at_least(xmin, work.xs, work.width)
+    box.end_column = first_at_least(xmax, work.xs, work.width)
+    box.line = work.height - first_at_least(ymax, work.ys, work.height)
+    box.end_line = work.height - first_at_least(ymin, work.ys, work.height)
     return box
 
 
@@ -216,22 +155,29 @@ def sides_of(corner: Corners, t: Triangle) -> Sides:
 @wp.struct
 @no_type_check
 class Span:
-    """Columns [column, end_column) of a row."""
+    """Pixels of one line of an image: columns [column, end_column); `start` is the line's first pixel.
 
+    dy: height of the line above corner a of the face that is looked at.
+    """
+
+    start: int
     column: int
     end_column: int
+    dy: wp.float32
 
 
 @wp.func
 @no_type_check
-def span_of(sides: Sides, box: Box, dy: wp.float32, width: int) -> Span:
-    """Columns of a row that may lie inside; a fraction of a pixel generous, to be tested exactly."""
-    left = sides.left + sides.left_slope * dy
-    right = sides.right + sides.right_slope * dy
-    half = wp.float32(width) * 0.5
+def span_of(t: Triangle, sides: Sides, box: Box, image: int, line: int, work: Work) -> Span:
+    """Pixels of a line that may lie inside a face; a fraction of a pixel generous, to be tested exactly."""
+    span = Span()
+    span.start = (image * work.height + line) * work.width
+    span.dy = get(work.ys, work.height - 1 - line) - t.ay
+    left = sides.left + sides.left_slope * span.dy
+    right = sides.right + sides.right_slope * span.dy
+    half = wp.float32(work.width) * 0.5
     x = wp.max(wp.max(left[0], left[1]), left[2])
     end_x = wp.min(wp.min(right[0], right[1]), right[2])
-    span = Span()
     span.column = wp.max(box.column, int(wp.ceil(x * half + (half - 0.5 - SLACK))))
     span.end_column = wp.min(box.end_column, int(wp.floor(end_x * half + (half + 0.5 + SLACK))))
     return span

@@ -1,14 +1,12 @@
-"""Running Warp kernels on torch's memory: start, launch, threads.
+"""Running Warp kernels on torch's memory, on the CPU with several threads.
 
 A launch is recorded once per thread and kernel and then only gets new addresses and numbers, which is several times
 cheaper than `wp.launch`. On the CPU a launch is serial but releases the GIL: several threads launch the same kernel on
-the same arguments, and each takes what task comes next until all are done.
+the same work, and each takes what task comes next until all are done.
 """
 
-import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,84 +15,79 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.rendering.reference import pixel_centres
+from ganverse.rendering.scene import Rim
+from ganverse.rendering.warp_buffers import Buffers
+from ganverse.rendering.warp_threads import team
+from ganverse.rendering.warp_work import Work
 
 # Places in a kernel's arrays are counted in 32 bits.
 MOST_PLACES = 2**31 - 1
 
 
-def start_quietly() -> None:
-    """Start Warp without its greeting and, where torch sees no GPU, without its complaint that there is none."""
-    if wp.config.log_level == wp.LOG_INFO:
-        wp.config.log_level = wp.LOG_WARNING
-    if torch.cuda.is_available():
-        wp.init()
-        return
-    stderr = os.dup(2)  # the complaint is printed by Warp's C++ code
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        wp.init()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-
-
-_recorded = threading.local()
-
-
-def launch(kernel: Any, threads: int, device: torch.device, *arguments: Tensor | float | None) -> None:
-    """Run a kernel on contiguous tensors (read as flat arrays; None = absent) and numbers, on torch's stream."""
+def launch(kernel: Any, threads: int, buffers: Buffers, rim: Rim) -> None:
+    """Run a kernel of one parameter, a `Work`, on torch's stream."""
+    device = buffers.corners.device
     if threads == 0:
         return
-    command = _command(kernel, device, arguments)
+    command = _recording(kernel, device).filled(buffers, rim, None)
     command.set_dim(threads)
     command.launch(None if device.type == "cpu" else wp.stream_from_torch(torch.cuda.current_stream(device)))
 
 
-def share(kernel: Any, tasks: int, device: torch.device, *arguments: Tensor | float | None) -> None:
+def share(kernel: Any, tasks: int, buffers: Buffers, rim: Rim) -> None:
     """Run a kernel that takes its tasks by `next_task`: on the CPU torch's threads share them, on CUDA each gets one.
 
-    The kernel's last two parameters, the number of tasks and the one in turn, are added here. A thread that is late,
-    because its core slept or serves another process, finds fewer tasks left, and if none it is not waited for.
+    A thread that is late, because its core slept or serves another process, finds fewer tasks left, and if none it is
+    not waited for.
     """
-    if device.type != "cpu":
-        launch(kernel, tasks, device, *arguments, tasks, None)
+    if buffers.corners.device.type != "cpu":
+        launch(kernel, tasks, buffers, rim)
         return
     turn = torch.zeros(1, dtype=torch.int32)
-    command = _command(kernel, device, (*arguments, tasks, turn))
-    threads = torch.get_num_threads()
-    started = [_pool(os.getpid(), threads - 1).submit(command.launch) for _ in range(min(threads, tasks) - 1)]
+    command = _recording(kernel, turn.device).filled(buffers, rim, turn)
+    helpers = team().help(command.launch, min(torch.get_num_threads(), tasks) - 1)
     command.launch()
-    for helper in started:
-        if not helper.cancel():
-            helper.result()
+    for helper in helpers:
+        helper.finish()
 
 
-def _command(kernel: Any, device: torch.device, arguments: tuple[Tensor | float | None, ...]) -> Any:
-    """This thread's recorded launch of a kernel, with these arguments."""
-    commands = _recorded.__dict__.setdefault("commands", {})
-    command = commands.get((kernel, device))
-    if command is None:
-        # Any tensor stands for an absent one while recording; its address is set below.
-        stand_in = torch.empty(1, device=device)
-        packed = [_flat(stand_in if a is None else a) if a is None or isinstance(a, Tensor) else a for a in arguments]
-        command = wp.launch(kernel, 1, packed, device=wp.device_from_torch(device), record_cmd=True)
-        commands[kernel, device] = command
-    for parameter, argument in zip(command.params[1:], arguments, strict=True):
-        if argument is None:
-            parameter.data = 0
-        elif isinstance(argument, Tensor):
-            parameter.data = argument.data_ptr()
-            parameter.shape[0] = argument.numel()
-            # The stand-in of an absent tensor may have been of another type.
-            parameter.strides[0] = argument.element_size()
-        else:
-            parameter.value = argument
-    return command
+class _Recording:
+    """A launch on one device, whose `Work` can be written anew."""
+
+    def __init__(self, kernel: Any, device: torch.device) -> None:
+        self.command = wp.launch(kernel, 1, [Work()], device=wp.device_from_torch(device), record_cmd=True)
+        self.work = self.command.params[1]
+        self.arrays = [getattr(self.work, name) for name in ("xs", "ys", *Buffers._fields, "turn")]
+
+    def filled(self, buffers: Buffers, rim: Rim, turn: Tensor | None) -> Any:
+        """The launch with these sizes, settings and addresses; kernels read no more of an array than its address."""
+        work = self.work
+        work.images, work.faces = buffers.corners.shape[:2]
+        work.channels = 0 if buffers.slopes is None else buffers.slopes.shape[-1]
+        work.height, work.width = buffers.face_index.shape[1:]
+        work.sigmainv, work.boxlen, work.knum, _ = rim
+        tensors = (*centres(work.height, work.width, buffers.corners.device), *buffers, turn)
+        for array, tensor in zip(self.arrays, tensors, strict=True):
+            array.data = 0 if tensor is None else tensor.data_ptr()
+        return self.command
 
 
-def _flat(tensor: Tensor) -> Any:
-    return wp.from_torch(tensor.detach().view(-1), return_ctype=True)
+class _Recordings(threading.local):
+    """Each thread's own, by kernel and device."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[Any, torch.device], _Recording] = {}
+
+
+_recordings = _Recordings()
+
+
+def _recording(kernel: Any, device: torch.device) -> _Recording:
+    """This thread's recorded launch of a kernel."""
+    made = _recordings.made
+    if (kernel, device) not in made:
+        made[kernel, device] = _Recording(kernel, device)
+    return made[kernel, device]
 
 
 def parts(batch: int, places: int) -> list[slice]:
@@ -103,14 +96,8 @@ def parts(batch: int, places: int) -> list[slice]:
     return [slice(first, min(first + size, batch)) for first in range(0, batch, size)]
 
 
-@lru_cache(maxsize=32)
+@cache  # for good: kernels may still be reading when the call is over
 def centres(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
     """Pixel centres in NDC, both rising: x of every column, y of every row from the bottom up."""
     x_of_column, y_of_row = pixel_centres(height, width, torch.empty(0, device=device))
     return x_of_column, y_of_row.flip(0)
-
-
-@lru_cache(maxsize=1)
-def _pool(pid: int, threads: int) -> ThreadPoolExecutor:
-    # Threads do not survive a fork: the process id makes a child start its own.
-    return ThreadPoolExecutor(threads, thread_name_prefix="ganverse-rendering")

@@ -9,13 +9,12 @@ One schedule for the CPU and CUDA; simple rather than fast.
 
 import warp as wp
 
-from ganverse.rendering.warp_geometry import (
-    Corners,
-    Floats,
+from ganverse.rendering.warp_geometry import Corners, box_of, corners_of, put_gradient
+from ganverse.rendering.warp_silhouette_kernels import LENGTH_EPS
+from ganverse.rendering.warp_work import (
     Ints,
     Keys,
-    box_of,
-    corners_of,
+    Work,
     get,
     get_int,
     get_key,
@@ -29,7 +28,6 @@ from ganverse.rendering.warp_geometry import (
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 EVERY = wp.constant(wp.int64(2**63 - 1))
-LENGTH_EPS = wp.constant(wp.float32(1e-14))
 
 
 @wp.struct
@@ -100,140 +98,82 @@ def insert(key: wp.int64, pixel: int, knum: int, lists: Keys, counts: Ints):
 
 @wp.func
 @no_type_check
-def fade_row(
-    row: int,
-    faces: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    knum: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    index: Keys,
-    lists: Keys,
-    counts: Ints,
-    reach: Keys,
-    mask: Floats,
-):
-    """The pixels of a row of an image hear the faces, keep the nearest and fade."""
-    image = row // height
-    line = row - image * height
-    first = row * width
-    for column in range(width):
-        put_int(counts, first + column, 0)
-    for face in range(faces):
-        corner = corners_of(corners, image * faces + face)
-        if spans(corner, boxlen, get(ys, height - 1 - line)):  # spares most faces the search for their columns
-            box = box_of(corner, boxlen, xs, ys, width, height)
-            for column in range(box.column, box.end_column):
-                if get_key(index, first + column) < wp.int64(0):
-                    foot = foot_of(corner, get(xs, column), get(ys, height - 1 - line))
-                    insert(key_of(foot.d2, face), first + column, knum, lists, counts)
-    for column in range(width):
-        pixel = first + column
-        heard = get_int(counts, pixel)
-        missed = wp.float32(1.0)
-        for i in range(heard):
-            key = lists[pixel * knum + i]
-            missed *= 1.0 - wp.exp(-sigmainv * wp.cast(wp.int32(key >> wp.int64(32)), wp.float32))
-        put(mask, pixel, 1.0 - missed)
-        put_key(reach, pixel, EVERY)
-        if heard == knum:
-            put_key(reach, pixel, lists[pixel * knum + knum - 1])
-        if get_key(index, pixel) >= wp.int64(0):
-            put(mask, pixel, 1.0)
-            put_key(reach, pixel, wp.int64(-1))
+def finish_pixel(pixel: int, work: Work):
+    """Fade a pixel by the faces on its list, and note its reach."""
+    heard = get_int(work.counts, pixel)
+    missed = wp.float32(1.0)
+    for i in range(heard):
+        key = get_key(work.lists, pixel * work.knum + i)
+        missed *= 1.0 - wp.exp(-work.sigmainv * wp.cast(wp.int32(key >> wp.int64(32)), wp.float32))
+    put(work.mask, pixel, 1.0 - missed)
+    put_key(work.reach, pixel, EVERY)
+    if heard == work.knum:
+        put_key(work.reach, pixel, get_key(work.lists, pixel * work.knum + work.knum - 1))
+    if get_key(work.face_index, pixel) >= wp.int64(0):
+        put(work.mask, pixel, 1.0)
+        put_key(work.reach, pixel, wp.int64(-1))
 
 
 @wp.func
 @no_type_check
-def pull_face(
-    row: int,
-    faces: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    reach: Keys,
-    mask: Floats,
-    grad_mask: Floats,
-    grad_corners: Floats,
-):
+def fade_row(row: int, work: Work):
+    """The pixels of a row of an image hear the faces, keep the nearest and fade."""
+    image = row // work.height
+    y = get(work.ys, work.height - 1 - (row - image * work.height))
+    first = row * work.width
+    for column in range(work.width):
+        put_int(work.counts, first + column, 0)
+    for face in range(work.faces):
+        corner = corners_of(image * work.faces + face, work)
+        if spans(corner, work.boxlen, y):  # spares most faces the search for their columns
+            box = box_of(corner, work.boxlen, work)
+            for column in range(box.column, box.end_column):
+                if get_key(work.face_index, first + column) < wp.int64(0):
+                    foot = foot_of(corner, get(work.xs, column), y)
+                    insert(key_of(foot.d2, face), first + column, work.knum, work.lists, work.counts)
+    for column in range(work.width):
+        finish_pixel(first + column, work)
+
+
+@wp.func
+@no_type_check
+def pull_face(row: int, work: Work):
     """A face looks for the pixels that heard it. For the formula see `warp_silhouette_kernels`."""
-    image = row // faces
-    face = row - image * faces
-    corner = corners_of(corners, row)
-    box = box_of(corner, boxlen, xs, ys, width, height)
+    image = row // work.faces
+    face = row - image * work.faces
+    corner = corners_of(row, work)
+    box = box_of(corner, work.boxlen, work)
     grad = Corners()
     for line in range(box.line, box.end_line):
         for column in range(box.column, box.end_column):
-            pixel = (image * height + line) * width + column
-            if get_key(reach, pixel) >= wp.int64(0):
-                foot = foot_of(corner, get(xs, column), get(ys, height - 1 - line))
-                if key_of(foot.d2, face) <= get_key(reach, pixel):
-                    p = wp.exp(-sigmainv * foot.d2)
-                    missed = 1.0 - get(mask, pixel)
-                    pull = 2.0 * sigmainv * get(grad_mask, pixel) * p * missed / (1.0 - p + 1.0e-8)
+            pixel = (image * work.height + line) * work.width + column
+            if get_key(work.reach, pixel) >= wp.int64(0):
+                foot = foot_of(corner, get(work.xs, column), get(work.ys, work.height - 1 - line))
+                if key_of(foot.d2, face) <= get_key(work.reach, pixel):
+                    p = wp.exp(-work.sigmainv * foot.d2)
+                    missed = 1.0 - get(work.mask, pixel)
+                    pull = 2.0 * work.sigmainv * get(work.grad_mask, pixel) * p * missed / (1.0 - p + 1.0e-8)
                     force = wp.vec2(pull * foot.x, pull * foot.y)
                     grad[foot.start] += (1.0 - foot.t) * force
                     grad[(foot.start + 1) % 3] += foot.t * force
-    for j in range(3):
-        put(grad_corners, 6 * row + 2 * j, grad[j, 0])
-        put(grad_corners, 6 * row + 2 * j + 1, grad[j, 1])
+    put_gradient(grad, row, work)
 
 
 @wp.kernel
 @no_type_check
-def fade_rows(
-    faces: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    knum: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    index: Keys,
-    lists: Keys,
-    counts: Ints,
-    reach: Keys,
-    mask: Floats,
-    rows: int,
-    tasks: Ints,
-):
+def fade_rows(work: Work):
     """Fade rows of images."""
-    row = next_task(tasks, wp.tid())
-    while row < rows:
-        fade_row(row, faces, height, width, sigmainv, boxlen, knum, xs, ys, corners, index, lists, counts, reach, mask)
-        row = next_task(tasks, rows)
+    row = next_task(work.turn, wp.tid())
+    while row < work.images * work.height:
+        fade_row(row, work)
+        row = next_task(work.turn, work.images * work.height)
 
 
 @wp.kernel
 @no_type_check
-def pull_faces(
-    faces: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    reach: Keys,
-    mask: Floats,
-    grad_mask: Floats,
-    grad_corners: Floats,
-    rows: int,
-    tasks: Ints,
-):
+def pull_nearest(work: Work):
     """Gather the gradients of faces."""
-    row = next_task(tasks, wp.tid())
-    while row < rows:
-        pull_face(row, faces, height, width, sigmainv, boxlen, xs, ys, corners, reach, mask, grad_mask, grad_corners)
-        row = next_task(tasks, rows)
+    row = next_task(work.turn, wp.tid())
+    while row < work.images * work.faces:
+        pull_face(row, work)
+        row = next_task(work.turn, work.images * work.faces)

@@ -12,26 +12,32 @@ from ganverse.rendering.warp_geometry import (
     FLAT,
     NOTHING,
     Corners,
-    Flags,
-    Floats,
-    Keys,
     Triangle,
     box_of,
     corners_of,
-    get,
-    get_key,
-    no_type_check,
-    put,
-    put_key,
+    put_gradient,
     sides_of,
     span_of,
     triangle_of,
+)
+from ganverse.rendering.warp_work import (
+    Keys,
+    Work,
+    check_faces,
+    fill,
+    get,
+    get_key,
+    is_set,
+    no_type_check,
+    put,
+    put_key,
 )
 
 # fuse_fp off: the CPU and CUDA round alike, so they see the same face in every pixel.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
-# Depth buffer: ordered bits of z above, lower face index before higher one below; empty lies under every z.
+# `Work.face_index` begins as a depth buffer: ordered bits of z above; below, the lower face before the higher one.
+# Empty lies under every z.
 EMPTY = wp.constant(wp.int64(1 - 2**63))
 LOW_BITS = wp.constant(wp.int64(2**32 - 1))
 
@@ -67,252 +73,174 @@ def raise_key(keys: Keys, place: int, key: wp.int64):
 
 @wp.func
 @no_type_check
-def put_slopes(t: Triangle, row: int, channels: int, values: Floats, slopes: Floats):
+def put_slopes(t: Triangle, row: int, work: Work):
     """How the features change along x and along y over a face: its gradients, channels of x before those of y."""
     per_area = 1.0 / t.area
     d = int(0)  # noqa: RUF046, UP018  (a variable to Warp, not a constant)
-    while d < channels:
-        i = 3 * row * channels + d
-        value = get(values, i)
-        v1 = (get(values, i + channels) - value) * per_area
-        v2 = (get(values, i + 2 * channels) - value) * per_area
-        put(slopes, 2 * row * channels + d, v1 * t.q - v2 * t.p)
-        put(slopes, (2 * row + 1) * channels + d, v2 * t.m - v1 * t.n)
+    while d < work.channels:
+        i = 3 * row * work.channels + d
+        value = get(work.values, i)
+        v1 = (get(work.values, i + work.channels) - value) * per_area
+        v2 = (get(work.values, i + 2 * work.channels) - value) * per_area
+        put(work.slopes, 2 * row * work.channels + d, v1 * t.q - v2 * t.p)
+        put(work.slopes, (2 * row + 1) * work.channels + d, v2 * t.m - v1 * t.n)
         d += 1
 
 
 @wp.func
 @no_type_check
-def draw_face(
-    row: int,
-    image: int,
-    faces: int,
-    channels: int,
-    height: int,
-    width: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    z: Floats,
-    values: Floats,
-    drawn: Flags,
-    keys: Keys,
-    slopes: Floats,
-):
+def draw_face(row: int, image: int, work: Work):
     """Raise the depth buffer where the face lies, and note the slopes of its features."""
-    if drawn and not drawn[row]:
+    if not is_set(work.drawn, row):
         return
-    corner = corners_of(corners, row)
+    corner = corners_of(row, work)
     t = triangle_of(corner)
     if t.area < NOTHING:
         return
-    put_slopes(t, row, channels, values, slopes)
-    z0 = get(z, 3 * row)
+    put_slopes(t, row, work)
+    z0 = get(work.z, 3 * row)
     per_area = 1.0 / t.area
-    z1 = (get(z, 3 * row + 1) - z0) * per_area
-    z2 = (get(z, 3 * row + 2) - z0) * per_area
-    box = box_of(corner, 0.0, xs, ys, width, height)
+    z1 = (get(work.z, 3 * row + 1) - z0) * per_area
+    z2 = (get(work.z, 3 * row + 2) - z0) * per_area
+    box = box_of(corner, 0.0, work)
     sides = sides_of(corner, t)
     line = box.line
     while line < box.end_line:
-        dy = get(ys, height - 1 - line) - t.ay
-        start = (image * height + line) * width
-        span = span_of(sides, box, dy, width)
-        n_dy = t.n * dy
-        m_dy = t.m * dy
+        span = span_of(t, sides, box, image, line, work)
+        n_dy = t.n * span.dy
+        m_dy = t.m * span.dy
         column = span.column
         while column < span.end_column:
-            dx = get(xs, column) - t.ax
+            dx = get(work.xs, column) - t.ax
             k1 = dx * t.q - n_dy
             k2 = m_dy - dx * t.p
             if wp.min(wp.min(k1, k2), t.area - k1 - k2) >= 0.0:
-                raise_key(keys, start + column, packed(z0 + k1 * z1 + k2 * z2, row - image * faces))
+                raise_key(
+                    work.face_index, span.start + column, packed(z0 + k1 * z1 + k2 * z2, row - image * work.faces)
+                )
             column += 1
         line += 1
 
 
 @wp.func
 @no_type_check
-def shade_run(
-    start: int,
-    run: int,
-    image: int,
-    faces: int,
-    channels: int,
-    height: int,
-    width: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    values: Floats,
-    slopes: Floats,
-    keys: Keys,
-    depth: Floats,
-    features: Floats,
-):
+def shade_run(start: int, run: int, image: int, work: Work):
     """Turn the depth buffer of pixels of one row into face indices, depths and features."""
     end = start + run
-    i = start * channels
-    while i < end * channels:
-        put(features, i, 0.0)
-        i += 1
+    channels = work.channels
+    fill(work.features, start * channels, end * channels, 0.0)
     pixel = start
     while pixel < end:
-        key = get_key(keys, pixel)
-        put(depth, pixel, wp.where(key == EMPTY, 0.0, z_in(key)))
-        put_key(keys, pixel, wp.where(key == EMPTY, wp.int64(-1), LOW_BITS - (key & LOW_BITS)))
+        key = get_key(work.face_index, pixel)
+        put(work.depth, pixel, wp.where(key == EMPTY, 0.0, z_in(key)))
+        put_key(work.face_index, pixel, wp.where(key == EMPTY, wp.int64(-1), LOW_BITS - (key & LOW_BITS)))
         pixel += 1
 
-    row_start = start - start % width
-    y = get(ys, height - 1 - (row_start // width - image * height))
+    row_start = start - start % work.width
+    y = get(work.ys, work.height - 1 - (row_start // work.width - image * work.height))
     pixel = start
     while pixel < end:
-        face = get_key(keys, pixel)
+        face = get_key(work.face_index, pixel)
         if face >= wp.int64(0):
-            row = image * faces + int(face)
-            dx = get(xs, pixel - row_start) - get(corners, 6 * row)
-            dy = y - get(corners, 6 * row + 1)
+            row = image * work.faces + int(face)
+            dx = get(work.xs, pixel - row_start) - get(work.corners, 6 * row)
+            dy = y - get(work.corners, 6 * row + 1)
             d = int(0)  # noqa: RUF046, UP018
             while d < channels:
-                along_x = get(slopes, 2 * row * channels + d)
-                along_y = get(slopes, (2 * row + 1) * channels + d)
-                put(features, pixel * channels + d, get(values, 3 * row * channels + d) + dx * along_x + dy * along_y)
+                value = get(work.values, 3 * row * channels + d)
+                along_x = get(work.slopes, 2 * row * channels + d)
+                along_y = get(work.slopes, (2 * row + 1) * channels + d)
+                put(work.features, pixel * channels + d, value + dx * along_x + dy * along_y)
                 d += 1
         pixel += 1
 
 
 @wp.func
 @no_type_check
-def add_pixel(pixel: int, row: int, dx: wp.float32, dy: wp.float32, channels: int, grad_features: Floats, sums: Floats):
-    """Add a pixel's gradient g to its face's sums of g, g dx and g dy."""
+def add_pixel(pixel: int, row: int, dx: wp.float32, dy: wp.float32, work: Work):
+    """Add a pixel's gradient g to its face's sums of g, g dx and g dy, which are kept in `Work.grad_values`."""
     d = int(0)  # noqa: RUF046, UP018
-    while d < channels:
-        g = get(grad_features, pixel * channels + d)
-        i = 3 * row * channels + d
-        put(sums, i, get(sums, i) + g)
-        put(sums, i + channels, get(sums, i + channels) + dx * g)
-        put(sums, i + 2 * channels, get(sums, i + 2 * channels) + dy * g)
+    while d < work.channels:
+        g = get(work.grad_features, pixel * work.channels + d)
+        i = 3 * row * work.channels + d
+        put(work.grad_values, i, get(work.grad_values, i) + g)
+        put(work.grad_values, i + work.channels, get(work.grad_values, i + work.channels) + dx * g)
+        put(work.grad_values, i + 2 * work.channels, get(work.grad_values, i + 2 * work.channels) + dy * g)
         d += 1
 
 
 @wp.func
 @no_type_check
-def finish_face(row: int, channels: int, corners: Floats, slopes: Floats, grad_corners: Floats, grad_values: Floats):
+def finish_face(row: int, work: Work):
     """Turn a face's sums into its gradients.
 
     dL/dvalue[j, d] = sum over its pixels of w_j g_d, and w_j is affine in the pixel. Moving corner j shifts the
     interpolated features under a pixel by w_j, so dL/dcorner_j = -sum_d slope_d dL/dvalue[j, d].
     """
-    t = triangle_of(corners_of(corners, row))
+    t = triangle_of(corners_of(row, work))
     grad = Corners()
     if t.area >= NOTHING:
+        channels = work.channels
         per_area = 1.0 / t.area
         d = int(0)  # noqa: RUF046, UP018
         while d < channels:
             i = 3 * row * channels + d
-            along_x = get(grad_values, i + channels)
-            along_y = get(grad_values, i + 2 * channels)
+            along_x = get(work.grad_values, i + channels)
+            along_y = get(work.grad_values, i + 2 * channels)
             g1 = (along_x * t.q - t.n * along_y) * per_area
             g2 = (t.m * along_y - along_x * t.p) * per_area
-            g0 = get(grad_values, i) - g1 - g2
-            put(grad_values, i, g0)
-            put(grad_values, i + channels, g1)
-            put(grad_values, i + 2 * channels, g2)
+            g0 = get(work.grad_values, i) - g1 - g2
+            put(work.grad_values, i, g0)
+            put(work.grad_values, i + channels, g1)
+            put(work.grad_values, i + 2 * channels, g2)
             if t.area >= FLAT and (g0 != 0.0 or g1 != 0.0 or g2 != 0.0):  # unseen faces may have no slopes
-                slope = wp.vec2(get(slopes, 2 * row * channels + d), get(slopes, (2 * row + 1) * channels + d))
+                i = 2 * row * channels + d
+                slope = wp.vec2(get(work.slopes, i), get(work.slopes, i + channels))
                 grad[0] -= slope * g0
                 grad[1] -= slope * g1
                 grad[2] -= slope * g2
             d += 1
-    for j in range(3):
-        put(grad_corners, 6 * row + 2 * j, grad[j, 0])
-        put(grad_corners, 6 * row + 2 * j + 1, grad[j, 1])
+    put_gradient(grad, row, work)
 
 
 @wp.kernel
 @no_type_check
-def draw_faces(
-    faces: int,
-    channels: int,
-    height: int,
-    width: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    z: Floats,
-    values: Floats,
-    drawn: Flags,
-    slopes: Floats,
-    keys: Keys,
-):
+def draw_faces(work: Work):
     """CUDA, one thread a face, into an empty depth buffer."""
     row = wp.tid()
-    draw_face(row, row // faces, faces, channels, height, width, xs, ys, corners, z, values, drawn, keys, slopes)
+    check_faces(row // work.faces, row, 1, work)
+    draw_face(row, row // work.faces, work)
 
 
 @wp.kernel
 @no_type_check
-def shade_pixels(
-    faces: int,
-    channels: int,
-    height: int,
-    width: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    values: Floats,
-    slopes: Floats,
-    keys: Keys,
-    depth: Floats,
-    features: Floats,
-):
+def shade_pixels(work: Work):
     """CUDA, one thread a pixel."""
     pixel = wp.tid()
-    image = pixel // (height * width)
-    shade_run(pixel, 1, image, faces, channels, height, width, xs, ys, corners, values, slopes, keys, depth, features)
+    shade_run(pixel, 1, pixel // (work.height * work.width), work)
 
 
 @wp.kernel
 @no_type_check
-def pull_faces(
-    faces: int,
-    channels: int,
-    height: int,
-    width: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    slopes: Floats,
-    drawn: Flags,
-    index: Keys,
-    grad_features: Floats,
-    grad_corners: Floats,
-    grad_values: Floats,
-):
+def pull_faces(work: Work):
     """CUDA, one thread a face: it looks for its pixels, so that no two threads add to one place."""
     row = wp.tid()
-    image = row // faces
-    face = wp.int64(row - image * faces)
-    i = 3 * row * channels
-    while i < 3 * (row + 1) * channels:
-        put(grad_values, i, 0.0)
-        i += 1
-    corner = corners_of(corners, row)
+    image = row // work.faces
+    face = wp.int64(row - image * work.faces)
+    fill(work.grad_values, 3 * row * work.channels, 3 * (row + 1) * work.channels, 0.0)
+    corner = corners_of(row, work)
     t = triangle_of(corner)
-    box = box_of(corner, 0.0, xs, ys, width, height)
-    if drawn and not drawn[row]:
+    box = box_of(corner, 0.0, work)
+    if not is_set(work.drawn, row):
         box.end_line = box.line
     sides = sides_of(corner, t)
     line = box.line
     while line < box.end_line:
-        dy = get(ys, height - 1 - line) - t.ay
-        start = (image * height + line) * width
-        span = span_of(sides, box, dy, width)
+        span = span_of(t, sides, box, image, line, work)
         column = span.column
         while column < span.end_column:
-            if get_key(index, start + column) == face:
-                dx = get(xs, column) - t.ax
-                add_pixel(start + column, row, dx, dy, channels, grad_features, grad_values)
+            if get_key(work.face_index, span.start + column) == face:
+                add_pixel(span.start + column, row, get(work.xs, column) - t.ax, span.dy, work)
             column += 1
         line += 1
-    finish_face(row, channels, corners, slopes, grad_corners, grad_values)
+    finish_face(row, work)

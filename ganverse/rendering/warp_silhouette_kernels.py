@@ -7,25 +7,16 @@ the last of them. So the backward pass needs no list of pairs: face f was heard 
 
 import warp as wp
 
-from ganverse.rendering.warp_geometry import (
-    Box,
-    Corners,
-    Floats,
-    Ints,
-    Keys,
-    box_of,
-    corners_of,
-    get_int,
-    no_type_check,
-)
+from ganverse.rendering.warp_geometry import Box, Corners, box_of, corners_of
+from ganverse.rendering.warp_work import Ints, Work, check_faces, get, get_int, get_key, no_type_check, put, put_int
 
 wp.set_module_options({"enable_backward": False})
 
 OPEN = 2**30
 # Kaolin adds 1e-8 to squared lengths measured in thousandths of an NDC unit.
 LENGTH_EPS = wp.constant(wp.float32(1e-14))
-
-Words = wp.array(dtype=wp.uint32)
+# Side of the tiles into which CUDA's schedule sorts faces, in pixels.
+TILE = 16
 
 
 @wp.struct
@@ -53,20 +44,46 @@ def edge_of(corner: Corners, i: int, j: int) -> Edge:
     return e
 
 
+@wp.struct
+@no_type_check
+class Outline:
+    """The edges of a face."""
+
+    ab: Edge
+    bc: Edge
+    ca: Edge
+
+
+@wp.func
+@no_type_check
+def outline_of(corner: Corners) -> Outline:
+    """The edges of a face."""
+    outline = Outline()
+    outline.ab = edge_of(corner, 0, 1)
+    outline.bc = edge_of(corner, 1, 2)
+    outline.ca = edge_of(corner, 2, 0)
+    return outline
+
+
 # The inner loops are C++, which CUDA compiles as it stands and the CPU several pixels at a time: hence no calls, no
 # early exits, and exp as 2^(n + f) with n a whole number and |f| <= 1/2. A row that starts covered is entered where it
 # opens. Per edge: _u, _t = where its line, itself, is nearest (0 start, 1 end); _r = from there to the pixel.
 FOR_PIXELS_OF_BOX = """
 #pragma clang fp contract(fast) reassociate(on)
+    const auto ab = outline.ab, bc = outline.bc, ca = outline.ca;
+    const float sigmainv = work.sigmainv;
+    const float* const xs = work.xs.data;
+    wp::int32* const states = work.states.data;
+    float* const mask = work.mask.data;
     for (int line = box.line; line < box.end_line; ++line) {
-        const int start = first + line * width;
-        const int covered = states.data[start + box.column];
+        const int start = (image * work.height + line) * work.width;
+        const int covered = states[start + box.column];
         const int begin = box.column - (covered < 0 ? covered : 0);
-        const float y = ys.data[height - 1 - line];
+        const float y = work.ys.data[work.height - 1 - line];
         const float ab_y = y - ab.y, bc_y = y - bc.y, ca_y = y - ca.y;
 #pragma clang loop vectorize(enable) interleave_count(1) vectorize_predicate(enable)
         for (int column = begin; column < box.end_column; ++column) {
-            const float x = xs.data[column];
+            const float x = xs[column];
             const float ab_x = x - ab.x, bc_x = x - bc.x, ca_x = x - ca.x;
             const float ab_u = (ab_x * ab.ex + ab_y * ab.ey) * ab.per_length2;
             const float bc_u = (bc_x * bc.ex + bc_y * bc.ey) * bc.per_length2;
@@ -95,10 +112,10 @@ FOR_PIXELS_OF_BOX = """
 FADE_BOX = (
     FOR_PIXELS_OF_BOX
     + f"""
-            const int state = states.data[start + column];
+            const int state = states[start + column];
             const bool listens = state > face;
-            mask.data[start + column] *= listens ? 1.0f - p : 1.0f;
-            states.data[start + column] = listens ? (state == {OPEN + 1} ? face : state - 1) : state;
+            mask[start + column] *= listens ? 1.0f - p : 1.0f;
+            states[start + column] = listens ? (state == {OPEN + 1} ? face : state - 1) : state;
         }}
     }}
 """
@@ -107,11 +124,14 @@ FADE_BOX = (
 # dL/d(d2) = -sigmainv g (1 - S) / (1 - p + eps) p. The nearest point of the outline moves with the ends of its edge in
 # the proportion of its place on it; where it slides to along the edge changes nothing.
 PULL_BOX = (
-    "    float ax = 0.0f, ay = 0.0f, bx = 0.0f, by = 0.0f, cx = 0.0f, cy = 0.0f;\n    {"
+    """
+    float ax = 0.0f, ay = 0.0f, bx = 0.0f, by = 0.0f, cx = 0.0f, cy = 0.0f;
+    const float* const grad_mask = work.grad_mask.data;
+    {"""
     + FOR_PIXELS_OF_BOX
     + """
-            const float g = states.data[start + column] >= face ? grad_mask.data[start + column] : 0.0f;
-            const float pull = 2.0f * sigmainv * g * p * (1.0f - mask.data[start + column]) / (1.0f - p + 1e-8f);
+            const float g = states[start + column] >= face ? grad_mask[start + column] : 0.0f;
+            const float pull = 2.0f * sigmainv * g * p * (1.0f - mask[start + column]) / (1.0f - p + 1e-8f);
             const bool on_ab = d2 == ab_d2, on_bc = !on_ab && d2 == bc_d2, on_ca = !on_ab && !on_bc;
             const float t = on_ab ? ab_t : on_bc ? bc_t : ca_t;
             const float fx = pull * (on_ab ? ab_rx : on_bc ? bc_rx : ca_rx);
@@ -125,7 +145,7 @@ PULL_BOX = (
         }
     }
     }
-    float* grad = grad_corners.data + 6 * row;
+    float* grad = work.grad_corners.data + 6 * (image * work.faces + face);
     grad[0] += ax; grad[1] += ay; grad[2] += bx; grad[3] += by; grad[4] += cx; grad[5] += cy;
 """
 )
@@ -133,55 +153,24 @@ PULL_BOX = (
 
 @wp.func_native(FADE_BOX)
 @no_type_check
-def fade_box(
-    ab: Edge,
-    bc: Edge,
-    ca: Edge,
-    box: Box,
-    face: int,
-    first: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    states: Ints,
-    mask: Floats,
-):
+def fade_box(outline: Outline, box: Box, face: int, image: int, work: Work):
     """Let the open pixels of a box listen to a face; the mask holds their product of 1 - p so far."""
 
 
 @wp.func_native(PULL_BOX)
 @no_type_check
-def pull_box(
-    ab: Edge,
-    bc: Edge,
-    ca: Edge,
-    box: Box,
-    face: int,
-    first: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    states: Ints,
-    mask: Floats,
-    grad_mask: Floats,
-    row: int,
-    grad_corners: Floats,
-):
+def pull_box(outline: Outline, box: Box, face: int, image: int, work: Work):
     """Add to a face's gradient what the pixels of its box that listened to it pull."""
 
 
 @wp.func
 @no_type_check
-def is_open(box: Box, first: int, width: int, states: Ints) -> bool:
+def is_open(box: Box, image: int, work: Work) -> bool:
     """Whether the box holds an uncovered pixel."""
     line = box.line
     found = bool(False)  # noqa: UP018  (a variable to Warp, not a constant)
     while line < box.end_line and not found and box.column < box.end_column:
-        covered = get_int(states, first + line * width + box.column)
+        covered = get_int(work.states, (image * work.height + line) * work.width + box.column)
         found = box.column - wp.min(covered, 0) < box.end_column
         line += 1
     return found
@@ -189,176 +178,107 @@ def is_open(box: Box, first: int, width: int, states: Ints) -> bool:
 
 @wp.func
 @no_type_check
-def listen(
-    face: int,
-    image: int,
-    faces: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    view: Box,
-    states: Ints,
-    mask: Floats,
-):
-    """Let the open pixels of a view of the image listen to a face, where its enlarged box lies in the view."""
-    first = image * height * width
-    corner = corners_of(corners, image * faces + face)
-    box = box_of(corner, boxlen, xs, ys, width, height)
-    box.column = wp.max(box.column, view.column)
-    box.end_column = wp.min(box.end_column, view.end_column)
-    box.line = wp.max(box.line, view.line)
-    box.end_line = wp.min(box.end_line, view.end_line)
-    if is_open(box, first, width, states):
-        ab = edge_of(corner, 0, 1)
-        bc = edge_of(corner, 1, 2)
-        ca = edge_of(corner, 2, 0)
-        fade_box(ab, bc, ca, box, face, first, height, width, sigmainv, xs, ys, states, mask)
+def whole(work: Work) -> Box:
+    """All pixels of an image."""
+    box = Box()
+    box.end_column = work.width
+    box.end_line = work.height
+    return box
 
 
 @wp.func
 @no_type_check
-def pull_rim(
-    row: int,
-    image: int,
-    faces: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    states: Ints,
-    mask: Floats,
-    grad_mask: Floats,
-    grad_corners: Floats,
-):
+def listen(face: int, image: int, view: Box, work: Work):
+    """Let the open pixels of a view of the image listen to a face, where its enlarged box lies in the view."""
+    corner = corners_of(image * work.faces + face, work)
+    box = box_of(corner, work.boxlen, work)
+    box.column = wp.max(box.column, view.column)
+    box.end_column = wp.min(box.end_column, view.end_column)
+    box.line = wp.max(box.line, view.line)
+    box.end_line = wp.min(box.end_line, view.end_line)
+    if is_open(box, image, work):
+        fade_box(outline_of(corner), box, face, image, work)
+
+
+@wp.func
+@no_type_check
+def pull_rim(row: int, image: int, work: Work):
     """A face looks for the pixels that listened to it, and adds their pull to its gradient."""
-    first = image * height * width
-    corner = corners_of(corners, row)
-    box = box_of(corner, boxlen, xs, ys, width, height)
-    if is_open(box, first, width, states):
-        face = row - image * faces
-        ab = edge_of(corner, 0, 1)
-        bc = edge_of(corner, 1, 2)
-        ca = edge_of(corner, 2, 0)
-        pull_box(
-            ab, bc, ca, box, face, first, height, width, sigmainv, xs, ys, states, mask, grad_mask, row, grad_corners
-        )
+    corner = corners_of(row, work)
+    box = box_of(corner, work.boxlen, work)
+    if is_open(box, image, work):
+        pull_box(outline_of(corner), box, row - image * work.faces, image, work)
+
+
+@wp.func_native("""
+#if defined(__CUDA_ARCH__)
+    atomicOr(marks.data + place, static_cast<int>(1u << bit));
+#else
+    marks.data[place] |= static_cast<int>(1u << bit);  // one thread does it all
+#endif
+""")
+@no_type_check
+def mark(marks: Ints, place: int, bit: int):
+    """Set a bit of marks[place]."""
+
+
+@wp.func
+@no_type_check
+def tile_of(image: int, line: int, column: int, work: Work) -> int:
+    """Place of the first of the marks of the tile that holds a pixel; a tile has a bit for every face."""
+    lines = (work.height + TILE - 1) // TILE
+    columns = (work.width + TILE - 1) // TILE
+    return ((image * lines + line // TILE) * columns + column // TILE) * ((work.faces + 31) // 32)
 
 
 @wp.kernel
 @no_type_check
-def mark_tiles(
-    faces: int,
-    words: int,
-    tile: int,
-    height: int,
-    width: int,
-    boxlen: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    marks: Words,
-):
+def mark_tiles(work: Work):
     """CUDA, one thread a face: set its bit in the marks of every tile its enlarged box touches."""
     row = wp.tid()
-    image = row // faces
-    face = row - image * faces
-    box = box_of(corners_of(corners, row), boxlen, xs, ys, width, height)
+    image = row // work.faces
+    face = row - image * work.faces
+    check_faces(image, row, 1, work)
+    box = box_of(corners_of(row, work), work.boxlen, work)
     if box.column >= box.end_column or box.line >= box.end_line:
         return
-    tile_lines = (height + tile - 1) // tile
-    tile_columns = (width + tile - 1) // tile
-    bit = wp.uint32(1) << wp.uint32(face % 32)
-    for line in range(box.line // tile, (box.end_line - 1) // tile + 1):
-        for column in range(box.column // tile, (box.end_column - 1) // tile + 1):
-            place = ((image * tile_lines + line) * tile_columns + column) * words + face // 32
-            wp.atomic_add(marks, place, bit)  # each bit is set once: adding is or-ing, in any order
+    for line in range(box.line // TILE, (box.end_line - 1) // TILE + 1):
+        for column in range(box.column // TILE, (box.end_column - 1) // TILE + 1):
+            mark(work.marks, tile_of(image, line * TILE, column * TILE, work) + face // 32, face % 32)
 
 
 @wp.kernel
 @no_type_check
-def fade_pixels(
-    faces: int,
-    words: int,
-    tile: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    knum: int,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    index: Keys,
-    marks: Words,
-    states: Ints,
-    mask: Floats,
-):
+def fade_pixels(work: Work):
     """CUDA, one thread a pixel: it listens to the faces marked in its tile in order."""
     pixel = wp.tid()
-    is_covered = index[pixel] >= wp.int64(0)
-    states[pixel] = wp.where(is_covered, -1, OPEN + knum)
-    mask[pixel] = wp.where(is_covered, 0.0, 1.0)
-    image_line = pixel // width
-    image = image_line // height
+    is_covered = get_key(work.face_index, pixel) >= wp.int64(0)
+    put_int(work.states, pixel, wp.where(is_covered, -1, OPEN + work.knum))
+    put(work.mask, pixel, wp.where(is_covered, 0.0, 1.0))
+    image_line = pixel // work.width
+    image = image_line // work.height
     view = Box()
-    view.column = pixel - image_line * width
+    view.column = pixel - image_line * work.width
     view.end_column = view.column + 1
-    view.line = image_line - image * height
+    view.line = image_line - image * work.height
     view.end_line = view.line + 1
-    tile_lines = (height + tile - 1) // tile
-    tile_columns = (width + tile - 1) // tile
-    marked = ((image * tile_lines + view.line // tile) * tile_columns + view.column // tile) * words
+    tile = tile_of(image, view.line, view.column, work)
     word = int(0)  # noqa: RUF046, UP018
-    while word < words and states[pixel] > OPEN:
-        bits = marks[marked + word]
+    while 32 * word < work.faces and get_int(work.states, pixel) > OPEN:
+        bits = wp.uint32(get_int(work.marks, tile + word))
         face = word * 32
         while bits != wp.uint32(0):
             if (bits & wp.uint32(1)) != wp.uint32(0):
-                listen(face, image, faces, height, width, sigmainv, boxlen, xs, ys, corners, view, states, mask)
+                listen(face, image, view, work)
             bits = bits >> wp.uint32(1)
             face += 1
         word += 1
-    mask[pixel] = 1.0 - mask[pixel]
+    put(work.mask, pixel, 1.0 - get(work.mask, pixel))
 
 
 @wp.kernel
 @no_type_check
-def pull_rims(
-    faces: int,
-    height: int,
-    width: int,
-    sigmainv: wp.float32,
-    boxlen: wp.float32,
-    xs: Floats,
-    ys: Floats,
-    corners: Floats,
-    states: Ints,
-    mask: Floats,
-    grad_mask: Floats,
-    grad_corners: Floats,
-):
+def pull_rims(work: Work):
     """CUDA, one thread a face."""
     row = wp.tid()
-    pull_rim(
-        row,
-        row // faces,
-        faces,
-        height,
-        width,
-        sigmainv,
-        boxlen,
-        xs,
-        ys,
-        corners,
-        states,
-        mask,
-        grad_mask,
-        grad_corners,
-    )
+    pull_rim(row, row // work.faces, work)

@@ -10,29 +10,17 @@ from benchmarks.renderer import main
 
 def test_a_small_run_prints_and_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "renderer.json"
-    main(
-        [
-            "--sizes",
-            "16",
-            "--faces",
-            "320",
-            "--batch",
-            "2",
-            "--seconds",
-            "0.001",
-            "--only",
-            "warp",
-            "reference",
-            "--json",
-        ]
-        + [str(path)]
-    )
+    options = f"--faces 320 --batch 2 --seconds 0.001 --only warp reference --json {path}".split()
+    main(["--sizes", "12", *options])
+    assert "12" in capsys.readouterr().out
+    main(["--sizes", "16", *options])
     records = json.loads(path.read_text())
     assert {record["backend"] for record in records} == {"warp", "reference"}
+    assert len(records) == 8
+    assert {record["size"] for record in records} == {12, 16}, "the first run's stay"
     assert {record["pass"] for record in records} == {"forward", "both"}
     for record in records:
         assert set(record) == {"backend", "size", "faces", "pass", "cpu_ms", "wall_ms", "peak_mb"}
-        assert record["size"] == 16
         assert record["faces"] == 320
         assert 0 < record["wall_ms"] < 60_000
     assert "warp" in capsys.readouterr().out

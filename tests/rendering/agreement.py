@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ganverse.rendering import reference, warp_backend
-from tests.rendering.random_scenes import Triangles
+from ganverse.rendering.scene import Rim, Triangles
+from tests.rendering.random_scenes import cast
 
 
 class Case(NamedTuple):
@@ -20,6 +21,10 @@ class Case(NamedTuple):
     boxlen: float = 0.02
     knum: int = 30
     nearest: bool = False
+
+    @property
+    def rim(self) -> Rim:
+        return Rim(self.sigmainv, self.boxlen, self.knum, self.nearest)
 
 
 class Outcome(NamedTuple):
@@ -35,10 +40,11 @@ class Outcome(NamedTuple):
 
 
 def run(backend: ModuleType, case: Case, dtype: torch.dtype) -> Outcome:
-    scene = case.scene.to(dtype)
+    scene = cast(case.scene, dtype)
     corners, values = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
-    features, index, depth = backend.rasterize(corners, scene.z, values, case.height, case.width, scene.front_facing)
-    mask = backend.soft_silhouette(corners, index, case.sigmainv, case.boxlen, case.knum, case.nearest)
+    drawn = backend.rasterize(scene._replace(corners=corners, features=values), case.height, case.width)
+    features, index, depth = drawn.features, drawn.face_index, drawn.depth
+    mask = backend.soft_silhouette(corners, index, case.rim)
     generator = torch.Generator().manual_seed(0)
     grads = [torch.randn(t.shape, generator=generator).to(dtype) for t in (features, mask)]
     grad_corners, grad_values = torch.autograd.grad(features, (corners, values), grads[0])

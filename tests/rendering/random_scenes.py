@@ -1,22 +1,14 @@
 """Triangles at random for the rasteriser's tests."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from ganverse.rendering.scene import Triangles
 
-@dataclass(frozen=True)
-class Triangles:
-    """A batch of triangle soups, ready to be drawn."""
 
-    corners: Tensor
-    z: Tensor
-    features: Tensor
-    front_facing: Tensor | None = None
-
-    def to(self, dtype: torch.dtype) -> "Triangles":
-        return Triangles(self.corners.to(dtype), self.z.to(dtype), self.features.to(dtype), self.front_facing)
+def cast(scene: Triangles, dtype: torch.dtype) -> Triangles:
+    """The same triangles in another precision."""
+    return Triangles(scene.corners.to(dtype), scene.z.to(dtype), scene.features.to(dtype), scene.drawn)
 
 
 def soup(seed: int, *, batch: int = 2, faces: int = 40, extent: float = 0.3, channels: int = 3) -> Triangles:
@@ -31,7 +23,7 @@ def soup(seed: int, *, batch: int = 2, faces: int = 40, extent: float = 0.3, cha
         corners=centres + extent * uniform(batch, faces, 3, 2),
         z=uniform(batch, faces, 3) - 2,
         features=uniform(batch, faces, 3, channels),
-        front_facing=uniform(batch, faces) > -0.5,
+        drawn=uniform(batch, faces) > -0.5,
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.rendering import kaolin_backend, reference
 from ganverse.rendering.rasterization import rasterize, soft_silhouette
+from ganverse.rendering.scene import Rim, Triangles
 from tests.rendering.random_scenes import soup
 
 
@@ -25,7 +26,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         face_features: Tensor,
         valid_faces: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        return reference.rasterize(face_vertices_image, face_vertices_z, face_features, height, width, valid_faces)[:2]
+        scene = Triangles(face_vertices_image, face_vertices_z, face_features, valid_faces)
+        drawn = reference.rasterize(scene, height, width)
+        return drawn.features, drawn.face_index
 
     def dibr_soft_mask(
         face_vertices_image: Tensor,
@@ -34,7 +37,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         boxlen: float = 0.02,
         knum: int = 30,
     ) -> Tensor:
-        return reference.soft_silhouette(face_vertices_image, selected_face_idx, sigmainv, boxlen, knum, False)
+        return reference.soft_silhouette(face_vertices_image, selected_face_idx, Rim(sigmainv, boxlen, knum))
 
     mesh = types.ModuleType("kaolin.render.mesh")
     vars(mesh).update(rasterize=kaolin_rasterize, dibr_soft_mask=dibr_soft_mask)
@@ -53,19 +56,19 @@ def test_arguments_and_results_are_in_their_places() -> None:
     scene = soup(0)
     values = scene.features.clone().requires_grad_()
     z = scene.z.clone().requires_grad_()
-    features, index, depth = kaolin_backend.rasterize(scene.corners, z, values, 12, 20, scene.front_facing)
-    expected = reference.rasterize(scene.corners, scene.z, scene.features, 12, 20, scene.front_facing)
-    assert index.equal(expected[1])
-    torch.testing.assert_close(features, expected[0])
-    torch.testing.assert_close(depth, expected[2])
-    assert not depth.requires_grad
-    features.sum().backward()
+    rim = Rim(500.0, 0.1, 5)
+    drawn, mask = kaolin_backend.dibr(scene._replace(z=z, features=values), 12, 20, rim)
+    expected, expected_mask = reference.dibr(scene, 12, 20, rim)
+    assert drawn.face_index.equal(expected.face_index)
+    torch.testing.assert_close(drawn.features, expected.features)
+    torch.testing.assert_close(drawn.depth, expected.depth)
+    assert mask.equal(expected_mask)
+    assert not drawn.depth.requires_grad
+    drawn.features.sum().backward()
     assert z.grad is None
     assert values.grad is not None
-    mask = kaolin_backend.soft_silhouette(scene.corners, index, 500.0, 0.1, 5, False)
     with pytest.raises(GanverseError, match="the nearest were asked for: use the backend 'warp'"):
-        kaolin_backend.soft_silhouette(scene.corners, index, 500.0, 0.1, 5, True)
-    assert mask.equal(reference.soft_silhouette(scene.corners, index, 500.0, 0.1, 5, False))
+        kaolin_backend.soft_silhouette(scene.corners, drawn.face_index, rim._replace(nearest=True))
 
 
 @pytest.mark.requires_kaolin

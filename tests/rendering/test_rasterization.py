@@ -6,10 +6,9 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import pixel_centers
-from ganverse.rendering import rasterization
 from ganverse.rendering.backends import Backend
 from ganverse.rendering.rasterization import dibr, rasterize, soft_silhouette
-from tests.rendering.random_scenes import rectangle, soup
+from tests.rendering.random_scenes import cast, rectangle, soup
 
 BACKENDS: tuple[Backend, ...] = ("reference", "warp")
 
@@ -27,10 +26,17 @@ def test_positions_that_are_not_finite_name_the_batch_index(backend: Backend, va
         rasterize(scene.corners, z, scene.features, 8, 8, backend=backend)
     with pytest.raises(GanverseError, match="batch index 1 holds"):
         soft_silhouette(corners, torch.full((3, 8, 8), -1), backend=backend)
+    with pytest.raises(GanverseError, match="batch index 1 holds"):
+        soft_silhouette(corners, torch.full((3, 8, 8), -1), nearest=True, backend=backend)
+    with pytest.raises(GanverseError, match="face_vertices_z must be finite, but batch index 2 holds"):
+        rasterize(scene.corners, z, scene.features, 8, 8, perspective=True, backend=backend)
 
 
-def test_large_finite_positions_whose_sum_overflows_are_accepted() -> None:
-    rasterization._check_finite(torch.full((2, 3), 3e38), "positions")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_large_finite_positions_are_accepted(backend: Backend) -> None:
+    scene = soup(0)
+    large = scene._replace(corners=scene.corners.sign() * 3e38, z=scene.z.sign() * 3e38)
+    rasterize(large.corners, large.z, large.features, 4, 4, backend=backend)
 
 
 def test_an_image_without_pixels_is_refused() -> None:
@@ -71,11 +77,11 @@ def test_no_images_and_no_features_are_allowed(backend: Backend) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_half_precision_is_computed_in_float32_and_its_gradients_come_back_in_half(backend: Backend) -> None:
-    scene = soup(0).to(torch.bfloat16)
+    scene = cast(soup(0), torch.bfloat16)
     corners = scene.corners.requires_grad_()
     drawn = rasterize(corners, scene.z, scene.features, 16, 16, backend=backend)
     mask = soft_silhouette(corners, drawn.face_index, backend=backend)
-    exact = scene.to(torch.float32)
+    exact = cast(scene, torch.float32)
     expected = rasterize(exact.corners, exact.z, exact.features, 16, 16, backend=backend)
     assert drawn.features.dtype == mask.dtype == torch.float32
     assert drawn.face_index.equal(expected.face_index)
@@ -87,7 +93,7 @@ def test_half_precision_is_computed_in_float32_and_its_gradients_come_back_in_ha
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_double_precision_is_kept(backend: Backend) -> None:
-    scene = soup(0).to(torch.float64)
+    scene = cast(soup(0), torch.float64)
     drawn = rasterize(scene.corners, scene.z, scene.features.float(), 16, 16, backend=backend)
     assert drawn.features.dtype == drawn.depth.dtype == torch.float64
     assert soft_silhouette(scene.corners, drawn.face_index, backend=backend).dtype == torch.float64
@@ -96,12 +102,11 @@ def test_double_precision_is_kept(backend: Backend) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_memory_layout_does_not_matter(backend: Backend) -> None:
     scene = soup(0)
-    drawn = rasterize(scene.corners, scene.z, scene.features, 12, 20, front_facing=scene.front_facing, backend=backend)
+    drawn = rasterize(scene.corners, scene.z, scene.features, 12, 20, front_facing=scene.drawn, backend=backend)
     mask = soft_silhouette(scene.corners, drawn.face_index, backend=backend)
-    assert scene.front_facing is not None
+    assert scene.drawn is not None
     strided = [
-        t.transpose(0, 1).contiguous().transpose(0, 1)
-        for t in (scene.corners, scene.z, scene.features, scene.front_facing)
+        t.transpose(0, 1).contiguous().transpose(0, 1) for t in (scene.corners, scene.z, scene.features, scene.drawn)
     ]
     again = rasterize(*strided[:3], 12, 20, front_facing=strided[3], backend=backend)
     assert not strided[0].is_contiguous()
@@ -203,9 +208,9 @@ def test_both_at_once_are_the_two_primitives(backend: Backend, options: dict[str
         corners, features = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
         inputs = (corners, scene.z, features, 20, 13)
         if together:
-            drawn, mask = dibr(*inputs, front_facing=scene.front_facing, **shape | rim)
+            drawn, mask = dibr(*inputs, front_facing=scene.drawn, **shape | rim)
         else:
-            drawn = rasterize(*inputs, front_facing=scene.front_facing, **shape)
+            drawn = rasterize(*inputs, front_facing=scene.drawn, **shape)
             mask = soft_silhouette(corners, drawn.face_index, **rim)
         loss = drawn.features.square().sum() + mask.square().sum()
         gradients = torch.autograd.grad(loss, (corners, features))

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ganverse.geometry.cameras import pixel_centers
 from ganverse.rendering import reference
-from tests.rendering.random_scenes import rectangle, soup
+from ganverse.rendering.scene import Rim, Triangles
+from tests.rendering.random_scenes import cast, rectangle, soup
 
 
 def draw(
@@ -17,8 +18,8 @@ def draw(
     """Face index of one image of triangles (faces, 3, 2), each at one z."""
     depth = torch.as_tensor(z).reshape(-1, 1).expand(len(corners), 3)
     features = torch.zeros(1, len(corners), 3, 1)
-    front_facing = None if front is None else front[None]
-    return reference.rasterize(corners[None], depth[None], features, height, width, front_facing)[1][0]
+    scene = Triangles(corners[None], depth[None], features, None if front is None else front[None])
+    return reference.rasterize(scene, height, width).face_index[0]
 
 
 def test_pixel_centres_are_the_geometrys() -> None:
@@ -69,30 +70,31 @@ def test_faces_without_area_are_not_drawn() -> None:
 def test_depth_decides_inside_faces_that_cross() -> None:
     corners = rectangle(-1, -1, 1, 1)[[0, 0]].double()
     z = torch.tensor([[[-1.0, -3.0, -3.0], [-2.0, -2.0, -2.0]]]).double()
-    features, index, depth = reference.rasterize(corners[None], z, torch.ones(1, 2, 3, 1).double(), 8, 8, None)
+    drawn = reference.rasterize(Triangles(corners[None], z, torch.ones(1, 2, 3, 1).double()), 8, 8)
+    index, depth = drawn.face_index, drawn.depth
     seen = index[0] >= 0
     assert set(index[0].unique().tolist()) == {-1, 0, 1}
     assert (depth[0][seen] >= -2).all(), "the nearer of the two everywhere"
     assert (depth[0][~seen] == 0).all()
-    assert features[0, ..., 0].equal(seen.double())
+    assert drawn.features[0, ..., 0].equal(seen.double())
 
 
 def test_features_are_affine_in_the_image() -> None:
-    scene = soup(0, faces=30).to(torch.float64)
-    features, index, _ = reference.rasterize(scene.corners, scene.z, scene.corners, 19, 23, None)
-    covered = index >= 0
+    scene = cast(soup(0, faces=30), torch.float64)
+    drawn = reference.rasterize(Triangles(scene.corners, scene.z, scene.corners), 19, 23)
+    features, covered = drawn.features, drawn.face_index >= 0
     expected = pixel_centers(19, 23).double().expand(2, -1, -1, -1)
     torch.testing.assert_close(features[covered], expected[covered], atol=1e-6, rtol=0)
     assert (features[~covered] == 0).all()
 
 
 def test_gradients_of_features_and_positions_are_those_of_finite_differences() -> None:
-    scene = soup(3, faces=8, extent=1.5, channels=2).to(torch.float64)
+    scene = cast(soup(3, faces=8, extent=1.5, channels=2), torch.float64)
 
     def features(corners: Tensor, values: Tensor) -> Tensor:
-        return reference.rasterize(corners, scene.z, values, 6, 5, scene.front_facing)[0]
+        return reference.rasterize(scene._replace(corners=corners, features=values), 6, 5).features
 
-    covered = reference.rasterize(scene.corners, scene.z, scene.features, 6, 5, scene.front_facing)[1] >= 0
+    covered = reference.rasterize(scene, 6, 5).face_index >= 0
     assert covered.float().mean() > 0.2
     inputs = (scene.corners.requires_grad_(), scene.features.requires_grad_())
     assert torch.autograd.gradcheck(features, inputs, eps=1e-7, atol=1e-5)
@@ -102,9 +104,9 @@ def test_a_flat_face_gets_no_position_gradient() -> None:
     corners = torch.tensor([[[-0.75, -0.75], [0.75, 0.75], [0.25, 0.25 + 1e-9]]], dtype=torch.float64)[None]
     corners.requires_grad_()
     values = torch.rand(1, 1, 3, 1, dtype=torch.float64, requires_grad=True)
-    features, index, _ = reference.rasterize(corners, -torch.ones(1, 1, 3).double(), values, 4, 4, None)
-    assert (index >= 0).any()
-    features.sum().backward()
+    drawn = reference.rasterize(Triangles(corners, -torch.ones(1, 1, 3).double(), values), 4, 4)
+    assert (drawn.face_index >= 0).any()
+    drawn.features.sum().backward()
     assert corners.grad is not None
     assert corners.grad.abs().sum() == 0
     assert values.grad is not None
@@ -120,7 +122,7 @@ def test_soft_silhouette_falls_off_with_the_squared_distance_up_to_the_box() -> 
     corners = edge_at_zero()
     index = torch.full((1, 1, 200), -1)
     index[..., :100] = 0
-    mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, 30, False)[0, 0]
+    mask = reference.soft_silhouette(corners, index, Rim(7000.0, 0.02, 30))[0, 0]
     assert (mask[:100] == 1).all()
     assert mask[100].item() == pytest.approx(math.exp(-7000 * 0.005**2))
     assert mask[101].item() == pytest.approx(math.exp(-7000 * 0.015**2))
@@ -132,7 +134,7 @@ def test_soft_silhouette_multiplies_what_faces_miss() -> None:
     index = torch.full((1, 1, 200), -1)
     once = math.exp(-7000 * 0.005**2)
     for knum in (1, 2, 5, 30):
-        mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, knum, False)[0, 0]
+        mask = reference.soft_silhouette(corners, index, Rim(7000.0, 0.02, knum))[0, 0]
         assert mask[100].item() == pytest.approx(1 - (1 - once) ** min(knum, 5), rel=1e-6)
 
 
@@ -140,7 +142,7 @@ def test_soft_silhouette_listens_to_the_first_faces_by_index() -> None:
     near, far = edge_at_zero(), edge_at_zero() - torch.tensor([0.01, 0.0])
     index = torch.full((1, 1, 200), -1)
     for first, second, distance in ((near, far, 0.005), (far, near, 0.015)):
-        mask = reference.soft_silhouette(torch.cat([first, second], 1), index, 7000.0, 0.02, 1, False)[0, 0]
+        mask = reference.soft_silhouette(torch.cat([first, second], 1), index, Rim(7000.0, 0.02, 1))[0, 0]
         assert mask[100].item() == pytest.approx(math.exp(-7000 * distance**2), rel=1e-6)
 
 
@@ -148,25 +150,25 @@ def test_soft_silhouette_listens_to_the_nearest_faces_if_asked() -> None:
     near, far = edge_at_zero(), edge_at_zero() - torch.tensor([0.01, 0.0])
     index = torch.full((1, 1, 200), -1)
     for faces in ((near, far), (far, near)):
-        mask = reference.soft_silhouette(torch.cat(faces, 1), index, 7000.0, 0.02, 1, True)[0, 0]
+        mask = reference.soft_silhouette(torch.cat(faces, 1), index, Rim(7000.0, 0.02, 1, nearest=True))[0, 0]
         assert mask[100].item() == pytest.approx(math.exp(-7000 * 0.005**2), rel=1e-6)
 
 
 def test_soft_silhouette_measures_to_the_outline_from_inside_too() -> None:
     corners = edge_at_zero()
     index = torch.full((1, 1, 200), -1)  # a back face, say: not drawn, yet near
-    mask = reference.soft_silhouette(corners, index, 7000.0, 0.02, 30, False)[0, 0]
+    mask = reference.soft_silhouette(corners, index, Rim(7000.0, 0.02, 30))[0, 0]
     torch.testing.assert_close(mask[98:100], mask[100:102].flip(0))
     assert (mask[:90] < 1e-6).all()
 
 
 @pytest.mark.parametrize("knum", [30, 2])
 def test_gradient_of_the_soft_silhouette_is_that_of_finite_differences(knum: int) -> None:
-    scene = soup(5, faces=7, extent=0.3).to(torch.float64)
-    _, index, _ = reference.rasterize(scene.corners, scene.z, scene.features, 8, 7, scene.front_facing)
+    scene = cast(soup(5, faces=7, extent=0.3), torch.float64)
+    index = reference.rasterize(scene, 8, 7).face_index
 
     def mask(corners: Tensor) -> Tensor:
-        return reference.soft_silhouette(corners, index, 60.0, 0.25, knum, False)
+        return reference.soft_silhouette(corners, index, Rim(60.0, 0.25, knum))
 
     assert ((mask(scene.corners) > 0.01) & (index < 0)).sum() > 20
     assert torch.autograd.gradcheck(mask, (scene.corners.requires_grad_(),), eps=1e-7, atol=1e-5)
@@ -174,7 +176,7 @@ def test_gradient_of_the_soft_silhouette_is_that_of_finite_differences(knum: int
 
 def test_gradient_is_finite_where_a_pixel_lies_on_an_edge() -> None:
     corners = (edge_at_zero(torch.float32) + torch.tensor([0.005, 0.0])).requires_grad_()
-    mask = reference.soft_silhouette(corners, torch.full((1, 1, 200), -1), 7000.0, 0.02, 30, False)
+    mask = reference.soft_silhouette(corners, torch.full((1, 1, 200), -1), Rim(7000.0, 0.02, 30))
     assert mask[0, 0, 100].item() == pytest.approx(1)
     mask.sum().backward()
     assert corners.grad is not None

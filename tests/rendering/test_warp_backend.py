@@ -19,10 +19,11 @@ from ganverse.rendering import (
     warp_raster_kernels,
     warp_silhouette_kernels,
 )
+from ganverse.rendering.scene import Triangles
 from ganverse.rendering.warp_schedules import Schedule
 from tests.rendering.agreement import Case, assert_warp_agrees, run
 from tests.rendering.interpreter import run_python
-from tests.rendering.random_scenes import Triangles, rectangle, soup
+from tests.rendering.random_scenes import rectangle, soup
 
 
 def slivers() -> Triangles:
@@ -108,8 +109,7 @@ def test_random_scenes_see_the_same_faces(schedule: Schedule) -> None:
     wrong = pixels = 0
     for seed in range(20):
         scene = soup(100 + seed, batch=1, faces=50)
-        args = (scene.corners, scene.z, scene.features, 40, 24, scene.front_facing)
-        found, expected = warp_backend.rasterize(*args)[1], reference.rasterize(*args)[1]
+        found, expected = (backend.rasterize(scene, 40, 24).face_index for backend in (warp_backend, reference))
         wrong += int((found != expected).sum())
         pixels += expected.numel()
     assert wrong <= pixels // 10_000, "faces that cross may swap at one pixel"
@@ -147,13 +147,13 @@ def test_batches_beyond_32_bit_places_are_drawn_in_parts(monkeypatch: pytest.Mon
 
 def test_both_at_once_are_the_two_primitives(schedule: Schedule) -> None:
     case = CASES["full ears"]
-    scene, rim = case.scene, (case.sigmainv, case.boxlen, case.knum)
     apart = run(warp_backend, case, torch.float32)
-    corners, values = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
-    drawn = (corners, scene.z, values, case.height, case.width, scene.front_facing)
-    features, index, depth, mask = warp_backend.dibr(*drawn, *rim)
-    assert index.equal(apart.index)
-    assert depth.equal(apart.depth)
+    corners, values = (t.clone().requires_grad_() for t in (case.scene.corners, case.scene.features))
+    scene = case.scene._replace(corners=corners, features=values)
+    drawn, mask = warp_backend.dibr(scene, case.height, case.width, case.rim)
+    features = drawn.features
+    assert drawn.face_index.equal(apart.index)
+    assert drawn.depth.equal(apart.depth)
     assert features.equal(apart.features)
     assert mask.equal(apart.mask)
     generator = torch.Generator().manual_seed(0)
@@ -186,7 +186,7 @@ def test_several_threads_of_the_program_may_draw_at_once() -> None:
 def test_gradients_reach_inputs_that_want_them_only() -> None:
     scene = soup(22)
     values = scene.features.clone().requires_grad_()
-    features, _, _ = warp_backend.rasterize(scene.corners, scene.z, values, 16, 16, None)
+    features = warp_backend.rasterize(scene._replace(features=values, drawn=None), 16, 16).features
     features.sum().backward()
     assert values.grad is not None
     assert values.grad.sum().item() == pytest.approx(3 * (features.detach()[..., 0] != 0).sum().item(), rel=1e-4)
@@ -195,9 +195,9 @@ def test_gradients_reach_inputs_that_want_them_only() -> None:
 def test_no_gradient_at_all_is_no_error() -> None:
     scene = soup(23)
     corners = scene.corners.clone().requires_grad_()
-    features, _, depth = warp_backend.rasterize(corners, scene.z, scene.features, 16, 16, None)
-    (0 * corners.sum() + depth.sum()).backward()
-    assert features.requires_grad
+    drawn = warp_backend.rasterize(scene._replace(corners=corners), 16, 16)
+    (0 * corners.sum() + drawn.depth.sum()).backward()
+    assert drawn.features.requires_grad
 
 
 MEMORY = """
@@ -260,8 +260,9 @@ def test_kernels_compile_for_cuda_without_a_gpu(architecture: int, tmp_path: Pat
     assert len(written) == 4
     text = "".join(path.read_text() for path in written)
     assert f".target sm_{architecture}" in text
-    kernels = "draw_faces shade_pixels pull_faces mark_tiles fade_pixels pull_rims fade_rows draw_images pull_images"
-    for kernel in kernels.split():
+    by_face_or_pixel = "draw_faces shade_pixels pull_faces mark_tiles fade_pixels pull_rims"
+    by_image_or_row = "draw_images pull_images fade_rows pull_nearest"
+    for kernel in f"{by_face_or_pixel} {by_image_or_row}".split():
         assert kernel in text
 
 
@@ -269,10 +270,7 @@ def test_kernels_compile_for_cuda_without_a_gpu(architecture: int, tmp_path: Pat
 def test_cuda_agrees_with_the_cpu() -> None:
     case = CASES["many small"]
     on_cpu = run(warp_backend, case, torch.float32)
-    scene = case.scene
-    moved = Triangles(
-        *(t if t is None else t.cuda() for t in (scene.corners, scene.z, scene.features, scene.front_facing))
-    )
+    moved = Triangles._make(None if t is None else t.cuda() for t in case.scene)
     on_cuda = [t.cpu() for t in run(warp_backend, case._replace(scene=moved), torch.float32)]
     assert on_cuda[0].equal(on_cpu.index)
     for found, expected in zip(on_cuda[1:4], on_cpu[1:4], strict=True):

@@ -1,29 +1,72 @@
 """How a batch is shared among threads."""
 
-import os
 import threading
+from collections.abc import Iterator
 
+import pytest
 import torch
 
-from ganverse.rendering import warp_backend
-from ganverse.rendering.warp_launch import MOST_PLACES, _pool, parts
+from ganverse.rendering import warp_backend, warp_launch
+from ganverse.rendering.warp_launch import MOST_PLACES, parts
+from ganverse.rendering.warp_threads import Team, team
 from tests.rendering.agreement import Case, run
 from tests.rendering.random_scenes import soup
 
 
-def test_a_thread_that_is_late_is_not_waited_for() -> None:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_thread_that_is_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(soup(40, batch=3), 16, 16)
     alone = run(warp_backend, case, torch.float32)
-    before, free = torch.get_num_threads(), threading.Event()
-    torch.set_num_threads(2)
-    busy = _pool(os.getpid(), 1).submit(free.wait, 60)
-    try:
-        found = run(warp_backend, case, torch.float32)
-        assert not busy.done()
-    finally:
-        free.set()
-        torch.set_num_threads(before)
+    crew, begun, free = Team(), threading.Event(), threading.Event()
+    monkeypatch.setattr(warp_launch, "team", lambda: crew)
+    (busy,) = crew.help(lambda: (begun.set(), free.wait(60)), 1)
+    assert begun.wait(60)
+    found = run(warp_backend, case, torch.float32)
+    free.set()
+    busy.finish()
     assert all(a.equal(b) for a, b in zip(found, alone, strict=True))
+
+
+def test_work_that_nobody_began_is_not_begun_later() -> None:
+    crew, begun, free, made = Team(), threading.Event(), threading.Event(), []
+    (busy,) = crew.help(lambda: (begun.set(), free.wait(60)), 1)
+    assert begun.wait(60)
+    (late,) = crew.help(lambda: made.append(1), 1)
+    late.finish()
+    free.set()
+    busy.finish()
+    begun.clear()
+    (last,) = crew.help(lambda: (made.append(2), begun.set()), 1)
+    assert begun.wait(60)
+    last.finish()
+    assert made == [2]
+
+
+def test_finishing_waits_for_work_that_has_begun() -> None:
+    made, begun = [], threading.Event()
+
+    def work() -> None:
+        begun.set()
+        threading.Event().wait(0.05)
+        made.append(1)
+
+    helpers = Team().help(work, 2)
+    assert begun.wait(60)
+    for helper in helpers:
+        helper.finish()
+    assert 1 <= len(made) <= 2
+
+
+def test_there_is_one_team() -> None:
+    assert team() is team()
 
 
 def test_parts_cover_the_batch_and_can_be_counted() -> None:
