@@ -100,8 +100,9 @@ class DisentangleTask(pl.LightningModule):
     @torch.no_grad()
     def restore_spread(self) -> None:
         """`StyleGANR.restore_spread`, before stage 2, and on the averaged weights when the training has ended."""
-        lessons = self._drawn(self.settings.seed + 1)
-        said = torch.cat([self.renderer.styles_of(lesson.scenes) for lesson in lessons])
+        with torch.autocast(self.device.type, enabled=False):
+            lessons = self._drawn(self.settings.seed + 1)
+            said = torch.cat([self.renderer.styles_of(lesson.scenes) for lesson in lessons])
         real = torch.cat([lesson.styles for lesson in lessons])
         self.renderer.restore_spread(said, real, share=self.settings.keep_spread)
         self.restored.fill_(True)

@@ -102,7 +102,8 @@ def disentangle_task(processes: int) -> DisentangleTask:
     inverse.camera.linear.weight.data.normal_(std=0.1)
     inverse.texture.decoder.bias.data.normal_()
     teachers = Teachers(inverse, CameraTable(AZIMUTHS), segmenter(), PlainDistance())
-    settings = DisentangleSettings(warm_up_images=32, fine_tune_images=1000, calibration_images=8)
+    # Without the spread, for which the frozen generator paints in its own precision; it sees no samples of the step.
+    settings = DisentangleSettings(warm_up_images=32, fine_tune_images=1000, calibration_images=8, keep_spread=0.0)
     generator, codes = generator_and_codes()
     task = DisentangleTask(generator, codes, teachers, settings, DisentangleWeights(), SETTINGS)
     task._calibrate()
