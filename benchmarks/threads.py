@@ -6,9 +6,12 @@ process; wall time, the smallest of all rounds. Run it on an otherwise idle mach
 
 import argparse
 import math
+import multiprocessing
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import torch
 
@@ -32,6 +35,27 @@ def speed_up(size: int, threads: int, *, batch: int, seconds: float) -> tuple[fl
     return 1000 * best[1] / batch, best[1] / best[threads]
 
 
+def rounds_in(end: float, *, size: int, batch: int) -> int:
+    """Batches that one thread draws between three seconds before `end` and `end` (Unix time)."""
+    torch.set_num_threads(1)
+    passes = ganverse_passes("warp", ellipsoid_scene(3, batch, size, torch.device("cpu")))
+    rounds = 0
+    while time.time() < end:
+        passes.backward(passes.forward())
+        rounds += time.time() >= end - 3
+    return rounds
+
+
+def ceiling(size: int, processes: int, *, batch: int) -> float:
+    """How many times the images of one process `processes` draw at the same time."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        draw = partial(rounds_in, size=size, batch=batch)
+        list(pool.map(draw, [0.0] * processes))  # imports and compiles
+        alone = pool.submit(draw, time.time() + 4).result()
+        together = sum(pool.map(draw, [time.time() + 4] * processes))
+    return together / alone
+
+
 def main(arguments: Sequence[str] | None = None) -> list[float]:
     """Measure, print, return the speed-ups."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,11 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> list[float]:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="to compare with one")
     parser.add_argument("--batch", type=int, default=8, help="images a batch")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each size")
+    parser.add_argument("--ceiling", action="store_true", help="what separate processes reach, too")
     options = parser.parse_args(arguments)
     before, found = torch.get_num_threads(), []
     for size in options.sizes:
         one, factor = speed_up(size, options.threads, batch=options.batch, seconds=options.seconds)
         print(f"{size:4d} px: {one:.2f} ms an image with one thread, {factor:.2f} times as fast with {options.threads}")
+        if options.ceiling:
+            most = ceiling(size, options.threads, batch=options.batch)
+            print(f"         {options.threads} processes: {most:.2f} times the images of one")
         found.append(factor)
     torch.set_num_threads(before)
     return found

@@ -94,7 +94,10 @@ class ShardRecord:
 def write_shard(
     plan: ShardPlan, shard: int, batch: MultiViewBatch, azimuths: Sequence[float], counts: FilterCounts, forced: int
 ) -> ShardRecord:
-    """Write a whole shard atomically, its record last (so a shard without one is made again)."""
+    """Write a whole shard atomically, its record last (so a shard without one is made again).
+
+    A shard has one writer, so temporary files of its name are those of writers that were killed; they are removed.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row in range(len(batch)):
@@ -106,6 +109,8 @@ def write_shard(
     record = ShardRecord(
         plan.tar(shard).name, hashlib.sha256(data).hexdigest(), len(batch), plan.recipe, counts, forced
     )
+    for left_over in plan.tar(shard).parent.glob(f".{plan.tar(shard).stem}.*.tmp"):
+        left_over.unlink(missing_ok=True)
     write_atomically(plan.tar(shard), data)
     write_atomically(plan.tar(shard).with_suffix(".json"), (json.dumps(asdict(record)) + "\n").encode())
     return record

@@ -78,6 +78,16 @@ def test_a_finished_shard_is_known_and_an_unfinished_one_is_not(plan: ShardPlan)
         write_manifest(plan)
 
 
+def test_what_killed_writers_left_goes_with_the_next_one(plan: ShardPlan, sampler: MultiViewSampler) -> None:
+    left_over = [plan.folder / f".{plan.tar(1).stem}.{kind}.4711.tmp" for kind in ("tar", "json")]
+    stranger = plan.folder / ".notes.txt.4711.tmp"
+    for path in (*left_over, stranger):
+        path.write_bytes(b"half")
+    _write(sampler, plan)
+    assert not any(path.exists() for path in left_over)
+    assert stranger.exists()
+
+
 def test_a_folder_of_another_recipe_is_refused(plan: ShardPlan) -> None:
     with pytest.raises(GanverseError, match="another folder"):
         ShardPlan(plan.folder, 11, 4, "horses").record(0)
