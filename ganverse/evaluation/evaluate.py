@@ -81,7 +81,7 @@ def evaluate_loaded(
         write_json(metrics, output / METRICS)
         write_json({key: asdict(score) for key, score in finite(evaluation.scores).items()}, output / SCORES)
         page = write_report(report, output)
-        console.print(summary_table(evaluation.scores))
+        console.print(summary_table(evaluation.scores, console.width))
         for note in report.notes:
             console.print(f"note: {note}")
         console.print(f"report: {page}")

@@ -17,6 +17,7 @@ from ganverse.evaluation.figures import Figure
 from ganverse.evaluation.metrics import Score
 from ganverse.generators.weights import write_atomically
 
+_ROOM_FOR_MEANINGS = 120  # columns; the numbers alone take 80
 _TEMPLATE = Path(__file__).with_name("report.html")
 
 
@@ -49,17 +50,20 @@ def write_report(report: Report, folder: Path) -> Path:
     return page
 
 
-def summary_table(scores: dict[str, Score]) -> Table:
-    """The table for the terminal."""
+def summary_table(scores: dict[str, Score], width: int) -> Table:
+    """The table for a terminal of so many columns; a narrow one leaves to the page what the numbers mean."""
+    explained = width >= _ROOM_FOR_MEANINGS
     table = Table(title="Evaluation")
     for heading in ("number", "value", "95 % interval", "target"):
         table.add_column(heading, justify="left" if heading == "number" else "right", no_wrap=True)
-    table.add_column("what it is")
+    if explained:
+        table.add_column("what it is")
     for part in PARTS:
         for entry, score in _of_part(scores, part):
             reached = entry.reached(score.value)
             style = "dim" if not entry.published else {True: "green", False: "red", None: ""}[reached]
-            table.add_row(entry.key, _number(score.value), _interval(score), _target(entry), entry.meaning, style=style)
+            meaning = (entry.meaning,) if explained else ()
+            table.add_row(entry.key, _number(score.value), _interval(score), _target(entry), *meaning, style=style)
         table.add_section()
     return table
 

@@ -42,8 +42,9 @@ class Number:
     """One number of one variant.
 
     mean: over seeds. half: half of its 95 % interval, out of the spread of the held-out objects (the same for every
-    seed) and that of the seeds; None where one of them is unknown. difference: to the first variant, seed by seed, None
-    for itself. difference_half: half of its 95 % interval (Student's t over seeds), None below two seeds.
+    seed) and, above one seed, that of the seeds; None where the former is unknown. difference: to the first variant,
+    seed by seed, None for itself. difference_half: half of its 95 % interval (Student's t over seeds), None below two
+    seeds.
     """
 
     mean: float
@@ -83,7 +84,7 @@ def _number(key: str, by_seed: Mapping[int, Scores], reference: Mapping[int, Sco
     values = np.array([scores[key]["value"] for scores in by_seed.values()])
     widths = [(s[key].get("low"), s[key].get("high")) for s in by_seed.values()]
     half = None
-    if len(values) > 1 and all(low is not None and high is not None for low, high in widths):
+    if all(low is not None and high is not None for low, high in widths):
         objects = np.mean([(high - low) / 2 for low, high in widths if low is not None and high is not None])
         half = float(math.hypot(objects, interval(values) or 0.0))
     if reference is None:

@@ -46,10 +46,15 @@ def test_page_tells_reached_from_missed_and_covered_from_not() -> None:
 
 
 def test_terminal_table_lists_what_is_there() -> None:
-    console = Console(width=140, record=True, file=io.StringIO())
-    console.print(summary_table(REPORT.scores))
-    text = console.export_text()
+    text = _printed(140)
     assert "gan/iou_input" in text
     assert "0.950" in text
     assert "2D IoU" in text
     assert "gan/iou_unseen" not in text
+    assert len(_printed(80).splitlines()) == len(REPORT.scores) + 7, "a line per number, no more"
+
+
+def _printed(width: int) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(summary_table(REPORT.scores, console.width))
+    return console.export_text()
