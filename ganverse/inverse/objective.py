@@ -16,9 +16,9 @@ from ganverse.inverse.losses import InverseLosses, camera_loss, colour_loss, sil
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.rendering.backends import Backend
-from ganverse.rendering.render import RenderResult, Silhouette, render
+from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
 
-_SOFT, _SHARP = Silhouette(5000.0, 0.06, 30), Silhouette(15000.0, 0.035, 30)
+_SOFT = Silhouette(5000.0, 0.06)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SilhouetteSchedule:
     """
 
     start: Silhouette = _SOFT
-    end: Silhouette = _SHARP
+    end: Silhouette = SHARP
     fraction: float = 0.6
 
     def at(self, images_seen: int, total_images: int) -> Silhouette:
@@ -84,7 +84,7 @@ def inverse_step(
     view_ids: Int[Tensor, "batch views"],
     adjacency: Adjacency,
     *,
-    silhouette: Silhouette = _SHARP,
+    silhouette: Silhouette = SHARP,
     perceptual: PerceptualPlan | None = None,
     backend: Backend = "auto",
 ) -> StepResult:

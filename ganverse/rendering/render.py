@@ -26,12 +26,16 @@ _NOWHERE = 1e3
 class Silhouette:
     """Softness of the silhouette's rim; see `rasterization.soft_silhouette` for ranges and what to adapt with.
 
-    A soft rim makes the mesh shrink: keep it sharp (feasibility runs: 3D IoU 0.88 at 15000, 0.68 at 1000).
+    A soft rim makes what is fitted to it shrink; end `SHARP`. The defaults are Kaolin's.
     """
 
     sigmainv: float = 7000.0
     boxlen: float = 0.02
     knum: int = 30
+
+
+SHARP = Silhouette(250_000.0, 0.02)
+"""Hardly wider than the object: 1 % more area on a car at 64 pixels, where 15000 has 5 % and 7000 has 8 %."""
 
 
 @dataclass(frozen=True)
