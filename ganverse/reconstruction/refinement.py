@@ -18,9 +18,10 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.regularity import Adjacency, flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.losses import colour_loss, silhouette_iou, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.rendering.render import RenderResult, Silhouette, render
+from ganverse.inverse.objective import SilhouetteSchedule
+from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
 
-_SOFT, _HARD = Silhouette(7000.0, 0.05, 30), Silhouette()
+_SHARPENING = SilhouetteSchedule(Silhouette(7000.0, 0.05), fraction=1.0)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class RefinementSettings:
     steps: of Adam; during the first `camera_share` of them only the camera moves, so that no shape is bent to make up
     for it. size: pixels a side of the square that is compared. shape_rate, camera_rate, texture_rate: Adam's, in world
     units, radians (and log distance, NDC) and colour. colour, silhouette, flatten, laplacian, move: weights, those of
-    training but for `move`: one picture says little of what it does not show.
+    training but for `move`: one picture says little of what it does not show. rim: of the silhouette, over the steps.
     """
 
     steps: int = 30
@@ -44,7 +45,7 @@ class RefinementSettings:
     flatten: float = 5.0
     laplacian: float = 5.0
     move: float = 60.0
-    softness: Silhouette = _SOFT
+    rim: SilhouetteSchedule = _SHARPENING
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.size < 16:
@@ -70,7 +71,7 @@ def refine(
     for step in range(settings.steps):
         correction.free(shape=step >= settings.camera_share * settings.steps)
         refined = correction.applied()
-        drawn = view(network, refined, picture.shape[-1], settings.softness)
+        drawn = view(network, refined, picture.shape[-1], settings.rim.at(step, settings.steps))
         offsets = refined.vertices - seen.vertices
         loss = (
             settings.colour * colour_loss(drawn.rgb, picture, mask)
@@ -96,10 +97,10 @@ def silhouette_agreement(
 
 
 def view(
-    network: InverseGraphicsNetwork, seen: Reconstruction, size: int, softness: Silhouette = _HARD
+    network: InverseGraphicsNetwork, seen: Reconstruction, size: int, silhouette: Silhouette = SHARP
 ) -> RenderResult:
     """The reconstruction from its own camera."""
-    return render(network.mesh(seen), seen.texture, seen.camera, seen.light, size, silhouette=softness)
+    return render(network.mesh(seen), seen.texture, seen.camera, seen.light, size, silhouette=silhouette)
 
 
 class _Correction:
