@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ganverse.neural_renderer.critic import DEFAULT_CRITIC, CriticSettings
-from ganverse.rendering.render import Silhouette
+from ganverse.rendering.render import SHARP, Silhouette
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DisentangleSettings:
     calibration_images: int = 256
     grow: int = 2
     fill_background: bool = True
-    silhouette: Silhouette = field(default_factory=Silhouette)
+    silhouette: Silhouette = SHARP
     own_texture: bool = True
     keep_spread: float = 0.5
     critic: CriticSettings = DEFAULT_CRITIC
