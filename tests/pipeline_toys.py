@@ -48,6 +48,7 @@ DISENTANGLE = [
     "schedule.found_views.candidates=6",
     "schedule.found_views.objects=2",
     "schedule.found_views.steps=2",
+    "schedule.found_views.worst=10",
     "losses.distill_perceptual=0.0",
     "half_life=8",
 ]

@@ -10,6 +10,7 @@ has learned the table's cameras and says one of these, or something between them
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.losses import colour_loss, silhouette_loss
-from ganverse.rendering.render import Silhouette, render
+from ganverse.rendering.render import SHARP, Silhouette, render
 from ganverse.tasks.disentangle_lessons import Lesson, drawn_contents
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.viewpoints.view_codes import ViewCodes, compose, view_latents, view_styles
@@ -27,7 +28,8 @@ from ganverse.viewpoints.view_codes import ViewCodes, compose, view_latents, vie
 CAMERA_NUMBERS = 5
 _FIRST_SEED = 1_000_000
 _PER_FIT = 16
-_SILHOUETTE = Silhouette(10_000.0, 0.05, 30)
+_SECTORS, _ENOUGH = 12, 4
+_SOFT, _SOFT_STEPS = Silhouette(5000.0, 0.06), 0.6
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,17 @@ class FoundViewSettings:
     """Views beside the annotated ones.
 
     candidates: random view codes that are looked at; 0 = none, the paper's way. objects: shown under each. steps, rate:
-    of the camera fit (Adam's; radians and logarithms). kept: share of the candidates of every `sector` (degrees of
-    azimuth), those whose renders fit best. share: of the lessons that ask for a found view instead of an annotated one.
+    of the camera fit (Adam's; radians and logarithms). kept: share of the candidates of every sector of azimuths, those
+    whose renders fit best. worst: loss of what is kept at most, in that of the annotated codes (their median).
+    share: of the lessons that ask for a found view instead of an annotated one.
     """
 
     candidates: int = 0
     objects: int = 4
     steps: int = 25
     rate: float = 0.02
-    kept: float = 0.35
-    sector: float = 30.0
+    kept: float = 0.4
+    worst: float = 2.0
     share: float = 0.5
 
 
@@ -52,7 +55,7 @@ class FoundViewSettings:
 class FoundViews:
     """styles: of the view dimensions. cameras: as numbers (`numbers_of`). weights: how often lessons ask for each.
 
-    The weights of what is not kept are 0; their sum is the same in every sector of azimuths where there is any.
+    The weights of what is not kept are 0; their sum is the same in all sectors of azimuths where there are enough.
     """
 
     styles: Float[Tensor, "views dims"]
@@ -85,16 +88,22 @@ def find_views(
     seeds = range(_FIRST_SEED, _FIRST_SEED + settings.candidates)
     latents = view_latents(seeds, generator.z_dim).to(device)
     styles = generator.styles(generator.map(latents))[:, list(codes.view_dims)]
+    annotated = view_styles(generator, codes, device=device)
     contents = drawn_contents(generator, codes, settings.objects, seed, device)
-    known = _known_objects(generator, codes, teachers, contents)
+    known = _known_objects(teachers, [_paint(generator, codes, contents, view[None]) for view in annotated])
     cameras, losses = [], []
-    for part in styles.split(_PER_FIT):
+    for part in torch.cat([annotated, styles]).split(_PER_FIT):
         images = _paint(generator, codes, contents, part)
         fitted, loss = _fit(teachers, known, images, settings)
         cameras.append(fitted)
         losses.append(loss)
-    numbers = torch.cat(cameras)
-    return FoundViews(styles, numbers, _weights(numbers[:, 0], torch.cat(losses), settings))
+    again, numbers = torch.cat(cameras).tensor_split([len(codes)])
+    usual, loss = torch.cat(losses).tensor_split([len(codes)])
+    # The annotated codes' cameras are known: what this fit makes of them on average is its bias.
+    bias = again - numbers_of(teachers.cameras.all())
+    bias[:, 0] = 0
+    numbers = numbers - bias.median(dim=0).values
+    return FoundViews(styles, numbers, view_weights(numbers[:, 0], loss / usual.median(), settings))
 
 
 def _paint(
@@ -122,11 +131,8 @@ class _Known:
         return self.vertices[code].flatten(0, 1), self.texture[code].flatten(0, 1), light
 
 
-def _known_objects(
-    generator: ImageGenerator, codes: ViewCodes, teachers: Teachers, contents: Float[Tensor, "objects styles"]
-) -> _Known:
-    views = view_styles(generator, codes, device=contents.device)
-    seen = [teachers.inverse(_paint(generator, codes, contents, view[None])) for view in views]
+def _known_objects(teachers: Teachers, pictures: Sequence[Float[Tensor, "objects 3 height width"]]) -> _Known:
+    seen = [teachers.inverse(images) for images in pictures]
     light = None if seen[0].light is None else torch.stack([one.light for one in seen if one.light is not None])
     return _Known(torch.stack([one.vertices for one in seen]), torch.stack([one.texture for one in seen]), light)
 
@@ -146,10 +152,11 @@ def _fit(
         for step in range(settings.steps):
             optimizer.param_groups[0]["lr"] = settings.rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
             optimizer.zero_grad()
-            _losses(teachers, known, images, masks, numbers).sum().backward()
+            rim = _SOFT if step < _SOFT_STEPS * settings.steps else SHARP
+            _losses(teachers, known, images, masks, numbers, rim).sum().backward()
             optimizer.step()
     numbers = numbers.detach()
-    return numbers, _losses(teachers, known, images, masks, numbers) + apart
+    return numbers, _losses(teachers, known, images, masks, numbers, SHARP) + apart
 
 
 def _mean_camera(cameras: Cameras, objects: int) -> tuple[Float[Tensor, "views 5"], Float[Tensor, " views"]]:
@@ -166,6 +173,7 @@ def _losses(
     images: Float[Tensor, "views_objects 3 height width"],
     masks: Float[Tensor, "views_objects 1 height width"],
     numbers: Float[Tensor, "views 5"],
+    rim: Silhouette,
 ) -> Float[Tensor, " views"]:
     """Colour and silhouette of the objects, as read under the annotated code of the nearest azimuth."""
     azimuth, annotated = torch.broadcast_tensors(numbers.detach()[:, :1], teachers.cameras.all().azimuth)
@@ -173,21 +181,23 @@ def _losses(
     vertices, texture, light = known.at(nearest)
     cameras = cameras_of(numbers.repeat_interleave(len(images) // len(numbers), dim=0))
     mesh, size = teachers.inverse.template.with_vertices(vertices), images.shape[-1]
-    drawn = render(mesh, texture, cameras, light, size=size, silhouette=_SILHOUETTE)
+    drawn = render(mesh, texture, cameras, light, size=size, silhouette=rim)
     loss = colour_loss(drawn.rgb, images, masks) + silhouette_loss(drawn.alpha, masks)
     return loss.view(len(numbers), -1).mean(dim=1)
 
 
-def _weights(
+def view_weights(
     azimuth: Float[Tensor, " views"], losses: Float[Tensor, " views"], settings: FoundViewSettings
 ) -> Float[Tensor, " views"]:
-    sectors = round(360 / settings.sector)
-    sector = (azimuth.rad2deg() / settings.sector).floor().long() % sectors
+    """How often lessons ask for each view (see `FoundViews`); losses: in those of the annotated codes."""
+    sector = (azimuth.rad2deg() * _SECTORS / 360).floor().long() % _SECTORS
     weights = torch.zeros_like(losses)
-    for number in range(sectors):
+    for number in range(_SECTORS):
         rows = (sector == number).nonzero()[:, 0]
         best = rows[losses[rows].argsort()[: math.ceil(settings.kept * len(rows))]]
-        weights[best] = 1 / max(len(best), 1)
+        best = best[losses[best] <= settings.worst]
+        # a single one, which may be wrong, shall not speak for all of its sector
+        weights[best] = 1 / max(len(best), _ENOUGH)
     return weights
 
 
@@ -208,7 +218,7 @@ def under_found_views(
     chance: in [0, 1), decides which scenes and which views. own_texture: as in `read_lesson`.
     """
     rows = (chance[:, 0] < share).nonzero()[:, 0]
-    if len(rows) == 0:
+    if len(rows) == 0 or not found.weights.any():
         return lesson
     chosen = found.chosen(chance[rows, 1].contiguous())
     answers = compose(lesson.styles[rows], found.styles[chosen], codes.view_dims)

@@ -18,6 +18,7 @@ from ganverse.tasks.disentangle_views import (
     find_views,
     numbers_of,
     under_found_views,
+    view_weights,
 )
 from ganverse.viewpoints.view_codes import compose
 from ganverse.weights.shipped import FOLDER
@@ -25,13 +26,13 @@ from ganverse.worlds.generator import CarWorldGenerator
 from tests.neural_renderer.toys import toy_cameras
 from tests.tasks.test_disentangle import CODES, SCHEDULE, fit, make_batch, make_task
 
-FEW = FoundViewSettings(candidates=6, objects=2, steps=2)
+FEW = FoundViewSettings(candidates=6, objects=2, steps=2, worst=10.0)
 
 
 def test_the_cameras_found_in_the_car_world_are_the_true_ones() -> None:
     world, twin = CarWorldGenerator(64), load_inverse(FOLDER / "twin-car.safetensors")
     teachers = Teachers(twin.network, twin.cameras, Segmenter.car())
-    settings = FoundViewSettings(candidates=24, objects=3, kept=0.5)
+    settings = FoundViewSettings(candidates=16, objects=3)
     found = find_views(world, world_view_codes(world), teachers, settings, seed=0)
     kept = found.weights > 0
     truth = world.cameras(torch.nn.functional.pad(found.styles, (0, world.style_sizes[1])))[kept]
@@ -46,6 +47,17 @@ def test_numbers_and_cameras_say_the_same() -> None:
     again = cameras_of(numbers_of(cameras))
     for name in ("azimuth", "elevation", "distance", "offset"):
         assert torch.allclose(getattr(again, name), getattr(cameras, name))
+
+
+def test_every_side_is_asked_for_alike_and_bad_fits_never() -> None:
+    azimuth = torch.cat([torch.full((20,), 0.1), torch.full((10,), -0.1), torch.tensor([2.0])])
+    losses = torch.cat([torch.arange(30) / 20, torch.tensor([3.0])])
+    weights = view_weights(azimuth, losses, FoundViewSettings(kept=0.5, worst=1.22))
+    assert (weights[:10] == 0.1).all(), "the better half"
+    assert (weights[10:20] == 0).all()
+    assert (weights[20:25] == 0.2).all()
+    assert (weights[25:] == 0).all(), "the worse half, and what fits nowhere"
+    assert view_weights(azimuth[:1], losses[:1], FoundViewSettings()).tolist() == [0.25]
 
 
 def test_views_come_up_as_often_as_they_weigh() -> None:
