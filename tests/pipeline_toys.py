@@ -45,6 +45,10 @@ DISENTANGLE = [
     "schedule.warm_up_images=8",
     "schedule.fine_tune_images=4",
     "schedule.calibration_images=8",
+    "schedule.found_views.candidates=6",
+    "schedule.found_views.objects=2",
+    "schedule.found_views.steps=2",
+    "schedule.found_views.worst=10",
     "losses.distill_perceptual=0.0",
     "half_life=8",
 ]

@@ -35,24 +35,27 @@ class Variant:
     """A change of the base configuration.
 
     meaning: for the table. overrides: dotted settings of the stage and their values. rounds: how often stages inverse
-    and disentangle are trained in turn (`train.py --rounds`); of stage disentangle only.
+    and disentangle are trained in turn (`train.py --rounds`); of stage disentangle only. of: name of the variant whose
+    later round this is, so that the rounds before are trained once; empty = a run of its own.
     """
 
     meaning: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     rounds: int = 1
+    of: str = ""
 
 
 @dataclass(frozen=True)
 class AblationStudy:
     """Which variants are trained and how they are compared.
 
-    run: folder; run VARIANT with seed S goes below RUN/VARIANT/seed-S, the table into RUN.
+    run: folder; run VARIANT with seed S goes below RUN/VARIANT/seed-S, a later round of a variant into that variant's
+        folder, the table into RUN.
     stage: what is trained.
     base: configuration of that stage, below configs/ or a file; every run starts from it.
     settings: YAML mapping of dotted settings of every run, variants win over it.
-    variants: YAML mapping of names to `meaning`, `overrides` and `rounds`; the first is what the others are compared
-        with.
+    variants: YAML mapping of names to `meaning`, `overrides`, `rounds` and `of`; the first is what the others are
+        compared with.
     later_inverse: YAML mapping of dotted settings of stage inverse in the rounds after the first.
     seeds: of networks and samples; the held-out objects are the same for all.
     only: names of the variants to train now; empty = all. The table shows all that are there.
@@ -85,6 +88,11 @@ class AblationStudy:
             found = {name: Variant(**parts) for name, parts in self.variants.items()}
         except TypeError as error:
             raise GanverseError(f"expected variants of `meaning` and `overrides`, got {error}") from error
+        for name, variant in found.items():
+            if variant.of and (variant.of not in found or variant.overrides or variant.rounds < 2):
+                raise GanverseError(
+                    f"expected {name} to be a later round of a variant, without overrides of its own, got {variant}"
+                )
         unknown = [name for name in self.only if name not in found]
         if unknown:
             raise GanverseError(f"expected --only of {', '.join(found)}, got {unknown[0]}")
@@ -132,8 +140,9 @@ def configuration(study: AblationStudy, name: str, variant: Variant, seed: int) 
     """What a run's first round is trained with; GanverseError if a setting does not exist."""
     path = Path(study.base)
     base = path if path.is_file() else packaged_config(study.base)
-    flags = _flags({**study.settings, **variant.overrides, "seed": seed, "data.sampling.seed": seed})
-    run = study.run / name / f"seed-{seed}"
+    overrides = study.parsed()[variant.of].overrides if variant.of else variant.overrides
+    flags = _flags({**study.settings, **overrides, "seed": seed, "data.sampling.seed": seed})
+    run = _run(study, name, variant, seed)
     config: Trained = stage_settings(study.stage, ["--config", str(base), *flags, f"--run={run}"])
     return config
 
@@ -145,17 +154,22 @@ def configurations(study: AblationStudy, name: str, variant: Variant, seed: int)
         GanverseError: a setting does not exist, or rounds of a stage that has none.
     """
     first = configuration(study, name, variant, seed)
+    if isinstance(first, DisentangleRun):
+        first = replace(first, inverse=teacher_path(first))  # later rounds ask for it by name
     if variant.rounds == 1:
         return [first]
     if not isinstance(first, DisentangleRun) or variant.rounds < 1:
         raise GanverseError(
             f"expected 1 round, or more in a study of stage disentangle, got {variant.rounds} for {name}; correct it"
         )
-    first = replace(first, inverse=teacher_path(first))
     later: InverseRun = stage_settings("inverse", _flags({**study.later_inverse, "seed": seed}))
     whole = PipelineRun(first.run, first.data, first.trainer, inverse=later, disentangle=first, rounds=variant.rounds)
     steps = [one.config for number in range(2, variant.rounds + 1) for one in round_steps(whole, number)]
     return [first, *(config for config in steps if isinstance(config, (InverseRun, DisentangleRun)))]
+
+
+def _run(study: AblationStudy, name: str, variant: Variant, seed: int) -> Path:
+    return study.run / (variant.of or name) / f"seed-{seed}"
 
 
 def _flags(settings: Mapping[str, Any]) -> list[str]:
@@ -179,7 +193,7 @@ def write_table(study: AblationStudy) -> list[Row]:
 
 def _found(study: AblationStudy, name: str, variant: Variant) -> dict[int, dict[str, dict[str, float]]]:
     """The scores of a variant's last round by seed, of the seeds that have been evaluated."""
-    runs = {seed: round_folder(study.run / name / f"seed-{seed}", variant.rounds) for seed in study.seeds}
+    runs = {seed: round_folder(_run(study, name, variant, seed), variant.rounds) for seed in study.seeds}
     return {seed: scores for seed, run in runs.items() if (scores := _scores(run))}
 
 

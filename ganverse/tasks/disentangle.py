@@ -24,6 +24,7 @@ from ganverse.tasks.disentangle_lessons import Lesson, drawn_batches, read_lesso
 from ganverse.tasks.disentangle_settings import DEFAULT_SETTINGS, DisentangleSettings
 from ganverse.tasks.disentangle_swaps import Place, Swapped, swap
 from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.tasks.disentangle_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
 from ganverse.tasks.gathering import gathered, processes
 from ganverse.tasks.step_draws import normals, step_seed, uniforms
 from ganverse.tasks.vitals import mask_vitals, texture_vitals
@@ -40,6 +41,9 @@ class DisentangleTask(pl.LightningModule):
     images_seen: Tensor
     calibrated: Tensor
     restored: Tensor
+    found_styles: Tensor
+    found_cameras: Tensor
+    found_weights: Tensor
 
     def __init__(
         self,
@@ -67,6 +71,10 @@ class DisentangleTask(pl.LightningModule):
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
         self.register_buffer("restored", torch.zeros((), dtype=torch.bool))
+        candidates = settings.found_views.candidates
+        self.register_buffer("found_styles", torch.zeros(candidates, len(codes.view_dims)))
+        self.register_buffer("found_cameras", torch.zeros(candidates, CAMERA_NUMBERS))
+        self.register_buffer("found_weights", torch.zeros(candidates))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One Adam with five groups: mapping networks, fusion, corrections of the view, synthesis, critic."""
@@ -81,13 +89,15 @@ class DisentangleTask(pl.LightningModule):
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
     def on_fit_start(self) -> None:
-        """Teachers to the device; statistics of styles and shapes, unless a checkpoint brought them."""
+        """Teachers to the device; found views, statistics of styles and shapes, unless a checkpoint brought them."""
         self.teachers.to(self.device)
         frozen = self._frozen[0]
         assert isinstance(frozen, nn.Module)
         frozen.to(self.device)
         if not self.calibrated:
             self._calibrate()
+        if self.settings.found_views.candidates and not self.found_weights.any():
+            self._find_views()
 
     @torch.no_grad()
     def _calibrate(self) -> None:
@@ -96,6 +106,13 @@ class DisentangleTask(pl.LightningModule):
         vertices = torch.cat([lesson.scenes.vertices for lesson in lessons])
         self.renderer.calibrate(styles, self.teachers.cameras.all(), vertices)
         self.calibrated.fill_(True)
+
+    def _find_views(self) -> None:
+        settings = self.settings
+        found = find_views(self._frozen[0], self.codes, self.teachers, settings.found_views, settings.seed + 2)
+        self.found_styles.copy_(found.styles)
+        self.found_cameras.copy_(found.cameras)
+        self.found_weights.copy_(found.weights)
 
     @torch.no_grad()
     def restore_spread(self) -> None:
@@ -141,8 +158,24 @@ class DisentangleTask(pl.LightningModule):
     def loss_terms(self, batch: MultiViewBatch) -> dict[str, Tensor]:
         """The terms of the current stage by name, before weighting and un-reduced."""
         if self.warming_up:
-            return self.mapping_terms(self.observe(batch))
-        return self.cycle_terms(self.observe(batch, views=1))
+            return self.mapping_terms(self._under_found_views(self.observe(batch)))
+        return self.cycle_terms(self._under_found_views(self.observe(batch, views=1)))
+
+    def _under_found_views(self, lesson: Lesson) -> Lesson:
+        """Some of the scenes asked for under views that nobody annotated (see `disentangle_views`)."""
+        settings = self.settings
+        if not settings.found_views.candidates:
+            return lesson
+        return under_found_views(
+            lesson,
+            FoundViews(self.found_styles, self.found_cameras, self.found_weights),
+            self._frozen[0],
+            self.codes,
+            self.teachers,
+            uniforms(step_seed(self._seed(), 1), lesson.keys, 2),
+            share=settings.found_views.share,
+            own_texture=settings.own_texture and not self.warming_up,
+        )
 
     def mapping_terms(self, lesson: Lesson) -> dict[str, Tensor]:
         """Stage 1, L_mapnet, in standard deviations of the styles."""

@@ -51,16 +51,25 @@ class Lesson:
 
 
 @torch.no_grad()
+def drawn_contents(
+    generator: ImageGenerator, codes: ViewCodes, objects: int, seed: int, device: torch.device | str
+) -> Float[Tensor, "objects styles"]:
+    """w* of objects of the frozen GAN, their own views included; a pure function of the seed."""
+    anchor = anchor_of(generator, codes, device=device)
+    source = torch.Generator().manual_seed(seed)
+    z = torch.randn(objects, draws_per_object(anchor), generator.z_dim, generator=source).to(device)
+    return content_styles(generator, z, codes.view_dims, anchor)
+
+
+@torch.no_grad()
 def drawn_batches(
     generator: ImageGenerator, codes: ViewCodes, teachers: Teachers, objects: int, seed: int
 ) -> list[MultiViewBatch]:
     """Objects of the frozen GAN in one view each, the view codes in turn; unfiltered, a pure function of the seed."""
     device = teachers.cameras.all().azimuth.device
-    anchor = anchor_of(generator, codes, device=device)
-    source = torch.Generator().manual_seed(seed)
-    z = torch.randn(objects, draws_per_object(anchor), generator.z_dim, generator=source).to(device)
+    contents = drawn_contents(generator, codes, objects, seed, device)
     views, view_ids = view_styles(generator, codes, device=device), torch.arange(objects, device=device) % len(codes)
-    styles = compose(content_styles(generator, z, codes.view_dims, anchor), views[view_ids], codes.view_dims)
+    styles = compose(contents, views[view_ids], codes.view_dims)
     batches = []
     for index in torch.arange(objects, device=device).split(_PER_DRAW):
         images = generator.synthesize(styles[index])

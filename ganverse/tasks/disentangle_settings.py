@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ganverse.neural_renderer.critic import DEFAULT_CRITIC, CriticSettings
 from ganverse.rendering.render import SHARP, Silhouette
+from ganverse.tasks.disentangle_views import FoundViewSettings
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class DisentangleSettings:
     own_texture: T of stage 2's un-swapped scenes is read from the very picture that is asked for, not from the object's
     other view, since a view code may paint along (see `read_lesson`). keep_spread: how far what the mapping
     networks say of the content gets back the spread that the generator's styles have (`StyleGANR.restore_spread`),
-    before stage 2 and in the end; 0 leaves it, 1 restores all. critic: of the term `adversarial`.
+    before stage 2 and in the end; 0 leaves it, 1 restores all. found_views: beside the annotated ones. critic: of the
+    term `adversarial`.
     """
 
     warm_up_images: int = 11_200
@@ -41,6 +43,7 @@ class DisentangleSettings:
     silhouette: Silhouette = SHARP
     own_texture: bool = True
     keep_spread: float = 0.5
+    found_views: FoundViewSettings = field(default_factory=FoundViewSettings)
     critic: CriticSettings = DEFAULT_CRITIC
     seed: int = 0
 

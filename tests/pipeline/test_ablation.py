@@ -45,7 +45,7 @@ def test_every_shipped_variant_changes_what_it_says(file: Path) -> None:
     for name, variant in variants.items():
         config = configuration(study, name, variant, 5)
         assert config.seed == config.data.sampling.seed == 5
-        assert config.run == study.run / name / "seed-5"
+        assert config.run == study.run / (variant.of or name) / "seed-5"
         again = replace(config, seed=0, run=reference.run)
         again = replace(again, data=replace(again.data, sampling=replace(again.data.sampling, seed=0)))
         assert (again == reference and variant.rounds == 1) == (name == "full")
@@ -76,7 +76,7 @@ def test_a_study_of_the_neural_renderer(tmp_path: Path) -> None:
         "disentangle",
         "car/disentangle.yaml",
         _settings(tiny),
-        {"full": {"meaning": "once"}, "two-rounds": {"meaning": "twice", "rounds": 2}},
+        {"full": {"meaning": "once"}, "two-rounds": {"meaning": "twice", "rounds": 2, "of": "full"}},
         seeds=[0],
         later_inverse=_settings(later),
         evaluation=replace(TINY_SETTINGS, figure_objects=1, edited_pictures=0, world_objects=0),
@@ -88,7 +88,8 @@ def test_a_study_of_the_neural_renderer(tmp_path: Path) -> None:
     assert lines[0] == "# Study"
     assert lines[2].startswith("| variant | seeds | stylegan_r/azimuth_error_deg")
     assert [line.split(":")[0] for line in lines[4:]] == ["| full", "| two-rounds"]
-    second = tmp_path / "study" / "two-rounds" / "seed-0" / "round-2"
+    assert not (tmp_path / "study" / "two-rounds").exists(), "the first round is there already"
+    second = tmp_path / "study" / "full" / "seed-0" / "round-2"
     assert (second / "inverse" / "inverse.safetensors").is_file()
     assert load_stylegan_r(second / "disentangle" / "stylegan-r.safetensors")[1].images_seen == 8
 
@@ -138,6 +139,8 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("variants: {a: {meaning: x}}\nonly: [b]", "--only of a, got b"),
         ("variants: {a: {meaning: x}}\nbase: none.yaml", "none.yaml"),
         ("variants: {a: {meaning: x, rounds: 2}}", "got 2 for a"),
+        ("variants: {a: {meaning: x, rounds: 2, of: b}}", "expected a to be a later round"),
+        ("variants: {a: {meaning: x}, b: {meaning: x, rounds: 2, of: a, overrides: {seed: 1}}}", "expected b to be a"),
         ("colour: red", "colour"),
     ],
 )
