@@ -187,7 +187,7 @@ def write_table(study: AblationStudy) -> list[Row]:
     numbers = {row.name: {"meaning": row.meaning, "seeds": row.seeds, "numbers": row.as_json()} for row in rows}
     write_atomically(study.run / NUMBERS, (json.dumps(numbers, indent=2) + "\n").encode())
     if study.page is not None:
-        write_atomically(study.page, (study.heading + table).encode())
+        write_atomically(study.page, f"{study.heading.rstrip()}\n\n{table}".encode())
     return rows
 
 

@@ -44,7 +44,7 @@ class RefinementSettings:
     silhouette: float = 3.0
     flatten: float = 5.0
     laplacian: float = 5.0
-    move: float = 60.0
+    move: float = 200.0
     rim: SilhouetteSchedule = _SHARPENING
 
     def __post_init__(self) -> None:

@@ -81,7 +81,7 @@ def test_a_study_of_the_neural_renderer(tmp_path: Path) -> None:
         later_inverse=_settings(later),
         evaluation=replace(TINY_SETTINGS, figure_objects=1, edited_pictures=0, world_objects=0),
         page=tmp_path / "page.md",
-        heading="# Study\n\n",
+        heading="# Study\n",
     )
     assert ablate(study)
     lines = (tmp_path / "page.md").read_text().splitlines()
