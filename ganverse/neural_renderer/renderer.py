@@ -177,13 +177,10 @@ class StyleGANR(nn.Module):
         """The generator's parameters that stage 2 fine-tunes."""
         return [p for p in self.generator.parameters() if p.requires_grad]
 
-    def mapping_parameters(self) -> list[nn.Parameter]:
-        """The parameters of g_v, g_s, g_t and g_b that stage 1 trains."""
+    def content_mapping_parameters(self) -> list[nn.Parameter]:
+        """The parameters of g_s, g_t and g_b that stage 1 trains."""
         paint, behind = self.texture_mapping, self.background_mapping
-        networks = (
-            *(self.camera_mapping, self.shape_mapping.layers),
-            *(paint.convolutions, paint.head, behind.convolutions, behind.head),
-        )
+        networks = (self.shape_mapping.layers, paint.convolutions, paint.head, behind.convolutions, behind.head)
         return [p for network in networks for p in network.parameters()]
 
     def view_correction_parameters(self) -> list[nn.Parameter]:

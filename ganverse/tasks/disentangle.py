@@ -77,10 +77,11 @@ class DisentangleTask(pl.LightningModule):
         self.register_buffer("found_weights", torch.zeros(candidates))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One Adam with five groups: mapping networks, fusion, corrections of the view, synthesis, critic."""
+        """One Adam with six groups: g_v; g_s, g_t and g_b; fusion; corrections of the view; synthesis; critic."""
         settings, renderer = self.settings, self.renderer
         groups = [
-            {"params": renderer.mapping_parameters(), "lr": settings.mapping_rate},
+            {"params": list(renderer.camera_mapping.parameters()), "lr": settings.mapping_rate},
+            {"params": renderer.content_mapping_parameters(), "lr": settings.mapping_rate},
             {"params": [renderer.fusion.logits], "lr": settings.fusion_rate},
             {"params": renderer.view_correction_parameters(), "lr": settings.mapping_rate},
             {"params": renderer.synthesis_parameters(), "lr": settings.synthesis_rate},

@@ -17,7 +17,8 @@ class DisentangleSettings:
     warm_up_images: stage 1, generator frozen (paper: 700 iterations of 16). fine_tune_images: stage 2 (2500 of 16).
     mapping_rate, fusion_rate: Adam's, in stage 1; in stage 2 times fine_tune_factor. synthesis_rate: of the generator
     in stage 2. Both stages end along a cosine to 0. The paper's 1e-5 throughout is for 512 px and hundreds of GPU
-    minutes.
+    minutes. camera_factor: as fine_tune_factor, of g_v, which by default keeps what stage 1 has taught it: stage 2 asks
+    for the exact cameras of the annotated codes over and over, and g_v would learn these by heart.
     camera_jitter: noise on elevation, log distance and offset of the cameras that g_v learns from in stage 1, as a
     share of their spread; azimuth_jitter_degrees: on the azimuth (see `controls.jittered`).
     grow, fill_background: see `remove_object`. silhouette: of the DIB-R render in the camera cycle.
@@ -35,6 +36,7 @@ class DisentangleSettings:
     fusion_rate: float = 2e-2
     synthesis_rate: float = 2e-4
     fine_tune_factor: float = 0.5
+    camera_factor: float = 0.0
     camera_jitter: float = 0.7
     azimuth_jitter_degrees: float = 3.0
     calibration_images: int = 256
@@ -52,14 +54,15 @@ class DisentangleSettings:
         """Pictures of the whole training."""
         return self.warm_up_images + self.fine_tune_images
 
-    def rates(self, images_seen: int) -> tuple[float, float, float, float, float]:
-        """Learning rates of the optimiser's five groups after so many images."""
+    def rates(self, images_seen: int) -> tuple[float, float, float, float, float, float]:
+        """Learning rates of the optimiser's six groups after so many images."""
         if images_seen < self.warm_up_images:
             factor = _cosine(images_seen / self.warm_up_images)
-            return self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0, 0.0
+            return self.mapping_rate * factor, self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0, 0.0
         factor = _cosine((images_seen - self.warm_up_images) / max(self.fine_tune_images, 1))
         slow = self.fine_tune_factor * factor
         return (
+            self.mapping_rate * self.camera_factor * factor,
             self.mapping_rate * slow,
             self.fusion_rate * slow,
             self.mapping_rate * factor,

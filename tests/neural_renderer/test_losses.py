@@ -71,7 +71,8 @@ def test_the_mapping_loss_falls_and_view_dims_follow_the_camera() -> None:
     target = torch.cat([view, content], dim=1)[:, renderer.order]
     renderer.calibrate(target, scenes.cameras, scenes.vertices)
     goal = renderer.standardise(target)
-    optimizer = torch.optim.Adam([*renderer.mapping_parameters(), renderer.fusion.logits], lr=5e-3)
+    mapping = [*renderer.camera_mapping.parameters(), *renderer.content_mapping_parameters()]
+    optimizer = torch.optim.Adam([*mapping, renderer.fusion.logits], lr=5e-3)
     losses = []
     for _ in range(120):
         styles = renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)

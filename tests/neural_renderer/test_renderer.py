@@ -110,7 +110,8 @@ def test_images_and_gradients() -> None:
     images = renderer.render(scenes)
     assert images.shape == (2, 3, 16, 16)
     images.square().mean().backward()
-    assert all(p.grad is not None for p in renderer.mapping_parameters() + renderer.synthesis_parameters())
+    trained = [*renderer.camera_mapping.parameters(), *renderer.content_mapping_parameters()]
+    assert all(p.grad is not None for p in [*trained, *renderer.synthesis_parameters()])
     assert all(p.grad is not None for p in renderer.view_correction_parameters())
     assert len(renderer.view_correction_parameters()) == 18  # three networks of three layers
     assert renderer.fusion.logits.grad is not None

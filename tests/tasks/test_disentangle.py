@@ -126,8 +126,10 @@ def test_warm_up_leaves_the_generator_alone_and_fine_tuning_moves_it(tmp_path: P
     assert not task.warming_up
     assert torch.equal(task.renderer.generator.paint.weight, start)
     assert not torch.equal(task.renderer.shape_mapping.layers[0].weight, mapping)
+    cameras = task.renderer.camera_mapping.layers[0].weight.clone()
     fit(task, tmp_path, 1)
     assert not torch.equal(task.renderer.generator.paint.weight, start)
+    assert torch.equal(task.renderer.camera_mapping.layers[0].weight, cameras), "g_v has learned its part"
 
 
 def test_teachers_get_no_gradient_and_stay_out_of_checkpoint_and_parameters(tmp_path: Path) -> None:
@@ -137,7 +139,9 @@ def test_teachers_get_no_gradient_and_stay_out_of_checkpoint_and_parameters(tmp_
     assert task.teachers.fingerprints() == before
     assert all(p.grad is None and not p.requires_grad for net in task.teachers.networks() for p in net.parameters())
     assert not any(net.training for net in task.teachers.networks())
-    assert {name.split(".")[0] for name in task.state_dict()} == {"renderer", "images_seen", "calibrated", "restored"}
+    found = {"found_styles", "found_cameras", "found_weights"}
+    own = {"renderer", "images_seen", "calibrated", "restored", *found}
+    assert {name.split(".")[0] for name in task.state_dict()} == own
     taught = {id(p) for net in task.teachers.networks() for p in net.parameters()}
     assert taught.isdisjoint(id(p) for p in task.parameters())
     trainer.save_checkpoint(tmp_path / "last.ckpt")
@@ -307,10 +311,12 @@ def test_codes_of_another_generator_are_refused() -> None:
 def test_rates_follow_the_two_stages() -> None:
     schedule = DisentangleSettings(warm_up_images=100, fine_tune_images=200)
     assert schedule.images == 300
-    assert schedule.rates(0) == (schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0, 0.0)
-    assert schedule.rates(99)[0] < 0.01 * schedule.mapping_rate
+    assert schedule.rates(0) == (schedule.mapping_rate, schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0, 0.0)
+    assert schedule.rates(99)[1] < 0.01 * schedule.mapping_rate
     start = schedule.rates(100)
-    assert start[0] == pytest.approx(schedule.fine_tune_factor * schedule.mapping_rate)
-    assert start[3:] == (schedule.synthesis_rate, schedule.critic.rate)
-    assert schedule.rates(300)[3:] == pytest.approx((0, 0))
-    assert replace(schedule, warm_up_images=0).rates(0)[3] == schedule.synthesis_rate
+    assert start[0] == 0, "g_v rests"
+    assert replace(schedule, camera_factor=0.5).rates(100)[0] == pytest.approx(0.5 * schedule.mapping_rate)
+    assert start[1] == pytest.approx(schedule.fine_tune_factor * schedule.mapping_rate)
+    assert start[4:] == (schedule.synthesis_rate, schedule.critic.rate)
+    assert schedule.rates(300)[4:] == pytest.approx((0, 0))
+    assert replace(schedule, warm_up_images=0).rates(0)[4] == schedule.synthesis_rate
