@@ -162,7 +162,7 @@ def _two_halves(steps: int, stage: str) -> list[str]:
 
 def _surveys(stage: str) -> list[str]:
     """Camera surveys from the first step on, which believe the smallest advantage."""
-    plan = {"at": list(SURVEYS), "after": 0, "pictures_per_view": 2, "margin": 1.0}
+    plan = {"at": list(SURVEYS), "after": 0, "pictures_per_view": 2, "certainty": 0.0}
     return [f"--{stage}schedule.survey.{name}={value}" for name, value in plan.items()]
 
 

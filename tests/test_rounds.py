@@ -79,7 +79,7 @@ def test_steered_samples_keep_objects_and_views_and_are_pure_functions(two_round
     source = open_source(settings)
     sampler = make_sampler(source, settings)
     assert isinstance(sampler, SteeredSampler)
-    own = sampler.objects.draw(torch.arange(3)).batch
+    own = sampler.original.draw(torch.arange(3)).batch
     batch = sampler.draw(torch.arange(3)).batch
     assert torch.equal(batch.view_ids, own.view_ids)
     assert batch.images.shape == own.images.shape
@@ -87,7 +87,7 @@ def test_steered_samples_keep_objects_and_views_and_are_pure_functions(two_round
     alone = sampler.draw(torch.tensor([2])).batch
     assert torch.equal(alone.images[0], batch.images[2])
     assert torch.equal(alone.masks[0], batch.masks[2])
-    assert sampler.recipe != sampler.objects.recipe
+    assert sampler.recipe != sampler.original.recipe
 
 
 def test_a_picture_is_painted_from_the_camera_of_its_view(two_rounds: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_picture_is_painted_from_the_camera_of_its_view(two_rounds: Path) -> N
     sampler = make_sampler(open_source(settings), settings)
     assert isinstance(sampler, SteeredSampler)
     batch = sampler.draw(torch.arange(1)).batch
-    own = sampler.objects.draw(torch.arange(1)).batch
+    own = sampler.original.draw(torch.arange(1)).batch
     turned = replace(own, view_ids=own.view_ids.flip(1))
     images, _, _ = sampler._paint(turned, 2)
     assert torch.allclose(images[0], batch.images[0, 1], atol=1 / 254)

@@ -20,13 +20,12 @@ from torch import Tensor
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START
 from ganverse.data.pixels import quantize
-from ganverse.data.sampling import Drawn, MultiViewSampler, SamplingSettings
+from ganverse.data.sampling import DerivedSampler, Drawn, MultiViewSampler
 from ganverse.errors import GanverseError
 from ganverse.generators.weights import write_atomically
 from ganverse.masks.filtering import FilterCounts, filter_masks
 from ganverse.masks.masker import Masks, separate_instances
 from ganverse.masks.painted import mask_of, read_mask, write_picture
-from ganverse.viewpoints.view_codes import ViewCodes
 
 RECORD = "samples.json"
 _AT_ONCE = 8
@@ -139,7 +138,7 @@ def _recorded(folder: Path, sampler: MultiViewSampler) -> tuple[int, int]:
     return samples, views
 
 
-class PaintedSampler:
+class PaintedSampler(DerivedSampler):
     """A `Sampler`: pictures of another one, masks of a folder; sample i is the i-th whose masks pass, round and round.
 
     Those that are skipped on the way to a sample are counted, and shown as dropped, with it. Validation samples are
@@ -149,27 +148,8 @@ class PaintedSampler:
     """
 
     def __init__(self, pictures: MultiViewSampler, painted: PaintedSamples) -> None:
-        self.pictures, self.painted = pictures, painted
-
-    @property
-    def settings(self) -> SamplingSettings:
-        """Those of the pictures."""
-        return self.pictures.settings
-
-    @property
-    def codes(self) -> ViewCodes:
-        """Those of the pictures."""
-        return self.pictures.codes
-
-    @property
-    def recipe(self) -> str:
-        """The pictures' recipe and the mask files."""
-        return hashlib.sha256(f"{self.pictures.recipe} {self.painted.sha256}".encode()).hexdigest()[:16]
-
-    def to(self, device: torch.device | str) -> PaintedSampler:
-        """Move the generator; samples are then made there."""
-        self.pictures.to(device)
-        return self
+        super().__init__(pictures, painted.sha256)
+        self.painted = painted
 
     @torch.no_grad()
     def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
@@ -177,7 +157,7 @@ class PaintedSampler:
         looked_at = [self._looked_at(int(index)) for index in indices]
         ends = torch.tensor([len(numbers) for numbers in looked_at]).cumsum(0) - 1
         numbers = [number for some in looked_at for number in some]
-        drawn = self.pictures.draw(torch.tensor(numbers)).batch
+        drawn = self.original.draw(torch.tensor(numbers)).batch
         device, views = drawn.images.device, self.painted.views
         found = self.painted.masks(numbers)
         outcome = filter_masks(found, self.settings.filter)

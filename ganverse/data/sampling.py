@@ -251,6 +251,36 @@ class MultiViewSampler:
         return torch.from_numpy(np.stack([unique[one] for one in objects])).to(self._views.device)
 
 
+class DerivedSampler:
+    """Base of the samplers that change what another one draws: its settings and views, a recipe of their own.
+
+    original: that other one. changes: names (sha256) what is changed, and so all that a sample depends on besides.
+    """
+
+    def __init__(self, original: MultiViewSampler, changes: str) -> None:
+        self.original, self._changes = original, changes
+
+    @property
+    def settings(self) -> SamplingSettings:
+        """Those of the original."""
+        return self.original.settings
+
+    @property
+    def codes(self) -> ViewCodes:
+        """Those of the original."""
+        return self.original.codes
+
+    @property
+    def recipe(self) -> str:
+        """The original's recipe and what is changed."""
+        return hashlib.sha256(f"{self.original.recipe} {self._changes}".encode()).hexdigest()[:16]
+
+    def to(self, device: torch.device | str) -> Sampler:
+        """Move the original; samples are then made there."""
+        self.original.to(device)
+        return self
+
+
 def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
     """A copy in evaluation mode without gradients, so that training the original never changes the data."""
     copied = copy.deepcopy(generator)

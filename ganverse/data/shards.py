@@ -50,6 +50,11 @@ class ShardPlan:
         """Number of shards."""
         return -(-self.samples // self.per_shard)
 
+    @property
+    def held_back(self) -> range:
+        """The last samples, which no training sees: an eighth of all, at most 64."""
+        return range(self.samples - min(self.samples // 8, 64), self.samples)
+
     def indices(self, shard: int) -> range:
         """Sample indices of a shard."""
         return range(shard * self.per_shard, min((shard + 1) * self.per_shard, self.samples))

@@ -28,7 +28,7 @@ from ganverse.evaluation.figures import (
     world_reconstructions,
 )
 from ganverse.evaluation.gan_identity import read_grid
-from ganverse.evaluation.held_out import HeldOutObjects
+from ganverse.evaluation.held_out import HeldOutObjects, held_out_samples
 from ganverse.evaluation.identity_scores import identity_scores, measured_cameras
 from ganverse.evaluation.metrics import Score
 from ganverse.evaluation.models import Models, Source, load_models
@@ -167,16 +167,23 @@ class Evaluation:
             return measured_cameras(grid)
 
     def _held_out(self, part: str, source: Source, model: InverseModel) -> None:
-        if source.masker is None and not isinstance(source.generator, CarWorldGenerator):
+        if source.masker is None and source.shards is None and not isinstance(source.generator, CarWorldGenerator):
             self.notes.append(f"{part}: no segmenter was given, so held-out objects were not measured")
             return
         settings = self.settings
+        samples = held_out_samples(source, settings, views=2)
+        if source.shards is not None:
+            self.notes.append(
+                f"{part}: held-out objects are the last {samples.count} samples of {source.shards.folder}"
+            )
+        if samples.count == 0:
+            return
         with self._timed(f"{part}: held-out objects"):
             perceptual = PerceptualDistance().to(settings.device)
             self._add(part, HeldOutObjects(source, model, perceptual, settings).scores())
         if not self.draws:
             return
-        batch = source.sampler(settings.seed, 2).draw(torch.arange(settings.figure_objects)).batch.to(settings.device)
+        batch = samples.draw(torch.arange(min(settings.figure_objects, samples.count))).to(settings.device)
         self.figures.append(reconstructions(f"{part}-reconstructions", model, batch))
         with torch.no_grad():
             seen = model.network(batch.images[:, 0])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.data.shards import ShardReader
 from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1, masked_psnr
 from ganverse.evaluation.models import Source
 from ganverse.evaluation.processes import own_batches
@@ -42,12 +44,29 @@ def rerender(model: InverseModel, batch: MultiViewBatch) -> Rerendered:
 
 
 @dataclass(frozen=True)
+class HeldOutSamples:
+    """Objects 0 .. count - 1 that no training has seen; draw: the batch of some of them."""
+
+    count: int
+    draw: Callable[[Int[Tensor, " batch"]], MultiViewBatch]
+
+
+def held_out_samples(source: Source, settings: EvaluationSettings, views: int) -> HeldOutSamples:
+    """New objects of `settings.seed` in `views` views; or, in their own views, those that the shards held back."""
+    if source.shards is None:
+        sampler = source.sampler(settings.seed, views)
+        return HeldOutSamples(settings.held_out_objects, lambda indices: sampler.draw(indices).batch)
+    reader, samples = ShardReader(source.shards), source.shards.held_back[: settings.held_out_objects]
+    return HeldOutSamples(len(samples), lambda indices: reader.batch([samples[i] for i in indices.tolist()]))
+
+
+@dataclass(frozen=True)
 class HeldOutObjects:
-    """Protocol: objects of the generator that no training has seen (`settings.HELD_OUT_SEED`).
+    """Protocol: objects of the generator that no training has seen (`held_out_samples`).
 
     One view goes in, at any view code; the mesh and texture read from it are rendered by the learned cameras of that
     view code and of `unseen_views` others, and compared with what the generator paints there. Masks are those of the
-    source (segmenter or truth); the paper's filter applies. Scores are means over objects:
+    source (segmenter, truth or files); the paper's filter applies. Scores are means over objects:
 
     iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both pictures black outside
     their masks. chroma_*: RGB without its grey part, beside grey_*, that of a grey prediction. *_input: the view that
@@ -62,11 +81,11 @@ class HeldOutObjects:
     def scores(self) -> dict[str, Score]:
         """All of them; every process calls it."""
         settings = self.settings
-        sampler = self.source.sampler(settings.seed, 1 + settings.unseen_views)
+        samples = held_out_samples(self.source, settings, 1 + settings.unseen_views)
         metrics = ("iou", "l1", "psnr", "lpips", "chroma", "grey")
         found = Accumulator(*(f"{metric}_{view}" for metric in metrics for view in ("input", "unseen")))
-        for indices in own_batches(settings.held_out_objects, settings.batch):
-            batch = sampler.draw(indices).batch.to(settings.device)
+        for indices in own_batches(samples.count, settings.batch):
+            batch = samples.draw(indices).to(settings.device)
             for name, values in compare_views(batch, rerender(self.model, batch), self.perceptual).items():
                 found.add(f"{name}_input", values[:, 0])
                 found.add(f"{name}_unseen", values[:, 1:].mean(dim=1))

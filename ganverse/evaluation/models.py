@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ganverse.data.sampling import MultiViewSampler, SamplingSettings
+from ganverse.data.shards import ShardPlan, read_plan
 from ganverse.data.world_views import world_view_codes
 from ganverse.errors import GanverseError
 from ganverse.evaluation.pose_regressor import PoseRegressor
@@ -29,11 +30,12 @@ from ganverse.worlds.generator import CarWorldGenerator
 
 @dataclass(frozen=True)
 class Source:
-    """A generator with its view codes; masker None = it knows its own masks."""
+    """A generator with its view codes; masker None = it knows its own masks, or `shards` hold those there are."""
 
     generator: ImageGenerator
     codes: ViewCodes
     masker: Masker | None = None
+    shards: ShardPlan | None = None
 
     def sampler(self, seed: int, views: int) -> MultiViewSampler:
         """Held-out objects: input view first, then views at any azimuth; the paper's filter applies."""
@@ -107,7 +109,8 @@ def _open_gan(
     masker = None if paths.segmenter is None else _open_masker(paths.segmenter, device)
     seen = f"generator {card.sha256[:12]}: {card.images_seen} images seen, {len(codes)} view codes"
     assert isinstance(generator, nn.Module)
-    return Source(generator.to(device), codes, masker), card.sha256, [seen]
+    shards = None if paths.shards is None else read_plan(paths.shards)
+    return Source(generator.to(device), codes, masker, shards), card.sha256, [seen]
 
 
 def _open_masker(path: Path, device: torch.device | str) -> Masker:

@@ -21,6 +21,8 @@ class ModelPaths:
     twin: the same trained on the car world.
     stylegan_r: the neural renderer; needs `generator`, `view_codes` and `inverse`.
     segmenter: masks of GAN images.
+    shards: folder of the data's own samples, whose last ones were kept out of training: the held-out objects where
+        masks come from files and there are none of new pictures.
     pose_regressor: the measuring stick of viewpoints.
     """
 
@@ -30,6 +32,7 @@ class ModelPaths:
     twin: Path | None = None
     stylegan_r: Path | None = None
     segmenter: Path | None = None
+    shards: Path | None = None
     pose_regressor: Path | None = None
 
     @classmethod

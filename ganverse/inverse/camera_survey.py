@@ -3,7 +3,10 @@
 Gradients turn a camera by some degrees, not round the object, and not through the plane of symmetry: a view that starts
 near 0 or 180 degrees and slips to the wrong side ends in its mirror image and stays there; a wrong bin stays wrong. So
 now and then the pictures of every view are compared with renders from other azimuths, and the camera jumps to one that
-explains them clearly better. Beyond the paper, whose bins were all right.
+surely explains them better. Beyond the paper, whose bins were all right.
+
+Sure is a matter of many pictures, not of a large gain: the other end of a car explains a picture of it almost as well
+(most of the loss is paint and blur that no camera mends), but it does so picture after picture.
 """
 
 from __future__ import annotations
@@ -29,15 +32,15 @@ class SurveyPlan:
 
     at: shares of all images at which a survey begins; empty = never. after: images before which none does, whatever the
     share: a network that knows nothing yet takes front for rear. pictures_per_view: how many a survey looks at, on
-    average. turns: azimuths all round. margin: a camera moves only where its pictures' loss falls below this share of
-    the present one.
+    average. turns: azimuths all round. certainty: a camera moves only where the mean fall of its pictures' losses is
+    more than so many of its standard errors.
     """
 
-    at: tuple[float, ...] = (0.12, 0.22, 0.34)
+    at: tuple[float, ...] = (0.12, 0.22, 0.34, 0.5)
     after: int = 4000
     pictures_per_view: int = 24
     turns: int = 12
-    margin: float = 0.85
+    certainty: float = 3.0
 
 
 def hypotheses(cameras: Cameras, turns: int) -> Cameras:
@@ -61,19 +64,21 @@ def hypotheses(cameras: Cameras, turns: int) -> Cameras:
 
 
 class CameraSurvey(nn.Module):
-    """Losses of every view's hypotheses, summed over batches; part of the checkpoint, so that a resumed run agrees.
+    """How far hypotheses lower the loss of every view's pictures, summed over batches.
 
-    views: of the camera table.
+    Part of the checkpoint, so that a resumed run agrees. views: of the camera table.
     """
 
-    losses: Float[Tensor, "views hypotheses"]
+    falls: Float[Tensor, "views hypotheses"]
+    squares: Float[Tensor, "views hypotheses"]
     seen: Float[Tensor, " views"]
     finished: Int[Tensor, ""]
 
     def __init__(self, views: int, plan: SurveyPlan = SurveyPlan()) -> None:
         super().__init__()
         self.plan = plan
-        self.register_buffer("losses", torch.zeros(views, 1 + plan.turns))
+        self.register_buffer("falls", torch.zeros(views, 1 + plan.turns))
+        self.register_buffer("squares", torch.zeros(views, 1 + plan.turns))
         self.register_buffer("seen", torch.zeros(views))
         self.register_buffer("finished", torch.zeros((), dtype=torch.long))
 
@@ -89,23 +94,32 @@ class CameraSurvey(nn.Module):
 
     def add(self, view_ids: Int[Tensor, " pictures"], losses: Float[Tensor, "pictures hypotheses"]) -> None:
         """Add the pictures of one batch (of all processes)."""
-        self.losses.index_add_(0, view_ids, losses)
+        falls = losses[:, :1] - losses
+        self.falls.index_add_(0, view_ids, falls)
+        self.squares.index_add_(0, view_ids, falls.square())
         self.seen.index_add_(0, view_ids, torch.ones_like(losses[:, 0]))
 
     @torch.no_grad()
     def decide(self, table: CameraTable) -> Bool[Tensor, " views"]:
-        """Move cameras to clearly better hypotheses, and begin anew; which views moved."""
-        best = self.losses.argmin(dim=1)
+        """Move cameras to surely better hypotheses, and begin anew; which views moved."""
+        best = self.falls.argmax(dim=1)
         views = torch.arange(len(best), device=best.device)
-        moved = self.losses[views, best] < self.plan.margin * self.losses[:, 0]
-        chosen = hypotheses(table.all(), self.plan.turns)[views * self.losses.shape[1] + best]
+        moved = self._certainty()[views, best] > self.plan.certainty
+        chosen = hypotheses(table.all(), self.plan.turns)[views * self.falls.shape[1] + best]
         # The short way round: a running average of the weights passes between the old place and the new one.
         table.azimuth[moved] += angular_difference(chosen.azimuth, table.azimuth)[moved]
         table.offset[moved] = chosen.offset[moved]
-        self.losses.zero_()
-        self.seen.zero_()
+        for sums in (self.falls, self.squares, self.seen):
+            sums.zero_()
         self.finished += 1
         return moved
+
+    def _certainty(self) -> Float[Tensor, "views hypotheses"]:
+        """Mean fall of the loss in units of its standard error; 0 for the camera as it is."""
+        count = self.seen[:, None].clamp_min(1)
+        mean = self.falls / count
+        variance = (self.squares / count - mean.square()).clamp_min(0) / (count - 1).clamp_min(1)
+        return mean / variance.sqrt().clamp_min(1e-9)
 
 
 @torch.no_grad()

@@ -95,7 +95,7 @@ def recorded_teacher(run: Path) -> Path:
 
 def source_models(data: DataSettings, network: Path | None, renderer: Path | None) -> ModelPaths:
     """An inverse network and a StyleGAN-R together with the source of images they belong to."""
-    shipped = ModelPaths.shipped()
+    shipped, is_car = ModelPaths.shipped(), data.category == "car"
     if data.generator == CAR_WORLD:
         return ModelPaths(twin=network)
     return ModelPaths(
@@ -103,8 +103,9 @@ def source_models(data: DataSettings, network: Path | None, renderer: Path | Non
         view_codes=view_codes_path(data),
         inverse=network,
         stylegan_r=renderer,
-        segmenter=segmenter_path(data),
-        pose_regressor=shipped.pose_regressor if data.category == "car" else None,
+        segmenter=segmenter_path(data) if data.mask_folder is None or is_car else None,
+        shards=data.shards if data.mask_folder is not None else None,
+        pose_regressor=shipped.pose_regressor if is_car else None,
     )
 
 

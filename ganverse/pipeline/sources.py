@@ -29,7 +29,6 @@ from ganverse.weights.shipped import FOLDER
 from ganverse.worlds.generator import CarWorldGenerator
 
 MultiViewData = MultiViewStream | ShardDataModule
-_VALIDATION_SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -234,8 +233,7 @@ def make_data(source: Source, settings: DataSettings) -> MultiViewData:
         )
     if settings.shards is None:
         return MultiViewStream(sampler, settings.batch)
-    held_back = min(_VALIDATION_SAMPLES, read_plan(settings.shards).samples // 8)
-    data = ShardDataModule(settings.shards, settings.batch, held_back)
+    data = ShardDataModule(settings.shards, settings.batch, len(read_plan(settings.shards).held_back))
     if data.plan.recipe != sampler.recipe:
         raise GanverseError(
             f"expected {settings.shards} to hold samples of {source.name} with these settings ({sampler.recipe}), got "

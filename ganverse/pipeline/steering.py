@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.pixels import quantize
-from ganverse.data.sampling import Drawn, MultiViewSampler, SamplingSettings
+from ganverse.data.sampling import DerivedSampler, Drawn, MultiViewSampler, Sampler
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.masks.filtering import filter_masks
@@ -22,7 +21,6 @@ from ganverse.neural_renderer.backgrounds import remove_object
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r
-from ganverse.viewpoints.view_codes import ViewCodes
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def open_steering(renderer: Path, reader: Path, generator_sha256: str, views: in
     return Steering(painter, card, model)
 
 
-class SteeredSampler:
+class SteeredSampler(DerivedSampler):
     """A `Sampler`: objects, views and filter of another one, pictures by StyleGAN-R.
 
     Shape, texture and background are read from the object's first picture; all its pictures are then painted under the
@@ -64,34 +62,19 @@ class SteeredSampler:
     """
 
     def __init__(self, objects: MultiViewSampler, steering: Steering, masker: Masker) -> None:
-        self.objects, self.steering, self.masker = objects, steering, masker
+        super().__init__(objects, steering.card.sha256)  # which pins the reader
+        self.steering, self.masker = steering, masker
 
-    @property
-    def settings(self) -> SamplingSettings:
-        """Those of the objects."""
-        return self.objects.settings
-
-    @property
-    def codes(self) -> ViewCodes:
-        """Those of the objects."""
-        return self.objects.codes
-
-    @property
-    def recipe(self) -> str:
-        """The objects' recipe and the weights of StyleGAN-R, which pin those of the reader."""
-        return hashlib.sha256(f"{self.objects.recipe} {self.steering.card.sha256}".encode()).hexdigest()[:16]
-
-    def to(self, device: torch.device | str) -> SteeredSampler:
+    def to(self, device: torch.device | str) -> Sampler:
         """Move everything; samples are then made there."""
-        self.objects.to(device)
         for network in (self.steering.renderer, self.steering.reader.network, self.steering.reader.cameras):
             network.to(device)
-        return self
+        return super().to(device)
 
     @torch.no_grad()
     def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
         """The samples of these indices; `forced` marks those with a painted picture that the filter would reject."""
-        drawn = self.objects.draw(indices, keep_dropped=keep_dropped)
+        drawn = self.original.draw(indices, keep_dropped=keep_dropped)
         painted = [self._paint(block, rows) for block, rows in self._blocks(drawn.batch)]
         images, masks, instances = (torch.cat(parts) for parts in zip(*painted, strict=True))
         outcome = filter_masks(Masks(masks, instances), self.settings.filter)

@@ -1,4 +1,4 @@
-"""View codes without a human: `ganverse views`, with the car pose regressor, or the silhouettes, for an annotator."""
+"""View codes without a human: `ganverse views`; pose regressor, silhouettes or trained cameras for an annotator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from ganverse.errors import GanverseError
 from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.evaluation.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
 from ganverse.generators.directed import DirectedGenerator
@@ -17,6 +18,7 @@ from ganverse.generators.weights import load_generator
 from ganverse.pipeline.automatic_views import AutoViews, find_automatic_views
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
 from ganverse.pipeline.sources import DataSettings, generator_path, open_segmenter, views_beside
+from ganverse.pipeline.trained_views import take_trained_azimuths
 from ganverse.viewpoints.directions import ContentDirections, save_directions
 from ganverse.viewpoints.opening import directions_path
 from ganverse.viewpoints.proposal import ProposalSettings, propose_view_codes
@@ -31,7 +33,9 @@ class ViewsRun:
     output: the file to write; null takes NAME-views.yaml beside the weights (for
         "car", in the current folder).
     azimuths: who annotates: the "regressor" knows cars only and takes all settings but `auto`; "auto" works for any
-        category that has a segmenter, and takes only its own.
+        category that has a segmenter, and takes only its own; "trained" gives the codes that `output` holds already
+        the azimuths of `trained`.
+    trained: weights of an inverse network that was trained on these codes, for a short time at least.
     replaces: what a view code replaces in w*: the first `analysis.layers` "layers" as a whole, but for the content
         directions, which turns objects best; or the `analysis.count` most correlated single "dimensions" of them (the
         paper's way).
@@ -41,7 +45,8 @@ class ViewsRun:
 
     generator: str = "car"
     output: Path | None = None
-    azimuths: Literal["regressor", "auto"] = "regressor"
+    azimuths: Literal["regressor", "auto", "trained"] = "regressor"
+    trained: Path | None = None
     auto: AutoViews = field(default_factory=AutoViews)
     replaces: Literal["layers", "dimensions"] = "layers"
     content_directions: int = 2
@@ -53,7 +58,7 @@ def find_views(run: ViewsRun) -> Path:
     """Writes the view codes; returns the file.
 
     Raises:
-        GanverseError: the weights are missing, or not enough consistent codes were found.
+        GanverseError: something is missing or does not fit, or not enough consistent codes were found.
     """
     path = generator_path(run.generator)
     network, card = load_generator(path)
@@ -61,6 +66,10 @@ def find_views(run: ViewsRun) -> Path:
     if run.azimuths == "auto":
         segmenter = open_segmenter(DataSettings(generator=run.generator, category=_category(run.generator)))
         return find_automatic_views(network, card.sha256, segmenter, output, run.auto)
+    if run.azimuths == "trained":
+        if run.trained is None:
+            raise GanverseError("expected --trained RUN/inverse/inverse.safetensors with --azimuths trained, got none")
+        return take_trained_azimuths(output, run.trained, card.sha256)
     regressor = PoseRegressor.car()
     generator: ImageGenerator = network
     found: ContentDirections | None = None

@@ -77,16 +77,28 @@ def test_a_mirrored_camera_and_a_wrong_bin_are_moved_the_short_way_round():
     assert table.azimuth.rad2deg().tolist() == pytest.approx([5.0, 60.0, 130.0, 192.0, -120.0, 300.0], abs=1e-3)
 
 
+def test_a_small_gain_on_every_picture_is_sure_and_a_large_one_on_some_is_not():
+    present = torch.tensor([3.0, 3.5, 2.5, 3.2])
+    small = present * torch.tensor([0.95, 0.96, 0.95, 0.94])  # the other end of a car: most of the loss is its paint
+    large = present + torch.tensor([-2.0, 0.5, -1.0, 0.5])
+    table = CameraTable([100.0, 200.0])
+    survey = CameraSurvey(2, SurveyPlan(turns=2))
+    for view, turned in enumerate((small, large)):
+        survey.add(torch.full((4,), view), torch.stack([present, 2 * present, turned], dim=1))
+    assert survey.decide(table).tolist() == [True, False]
+    assert table.azimuth.rad2deg().tolist() == pytest.approx([280.0, 200.0], abs=1e-3)
+
+
 def test_surveys_come_when_planned_and_begin_anew_after_each_decision():
     survey = CameraSurvey(2, SurveyPlan(at=(0.1, 0.5), after=15, pictures_per_view=2, turns=3))
     assert [survey.due(seen, 100) for seen in (0, 10, 15, 90)] == [False, False, True, True]
-    survey.add(torch.tensor([0, 1, 0]), torch.ones(3, 4))
+    survey.add(torch.tensor([0, 1, 0]), torch.eye(3, 4))
     assert not survey.complete
     survey.add(torch.tensor([0]), torch.ones(1, 4))
     assert survey.complete
     survey.decide(CameraTable([0.0, 90.0]))
     assert not survey.complete
-    assert survey.losses.abs().sum() == 0
+    assert survey.squares.abs().sum() == survey.falls.abs().sum() == 0
     assert [survey.due(seen, 100) for seen in (20, 50)] == [False, True]
     survey.decide(CameraTable([0.0, 90.0]))
     assert not survey.due(100, 100)

@@ -13,7 +13,7 @@ from ganverse.cli import INTERRUPTED, train
 from ganverse.tasks.inverse import InverseGraphicsTask
 from tests import pipeline_toys as toys
 
-SURVEY = {"at": [0.0, 0.7], "after": 0, "pictures_per_view": 1, "margin": 1.0}
+SURVEY = {"at": [0.0, 0.7], "after": 0, "pictures_per_view": 1, "certainty": 0.0}
 FLAGS = ["--schedule.images=32", *(f"--schedule.survey.{name}={value}" for name, value in SURVEY.items())]
 """Eight steps of 4 pictures: a survey of the first three, decided before the fourth, and another of the last two."""
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,15 +33,17 @@ def test_the_segmenter_beside_the_generator_is_taken(tmp_path: Path) -> None:
     assert segmenter_path(DataSettings(segmenter=CAR_WEIGHTS, generator=str(generator), category="bird")) == CAR_WEIGHTS
 
 
-def test_a_folder_of_masks_becomes_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_masks_becomes_shards_and_is_evaluated_on_those_held_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     generator, folder, run = pipeline_toys.save_gan(tmp_path), tmp_path / "painted", tmp_path / "run"
-    masks = f"--data.mask_folder={folder}"
-    generate = ["generate", *pipeline_toys.stage_flags("generate", run, generator), "--num-objects=4", masks]
+    masks = [f"--data.mask_folder={folder}", "--data.category=other"]
+    generate = ["generate", *pipeline_toys.stage_flags("generate", run, generator), "--num-objects=9", *masks]
     assert cli.train(generate) == 0
     assert "000000-0-mask.png" in capsys.readouterr().err
     assert not run.exists()
     assert cli.train(generate) == cli.BAD_INPUT
-    assert "000000-0-mask.png is missing with 7 more" in capsys.readouterr().err
+    assert "000000-0-mask.png is missing with 17 more" in capsys.readouterr().err
     for path in sorted(folder.glob("??????-?.png")):
         mask = Image.new("L", (256, 256))
         if path.stem != "000001-0":
@@ -49,14 +52,23 @@ def test_a_folder_of_masks_becomes_shards(tmp_path: Path, capsys: pytest.Capture
     assert cli.train(generate) == 0
     shards = run / "generate" / "shards"
     manifest = json.loads((shards / "manifest.json").read_text())
-    assert (manifest["samples"], manifest["images"]["kept"], manifest["images"]["no_object"]) == (3, 7, 1)
+    assert (manifest["samples"], manifest["images"]["kept"], manifest["images"]["no_object"]) == (8, 17, 1)
     assert (shards / "dropped.png").is_file()
-    inverse = ["inverse", *pipeline_toys.stage_flags("inverse", run, generator), masks]
+    inverse = ["inverse", *pipeline_toys.stage_flags("inverse", run, generator), *masks]
     assert cli.train(inverse) == cli.BAD_INPUT
     assert "expected data.shards with data.mask_folder" in capsys.readouterr().err
     assert cli.train([*inverse, f"--data.shards={shards}"]) == 0
+    evaluate = ["--run", str(run), *pipeline_toys.flags(pipeline_toys.EVALUATION)]
+    assert cli.evaluate(evaluate) == 0, "nobody has said where a segmenter is"
+    assert "held-out objects are the last 1 samples of" in " ".join(capsys.readouterr().out.split())
+    scores = json.loads((run / "report" / "scores.json").read_text())
+    assert scores["gan/iou_unseen"]["count"] == 1
+    assert (run / "report" / "meshes" / "gan-1.glb").is_file()
     (folder / "000002-1-mask.png").write_bytes((folder / "000001-0-mask.png").read_bytes())
     assert cli.train([*inverse, "--run", str(tmp_path / "other"), f"--data.shards={shards}"]) == cli.BAD_INPUT
     assert "generate them again" in capsys.readouterr().err
-    assert cli.train(["inverse", masks, "--data.renderer=a", "--data.reader=b"]) == cli.BAD_INPUT
+    shutil.rmtree(shards)
+    assert cli.evaluate(evaluate) == cli.BAD_INPUT
+    assert "finished shards with a manifest.json" in capsys.readouterr().err
+    assert cli.train(["inverse", masks[0], "--data.renderer=a", "--data.reader=b"]) == cli.BAD_INPUT
     assert "leave one of them away" in capsys.readouterr().err

@@ -87,7 +87,7 @@ def inverse_task(processes: int) -> InverseGraphicsTask:
         warm_up_images=0,
         perceptual_start=0.0,
         perceptual_renders=2 * OBJECTS // processes,
-        survey=SurveyPlan(at=(0.0,), after=0, pictures_per_view=4 * OBJECTS // len(AZIMUTHS), turns=3, margin=2.0),
+        survey=SurveyPlan(at=(0.0,), after=0, pictures_per_view=4 * OBJECTS // len(AZIMUTHS), turns=3, certainty=-1.0),
     )
     task = InverseGraphicsTask(CameraTable(AZIMUTHS), NETWORK, settings, InverseLossWeights(), PlainDistance())
     task.network.shape.weight.data.normal_(std=0.1)

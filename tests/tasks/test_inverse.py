@@ -150,8 +150,8 @@ class Verdict(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int):
         if batch_idx == 1:
             pl_module.survey.seen.fill_(100.0)
-            pl_module.survey.losses.fill_(1.0)
-            pl_module.survey.losses[1, 1] = 0.5
+            pl_module.survey.falls[1, 1] = 50.0
+            pl_module.survey.squares[1, 1] = 26.0
             self.before = trainer.optimizers[0].state[pl_module.cameras.azimuth]["exp_avg"].clone()
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer):
@@ -173,7 +173,7 @@ def test_surveys_look_at_the_batches_of_their_share_of_the_training(tmp_path):
     task = make_task(replace(SHORT, survey=SurveyPlan(at=(0.02,), after=0, pictures_per_view=3)))
     fit(task, 4, tmp_path)  # of 6 pictures each: the survey begins with the third
     assert float(task.survey.seen.sum()) == 12.0
-    assert (task.survey.losses.sum(dim=1) > 0).equal(task.survey.seen > 0)
+    assert (task.survey.squares.sum(dim=1) > 0).equal(task.survey.seen > 0)
 
 
 def test_offsets_wait_until_the_azimuths_have_arrived(tmp_path):
