@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -251,6 +251,9 @@ class MultiViewSampler:
         return torch.from_numpy(np.stack([unique[one] for one in objects])).to(self._views.device)
 
 
+Derived = TypeVar("Derived", bound="DerivedSampler")
+
+
 class DerivedSampler:
     """Base of the samplers that change what another one draws: its settings and views, a recipe of their own.
 
@@ -275,7 +278,7 @@ class DerivedSampler:
         """The original's recipe and what is changed."""
         return hashlib.sha256(f"{self.original.recipe} {self._changes}".encode()).hexdigest()[:16]
 
-    def to(self, device: torch.device | str) -> Sampler:
+    def to(self: Derived, device: torch.device | str) -> Derived:
         """Move the original; samples are then made there."""
         self.original.to(device)
         return self

@@ -36,7 +36,7 @@ class SurveyPlan:
     more than so many of its standard errors.
     """
 
-    at: tuple[float, ...] = (0.12, 0.22, 0.34, 0.5)
+    at: tuple[float, ...] = (0.12, 0.22, 0.34, 0.5, 0.65)
     after: int = 4000
     pictures_per_view: int = 24
     turns: int = 12

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.pixels import quantize
-from ganverse.data.sampling import DerivedSampler, Drawn, MultiViewSampler, Sampler
+from ganverse.data.sampling import DerivedSampler, Drawn, MultiViewSampler
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.masks.filtering import filter_masks
@@ -65,7 +65,7 @@ class SteeredSampler(DerivedSampler):
         super().__init__(objects, steering.card.sha256)  # which pins the reader
         self.steering, self.masker = steering, masker
 
-    def to(self, device: torch.device | str) -> Sampler:
+    def to(self, device: torch.device | str) -> SteeredSampler:
         """Move everything; samples are then made there."""
         for network in (self.steering.renderer, self.steering.reader.network, self.steering.reader.cameras):
             network.to(device)
