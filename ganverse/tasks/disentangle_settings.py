@@ -20,7 +20,8 @@ class DisentangleSettings:
     minutes. camera_factor: as fine_tune_factor, of g_v, which by default keeps what stage 1 has taught it: stage 2 asks
     for the exact cameras of the annotated codes over and over, and g_v would learn these by heart.
     camera_jitter: noise on elevation, log distance and offset of the cameras that g_v learns from in stage 1, as a
-    share of their spread; azimuth_jitter_degrees: on the azimuth (see `controls.jittered`).
+    share of their spread (without `found_views` it takes 0.7); azimuth_jitter_degrees: on the azimuth (see
+    `controls.jittered`).
     grow, fill_background: see `remove_object`. silhouette: of the DIB-R render in the camera cycle.
     calibration_images: pictures from which the statistics of styles and shapes are taken before the first step.
     own_texture: T of stage 2's un-swapped scenes is read from the very picture that is asked for, not from the object's
@@ -37,7 +38,7 @@ class DisentangleSettings:
     synthesis_rate: float = 2e-4
     fine_tune_factor: float = 0.5
     camera_factor: float = 0.0
-    camera_jitter: float = 0.7
+    camera_jitter: float = 0.3
     azimuth_jitter_degrees: float = 3.0
     calibration_images: int = 256
     grow: int = 2

@@ -42,13 +42,13 @@ class FoundViewSettings:
     share: of the lessons that ask for a found view instead of an annotated one.
     """
 
-    candidates: int = 0
+    candidates: int = 400
     objects: int = 4
     steps: int = 25
     rate: float = 0.02
     kept: float = 0.4
     worst: float = 2.0
-    share: float = 0.5
+    share: float = 0.35
 
 
 @dataclass(frozen=True)

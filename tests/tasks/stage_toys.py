@@ -19,6 +19,7 @@ from ganverse.neural_renderer.losses import DisentangleWeights
 from ganverse.tasks.disentangle import DisentangleTask
 from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.tasks.disentangle_views import FoundViewSettings
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.neural_renderer.toys import SETTINGS
@@ -103,7 +104,13 @@ def disentangle_task(processes: int) -> DisentangleTask:
     inverse.texture.decoder.bias.data.normal_()
     teachers = Teachers(inverse, CameraTable(AZIMUTHS), segmenter(), PlainDistance())
     # Without the spread, for which the frozen generator paints in its own precision; it sees no samples of the step.
-    settings = DisentangleSettings(warm_up_images=32, fine_tune_images=1000, calibration_images=8, keep_spread=0.0)
+    settings = DisentangleSettings(
+        warm_up_images=32,
+        fine_tune_images=1000,
+        calibration_images=8,
+        keep_spread=0.0,
+        found_views=FoundViewSettings(candidates=0),
+    )
     generator, codes = generator_and_codes()
     task = DisentangleTask(generator, codes, teachers, settings, DisentangleWeights(), SETTINGS)
     task._calibrate()

@@ -17,6 +17,7 @@ from ganverse.tasks.disentangle import DisentangleTask
 from ganverse.tasks.disentangle_pictures import DisentanglePainter
 from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.disentangle_teachers import Teachers
+from ganverse.tasks.disentangle_views import FoundViewSettings
 from ganverse.tasks.media import Pictures
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_styles
 from tests.neural_renderer.test_critic import PlainEyes
@@ -26,7 +27,9 @@ CODES = ViewCodes("toy", VIEW_DIMS, tuple(ViewCode(i, 90.0 * i) for i in range(4
 NETWORK = InverseNetworkConfig(
     resolution=16, subdivisions=1, unshuffle=2, channels=(8, 8), latent=16, texture_size=16, texture_channels=(8, 8)
 )
-SCHEDULE = DisentangleSettings(warm_up_images=16, fine_tune_images=16, calibration_images=8)
+SCHEDULE = DisentangleSettings(
+    warm_up_images=16, fine_tune_images=16, calibration_images=8, found_views=FoundViewSettings(candidates=0)
+)
 
 
 class PlainDistance(PerceptualDistance):
