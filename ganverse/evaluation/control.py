@@ -129,8 +129,10 @@ def control_scores(found: ControlReport) -> dict[str, Score]:
     return {
         "azimuth_error_deg": Score.of(found.camera.azimuth_degrees, "median"),
         "azimuth_flips": Score.of((found.camera.azimuth_degrees > 90).float()),
-        "elevation_rank": Score.of(found.elevation_rank),
-        "scale_rank": Score.of(found.scale_rank),
+        "elevation_rank": Score.of(found.elevation.rank),
+        "elevation_slope": Score.of(found.elevation.slope),
+        "scale_rank": Score.of(found.scale.rank),
+        "scale_slope": Score.of(found.scale.slope),
         "swap_shape_iou": Score.of(found.shape_iou),
         "swap_shape_iou_other": Score.of(found.shape_iou_other),
         **{name: Score.of_ratio(swap.to_source, swap.to_other) for name, swap in ratios.items()},

@@ -114,11 +114,24 @@ def swap_background_distances(
     return SwapDistances(to_source, to_other)
 
 
-def rank_correlation(
-    asked: Float[Tensor, "rows steps"], measured: Float[Tensor, "rows steps"]
-) -> Float[Tensor, " rows"]:
-    """Spearman's, row by row: 1 where the measured value rises with every step that was asked for; ties share ranks."""
-    return torch.stack([spearman_corrcoef(m, a) for m, a in zip(measured, asked, strict=True)])
+@dataclass(frozen=True)
+class Response:
+    """How pictures answer a ladder of settings, row by row.
+
+    rank: Spearman's correlation, 1 where the measured value rises with every step that was asked for; ties share ranks.
+    slope: of the least-squares line, measured per asked: 1 where the setting is obeyed to its full extent. A ladder may
+    have all ranks right and hardly move.
+    """
+
+    rank: Float[Tensor, " rows"]
+    slope: Float[Tensor, " rows"]
+
+    @classmethod
+    def of(cls, asked: Float[Tensor, "rows steps"], measured: Float[Tensor, "rows steps"]) -> Response:
+        """From both in the same units."""
+        rank = torch.stack([spearman_corrcoef(m, a) for m, a in zip(measured, asked, strict=True)])
+        centred = asked - asked.mean(dim=1, keepdim=True)
+        return cls(rank, (centred * measured).sum(dim=1) / centred.square().sum(dim=1))
 
 
 @torch.no_grad()

@@ -18,9 +18,9 @@ from ganverse.errors import GanverseError
 from ganverse.evaluation.control_metrics import (
     CameraControl,
     Direction,
+    Response,
     SwapDistances,
     camera_control,
-    rank_correlation,
     swap_background_distances,
     swap_paint_distances,
     swap_shape_iou,
@@ -76,8 +76,8 @@ class Factors:
 class ControlReport:
     """Values per image; the medians and means of these are the table of StyleGAN-R.
 
-    camera: asked against measured over full azimuth sweeps. elevation_rank, scale_rank: Spearman correlation of a
-    ladder of elevations, of sizes, with what the pictures show. identity: share of a trait's variance over objects and
+    camera: asked against measured over full azimuth sweeps. elevation, scale: of a ladder of elevations (radians), of
+    logarithmic sizes, with what the pictures show. identity: share of a trait's variance over objects and
     azimuths that the object explains.
     shape_iou: silhouette after a shape swap against that of the shape's source. shape_iou_other: against the scene that
     lent everything else (what doing nothing would score). shape: the same two as distances 1 - IoU, without which a
@@ -90,8 +90,8 @@ class ControlReport:
     """
 
     camera: CameraControl
-    elevation_rank: Float[Tensor, " rows"]
-    scale_rank: Float[Tensor, " rows"]
+    elevation: Response
+    scale: Response
     identity: dict[str, float]
     shape_iou: Float[Tensor, " scenes"]
     shape_iou_other: Float[Tensor, " scenes"]
@@ -140,8 +140,8 @@ def measure_controls(
     behind = shown["background"].images
     return ControlReport(
         camera=camera,
-        elevation_rank=_elevation_rank(renderer, scenes[:sweep_scenes], table, instruments),
-        scale_rank=_scale_rank(renderer, scenes[:sweep_scenes], table, instruments),
+        elevation=_elevation_response(renderer, scenes[:sweep_scenes], table, instruments),
+        scale=_scale_response(renderer, scenes[:sweep_scenes], table, instruments),
         identity=identity,
         shape_iou=shape_iou,
         shape_iou_other=other_iou,
@@ -201,17 +201,14 @@ def _rotate(
     return camera_control(sweep.cameras, images, instruments.camera), identity
 
 
-def _elevation_rank(
-    renderer: StyleGANR, scenes: Scenes, table: Cameras, instruments: Instruments
-) -> Float[Tensor, " rows"]:
+def _elevation_response(renderer: StyleGANR, scenes: Scenes, table: Cameras, instruments: Instruments) -> Response:
     ladder = under_each(scenes, elevation_row(table, LADDER_AZIMUTHS, LADDER_STEPS))
     measured = instruments.camera(render_in_chunks(renderer, ladder)).elevation
-    return rank_correlation(*(x.view(-1, LADDER_STEPS) for x in (ladder.cameras.elevation, measured)))
+    return Response.of(*(x.view(-1, LADDER_STEPS) for x in (ladder.cameras.elevation, measured)))
 
 
-def _scale_rank(
-    renderer: StyleGANR, scenes: Scenes, table: Cameras, instruments: Instruments
-) -> Float[Tensor, " rows"]:
+def _scale_response(renderer: StyleGANR, scenes: Scenes, table: Cameras, instruments: Instruments) -> Response:
     ladder = under_each(scenes, distance_row(table, LADDER_AZIMUTHS, LADDER_STEPS))
     area = instruments.mask(render_in_chunks(renderer, ladder)).mean(dim=(1, 2, 3))
-    return rank_correlation(*(x.view(-1, LADDER_STEPS) for x in (-ladder.cameras.distance, area)))
+    asked, size = -ladder.cameras.distance.log(), area.clamp_min(1e-6).log() / 2
+    return Response.of(*(x.view(-1, LADDER_STEPS) for x in (asked, size)))

@@ -6,10 +6,10 @@ from torch import nn
 
 from ganverse.errors import GanverseError
 from ganverse.evaluation.control_metrics import (
+    Response,
     camera_control,
     frechet_distance,
     quality_ratio,
-    rank_correlation,
     swap_background_distances,
     swap_paint_distances,
     swap_shape_iou,
@@ -69,14 +69,18 @@ def test_background_distances_ignore_the_objects() -> None:
     assert swap_background_distances(image, source, other, outside * 0).to_source.tolist() == [0, 0]
 
 
-def test_rank_correlation_sees_order_only() -> None:
+def test_ranks_see_order_only_and_slopes_how_far() -> None:
     asked = torch.tensor([[0.0, 1.0, 2.0]]).expand(3, -1)
     measured = torch.tensor([[5.0, 5.1, 9.0], [3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
-    assert rank_correlation(asked, measured).tolist() == pytest.approx([1.0, -1.0, 0.5], abs=1e-5)
+    found = Response.of(asked, measured)
+    assert found.rank.tolist() == pytest.approx([1.0, -1.0, 0.5], abs=1e-5)
+    assert found.slope.tolist() == pytest.approx([2.0, -1.0, 0.5], abs=1e-5)
+    assert Response.of(asked, 0.1 * asked + 5).slope.tolist() == pytest.approx([0.1] * 3, abs=1e-5)
 
 
-def test_what_never_moves_has_no_rank() -> None:
-    assert rank_correlation(torch.arange(4.0)[None], torch.ones(1, 4)).item() == pytest.approx(0, abs=1e-5)
+def test_what_never_moves_has_neither_rank_nor_slope() -> None:
+    found = Response.of(torch.arange(4.0)[None], torch.ones(1, 4))
+    assert (found.rank.item(), found.slope.item()) == pytest.approx((0, 0), abs=1e-5)
 
 
 class _Features(nn.Module):

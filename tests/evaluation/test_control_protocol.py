@@ -72,7 +72,7 @@ def test_the_sweep_covers_the_circle() -> None:
     assert sorted(report.camera.azimuth_degrees.round().tolist()) == [0, 0, 90, 90, 90, 90, 180, 180]
     assert report.faithful_iou.min() > 0.999
     assert report.faithful_l1.max() < 1e-6
-    assert report.elevation_rank.shape == report.scale_rank.shape == (2 * len(LADDER_AZIMUTHS),)
+    assert report.elevation.rank.shape == report.scale.slope.shape == (2 * len(LADDER_AZIMUTHS),)
     assert 0 <= report.identity["colour"] <= 1
     assert set(report.effects) == {
         (swap, thing)
