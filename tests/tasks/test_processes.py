@@ -79,6 +79,10 @@ def test_the_number_of_processes_changes_nothing(stage: Callable[[int, Path], Tr
     alone = stage(1, tmp_path)
     for processes in (2, 4):
         together = stage(processes, tmp_path)
-        gap = {name: float((together[name].double() - value.double()).abs().max()) for name, value in alone.items()}
+        gap = {
+            name: float((together[name].double() - value.double()).abs().max())
+            for name, value in alone.items()
+            if value.numel()  # found views are an empty table where none are looked for
+        }
         print(f"{stage.__name__}: {processes} processes, largest difference {max(gap.values()):.1e}")
         assert {name: value for name, value in gap.items() if value > 1e-6} == {}
