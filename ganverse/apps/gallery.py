@@ -17,8 +17,7 @@ from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.errors import GanverseError
 from ganverse.evaluation.models import Source
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.masks.masker import separate_instances
-from ganverse.masks.segmenter import Segmenter
+from ganverse.masks.masker import Masker
 from ganverse.neural_renderer.backgrounds import remove_object
 from ganverse.reconstruction.photos import Photo, find_object
 
@@ -41,8 +40,8 @@ class StudioObject:
 class Gallery:
     """Objects by name; number i of the generator is called "i" and is always the same object."""
 
-    def __init__(self, network: InverseGraphicsNetwork, source: Source, segmenter: Segmenter, seed: int = 0) -> None:
-        self._network, self._segmenter = network, segmenter
+    def __init__(self, network: InverseGraphicsNetwork, source: Source, masker: Masker, seed: int = 0) -> None:
+        self._network, self._masker = network, masker
         # One picture at a time: a block of the training's size would make fifteen for nothing.
         settings = SamplingSettings(seed=seed, views=1, block=1)
         self._sampler = MultiViewSampler(source.generator, source.codes, source.masker, settings)
@@ -64,9 +63,8 @@ class Gallery:
             GanverseError: no picture, or no object in it.
         """
         photo = Photo("the photo", decoded(data).to(self._network.start.device))
-        picture = find_object(photo, self._segmenter).picture(self._network.config.resolution)
-        with torch.no_grad():
-            mask = separate_instances(self._segmenter(picture)).foreground
+        picture = find_object(photo, self._masker).picture(self._network.config.resolution)
+        mask = self._masker(picture).foreground
         name = f"photo-{hashlib.sha256(data).hexdigest()[:12]}"
         self.objects[name] = self._understood(picture, mask)
         return name

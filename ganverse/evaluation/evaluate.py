@@ -43,7 +43,7 @@ from ganverse.generators.weights import write_atomically
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
-from ganverse.masks.segmenter import Segmenter
+from ganverse.masks.masker import SegmenterMasker
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
@@ -226,8 +226,10 @@ class Evaluation:
                 with self._timed("photos"):
                     self._add("photos", folder_scores(folder, network, refinement))
             if self.draws:
-                segmenter, files = Segmenter.car(), folder.files[:rows]
-                found = [folder.load(path, segmenter) for path in files]
+                gan = self.models.gan
+                masker = (gan and gan.masker) or SegmenterMasker.car().to(self.settings.device)
+                files = folder.files[:rows]
+                found = [folder.load(path, masker, self.settings.device) for path in files]
                 self.figures.append(photo_sheet("photos-sheet", network, found, [path.stem for path in files]))
 
     def _stylegan_r(self, model: InverseModel, alignment: Alignment) -> None:

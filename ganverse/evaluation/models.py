@@ -18,8 +18,8 @@ from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import InverseModel, load_inverse
+from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker, SegmenterMasker
-from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.viewpoints.opening import open_views
@@ -106,16 +106,17 @@ def _open_gan(
         return None, "", []
     network, card = load_generator(paths.generator)
     generator, codes = open_views(paths.view_codes, framed(network, resolution))
-    masker = None if paths.segmenter is None else _open_masker(paths.segmenter, device)
+    masker = _open_masker(paths, device)
     seen = f"generator {card.sha256[:12]}: {card.images_seen} images seen, {len(codes)} view codes"
     assert isinstance(generator, nn.Module)
     shards = None if paths.shards is None else read_plan(paths.shards)
     return Source(generator.to(device), codes, masker, shards), card.sha256, [seen]
 
 
-def _open_masker(path: Path, device: torch.device | str) -> Masker:
-    segmenter = Segmenter.load(path)
-    return SegmenterMasker(segmenter.to(device), f"segmenter {segmenter.sha256[:12]}")
+def _open_masker(paths: ModelPaths, device: torch.device | str) -> Masker | None:
+    if paths.mask_rcnn is not None:
+        return MaskRCNN.coco(paths.mask_rcnn).to(device)
+    return None if paths.segmenter is None else SegmenterMasker.load(paths.segmenter).to(device)
 
 
 def _open_pose(path: Path, device: torch.device | str) -> PoseRegressor:

@@ -14,7 +14,7 @@ from ganverse.evaluation.metrics import Accumulator, Score, masked_l1
 from ganverse.evaluation.pascal3d import Pascal3D
 from ganverse.evaluation.processes import own_batches
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.masks.segmenter import Segmenter
+from ganverse.masks.masker import Masker
 from ganverse.reconstruction.command import PICTURES
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
@@ -29,7 +29,7 @@ class PhotoFolder:
 
     The square is the object's bounding box as `reconstruct` frames it. With masks (PNGs of the photos' names, white on
     the object) the re-projected silhouette under the predicted camera is compared with them at 256 pixels; without,
-    the segmenter finds the objects and there are no numbers, only a sheet to look at.
+    a source of masks finds the objects and there are no numbers, only a sheet to look at.
     """
 
     folder: Path
@@ -52,18 +52,18 @@ class PhotoFolder:
             )
         return found
 
-    def load(self, path: Path, segmenter: Segmenter | None = None) -> FoundObject:
-        """One photo's object.
+    def load(self, path: Path, masker: Masker | None = None, device: torch.device | str = "cpu") -> FoundObject:
+        """One photo's object. device: of the masker.
 
         Raises:
-            GanverseError: a file that is no picture; no object in it; neither a mask nor a segmenter.
+            GanverseError: a file that is no picture; no object in it; neither masks nor a source of them.
         """
         photo = Photo.read(path)
         if self.masks is not None:
             return masked_object(photo, read_mask(self._mask(path), photo))
-        if segmenter is None:
-            raise GanverseError(f"expected masks or a segmenter for the photos in {self.folder}, got neither")
-        return find_object(photo, segmenter)
+        if masker is None:
+            raise GanverseError(f"expected masks or a source of them for the photos in {self.folder}, got neither")
+        return find_object(replace(photo, pixels=photo.pixels.to(device)), masker)
 
     def _mask(self, path: Path) -> Path:
         return (self.masks or self.folder) / f"{path.stem}.png"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from ganverse.weights.shipped import FOLDER
 
@@ -21,6 +22,7 @@ class ModelPaths:
     twin: the same trained on the car world.
     stylegan_r: the neural renderer; needs `generator`, `view_codes` and `inverse`.
     segmenter: masks of GAN images.
+    mask_rcnn: COCO category whose masks torchvision's Mask R-CNN finds in them, instead of a segmenter.
     shards: folder of the data's own samples, whose last ones were kept out of training: the held-out objects where
         masks come from files and there are none of new pictures.
     pose_regressor: the measuring stick of viewpoints.
@@ -32,6 +34,7 @@ class ModelPaths:
     twin: Path | None = None
     stylegan_r: Path | None = None
     segmenter: Path | None = None
+    mask_rcnn: str | None = None
     shards: Path | None = None
     pose_regressor: Path | None = None
 
@@ -40,7 +43,8 @@ class ModelPaths:
         """Those of the car weights inside the package that are there."""
         names = {one.name: f"{one.name.replace('_', '-')}-car.safetensors" for one in fields(cls)}
         names |= {"generator": "gan-car.safetensors", "view_codes": "gan-car-views.yaml"}
-        return cls(**{kind: folder / name for kind, name in names.items() if (folder / name).is_file()})
+        found: dict[str, Any] = {kind: folder / name for kind, name in names.items() if (folder / name).is_file()}
+        return cls(**found)
 
 
 @dataclass(frozen=True)

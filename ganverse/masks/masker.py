@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -62,6 +63,12 @@ class SegmenterMasker(nn.Module):
         """The shipped car segmenter."""
         segmenter = Segmenter.car()
         return cls(segmenter, f"segmenter-car {segmenter.sha256[:12]}")
+
+    @classmethod
+    def load(cls, path: Path) -> SegmenterMasker:
+        """One of ours (`ganverse masks`); GanverseError if the file is none."""
+        segmenter = Segmenter.load(path)
+        return cls(segmenter, f"segmenter {segmenter.sha256[:12]}")
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:

@@ -96,6 +96,7 @@ def recorded_teacher(run: Path) -> Path:
 def source_models(data: DataSettings, network: Path | None, renderer: Path | None) -> ModelPaths:
     """An inverse network and a StyleGAN-R together with the source of images they belong to."""
     shipped, is_car = ModelPaths.shipped(), data.category == "car"
+    detects = data.masks == "mask-rcnn" and data.mask_folder is None
     if data.generator == CAR_WORLD:
         return ModelPaths(twin=network)
     return ModelPaths(
@@ -103,7 +104,8 @@ def source_models(data: DataSettings, network: Path | None, renderer: Path | Non
         view_codes=view_codes_path(data),
         inverse=network,
         stylegan_r=renderer,
-        segmenter=segmenter_path(data) if data.mask_folder is None or is_car else None,
+        segmenter=segmenter_path(data) if not detects and (data.mask_folder is None or is_car) else None,
+        mask_rcnn=data.category if detects else None,
         shards=data.shards if data.mask_folder is not None else None,
         pose_regressor=shipped.pose_regressor if is_car else None,
     )

@@ -163,8 +163,7 @@ def _masker(settings: DataSettings, *, truthful: bool) -> Masker | None:
         return None
     if settings.masks == "mask-rcnn":
         return MaskRCNN.coco(settings.category)  # refuses what COCO does not know
-    segmenter = open_segmenter(settings)
-    return SegmenterMasker(segmenter, f"segmenter {segmenter.sha256[:12]}")
+    return SegmenterMasker.load(segmenter_path(settings))
 
 
 def views_beside(generator: Path) -> Path:

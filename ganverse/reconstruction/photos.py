@@ -13,8 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.masks.masker import separate_instances
-from ganverse.masks.segmenter import Segmenter
+from ganverse.masks.masker import Masker
 
 LARGEST_SIDE = 1024
 """Photos are read at this longer side at most: the networks look at far fewer pixels."""
@@ -110,8 +109,8 @@ class FoundObject:
 
 
 @torch.no_grad()
-def find_object(photo: Photo, segmenter: Segmenter) -> FoundObject:
-    """The largest object that the segmenter sees.
+def find_object(photo: Photo, masker: Masker) -> FoundObject:
+    """The main object that a source of masks sees.
 
     Raises:
         GanverseError: there is none.
@@ -120,7 +119,7 @@ def find_object(photo: Photo, segmenter: Segmenter) -> FoundObject:
     scale = min(1.0, SEARCHED_SIDE / max(height, width))
     looked_at = [max(SMALLEST_SIDE, round(side * scale)) for side in (height, width)]
     small = F.interpolate(photo.pixels, looked_at, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
-    mask = separate_instances(segmenter(small)).foreground
+    mask = masker(small).foreground
     mask = F.interpolate(mask, (height, width), mode="bilinear", align_corners=False)
     if float((mask > 0.5).float().mean()) < SMALLEST_SHARE:
         raise GanverseError(

@@ -14,7 +14,7 @@ from ganverse.export.files import write_mesh
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.opening import open_inverse
-from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
+from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement
 from ganverse.reconstruction.turntable import on_white, orbit, write_turntable
@@ -23,26 +23,26 @@ _ANGLES = [35.0, 125.0, 215.0, 305.0]
 
 
 class Reconstructor:
-    """A trained inverse network with a segmenter.
+    """A trained inverse network and a source of masks.
 
     >>> from ganverse.reconstruction import Reconstructor
     >>> reconstructor = Reconstructor.open()
     >>> reconstructor("photo.jpg").save("car.glb")
     """
 
-    def __init__(self, network: InverseGraphicsNetwork, segmenter: Segmenter) -> None:
-        self.network, self.segmenter = network, segmenter
+    def __init__(self, network: InverseGraphicsNetwork, masker: Masker) -> None:
+        self.network, self.masker = network, masker
 
     @classmethod
     def open(
-        cls, weights: str | Path = "car", *, segmenter: Path | None = None, device: torch.device | str = "cpu"
+        cls, weights: str | Path = "car", *, masker: Masker | None = None, device: torch.device | str = "cpu"
     ) -> Reconstructor:
-        """weights: see `ganverse.weights.finding.find_weights`. segmenter: its weights, None for the shipped cars'.
+        """weights: see `ganverse.weights.finding.find_weights`. masker: on `device`; None = the shipped one for cars.
 
         Raises:
             GanverseError: weights that are missing or of another kind.
         """
-        return cls(open_inverse(weights, device).network, Segmenter.load(segmenter or CAR_WEIGHTS).to(device))
+        return cls(open_inverse(weights, device).network, masker or SegmenterMasker.car().to(device))
 
     def __call__(
         self, photo: str | Path | Photo, *, mask: str | Path | None = None, refinement: RefinementSettings | None = None
@@ -57,7 +57,7 @@ class Reconstructor:
         photo = photo if isinstance(photo, Photo) else Photo.read(Path(photo))
         photo = Photo(photo.name, photo.pixels.to(self.network.start.device))
         if mask is None:
-            return self.understand(find_object(photo, self.segmenter), refinement)
+            return self.understand(find_object(photo, self.masker), refinement)
         given = read_mask(Path(mask), photo).to(photo.pixels.device)
         return self.understand(masked_object(photo, given), refinement)
 

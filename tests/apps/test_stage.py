@@ -19,7 +19,6 @@ from ganverse.evaluation.models import Source
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import load_inverse
 from ganverse.masks.masker import SegmenterMasker
-from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.viewpoints.opening import open_views
 from ganverse.weights.shipped import FOLDER
@@ -114,7 +113,7 @@ def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
     vertices = len(model.network.start)
     renderer = StyleGANR(generator, codes.view_dims, vertices=vertices, texture_size=config.texture_size)
     source = Source(generator, codes, SegmenterMasker.car())
-    stage = Stage(model, Gallery(model.network, source, Segmenter.car()), renderer.eval())
+    stage = Stage(model, Gallery(model.network, source, SegmenterMasker.car()), renderer.eval())
     stage.sample()
     seconds = []
     for turn in range(6):

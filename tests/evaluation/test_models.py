@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from ganverse.errors import GanverseError
 from ganverse.evaluation.models import load_models, world_source
@@ -9,6 +10,9 @@ from ganverse.generators.stylegan2 import StyleGAN2Generator
 from ganverse.generators.weights import GeneratorCard, save_generator
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.weights import InverseCard, save_inverse
+from ganverse.masks.mask_rcnn import MaskRCNN
+from ganverse.pipeline.report import source_models
+from ganverse.pipeline.sources import DataSettings
 from ganverse.viewpoints.view_codes import ViewCodes
 from tests.evaluation.tiny_models import VIEWS, tiny_codes, tiny_gan, tiny_inverse
 
@@ -58,6 +62,20 @@ def test_another_generator_is_noted(tmp_path: Path) -> None:
 def test_cameras_of_other_view_codes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GanverseError, match="view codes it was trained on"):
         load_models(save_everything(tmp_path, views=5))
+
+
+def test_a_run_on_mask_rcnn_is_evaluated_with_its_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[str] = []
+    nobody = MaskRCNN(nn.Identity(), labels=())
+    monkeypatch.setattr(MaskRCNN, "coco", lambda category: wanted.append(category) or nobody)
+    saved = save_everything(tmp_path)
+    data = DataSettings(str(saved.generator), saved.view_codes, masks="mask-rcnn", category="horse")
+    paths = source_models(data, saved.inverse, None)
+    assert paths.segmenter is None, "there is none for horses, and none is asked for"
+    models = load_models(paths)
+    assert wanted == ["horse"]
+    assert models.gan is not None
+    assert models.gan.masker is nobody
 
 
 def test_nothing_to_evaluate_is_refused() -> None:

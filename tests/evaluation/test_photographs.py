@@ -78,5 +78,5 @@ def test_missing_masks_and_photos(folders: tuple[Path, Path], tmp_path: Path) ->
         _ = PhotoFolder(photos, tmp_path).files
     with pytest.raises(GanverseError, match="expected pictures"):
         _ = PhotoFolder(tmp_path).files
-    with pytest.raises(GanverseError, match="masks or a segmenter"):
+    with pytest.raises(GanverseError, match="masks or a source"):
         PhotoFolder(photos).load(photos / "a.jpg")
