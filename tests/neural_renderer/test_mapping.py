@@ -6,7 +6,8 @@ import torch
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
-from ganverse.neural_renderer.mapping import CameraMapping, ImageMapping, ShapeMapping, camera_features
+from ganverse.geometry.meshes import sphere_template
+from ganverse.neural_renderer.mapping import COARSE, CameraMapping, ImageMapping, ShapeMapping, camera_features
 from tests.neural_renderer.toys import SETTINGS, toy_cameras
 
 
@@ -43,6 +44,18 @@ def test_shape_mapping_standardises() -> None:
     assert inputs.square().mean().sqrt().item() == pytest.approx(1, abs=0.01)
     assert mapping(vertices).shape == (50, 4)
     assert torch.equal(mapping.view(vertices), torch.zeros(50, 2))
+
+
+def test_of_a_finer_template_the_coarser_one_is_read() -> None:
+    fine, coarse = sphere_template(4).vertices, sphere_template(3).vertices
+    torch.testing.assert_close(fine[:, :COARSE], coarse)
+    mapping = ShapeMapping(fine.shape[1], 4, 2, SETTINGS)
+    mapping.calibrate(fine * torch.tensor([0.5, 1.0, 2.0])[:, None, None])
+    detailed, other = fine.clone(), fine.clone()
+    detailed[:, COARSE:] *= 1.1
+    other[:, :COARSE] *= 1.1
+    assert torch.equal(mapping(detailed), mapping(fine))
+    assert (mapping(other) - mapping(fine)).abs().max() > 1e-4
 
 
 def test_image_mapping_keeps_positions() -> None:
