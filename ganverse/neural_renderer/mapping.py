@@ -106,8 +106,8 @@ class CameraMapping(nn.Module):
 class ShapeMapping(nn.Module):
     """g_s: the flattened vertices -> values of the content dimensions; vertices are standardised by `calibrate`.
 
-    Of finer templates it reads the `COARSE` first, which are those of the coarser template: with four times the numbers
-    it learns four times as fast as the other mapping networks and takes the paint from them.
+    Of finer templates it reads the `COARSE` first, which are those of the coarser template: reading four times as many,
+    it learned faster than the other mapping networks and the camera lost the elevation (docs/results.md).
 
     A second head adds to the view dimensions. In small GANs the coarse layers that turn the object also proportion it,
     and a shape that could not reach them would have no say; it starts at zero and is trained in stage 2 only, since in

@@ -101,7 +101,7 @@ def _parser() -> ArgumentParser:
     found.add_argument(
         "--mask-rcnn",
         choices=sorted(COCO_CATEGORIES),
-        help="torchvision's Mask R-CNN looks for it instead: better on real photos; downloads 180 MB once",
+        help="torchvision's Mask R-CNN, trained on COCO's photos, looks for it instead; downloads 180 MB once",
     )
     parser.add_argument(
         "--refine", type=int, default=0, metavar="STEPS", help="steps of test-time refinement, 30 are usual (none)"
