@@ -72,7 +72,7 @@ def silhouette_edges(faces: np.ndarray, front_facing: np.ndarray) -> np.ndarray:
 
 
 def pytorch3d_passes(scene: Scene) -> Passes:
-    """PyTorch3D's soft rasteriser with as many faces a pixel and as soft a rim as ours."""
+    """PyTorch3D's soft rasterizer with as many faces a pixel and as soft a rim as ours."""
     from pytorch3d.ops import interpolate_face_attributes
     from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
     from pytorch3d.structures import Meshes

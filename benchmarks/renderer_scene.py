@@ -47,8 +47,8 @@ def ellipsoid_scene(subdivisions: int, batch: int, size: int, device: torch.devi
         distance=torch.full((batch,), 5.0),
     )
     points, z = project(cameras, vertices)
-    colours = torch.rand(batch, vertices.shape[1], 3, generator=generator)
-    corners = face_vertices(torch.cat([points, z[..., None], colours], dim=-1), mesh.faces).to(device)
+    colors = torch.rand(batch, vertices.shape[1], 3, generator=generator)
+    corners = face_vertices(torch.cat([points, z[..., None], colors], dim=-1), mesh.faces).to(device)
     a, b, c = corners[..., :2].unbind(2)
     winding = (b - a)[..., 0] * (c - a)[..., 1] - (b - a)[..., 1] * (c - a)[..., 0]
     return Scene(
@@ -56,7 +56,7 @@ def ellipsoid_scene(subdivisions: int, batch: int, size: int, device: torch.devi
         faces=mesh.faces,
         points=points,
         points_z=z,
-        point_features=colours,
+        point_features=colors,
         corners=corners[..., :2].contiguous(),
         z=corners[..., 2].contiguous(),
         features=corners[..., 3:].contiguous(),

@@ -124,7 +124,7 @@ def _assumed() -> str:
         ("peak", f"{c.peak / 1e12:.0f} TFLOP/s", "bfloat16, dense: data sheet of the NVIDIA A100 80 GB SXM"),
         ("share of it reached", f"{c.efficiency:.0%}", "convolutions of few channels; a guess between 0.15 and 0.4"),
         ("memory", f"{c.memory / 1e9:.0f} GB", "the same data sheet"),
-        ("rasteriser", f"{c.renderer:.0f} CPU threads", "a guess; it hardly matters, see the parts of a step"),
+        ("rasterizer", f"{c.renderer:.0f} CPU threads", "a guess; it hardly matters, see the parts of a step"),
         ("all-reduce in a node", f"{c.inside / 1e9:.0f} GB/s", "about what nccl-tests report for 8 A100 on NVSwitch"),
         ("between nodes of 8", f"{c.between / 1e9:.0f} GB/s", "one 200 Gbit/s network card, 80 % of it"),
         ("launches", f"{1000 * c.launch:.0f} ms a step", "Python and some 1000 kernels; a guess"),

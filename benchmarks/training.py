@@ -29,7 +29,7 @@ MOST_RENDERER, MOST_STREAMING = 0.15, 0.05
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Milliseconds. step: forward, backward and optimiser. render: its renderer alone, forward and backward.
+    """Milliseconds. step: forward, backward and optimizer. render: its renderer alone, forward and backward.
 
     stream: drawing the samples of a step. gan: the generator's forward passes within. masks: the masker's within.
     """
@@ -66,13 +66,13 @@ def measure(config: InverseRun, *, rounds: int, device: torch.device | str = "cp
     ).to(device)
     task.on_fit_start()
     task.images_seen += config.schedule.images - 1
-    optimiser = task.configure_optimizers()
+    optimizer = task.configure_optimizers()
 
     def step() -> None:
         loss = task.step(drawn).losses.total(config.losses)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     parts: dict[str, Callable[[], object]] = {
         "step": step,

@@ -63,7 +63,7 @@ def photograph(car: int, size: int) -> Photographs:
 class SphereToCar:
     """A sphere whose vertices and texture are the unknowns.
 
-    Vertices move through a low pass, so that neighbours move together and no face folds over.
+    Vertices move through a low pass, so that neighbors move together and no face folds over.
     """
 
     def __init__(self, seen: Photographs, steps: int) -> None:
@@ -97,10 +97,10 @@ class SphereToCar:
         masks = self.seen.masks
         both = drawn.alpha * masks
         shape = 1 - (both.sum((1, 2, 3)) / (drawn.alpha + masks - both).sum((1, 2, 3))).mean()
-        colour = ((drawn.rgb - self.seen.images) * masks * (drawn.face_index >= 0)[:, None]).abs().mean()
+        color = ((drawn.rgb - self.seen.images) * masks * (drawn.face_index >= 0)[:, None]).abs().mean()
         folds = flatten_loss(self.mesh().vertices, self.sphere.faces, self.adjacency).mean()
         self.optimizer.zero_grad()
-        (shape + colour + 0.2 * folds).backward()
+        (shape + color + 0.2 * folds).backward()
         self.optimizer.step()
         self.schedule.step()
 
@@ -131,7 +131,7 @@ def side_by_side(images: Tensor, zoom: int = 2) -> Image.Image:
 
 
 def fit(seen: Photographs, steps: int, frames: int = 40) -> Fit:
-    """Optimise; keeps about `frames` pictures of the way."""
+    """Optimize; keeps about `frames` pictures of the way."""
     model = SphereToCar(seen, steps)
     pictures = [model.frame()]
     began = time.perf_counter()

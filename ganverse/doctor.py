@@ -60,7 +60,7 @@ def _package(name: str) -> Finding:
 
 
 def devices() -> list[Finding]:
-    """What training would run on, and which rasteriser draws there."""
+    """What training would run on, and which rasterizer draws there."""
     chosen = choose_devices(TrainerSettings())
     found = [Finding("train.py runs on", chosen.description)]
     for kind in ("cpu", *(("cuda",) if torch.cuda.is_available() else ())):

@@ -106,9 +106,9 @@ def ada_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
                 tensors[f"{block}.{conv}.noise_const"] = ours[f"noise_{index}"][0, 0]
                 tensors[f"{block}.{conv}.resample_filter"] = FILTER
                 index += 1
-        if f"blocks.{k}.colours.weight" in ours:
+        if f"blocks.{k}.colors.weight" in ours:
             for part in ("weight", "bias", "affine.weight", "affine.bias"):
-                tensors[f"{block}.torgb.{part}"] = ours[f"blocks.{k}.colours.{part}"]
+                tensors[f"{block}.torgb.{part}"] = ours[f"blocks.{k}.colors.{part}"]
         if f"blocks.{k}.skip" in ours:
             tensors[f"{block}.skip.weight"] = ours[f"blocks.{k}.skip"]
             tensors[f"{block}.skip.resample_filter"] = FILTER
@@ -156,7 +156,7 @@ def rosinality_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
         if name.endswith("conv0"):
             tensors[f"{theirs}.conv.blur.kernel"] = FILTER * 4
     for k, theirs in enumerate(("to_rgb1", "to_rgbs.0", "to_rgbs.1")):
-        name = f"blocks.{k}.colours"
+        name = f"blocks.{k}.colors"
         tensors[f"{theirs}.conv.weight"] = ours[f"{name}.weight"][None]
         tensors[f"{theirs}.conv.modulation.weight"] = ours[f"{name}.affine.weight"]
         tensors[f"{theirs}.conv.modulation.bias"] = ours[f"{name}.affine.bias"]
@@ -170,8 +170,8 @@ def rosinality_content(generator: PaperStyleGAN2Generator, *, training: bool) ->
     names = OrderedDict(rosinality_names(generator))
     if not training:
         return {"g_ema": names, "latent_avg": generator.w_average}
-    optimiser = {"state": {0: {"step": 3, "exp_avg": torch.ones(2)}}, "param_groups": [{"betas": (0.0, 0.99)}]}
-    return {"g": names, "d": {}, "g_ema": names, "g_optim": optimiser, "args": Namespace(size=16), "ada_aug_p": 0.1}
+    optimizer = {"state": {0: {"step": 3, "exp_avg": torch.ones(2)}}, "param_groups": [{"betas": (0.0, 0.99)}]}
+    return {"g": names, "d": {}, "g_ema": names, "g_optim": optimizer, "args": Namespace(size=16), "ada_aug_p": 0.1}
 
 
 def tensorflow_content(mapping: list, synthesis: list, top: list, version: int, **kwargs: Any) -> tuple[Any, ...]:
@@ -200,10 +200,10 @@ def tensorflow2(generator: PaperStyleGAN2Generator, **kwargs: Any) -> tuple[Any,
     synthesis += [(f"noise{i}", ours[f"noise_{i}"]) for i in range(5)]
     for name, theirs in (
         ("blocks.0.conv1", "4x4/Conv"),
-        ("blocks.0.colours", "4x4/ToRGB"),
+        ("blocks.0.colors", "4x4/ToRGB"),
         *((f"blocks.{k}.conv0", f"{4 * 2**k}x{4 * 2**k}/Conv0_up") for k in (1, 2)),
         *((f"blocks.{k}.conv1", f"{4 * 2**k}x{4 * 2**k}/Conv1") for k in (1, 2)),
-        *((f"blocks.{k}.colours", f"{4 * 2**k}x{4 * 2**k}/ToRGB") for k in (1, 2)),
+        *((f"blocks.{k}.colors", f"{4 * 2**k}x{4 * 2**k}/ToRGB") for k in (1, 2)),
     ):
         if f"{name}.weight" in ours:
             weight = ours[f"{name}.weight"].permute(2, 3, 1, 0)
@@ -249,8 +249,8 @@ def tensorflow1(generator: StyleGAN1Generator, **kwargs: Any) -> tuple[Any, ...]
                 (f"{theirs}/StyleMod/bias", ours[f"{name}.affine.bias"]),
             ]
     synthesis += [
-        ("ToRGB_lod0/weight", ours["colour_weight"].permute(2, 3, 1, 0)),
-        ("ToRGB_lod0/bias", ours["colour_bias"]),
+        ("ToRGB_lod0/weight", ours["color_weight"].permute(2, 3, 1, 0)),
+        ("ToRGB_lod0/bias", ours["color_bias"]),
     ]
     synthesis += [("ToRGB_lod1/weight", torch.ones(1, 1, 3, 3)), ("ToRGB_lod1/bias", torch.ones(3))]
     top = [("lod", torch.tensor(0.0)), ("dlatent_avg", ours["w_average"])]
@@ -279,8 +279,8 @@ def port_names(generator: StyleGAN1Generator) -> OrderedDict[str, Tensor]:
             tensors[f"{theirs}.top_epi.noise.weight"] = ours[f"blocks.{k}.epilogue{j}.noise_weight"]
             tensors[f"{theirs}.style_mod.lin.weight"] = ours[f"blocks.{k}.epilogue{j}.affine.weight"]
             tensors[f"{theirs}.style_mod.lin.bias"] = ours[f"blocks.{k}.epilogue{j}.affine.bias"]
-    tensors["g_synthesis.torgb.weight"] = ours["colour_weight"]
-    tensors["g_synthesis.torgb.bias"] = ours["colour_bias"]
+    tensors["g_synthesis.torgb.weight"] = ours["color_weight"]
+    tensors["g_synthesis.torgb.bias"] = ours["color_bias"]
     return OrderedDict(tensors)
 
 

@@ -20,7 +20,7 @@ CONFIGS = {
     "broken.yaml": "a: [1, 2\n",
     "empty-key.yaml": "schedule:\n  imagez: 3\n",
     "binary.yaml": "\x00\x01",
-    "other.yaml": "data:\n  colour: red\n",
+    "other.yaml": "data:\n  color: red\n",
     "type.yaml": "half_life: long\n",
 }
 
@@ -60,9 +60,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.new("RGB", (64, 64), (120, 160, 230)).save(folder / "sky.png")
     (folder / "none").mkdir()
     (folder / "half").mkdir()
-    (folder / "half" / "manifest.json").write_text('{"recipe": "x"')
+    (folder / "half" / "manifest.json").write_text('{"fingerprint": "x"')
     (folder / "gone").mkdir()
-    record = {"recipe": "x", "samples": 2, "per_shard": 2, "shards": [{"name": "a.tar", "samples": 2, "sha256": "0"}]}
+    record = {"fingerprint": "x", "samples": 2, "per_shard": 2, "shards": [{"name": "a.tar", "samples": 2, "sha256": "0"}]}
     (folder / "gone" / "manifest.json").write_text(json.dumps(record))
     (folder / "alien").mkdir()
     (folder / "alien" / "manifest.json").write_text(json.dumps({**record, "samples": 200}))
@@ -83,7 +83,7 @@ CASES: dict[str, list[str]] = {
     # commands and stages
     "unknown command": ["fly"],
     "unknown stage": ["train", "fly"],
-    "unknown flag": ["train", "inverse", "--colour=red"],
+    "unknown flag": ["train", "inverse", "--color=red"],
     "misspelt flag": ["train", "inverse", "--half_lif=3"],
     "flag without a value": ["train", "inverse", "--seed"],
     "abbreviated flag": ["train", "inverse", "--see=1"],
@@ -176,7 +176,7 @@ CASES: dict[str, list[str]] = {
     ],
     "views of an absent GAN": ["views", "--generator={bad}/absent.safetensors"],
     "views replacing a word": ["views", "--replaces=nothing"],
-    "views: unknown flag": ["views", "--colour=red"],
+    "views: unknown flag": ["views", "--color=red"],
     # places and ports
     "run below a file": ["train", "generate", GAN, "--run={bad}/text.png/run"],
     "run is a file": ["train", "generate", GAN, "--run={bad}/text.png"],

@@ -116,7 +116,7 @@ def test_every_value_of_a_configuration_arrives(file: Path) -> None:
 def test_the_paper_is_in_its_files() -> None:
     config = stage_settings("inverse", ["--config", str(CONFIGS / "paper" / "car-inverse.yaml")])
     weights = config.losses
-    assert (weights.colour, weights.perceptual, weights.silhouette) == (20, 0.5, 3)
+    assert (weights.color, weights.perceptual, weights.silhouette) == (20, 0.5, 3)
     assert (weights.flatten, weights.laplacian, weights.move) == (5, 5, 2.5)
     assert config.schedule.learning_rate == 1e-4
     assert config.schedule.images == 200_000 * config.data.batch * config.data.sampling.views

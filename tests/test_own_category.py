@@ -26,7 +26,7 @@ SECTION = (ROOT / "README.md").read_text().split("## Your own category in six co
 COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"```bash\n(.*?)```", SECTION, re.S)[0].splitlines()]
 NETWORK = [setting for setting in pipeline_toys.INVERSE if not setting.startswith("network.resolution")]
 OPTIONS = {
-    "GANVERSE_MASKS_OPTIONS": ["--labelled=24", "--steps=12"],
+    "GANVERSE_MASKS_OPTIONS": ["--labeled=24", "--steps=12"],
     "GANVERSE_VIEWS_OPTIONS": ["--auto.pool=16", "--auto.objects=2", "--auto.codes=8"],
     "GANVERSE_ANNOTATE_OPTIONS": ["--pool=4", "--port=0", "--no-browser"],
     "GANVERSE_TRAIN_OPTIONS": [

@@ -79,13 +79,13 @@ def requirements(*extras: str) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-def normalised(name: str) -> str:
+def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def constraints() -> dict[str, Version]:
     lines = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1].isalnum()]
-    return {normalised(line.name): Version(str(line.specifier).removeprefix("==")) for line in lines}
+    return {normalized(line.name): Version(str(line.specifier).removeprefix("==")) for line in lines}
 
 
 def layer(path: Path) -> str:
@@ -138,7 +138,7 @@ def test_every_dependency_has_a_bound_and_a_reason() -> None:
 def test_constraints_lie_within_the_bounds() -> None:
     pinned = constraints()
     for requirement in requirements("apps", "test", "dev"):
-        name = normalised(requirement.name)
+        name = normalized(requirement.name)
         if name == "ganverse" or (requirement.marker and not requirement.marker.evaluate()):
             continue
         assert name in pinned, f"constraints.txt does not pin {name}"
@@ -148,9 +148,9 @@ def test_constraints_lie_within_the_bounds() -> None:
 def test_constraints_pin_whatever_these_packages_bring_along() -> None:
     """The lock file is whole: everything that is installed here because ganverse asks for it stands in it."""
     pinned, seen = constraints(), {"ganverse"}
-    waiting = [line for line in requirements("apps", "test", "dev") if normalised(line.name) != "ganverse"]
+    waiting = [line for line in requirements("apps", "test", "dev") if normalized(line.name) != "ganverse"]
     while waiting:
-        name = normalised((asked := waiting.pop()).name)
+        name = normalized((asked := waiting.pop()).name)
         extras = asked.extras or {""}
         if name in seen or not any(asked.marker is None or asked.marker.evaluate({"extra": extra}) for extra in extras):
             continue
@@ -172,8 +172,8 @@ def test_the_kaolin_extra_refuses_the_placeholder() -> None:
 
 def test_kaolin_image_installs_all_that_the_package_asks_for() -> None:
     lines = (ROOT / "docker" / "kaolin-requirements.txt").read_text().splitlines()
-    listed = {normalised(Requirement(line).name) for line in lines if line[:1].isalnum()}
-    asked = {normalised(Requirement(line).name) for line in project()["dependencies"]}
+    listed = {normalized(Requirement(line).name) for line in lines if line[:1].isalnum()}
+    asked = {normalized(Requirement(line).name) for line in project()["dependencies"]}
     assert listed == asked - {"torch", "torchvision"}
 
 

@@ -87,7 +87,7 @@ def test_steered_samples_keep_objects_and_views_and_are_pure_functions(two_round
     alone = sampler.draw(torch.tensor([2])).batch
     assert torch.equal(alone.images[0], batch.images[2])
     assert torch.equal(alone.masks[0], batch.masks[2])
-    assert sampler.recipe != sampler.original.recipe
+    assert sampler.fingerprint != sampler.original.fingerprint
 
 
 def test_a_picture_is_painted_from_the_camera_of_its_view(two_rounds: Path) -> None:

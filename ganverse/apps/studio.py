@@ -88,7 +88,7 @@ def open_stage(paths: ModelPaths, objects: int, device: torch.device | str = "cp
     gallery = Gallery(model.network, source, source.masker or SegmenterMasker.car().to(device))
     stage = Stage(model, gallery, models.renderer)
     names = [stage.sample() for _ in range(objects)]
-    # The first picture loads the rasteriser's kernels, which would keep the first visitor waiting.
+    # The first picture loads the rasterizer's kernels, which would keep the first visitor waiting.
     stage.show(Look(names[0], names[0], names[0], 0.0, stage.usual_elevation_degrees))
     return stage
 

@@ -45,15 +45,15 @@ class IndexBatches:
 class ResumableSamples(pl.LightningDataModule):
     """Base of the data sources: counts the training samples seen by all processes together and resumes from there.
 
-    recipe: a text that names everything a sample depends on; a checkpoint of another recipe is refused.
+    fingerprint: a text that names everything a sample depends on; a checkpoint of another fingerprint is refused.
     """
 
-    def __init__(self, batch_size: int, recipe: str) -> None:
+    def __init__(self, batch_size: int, fingerprint: str) -> None:
         super().__init__()
         if batch_size < 1:
             raise GanverseError(f"expected a batch size of at least 1, got {batch_size}")
         self.batch_size = batch_size
-        self.recipe = recipe
+        self.fingerprint = fingerprint
         self.samples_seen = 0
 
     @property
@@ -74,13 +74,13 @@ class ResumableSamples(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """How far training has come, for Lightning's checkpoints."""
-        return {"samples_seen": self.samples_seen, "recipe": self.recipe}
+        return {"samples_seen": self.samples_seen, "fingerprint": self.fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue behind the last sample seen; GanverseError if the checkpoint was trained on other data."""
-        if state_dict["recipe"] != self.recipe:
+        if state_dict["fingerprint"] != self.fingerprint:
             raise GanverseError(
-                f"expected to resume on the data of the checkpoint ({state_dict['recipe']}), got {self.recipe}; "
+                f"expected to resume on the data of the checkpoint ({state_dict['fingerprint']}), got {self.fingerprint}; "
                 "use the same generator, view codes and settings, or start a new run"
             )
         self.samples_seen = int(state_dict["samples_seen"])

@@ -28,7 +28,7 @@ class MultiViewStream(ResumableSamples):
     """
 
     def __init__(self, sampler: Sampler, batch_size: int = 16, validation_samples: int = 64) -> None:
-        super().__init__(batch_size, sampler.recipe)
+        super().__init__(batch_size, sampler.fingerprint)
         self.sampler = sampler
         self.validation_samples = validation_samples
         self.counts = FilterCounts()

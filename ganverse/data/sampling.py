@@ -2,11 +2,11 @@
 
 Everything random is drawn on the CPU from counter-based Philox streams keyed by (seed, i), so a sample is the same in
 any order, on any number of processes and after any restart. A rejected object is replaced by the next attempt of the
-SAME index (its views stay, so every view code is seen equally often), never by a neighbour.
+SAME index (its views stay, so every view code is seen equally often), never by a neighbor.
 
 Pictures are made in blocks of exactly `block` images, the last one padded: matrix and convolution kernels round
 differently for different batch sizes (about 1e-7), so a fixed size makes a sample's bits independent of who else is in
-the batch, for one machine, thread count and torch build. Pixels are quantised to 8 bits, the same as in shards.
+the batch, for one machine, thread count and torch build. Pixels are quantized to 8 bits, the same as in shards.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.pixels import quantize
 from ganverse.errors import GanverseError
-from ganverse.generators.framing import FramedGenerator
+from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
 from ganverse.masks.filtering import FilterCounts, FilterOutcome, MaskFilter, filter_masks
 from ganverse.masks.masker import Masker, Masks, separate_instances
 from ganverse.viewpoints.anchoring import Anchor, anchor_of, content_styles, draws_per_object
-from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
+from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
 
 _OBJECT, _VIEWS, _NOISE = 0, 1, 2
 
@@ -118,7 +118,7 @@ class Sampler(Protocol):
         ...
 
     @property
-    def recipe(self) -> str:
+    def fingerprint(self) -> str:
         """A short fingerprint of all that a sample depends on."""
         ...
 
@@ -150,16 +150,16 @@ class MultiViewSampler:
         self.masker = masker
         if masker is None and not isinstance(generator, TruthfulGenerator):
             raise GanverseError(f"expected a masker, since {type(generator).__name__} does not know its own masks")
-        self._neighbours = _neighbours(codes, self.settings)
+        self._neighbors = _neighbors(codes, self.settings)
         self._views = view_styles(self.generator, codes, device=_device(self.generator))
         self._anchor = anchor_of(self.generator, codes, device=self._views.device)
 
     @property
-    def recipe(self) -> str:
+    def fingerprint(self) -> str:
         """A short fingerprint of all that a sample depends on (the generator by the name the view codes give it)."""
         masks = "truth" if self.masker is None else self.masker.name
         parts: dict[str, object] = {"settings": asdict(self.settings), "codes": asdict(self.codes), "masks": masks}
-        if any(isinstance(part, FramedGenerator) for part in _modules(self.generator)):
+        if any(isinstance(part, LetterboxGenerator) for part in _modules(self.generator)):
             parts["framed"] = self.generator.resolution
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -175,10 +175,10 @@ class MultiViewSampler:
         return self
 
     def view_ids(self, index: int) -> list[int]:
-        """The distinct views of sample `index`: one of all at random, the others among its neighbours in azimuth."""
+        """The distinct views of sample `index`: one of all at random, the others among its neighbors in azimuth."""
         random = random_numbers(self.settings.seed, index, _VIEWS)
         first = int(random.integers(len(self.codes)))
-        others = random.choice(self._neighbours[first], self.settings.views - 1, replace=False)
+        others = random.choice(self._neighbors[first], self.settings.views - 1, replace=False)
         return [first, *others.tolist()]
 
     @torch.no_grad()
@@ -223,7 +223,7 @@ class MultiViewSampler:
         draws = draws_per_object(self._anchor)
         z = self._normals(samples, attempt, _OBJECT, draws * self.generator.z_dim).view(len(samples), draws, -1)
         content = content_styles(self.generator, z, self.codes.view_dims, self._anchor)
-        styles = compose(content, self._views[view_ids], self.codes.view_dims)
+        styles = mix_styles(content, self._views[view_ids], self.codes.view_dims)
         if self.masker is None and isinstance(self.generator, TruthfulGenerator):
             images, coverage, _ = self.generator.render_truth(styles)
             images, masks = quantize(images), separate_instances(coverage)
@@ -255,7 +255,7 @@ Derived = TypeVar("Derived", bound="DerivedSampler")
 
 
 class DerivedSampler:
-    """Base of the samplers that change what another one draws: its settings and views, a recipe of their own.
+    """Base of the samplers that change what another one draws: its settings and views, a fingerprint of their own.
 
     original: that other one. changes: names (sha256) what is changed, and so all that a sample depends on besides.
     """
@@ -274,9 +274,9 @@ class DerivedSampler:
         return self.original.codes
 
     @property
-    def recipe(self) -> str:
-        """The original's recipe and what is changed."""
-        return hashlib.sha256(f"{self.original.recipe} {self._changes}".encode()).hexdigest()[:16]
+    def fingerprint(self) -> str:
+        """The original's fingerprint and what is changed."""
+        return hashlib.sha256(f"{self.original.fingerprint} {self._changes}".encode()).hexdigest()[:16]
 
     def to(self: Derived, device: torch.device | str) -> Derived:
         """Move the original; samples are then made there."""
@@ -301,7 +301,7 @@ def _device(generator: ImageGenerator) -> torch.device:
     return next(tensors, torch.empty(0)).device
 
 
-def _neighbours(codes: ViewCodes, settings: SamplingSettings) -> list[list[int]]:
+def _neighbors(codes: ViewCodes, settings: SamplingSettings) -> list[list[int]]:
     """Per view the other views within reach; GanverseError if there are too few for one sample."""
     azimuth = codes.azimuth_degrees.double()
     apart = ((azimuth[:, None] - azimuth + 180).remainder(360) - 180).abs()
@@ -312,7 +312,7 @@ def _neighbours(codes: ViewCodes, settings: SamplingSettings) -> list[list[int]]
     if fewest < settings.views - 1:
         raise GanverseError(
             f"expected {settings.views} views within {settings.max_pair_degrees:g} degrees of every view code, but one "
-            f"has {fewest} neighbours; add view codes, ask for fewer views or allow a larger azimuth between them"
+            f"has {fewest} neighbors; add view codes, ask for fewer views or allow a larger azimuth between them"
         )
     return reach
 

@@ -68,7 +68,7 @@ class ShardDataModule(ResumableSamples):
         self, folder: str | Path, batch_size: int = 16, validation_samples: int = 64, *, seed: int = 0, workers: int = 0
     ) -> None:
         self.plan = read_plan(Path(folder))
-        super().__init__(batch_size, f"{self.plan.recipe} in {self.plan.samples} samples")
+        super().__init__(batch_size, f"{self.plan.fingerprint} in {self.plan.samples} samples")
         self.workers = workers
         training = self.plan.samples - validation_samples
         if training < batch_size:

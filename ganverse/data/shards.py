@@ -1,6 +1,6 @@
 """Multi-view samples on disk: webdataset tar shards with a manifest, written once, read as the same batches.
 
-A sample named by its 9-digit index holds `view<k>.png` (RGB), `mask<k>.png` (grey) and `json` (sample index, view ids,
+A sample named by its 9-digit index holds `view<k>.png` (RGB), `mask<k>.png` (gray) and `json` (sample index, view ids,
 azimuths in degrees), plus `styles.npy` (w* of every view, float32). Images and masks live on 8-bit steps in the stream
 already, so PNG loses nothing: shards and stream are equal bit for bit. Tar headers carry no time and no owner, so the
 same samples give the same file, byte for byte.
@@ -39,7 +39,7 @@ class ShardPlan:
     folder: Path
     samples: int
     per_shard: int
-    recipe: str
+    fingerprint: str
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.per_shard < 1:
@@ -66,24 +66,24 @@ class ShardPlan:
     def record(self, shard: int) -> ShardRecord | None:
         """What is known of a finished shard; None if it is still to be made.
 
-        GanverseError if the folder holds a shard of another recipe or size.
+        GanverseError if the folder holds a shard of another fingerprint or size.
         """
         path = self.tar(shard).with_suffix(".json")
         if not path.exists() or not self.tar(shard).exists():
             return None
         facts = json.loads(path.read_text(encoding="utf-8"))
         record = ShardRecord(**{**facts, "counts": FilterCounts(**facts["counts"])})
-        if record.recipe != self.recipe or record.samples != len(self.indices(shard)):
+        if record.fingerprint != self.fingerprint or record.samples != len(self.indices(shard)):
             raise GanverseError(
-                f"expected {self.folder} to be empty or to hold shards of recipe {self.recipe}, but {path.name} holds "
-                f"{record.samples} samples of {record.recipe}; choose another folder or delete it"
+                f"expected {self.folder} to be empty or to hold shards of fingerprint {self.fingerprint}, but {path.name} holds "
+                f"{record.samples} samples of {record.fingerprint}; choose another folder or delete it"
             )
         return record
 
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """A finished shard: file name, sha256, samples, the recipe behind them, images kept and rejected on the way, and
+    """A finished shard: file name, sha256, samples, the fingerprint behind them, images kept and rejected on the way, and
 
     samples kept although every attempt was rejected.
     """
@@ -91,7 +91,7 @@ class ShardRecord:
     name: str
     sha256: str
     samples: int
-    recipe: str
+    fingerprint: str
     counts: FilterCounts
     forced: int
 
@@ -112,7 +112,7 @@ def write_shard(
                 tar.addfile(entry, io.BytesIO(data))
     data = buffer.getvalue()
     record = ShardRecord(
-        plan.tar(shard).name, hashlib.sha256(data).hexdigest(), len(batch), plan.recipe, counts, forced
+        plan.tar(shard).name, hashlib.sha256(data).hexdigest(), len(batch), plan.fingerprint, counts, forced
     )
     for left_over in plan.tar(shard).parent.glob(f".{plan.tar(shard).stem}.*.tmp"):
         left_over.unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def write_manifest(plan: ShardPlan) -> Path:
         )
     total = sum((record.counts for record in finished), FilterCounts())
     manifest = {
-        "recipe": plan.recipe,
+        "fingerprint": plan.fingerprint,
         "samples": plan.samples,
         "per_shard": plan.per_shard,
         "images": {**asdict(total), "dropped_share": round(total.dropped_share, 6)},
@@ -166,7 +166,7 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
         path = folder / entry["name"]
         if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]):
             raise GanverseError(f"expected {path} as the manifest describes it, but it is missing or changed")
-    return ShardPlan(folder, manifest["samples"], manifest["per_shard"], manifest["recipe"])
+    return ShardPlan(folder, manifest["samples"], manifest["per_shard"], manifest["fingerprint"])
 
 
 def _members(batch: MultiViewBatch, row: int, azimuths: Sequence[float]) -> Iterator[tuple[str, bytes]]:

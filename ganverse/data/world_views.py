@@ -12,7 +12,7 @@ CANDIDATES = 4096
 
 
 def world_view_codes(generator: CarWorldGenerator, count: int = 24, *, bins: int = 12) -> ViewCodes:
-    """The first seeds that fill every azimuth bin evenly, annotated like a person would: with the bin's centre.
+    """The first seeds that fill every azimuth bin evenly, annotated like a person would: with the bin's center.
 
     count: a multiple of `bins`. Elevations and distances differ between codes and are not told.
     """

@@ -7,7 +7,7 @@ metric one transform per MODEL, never per object, takes this out:
 1. `from_cameras`: scale from the mean log distance and turn from the mean azimuth difference between the camera table
    and the true cameras of the view codes (for a GAN the azimuths measured by a pose regressor, and the distances the
    car world's photographer keeps there).
-2. `refine`: five numbers (scale, turn, shift) that minimise the distance between reconstructions and true shapes of a
+2. `refine`: five numbers (scale, turn, shift) that minimize the distance between reconstructions and true shapes of a
    calibration set, which is disjoint from all objects evaluated.
 """
 
@@ -102,9 +102,9 @@ def _gauss_newton(
     alignment: Alignment, moved: Float[Tensor, "n 3"], targets: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]
 ) -> Alignment:
     """One step on the point-to-plane distances, in (log scale, yaw, shift)."""
-    centred = moved - moved.new_tensor(alignment.shift)
-    turning = torch.stack([centred[:, 2], torch.zeros_like(centred[:, 0]), -centred[:, 0]], dim=1)
-    columns = [(normals * centred).sum(dim=1), (normals * turning).sum(dim=1), *normals.unbind(dim=1)]
+    centered = moved - moved.new_tensor(alignment.shift)
+    turning = torch.stack([centered[:, 2], torch.zeros_like(centered[:, 0]), -centered[:, 0]], dim=1)
+    columns = [(normals * centered).sum(dim=1), (normals * turning).sum(dim=1), *normals.unbind(dim=1)]
     residual = (normals * (targets - moved)).sum(dim=1)
     log_scale, yaw, *shift = torch.linalg.lstsq(torch.stack(columns, dim=1), residual[:, None]).solution[:, 0].tolist()
     x, y, z = (old + new for old, new in zip(alignment.shift, shift, strict=True))

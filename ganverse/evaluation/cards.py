@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from ganverse.evaluation.catalogue import CATALOGUE, IDENTITY
+from ganverse.evaluation.catalog import CATALOG, IDENTITY
 from ganverse.evaluation.settings import ModelPaths
 from ganverse.weights.cards import write_evaluation
 
@@ -37,7 +37,7 @@ def write_cards(models: ModelPaths, scores: Path) -> list[Path]:
 
 def owner(key: str, models: ModelPaths) -> str:
     """The field of `ModelPaths` whose weights a number judges."""
-    entry = CATALOGUE[key]
+    entry = CATALOG[key]
     if entry.part == "gan" and key.split("/")[1] in IDENTITY:
         return "generator"
     # photos are put before the network of the GAN, and before the twin where there is none

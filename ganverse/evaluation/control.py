@@ -23,7 +23,7 @@ from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.controls import render_in_chunks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
-from ganverse.viewpoints.view_codes import compose, view_styles
+from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 _PER_DRAW = 64
@@ -45,7 +45,7 @@ class Studio:
 
     @property
     def instruments(self) -> Instruments:
-        """Readings of synthesised images; cameras in the inverse network's world."""
+        """Readings of synthesized images; cameras in the inverse network's world."""
 
         def camera(images: Float[Tensor, "batch 3 height width"]) -> PoseReading:
             reading = self.pose(images)
@@ -61,7 +61,7 @@ class Studio:
 
     def _traits(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
         reading = self.pose(images)
-        return {"height": reading.height[:, None], "colour": reading.color}
+        return {"height": reading.height[:, None], "color": reading.color}
 
 
 @torch.no_grad()
@@ -107,7 +107,7 @@ def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
     source, instruments, images = studio.source, studio.instruments, batch.images[:, 0]
     index = torch.arange(1, len(batch) + 1, device=images.device) % len(batch)
     views = view_styles(source.generator, source.codes, device=images.device)[batch.view_ids[:, 0]]
-    swapped = source.generator.synthesize(compose(batch.styles[index, 0], views, source.codes.view_dims))
+    swapped = source.generator.synthesize(mix_styles(batch.styles[index, 0], views, source.codes.view_dims))
     asked = instruments.texture(images)
     texture = swap_texture_distances(instruments.texture(swapped), asked[index], asked)
     paint = paint_moved(swapped, images, index, instruments)

@@ -97,8 +97,8 @@ def swap_texture_distances(
 def swap_paint_distances(
     paint: Float[Tensor, "batch 3"], source: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]
 ) -> SwapDistances:
-    """L1 of the object's one main colour. paint: read off the image; source, other: off the generator's own images."""
-    to_source, to_other = ((paint - colour).abs().mean(dim=1) for colour in (source, other))
+    """L1 of the object's one main color. paint: read off the image; source, other: off the generator's own images."""
+    to_source, to_other = ((paint - color).abs().mean(dim=1) for color in (source, other))
     return SwapDistances(to_source, to_other)
 
 
@@ -130,8 +130,8 @@ class Response:
     def of(cls, asked: Float[Tensor, "rows steps"], measured: Float[Tensor, "rows steps"]) -> Response:
         """From both in the same units."""
         rank = torch.stack([spearman_corrcoef(m, a) for m, a in zip(measured, asked, strict=True)])
-        centred = asked - asked.mean(dim=1, keepdim=True)
-        return cls(rank, (centred * measured).sum(dim=1) / centred.square().sum(dim=1))
+        centered = asked - asked.mean(dim=1, keepdim=True)
+        return cls(rank, (centered * measured).sum(dim=1) / centered.square().sum(dim=1))
 
 
 @torch.no_grad()

@@ -40,9 +40,9 @@ LADDER_STEPS = 5
 
 @dataclass(frozen=True)
 class Instruments:
-    """What reads synthesised images: camera (a pose regressor), texture (f, UV images), mask (a segmenter).
+    """What reads synthesized images: camera (a pose regressor), texture (f, UV images), mask (a segmenter).
 
-    paint: main colour of the object, by something else than f. traits: what makes an object that object (paint, height
+    paint: main color of the object, by something else than f. traits: what makes an object that object (paint, height
     ...), [batch, numbers] by name.
     """
 
@@ -82,7 +82,7 @@ class ControlReport:
     shape_iou: silhouette after a shape swap against that of the shape's source. shape_iou_other: against the scene that
     lent everything else (what doing nothing would score). shape: the same two as distances 1 - IoU, without which a
     renderer that draws one shape for all would pass. shape_kept_iou: silhouette before and after swapping texture and
-    background. texture: against the textures asked for. paint: main colour, against that of the generator's own images
+    background. texture: against the textures asked for. paint: main color, against that of the generator's own images
     of the two scenes. background: against the backgrounds asked for; background_own: against StyleGAN-R's own pictures
     of the two scenes.
     effects: how far each swap moves each thing, by (swap, thing); "everything" swaps all but the camera.

@@ -1,6 +1,6 @@
 """Real pictures through StyleGAN-R: how well they are painted again, and what survives an edit.
 
-Three ways to a picture's codes are compared: as read by f, read and refined, and plain latent optimisation in w* (the
+Three ways to a picture's codes are compared: as read by f, read and refined, and plain latent optimization in w* (the
 baseline of the paper, `neural_renderer.refinement.project`), which turns an object by replacing its view dimensions
 with those of a view code.
 """
@@ -30,7 +30,7 @@ from ganverse.neural_renderer.refinement import (
 )
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
-from ganverse.viewpoints.view_codes import compose, view_styles
+from ganverse.viewpoints.view_codes import mix_styles, view_styles
 
 WAYS = ("read", "refined", "projected")
 TURNS = 4
@@ -85,7 +85,7 @@ def edit_pictures(
     every = scenes.repeat_interleave(len(ids)).seen_from(cameras)
     kept = RefinedScenes(every, refined.correction.repeat_interleave(len(ids), dim=0))
     views = view_styles(generator, codes, device=pictures.device)[ids].repeat(len(pictures), 1)
-    replaced = compose(projected.repeat_interleave(len(ids), dim=0), views, codes.view_dims)
+    replaced = mix_styles(projected.repeat_interleave(len(ids), dim=0), views, codes.view_dims)
     return EditReport(
         pictures,
         {
@@ -121,7 +121,7 @@ def _all_round(table: Cameras) -> Tensor:
 @torch.no_grad()
 def edit_scores(report: EditReport, studio: Studio, perceptual: PerceptualDistance) -> dict[str, Score]:
     """Per way: l1_*, lpips_* of the picture painted again; after turning, turn_error_deg_* (azimuth asked against
-    measured) and turn_colour_* (L1 of the paint against that of the picture).
+    measured) and turn_color_* (L1 of the paint against that of the picture).
     """
     scores: dict[str, Score] = {}
     paint = studio.pose(report.pictures).color.repeat_interleave(TURNS, dim=0)
@@ -133,5 +133,5 @@ def edit_scores(report: EditReport, studio: Studio, perceptual: PerceptualDistan
         scores[f"l1_{way}"] = Score.of((painted - report.pictures).abs().mean(dim=(1, 2, 3)))
         scores[f"lpips_{way}"] = Score.of(perceptual(painted, report.pictures))
         scores[f"turn_error_deg_{way}"] = Score.of(error, "median")
-        scores[f"turn_colour_{way}"] = Score.of(color)
+        scores[f"turn_color_{way}"] = Score.of(color)
     return scores

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.comparison import photo_sheet, world_sheet
 from ganverse.evaluation.control import Studio, control
 from ganverse.evaluation.control_figures import more_control_figures
@@ -89,13 +89,13 @@ def evaluate_loaded(
 
 
 def published(scores: dict[str, Score]) -> dict[str, float]:
-    """What metrics.json holds: finite numbers with an entry of their own, in the catalogue's order."""
-    return {key: score.value for key, score in finite(scores).items() if CATALOGUE[key].published}
+    """What metrics.json holds: finite numbers with an entry of their own, in the catalog's order."""
+    return {key: score.value for key, score in finite(scores).items() if CATALOG[key].published}
 
 
 def finite(scores: dict[str, Score]) -> dict[str, Score]:
-    """What is a number, in the catalogue's order: the contents of scores.json, with intervals and counts."""
-    return {key: scores[key] for key in CATALOGUE if key in scores and math.isfinite(scores[key].value)}
+    """What is a number, in the catalog's order: the contents of scores.json, with intervals and counts."""
+    return {key: scores[key] for key in CATALOG if key in scores and math.isfinite(scores[key].value)}
 
 
 def write_json(contents: Mapping[str, object], path: Path) -> None:
@@ -138,7 +138,7 @@ class Evaluation:
         return Report(dict(self.scores), tuple(self.figures), tuple(self.downloads), tuple(self.notes))
 
     def _add(self, part: str, scores: dict[str, Score]) -> None:
-        self.scores |= {f"{part}/{name}": score for name, score in scores.items() if f"{part}/{name}" in CATALOGUE}
+        self.scores |= {f"{part}/{name}": score for name, score in scores.items() if f"{part}/{name}" in CATALOG}
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The paper's kinds of figures, as labelled tables of pictures."""
+"""The paper's kinds of figures, as labeled tables of pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_c
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.rendering.render import render
 from ganverse.rendering.shading import ambient_light
-from ganverse.viewpoints.view_codes import compose, view_styles
+from ganverse.viewpoints.view_codes import mix_styles, view_styles
 
 CELL, _SMALL_CELL = 108, 90
 _RENDER = 2 * CELL
@@ -54,7 +54,7 @@ def aligned_views(
     chosen = order[torch.linspace(0, len(order) - 1, min(columns, len(order))).round().long()]
     generator, views = source.generator, view_styles(source.generator, source.codes, device=device)[chosen]
     content = generator.styles(generator.map(latents(seed, range(objects), generator.z_dim).to(device)))
-    styles = [compose(content, view.expand(objects, -1), source.codes.view_dims) for view in views]
+    styles = [mix_styles(content, view.expand(objects, -1), source.codes.view_dims) for view in views]
     headings = [f"{azimuth:.0f}°" for azimuth in source.codes.azimuth_degrees[chosen].tolist()]
     pictures = [Column(h, generator.synthesize(s).detach()) for h, s in zip(headings, styles, strict=True)]
     caption = (
@@ -81,7 +81,7 @@ def reconstructions(name: str, model: InverseModel, batch: MultiViewBatch) -> Fi
     ]
     caption = (
         "Held-out objects from one picture (left). The other view was not shown to the network; the"
-        " novel views and the grey shape are rendered from the mesh; the texture is its UV chart, roof in the centre."
+        " novel views and the gray shape are rendered from the mesh; the texture is its UV chart, roof in the center."
     )
     return Figure(name, title(name, "reconstructions"), caption, table(columns, rows=_numbers(len(batch)), cell=CELL))
 
@@ -192,7 +192,7 @@ def edit_figure(studio: Studio, report: EditReport) -> Figure:
         "edits",
         "Real pictures, edited",
         "Car-world pictures that no network was trained on here. Read: shape, texture, background and camera from the"
-        " picture. Refined: content styles corrected. Projected: plain latent optimisation, turned by view codes.",
+        " picture. Refined: content styles corrected. Projected: plain latent optimization, turned by view codes.",
         table(columns, rows=_numbers(count), cell=_SMALL_CELL),
     )
 
@@ -215,11 +215,11 @@ def textured(mesh: Mesh, seen: Reconstruction, cameras: Cameras, size: int) -> F
 
 
 def clay(mesh: Mesh, cameras: Cameras, size: int) -> Float[Tensor, "batch 3 size size"]:
-    """Shapes alone: light grey, lit from above and in front, on white."""
+    """Shapes alone: light gray, lit from above and in front, on white."""
     light = 0.75 * ambient_light(len(cameras), mesh.vertices.device)
     light[:, 1:4] = light.new_tensor([0.30, 0.15, 0.15])
-    grey = mesh.vertices.new_full((len(cameras), 3, 4, 4), 0.75)
-    drawn = render(mesh, grey, cameras, light, size)
+    gray = mesh.vertices.new_full((len(cameras), 3, 4, 4), 0.75)
+    drawn = render(mesh, gray, cameras, light, size)
     return drawn.rgb + (drawn.face_index < 0)[:, None]
 
 

@@ -19,7 +19,7 @@ from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import angular_difference
 from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.proposal import circular_mean_and_spread
-from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
+from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class IdentityMetrics:
     annotation_deg: float
     identity_height: float
     identity_type: float
-    identity_colour: float
+    identity_color: float
     view_height: float
     view_type: float
-    view_colour: float
+    view_color: float
 
 
 def gan_identity_metrics(
@@ -78,7 +78,7 @@ def read_grid(
     draws = draws_per_object(anchor)
     z = latents(seed, range(objects * draws), generator.z_dim).to(device).view(objects, draws, -1)
     contents = content_styles(generator, z, codes.view_dims, anchor)
-    rows = compose(contents.repeat_interleave(len(codes), dim=0), views.repeat(objects, 1), codes.view_dims)
+    rows = mix_styles(contents.repeat_interleave(len(codes), dim=0), views.repeat(objects, 1), codes.view_dims)
     readings = [regressor(generator.synthesize(part)) for part in rows.split(batch)]
     shape = (objects, len(codes))
     return GridReadings(
@@ -103,10 +103,10 @@ def identity_metrics(grid: GridReadings, codes: ViewCodes) -> IdentityMetrics:
         annotation_deg=angular_difference(shown, annotated).abs().rad2deg().mean().item(),
         identity_height=height,
         identity_type=kind,
-        identity_colour=color,
+        identity_color=color,
         view_height=height_view,
         view_type=kind_view,
-        view_colour=color_view,
+        view_color=color_view,
     )
 
 
@@ -135,8 +135,8 @@ def explained_shares(values: Float[Tensor, "objects views dims"]) -> tuple[float
 
     What is left to 1 is interaction and noise. Dimensions are summed, so a constant one has no say.
     """
-    centred = values - values.mean(dim=(0, 1))
-    total = centred.square().mean(dim=(0, 1)).sum().clamp_min(1e-12)
-    by_object = centred.mean(dim=1).square().mean(dim=0).sum() / total
-    by_view = centred.mean(dim=0).square().mean(dim=0).sum() / total
+    centered = values - values.mean(dim=(0, 1))
+    total = centered.square().mean(dim=(0, 1)).sum().clamp_min(1e-12)
+    by_object = centered.mean(dim=1).square().mean(dim=0).sum() / total
+    by_view = centered.mean(dim=0).square().mean(dim=0).sum() / total
     return by_object.item(), by_view.item()

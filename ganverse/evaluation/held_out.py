@@ -69,7 +69,7 @@ class HeldOutObjects:
     source (segmenter, truth or files); the paper's filter applies. Scores are means over objects:
 
     iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both pictures black outside
-    their masks. chroma_*: RGB without its grey part, beside grey_*, that of a grey prediction. *_input: the view that
+    their masks. chroma_*: RGB without its gray part, beside gray_*, that of a gray prediction. *_input: the view that
     went in; *_unseen: mean over the object's other views.
     """
 
@@ -82,7 +82,7 @@ class HeldOutObjects:
         """All of them; every process calls it."""
         settings = self.settings
         samples = held_out_samples(self.source, settings, 1 + settings.unseen_views)
-        metrics = ("iou", "l1", "psnr", "lpips", "chroma", "grey")
+        metrics = ("iou", "l1", "psnr", "lpips", "chroma", "gray")
         found = Accumulator(*(f"{metric}_{view}" for metric in metrics for view in ("input", "unseen")))
         for indices in own_batches(samples.count, settings.batch):
             batch = samples.draw(indices).to(settings.device)
@@ -98,7 +98,7 @@ class HeldOutObjects:
 def compare_views(
     batch: MultiViewBatch, drawn: Rerendered, perceptual: PerceptualDistance
 ) -> dict[str, Float[Tensor, "batch views"]]:
-    """All metrics of all views; "grey" is the chroma error of a grey prediction."""
+    """All metrics of all views; "gray" is the chroma error of a gray prediction."""
     shape = batch.view_ids.shape
     images, masks, rgb, covered = (x.flatten(0, 1) for x in (batch.images, batch.masks, drawn.rgb, drawn.mask))
     hard = (masks > 0.5).to(masks)
@@ -108,6 +108,6 @@ def compare_views(
         "psnr": masked_psnr(rgb, images, hard),
         "lpips": perceptual(rgb, images * hard),
         "chroma": chroma_error(rgb, images, hard),
-        "grey": chroma_error(torch.zeros_like(rgb), images, hard),
+        "gray": chroma_error(torch.zeros_like(rgb), images, hard),
     }
     return {name: value.view(shape) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Labelled tables of pictures."""
+"""Labeled tables of pictures."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class PoseRegressor(nn.Module):
         return regressor
 
     def raw(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch outputs"]:
-        """cos and sin of the azimuth, elevation, standardised height, RGB, body type logits."""
+        """cos and sin of the azimuth, elevation, standardized height, RGB, body type logits."""
         if images.shape[2:] != (64, 64):
             images = F.interpolate(images, (64, 64), mode="bilinear", align_corners=False, antialias=True)
         outputs: Tensor = self.head(self.features((images - 0.5) * 4))

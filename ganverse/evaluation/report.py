@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 from rich.table import Table
 
-from ganverse.evaluation.catalogue import CATALOGUE, PARTS, Entry
+from ganverse.evaluation.catalog import CATALOG, PARTS, Entry
 from ganverse.evaluation.figures import Figure
 from ganverse.evaluation.metrics import Score
 from ganverse.generators.weights import write_atomically
@@ -88,7 +88,7 @@ def png_bytes(image: Image.Image) -> bytes:
 
 
 def _of_part(scores: dict[str, Score], part: str) -> Iterator[tuple[Entry, Score]]:
-    for key, entry in CATALOGUE.items():
+    for key, entry in CATALOG.items():
         if entry.part == part and key in scores:
             yield entry, scores[key]
 

@@ -79,7 +79,7 @@ class EvaluationSettings:
     control_azimuths: cameras all round per scene.
     quality_images: pictures on each side of a Frechet distance.
     edited_pictures: car-world pictures that are taken for real photos, painted again by StyleGAN-R and turned.
-    edit_steps: of refinement and of plain latent optimisation, each.
+    edit_steps: of refinement and of plain latent optimization, each.
     voxels: per side of the occupancy grid over [-1, 1]^3.
     surface_samples, surface_queries: points that stand for a surface, and how many of them are measured from.
     f_score_distance: threshold of the F-score, world units (a car is 1.8 long).

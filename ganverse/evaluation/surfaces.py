@@ -132,9 +132,9 @@ def distance_to_surface(
 
 
 def nearest_triangle(
-    points: Float[Tensor, "batch n 3"], surface: SurfaceSamples, *, neighbours: int = 4, chunk: int = 512
+    points: Float[Tensor, "batch n 3"], surface: SurfaceSamples, *, neighbors: int = 4, chunk: int = 512
 ) -> tuple[Float[Tensor, "batch n"], Int[Tensor, "batch n"]]:
-    """Distance to the nearest of the triangles that the `neighbours` nearest samples lie on, and that sample's index.
+    """Distance to the nearest of the triangles that the `neighbors` nearest samples lie on, and that sample's index.
 
     Taking triangles instead of their sample points removes the floor of point-to-point Chamfer distances: 2000 samples
     of one and the same car are 0.044 from 2000 others.
@@ -143,7 +143,7 @@ def nearest_triangle(
     distances, indices = [], []
     for part in points.split(chunk, dim=1):
         far = torch.cdist(part, surface.points, compute_mode="donot_use_mm_for_euclid_dist")
-        near = far.topk(min(neighbours, far.shape[2]), dim=2, largest=False).indices
+        near = far.topk(min(neighbors, far.shape[2]), dim=2, largest=False).indices
         distance, which = triangle_distance(part[:, :, None], surface.triangles[rows, near]).min(dim=2)
         distances.append(distance)
         indices.append(near.gather(2, which[..., None])[..., 0])

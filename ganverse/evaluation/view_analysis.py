@@ -53,7 +53,7 @@ def content_directions_of(
 ) -> ContentDirections:
     """The `count` directions of the first `settings.layers` layers that stay with the object; deterministic.
 
-    For `generators.directed.DirectedGenerator`.
+    For `generators.directed.SubspaceGenerator`.
     """
     styles, reading = read_random_samples(generator, regressor, settings)
     return fit_content_directions(
@@ -95,5 +95,5 @@ def content_aspects(reading: PoseReading) -> tuple[Float[Tensor, "samples _"], .
 
 
 def content_descriptors(reading: PoseReading) -> Float[Tensor, "samples descriptors"]:
-    """Shape and colour as numbers: the columns of `content_aspects`."""
+    """Shape and color as numbers: the columns of `content_aspects`."""
     return torch.cat(content_aspects(reading), dim=1)

@@ -1,4 +1,4 @@
-"""Car-world pictures with 3D truth: a single image in, its shape, silhouette and colours against the true ones."""
+"""Car-world pictures with 3D truth: a single image in, its shape, silhouette and colors against the true ones."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class WorldTruth:
 
     iou_2d, iou_2d_unseen: silhouettes under the TRUE cameras, the input's and another one. iou_3d: occupancy,
     `voxels` a side. chamfer: Chamfer-L1, world units. f_score: at `f_score_distance`. normal_consistency: mean absolute
-    cosine of normals at nearest points. chroma_error: mean over both views; chroma_grey: of a grey prediction.
+    cosine of normals at nearest points. chroma_error: mean over both views; chroma_gray: of a gray prediction.
     azimuth_error_deg: of the view codes' learned cameras, where the true ones are known.
     """
 
@@ -117,7 +117,7 @@ class WorldTruth:
         """All cars; every process calls it."""
         model, settings, alignment = self.model, self.settings, self.alignment
         names = ("iou_2d", "iou_2d_unseen", "iou_3d", "chamfer", "f_score", "normal_consistency")
-        found = Accumulator(*names, "chroma_error", "chroma_grey", "index")
+        found = Accumulator(*names, "chroma_error", "chroma_gray", "index")
         for indices in own_batches(settings.world_objects, settings.batch):
             batch = world_batch(self.world, settings.seed, indices, settings.device)
             aligned = reconstruct(model.network, alignment, batch)
@@ -140,12 +140,12 @@ def _picture_metrics(batch: WorldBatch, aligned: Aligned) -> dict[str, Tensor]:
     first, second = (mask_iou(*pair) for pair in zip(covered, masks, strict=True))
     rgb = [view.rgb for view in aligned.views]
     chroma = [chroma_error(*parts) for parts in zip(rgb, images, masks, strict=True)]
-    grey = [chroma_error(torch.zeros_like(image), image, mask) for image, mask in zip(images, masks, strict=True)]
+    gray = [chroma_error(torch.zeros_like(image), image, mask) for image, mask in zip(images, masks, strict=True)]
     return {
         "iou_2d": first,
         "iou_2d_unseen": second,
         "chroma_error": (chroma[0] + chroma[1]) / 2,
-        "chroma_grey": (grey[0] + grey[1]) / 2,
+        "chroma_gray": (gray[0] + gray[1]) / 2,
     }
 
 

@@ -85,7 +85,7 @@ def _shape(stage: Any, mesh: Mesh) -> Any:
 
 
 def _material(stage: Any, picture: str) -> Any:
-    """UsdPreviewSurface, matt, its colour from `picture` through the primvar st."""
+    """UsdPreviewSurface, matt, its color from `picture` through the primvar st."""
     from pxr import Gf, Sdf, UsdShade
 
     types = Sdf.ValueTypeNames

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ganverse.generators.protocol import ImageGenerator
 
 
-class DirectedGenerator(nn.Module):
+class SubspaceGenerator(nn.Module):
     """Puts coordinates in front of w*: w*' = (c, w*) with c = read^T w*; `synthesize` believes c.
 
     What it paints are the styles w* + write (c - read^T w*): w* with these coordinates set to c, whatever they were. So

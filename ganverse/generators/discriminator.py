@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalised import EqualConv2d, EqualLinear
+from ganverse.generators.equalized import EqualConv2d, EqualLinear
 
 
 class ResidualBlock(nn.Module):
@@ -29,24 +29,24 @@ class ResidualBlock(nn.Module):
         return out
 
 
-Neighbours = Callable[[Tensor, int], tuple[Tensor, int]]
+Neighbors = Callable[[Tensor, int], tuple[Tensor, int]]
 """Rows of a process and the size of a group to the rows that its groups are made of, and where its own ones begin."""
 
 
 def only_own(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "batch *rest"], int]:
-    """`Neighbours` of a process whose groups are made of its own samples."""
+    """`Neighbors` of a process whose groups are made of its own samples."""
     return x, 0
 
 
 def minibatch_deviation(
-    x: Float[Tensor, "batch channels height width"], group: int = 4, neighbours: Neighbours = only_own
+    x: Float[Tensor, "batch channels height width"], group: int = 4, neighbors: Neighbors = only_own
 ) -> Float[Tensor, "batch channels_and_one height width"]:
     """Appends one channel: the mean standard deviation over groups of consecutive samples."""
-    rows, first = neighbours(x, group)
+    rows, first = neighbors(x, group)
     group = math.gcd(len(rows), group)
     parted = rows.reshape(len(rows) // group, group, -1).to(torch.promote_types(x.dtype, torch.float32))
-    centred = parted - parted.mean(dim=1, keepdim=True)
-    deviation = (centred.square().mean(dim=1) + 1e-8).sqrt().mean(dim=1)
+    centered = parted - parted.mean(dim=1, keepdim=True)
+    deviation = (centered.square().mean(dim=1) + 1e-8).sqrt().mean(dim=1)
     own = deviation.repeat_interleave(group)[first : first + len(x)]
     plane = own[:, None, None, None].expand(-1, 1, *x.shape[2:])
     return torch.cat([x, plane.to(x.dtype)], dim=1)
@@ -55,12 +55,12 @@ def minibatch_deviation(
 class Discriminator(nn.Module):
     """Images (nominally [-1, 1]) to one logit each; `channels[i]` belongs to resolution 4 * 2**i.
 
-    neighbours: for the minibatch deviation, whose groups may reach beyond this process.
+    neighbors: for the minibatch deviation, whose groups may reach beyond this process.
     """
 
-    def __init__(self, channels: tuple[int, ...], neighbours: Neighbours = only_own) -> None:
+    def __init__(self, channels: tuple[int, ...], neighbors: Neighbors = only_own) -> None:
         super().__init__()
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.from_rgb = nn.ModuleList(EqualConv2d(3, width, 1) for width in channels)
         self.blocks = nn.ModuleList(ResidualBlock(above, below) for below, above in pairwise(channels))
         width = channels[0]
@@ -81,7 +81,7 @@ class Discriminator(nn.Module):
                 x = torch.lerp(self.from_rgb[level - 1](F.avg_pool2d(image, 2)), x, fade)
         for block in reversed(self.blocks[: max(level - 1, 0)]):
             x = block(x)
-        x = self.final_conv(minibatch_deviation(x, neighbours=self.neighbours))
+        x = self.final_conv(minibatch_deviation(x, neighbors=self.neighbors))
         logits: Tensor = self.final_logit(self.final_hidden(x.flatten(1)))
         return logits.squeeze(1).to(image.dtype)
 

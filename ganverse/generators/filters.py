@@ -9,7 +9,7 @@ from torch import Tensor
 def blur(
     x: Float[Tensor, "batch channels height width"], taps: tuple[float, ...]
 ) -> Float[Tensor, "batch channels height_out width_out"]:
-    """Filters both axes with `taps` (normalised to sum 1), one zero of padding on each side."""
+    """Filters both axes with `taps` (normalized to sum 1), one zero of padding on each side."""
     return F.conv2d(x, _kernel(x, taps, 1.0), padding=1, groups=x.shape[1])
 
 

@@ -12,7 +12,7 @@ from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 
 
-class FramedGenerator(nn.Module):
+class LetterboxGenerator(nn.Module):
     """Puts pictures that are not square between black bars, and scales them down to `resolution` pixels a side.
 
     The bars are exactly black, whatever the network painted there (`StyleBasedConfig.crop`). All else is the
@@ -70,4 +70,4 @@ def framed(generator: ImageGenerator, resolution: int | None = None) -> ImageGen
     config = getattr(generator, "config", None)
     if wanted == generator.resolution and getattr(config, "crop", None) is None:
         return generator
-    return FramedGenerator(generator, wanted).eval().requires_grad_(False)
+    return LetterboxGenerator(generator, wanted).eval().requires_grad_(False)

@@ -5,11 +5,11 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.generators.equalised import EqualLinear
+from ganverse.generators.equalized import EqualLinear
 
 
 class MappingNetwork(nn.Module):
-    """z to w: pixel normalisation and fully connected layers that learn 100 times slower.
+    """z to w: pixel normalization and fully connected layers that learn 100 times slower.
 
     amplify_bias: whether the activation's gain sqrt(2) comes after the bias (StyleGAN2), or belongs to the weights
     alone (StyleGAN1).
@@ -27,6 +27,6 @@ class MappingNetwork(nn.Module):
 
     def forward(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
         """Codes w of latents z."""
-        normalised = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-        out: Tensor = self.layers(normalised)
+        normalized = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+        out: Tensor = self.layers(normalized)
         return out

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalised import EqualLinear
+from ganverse.generators.equalized import EqualLinear
 from ganverse.generators.mapping import MappingNetwork
 from ganverse.generators.protocol import style_slices
 
@@ -27,7 +27,7 @@ class StyleBasedConfig:
     noise: "constant" uses the planes stored with the weights, always the same; "random" lets the caller of `synthesize`
     give planes and paints without any otherwise; "none" never has any.
     truncation: psi of `map` where the caller names none; 1 leaves w alone.
-    crop: (height, width) of the visible centre, for pictures that were letterboxed into a square; None shows all.
+    crop: (height, width) of the visible center, for pictures that were letterboxed into a square; None shows all.
     """
 
     resolution: int
@@ -68,7 +68,7 @@ class StyledLayer(nn.Module, ABC):
 
 
 class StyleBasedGenerator(nn.Module, ABC):
-    """Implements `ImageGenerator` around `layers` and `colours`, which the architectures define."""
+    """Implements `ImageGenerator` around `layers` and `colors`, which the architectures define."""
 
     w_average: Tensor
     style_sizes: tuple[int, ...]
@@ -90,10 +90,10 @@ class StyleBasedGenerator(nn.Module, ABC):
         """The styled modules of every W+ layer, in the order of w*."""
 
     @abstractmethod
-    def colours(
+    def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
-        """Un-bounded colours, nominally [-1, 1], of the whole square; one style per styled module."""
+        """Un-bounded colors, nominally [-1, 1], of the whole square; one style per styled module."""
 
     @property
     def noise_planes(self) -> list[Float[Tensor, "1 1 _ _"]]:
@@ -134,12 +134,12 @@ class StyleBasedGenerator(nn.Module, ABC):
     def paint(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Un-bounded colours, nominally [-1, 1], of the visible part; noise as in `synthesize`."""
+        """Un-bounded colors, nominally [-1, 1], of the visible part; noise as in `synthesize`."""
         sizes = [module.style_size for layer in self.layers() for module in layer]
         planes: Sequence[Tensor | None] = noise or [None] * self._noise_count
         if not noise and self.config.noise == "constant":
             planes = self.noise_planes
-        return _centre(self.colours([styles[:, where] for where in style_slices(sizes)], planes), self.config.crop)
+        return _center(self.colors([styles[:, where] for where in style_slices(sizes)], planes), self.config.crop)
 
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
@@ -158,7 +158,7 @@ class StyleBasedGenerator(nn.Module, ABC):
         self.w_average.copy_(self.mapping(z).mean(dim=0))
 
 
-def _centre(image: Tensor, crop: tuple[int, int] | None) -> Tensor:
+def _center(image: Tensor, crop: tuple[int, int] | None) -> Tensor:
     if crop is None:
         return image
     top, left = ((whole - part) // 2 for whole, part in zip(image.shape[2:], crop, strict=True))

@@ -1,7 +1,7 @@
 """StyleGAN1's generator (Karras et al. 2019), most likely the paper's car model; written from the paper.
 
-Every convolution is followed by noise, bias, leaky ReLU and adaptive instance normalisation (equation 1); one
-convolution makes the colours at the end.
+Every convolution is followed by noise, bias, leaky ReLU and adaptive instance normalization (equation 1); one
+convolution makes the colors at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.generators.equalised import ACTIVATION_GAIN, LEAK, EqualLinear
+from ganverse.generators.equalized import ACTIVATION_GAIN, LEAK, EqualLinear
 from ganverse.generators.filters import blur
 from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer
 
@@ -30,7 +30,7 @@ class StyleGAN1Config(StyleBasedConfig):
 
 
 class Epilogue(StyledLayer):
-    """noise -> bias -> leaky ReLU -> instance normalisation -> x * (style_scale + 1) + style_offset."""
+    """noise -> bias -> leaky ReLU -> instance normalization -> x * (style_scale + 1) + style_offset."""
 
     def __init__(self, channels: int, w_dim: int) -> None:
         super().__init__()
@@ -113,8 +113,8 @@ class StyleGAN1Generator(StyleBasedGenerator):
         self.blocks = nn.ModuleList(
             Block(i, o, side, config.w_dim) for i, o, side in zip(inputs, config.channels, sides, strict=True)
         )
-        self.colour_weight = nn.Parameter(torch.randn(3, config.channels[-1], 1, 1))
-        self.colour_bias = nn.Parameter(torch.zeros(3))
+        self.color_weight = nn.Parameter(torch.randn(3, config.channels[-1], 1, 1))
+        self.color_bias = nn.Parameter(torch.zeros(3))
         self.style_sizes = self.sizes()
 
     def layers(self) -> list[list[StyledLayer]]:
@@ -122,12 +122,12 @@ class StyleGAN1Generator(StyleBasedGenerator):
         blocks = cast(Iterable[Block], self.blocks)
         return [[epilogue] for block in blocks for epilogue in (block.epilogue0, block.epilogue1)]
 
-    def colours(
+    def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
-        """Un-bounded colours, nominally [-1, 1]."""
+        """Un-bounded colors, nominally [-1, 1]."""
         x = self.start.expand(styles[0].shape[0], -1, -1, -1)
         for k, block in enumerate(self.blocks):
             pair = slice(2 * k, 2 * k + 2)
             x = block(x, styles[pair], noise[pair])
-        return F.conv2d(x, self.colour_weight / math.sqrt(x.shape[1]), self.colour_bias)
+        return F.conv2d(x, self.color_weight / math.sqrt(x.shape[1]), self.color_bias)

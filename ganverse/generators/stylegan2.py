@@ -3,7 +3,7 @@
 Differences to the paper, all for speed: the up-sampling convolution of a block works at the LOW resolution and its
 result is up-sampled bilinearly before the activation; modulation and demodulation scale the activations before and
 after one convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length
-regularisation.
+regularization.
 """
 
 import math
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalised import ACTIVATION_GAIN, LEAK, EqualLinear
+from ganverse.generators.equalized import ACTIVATION_GAIN, LEAK, EqualLinear
 from ganverse.generators.mapping import MappingNetwork
 from ganverse.generators.protocol import style_slices
 
@@ -95,7 +95,7 @@ class StyledConvolution(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to colours, without demodulation."""
+    """Modulated 1x1 convolution to colors, without demodulation."""
 
     def __init__(self, inputs: int, w_dim: int) -> None:
         super().__init__()
@@ -108,15 +108,15 @@ class ToRGB(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Colours, un-bounded, 0 is mid-grey."""
+        """Colors, un-bounded, 0 is mid-gray."""
         # Three output channels: the one place where per-sample weights are cheaper than scaled activations.
         weight = self.weight * (style * self._gain)[:, None, :]
-        colours = torch.matmul(x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)) + self.bias
-        return colours.view(x.shape[0], x.shape[2], x.shape[3], 3).permute(0, 3, 1, 2)
+        colors = torch.matmul(x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)) + self.bias
+        return colors.view(x.shape[0], x.shape[2], x.shape[3], 3).permute(0, 3, 1, 2)
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: [up-sampling convolution,] convolution, colours."""
+    """One resolution: [up-sampling convolution,] convolution, colors."""
 
     def __init__(self, inputs: int | None, outputs: int, w_dim: int) -> None:
         super().__init__()
@@ -132,19 +132,19 @@ class SynthesisBlock(nn.Module):
         noises: Iterator[Tensor | None],
         fade: float = 1.0,
     ) -> tuple[Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"]]:
-        """Features and the image so far, with this block's colours added; takes its styles and noises in order."""
+        """Features and the image so far, with this block's colors added; takes its styles and noises in order."""
         if self.conv0 is not None:
             x = self.conv0(x, next(styles), next(noises))
         x = self.conv1(x, next(styles), next(noises))
-        colours = self.to_rgb(x, next(styles))
-        return x, colours if image is None else torch.add(upsample(image), colours, alpha=fade)
+        colors = self.to_rgb(x, next(styles))
+        return x, colors if image is None else torch.add(upsample(image), colors, alpha=fade)
 
 
 class StyleGAN2Generator(nn.Module):
     """Implements `ImageGenerator`; grows progressively through `paint(resolution=, fade=)`.
 
-    Layer 0 drives the convolution at 4 px; layer 2k-1 the colours of block k-1 and the up-sampling convolution of block
-    k (in this order inside w*); layer 2k the second convolution of block k; the last layer the colours at the top.
+    Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1 and the up-sampling convolution of block
+    k (in this order inside w*); layer 2k the second convolution of block k; the last layer the colors at the top.
     """
 
     w_average: Tensor
@@ -232,9 +232,9 @@ class StyleGAN2Generator(nn.Module):
         resolution: int | None = None,
         fade: float = 1.0,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Un-bounded colours, nominally [-1, 1], at `resolution` (default: full).
+        """Un-bounded colors, nominally [-1, 1], at `resolution` (default: full).
 
-        `fade` in [0, 1] weighs the colours which the top block adds to the up-sampled image of the block below.
+        `fade` in [0, 1] weighs the colors which the top block adds to the up-sampled image of the block below.
         """
         depth = self._depth(resolution)
         modules = [module for layer in self._layers() for module in layer]

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalised import ACTIVATION_GAIN, LEAK, EqualLinear
+from ganverse.generators.equalized import ACTIVATION_GAIN, LEAK, EqualLinear
 from ganverse.generators.filters import blur, upsample
 from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer
 
@@ -27,7 +27,7 @@ BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 class PaperStyleGAN2Config(StyleBasedConfig):
     """Config-f is `channels = min(32768 / side, 512)` with skip connections (table 1).
 
-    branches: how the resolutions are joined (section 4.1), colours that add up ("skip") or features ("residual").
+    branches: how the resolutions are joined (section 4.1), colors that add up ("skip") or features ("residual").
     clamp: bound of the activations, for weights trained with mixed precision (Karras et al. 2020b, appendix).
     half_resolutions: so many of the highest resolutions run in float16 on a GPU; a CPU always uses float32.
     """
@@ -83,7 +83,7 @@ class ModulatedConvolution(StyledLayer):
         return 4.0 * blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), BINOMIAL)
 
 
-class Colours(StyledLayer):
+class Colors(StyledLayer):
     """Modulated 1x1 convolution to RGB, without demodulation and noise."""
 
     def __init__(self, inputs: int, config: PaperStyleGAN2Config) -> None:
@@ -98,14 +98,14 @@ class Colours(StyledLayer):
     def forward(
         self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """float32 colours, un-bounded, 0 is mid-grey."""
+        """float32 colors, un-bounded, 0 is mid-gray."""
         scaled = x * (style * self._weight_gain).to(x.dtype)[:, :, None, None]
         out = F.conv2d(scaled, self.weight.to(x.dtype), self.bias.to(x.dtype))
         return (out if self._clamp is None else out.clamp(-self._clamp, self._clamp)).float()
 
 
 class Block(nn.Module):
-    """One resolution: an up-sampling convolution (but at 4 px), a convolution, colours, a residual branch."""
+    """One resolution: an up-sampling convolution (but at 4 px), a convolution, colors, a residual branch."""
 
     def __init__(self, inputs: int | None, outputs: int, config: PaperStyleGAN2Config, *, top: bool) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Block(nn.Module):
         gain = math.sqrt(0.5) if residual else 1.0
         self.conv0 = None if inputs is None else ModulatedConvolution(inputs, outputs, config, up=True, gain=1.0)
         self.conv1 = ModulatedConvolution(outputs, outputs, config, up=False, gain=gain)
-        self.colours = Colours(outputs, config) if top or config.branches == "skip" else None
+        self.colors = Colors(outputs, config) if top or config.branches == "skip" else None
         self.skip = nn.Parameter(torch.randn(outputs, inputs or 0, 1, 1)) if residual else None
 
     def forward(
@@ -125,7 +125,7 @@ class Block(nn.Module):
     ) -> tuple[
         Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"] | None
     ]:
-        """Features, and the image so far with this block's colours added; takes its styles and noise in order."""
+        """Features, and the image so far with this block's colors added; takes its styles and noise in order."""
         below = x
         if self.conv0 is not None:
             x = self.conv0(x, next(styles), next(noise))
@@ -134,8 +134,8 @@ class Block(nn.Module):
             weight = self.skip * math.sqrt(0.5 / self.skip.shape[1])
             x = x + upsample(F.conv2d(below, weight.to(x.dtype)))
         image = None if image is None else upsample(image)
-        if self.colours is not None:
-            painted = self.colours(x, next(styles))
+        if self.colors is not None:
+            painted = self.colors(x, next(styles))
             image = painted if image is None else image + painted
         return x, image
 
@@ -143,8 +143,8 @@ class Block(nn.Module):
 class PaperStyleGAN2Generator(StyleBasedGenerator):
     """The layers of W+ and their order inside w* are those of `StyleGAN2Generator`.
 
-    Layer 0 drives the convolution at 4 px; layer 2k-1 the colours of block k-1, then the up-sampling convolution of
-    block k; layer 2k the second convolution of block k; the last layer the colours at the top.
+    Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1, then the up-sampling convolution of
+    block k; layer 2k the second convolution of block k; the last layer the colors at the top.
     """
 
     config: PaperStyleGAN2Config
@@ -169,13 +169,13 @@ class PaperStyleGAN2Generator(StyleBasedGenerator):
                 layers[-1].append(block.conv0)
                 layers.append([])
             layers[-1].append(block.conv1)
-            layers.append([] if block.colours is None else [block.colours])
+            layers.append([] if block.colors is None else [block.colors])
         return layers
 
-    def colours(
+    def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
-        """Un-bounded colours, nominally [-1, 1]."""
+        """Un-bounded colors, nominally [-1, 1]."""
         image, codes, planes = None, iter(styles), iter(noise)
         x = self.start.expand(styles[0].shape[0], -1, -1, -1)
         for k, block in enumerate(self.blocks):

@@ -32,7 +32,7 @@ class GeneratorCard:
     """
 
     config: Config
-    licence: str
+    license: str
     trained_on: str
     seed: int
     images_seen: int

@@ -65,7 +65,7 @@ class Cameras:
 
     @property
     def position(self) -> Float[Tensor, "batch 3"]:
-        """Camera centres in the world frame."""
+        """Camera centers in the world frame."""
         sin_a, cos_a = self.azimuth.sin(), self.azimuth.cos()
         sin_e, cos_e = self.elevation.sin(), self.elevation.cos()
         return self.distance[:, None] * torch.stack([sin_a * cos_e, sin_e, cos_a * cos_e], dim=-1)
@@ -103,7 +103,7 @@ def project(
     """Perspective projection: NDC positions and camera-frame z (negative in front of the camera).
 
     aspect: image width / height. Points nearer than 1e-3 in front of the camera are held at that depth in the
-    division, so nothing becomes infinite; the rasteriser drops faces whose z is not negative.
+    division, so nothing becomes infinite; the rasterizer drops faces whose z is not negative.
     """
     camera_points = world_to_camera(cameras, points)
     z = camera_points[..., 2]
@@ -114,7 +114,7 @@ def project(
 
 
 def pixel_centers(height: int, width: int, device: torch.device | str | None = None) -> Float[Tensor, "height width 2"]:
-    """NDC positions (x, y) of the pixel centres; row 0 is the top of the image."""
+    """NDC positions (x, y) of the pixel centers; row 0 is the top of the image."""
     x = (2 * torch.arange(width, device=device) + 1 - width) / width
     y = (height - 2 * torch.arange(height, device=device) - 1) / height
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")

@@ -111,7 +111,7 @@ def sphere_template(subdivisions: int = 3) -> Mesh:
 def square_chart(directions: Float[Tensor, "faces 3 3"]) -> Float[Tensor, "faces 3 2"]:
     """UV of face corners from their directions on the unit sphere: the paper's one square chart.
 
-    Azimuthal unwrap about +y: the roof sits in the centre, the car's front (+z) to the right, the rear to the left,
+    Azimuthal unwrap about +y: the roof sits in the center, the car's front (+z) to the right, the rear to the left,
     its left side (+x) below and its right side (-x) above; the down pole is stretched over the border. The radius is
     Lambert's equal-area one, so upper and lower half get the same number of texels.
     """

@@ -1,4 +1,4 @@
-"""How regular a mesh is: the shape regularisers of the paper's Eq. 1 (L_lap, L_sm, L_mov), unreduced.
+"""How regular a mesh is: the shape regularizers of the paper's Eq. 1 (L_lap, L_sm, L_mov), unreduced.
 
 The paper's weights 5 / 5 / 2.5 belong to plain means of these values. DIB-R's public code multiplies the Laplacian by
 3V and the flatten term by E and uses weights of 0.01 / 0.001: never mix the two conventions.
@@ -17,10 +17,10 @@ from ganverse.geometry.meshes import face_normals
 
 @dataclass(frozen=True)
 class Adjacency:
-    """Neighbourhoods of a closed triangle surface; the same for every mesh of one template.
+    """Neighborhoods of a closed triangle surface; the same for every mesh of one template.
 
     edges: the two vertices of every edge, once. edge_faces: the two faces that share it.
-    degree: number of neighbours of every vertex, as a float.
+    degree: number of neighbors of every vertex, as a float.
     """
 
     edges: Int[Tensor, "edges 2"]
@@ -29,7 +29,7 @@ class Adjacency:
 
     @classmethod
     def build(cls, faces: Int[Tensor, "faces 3"]) -> Adjacency:
-        """Neighbourhoods of a closed surface; raises ValueError if some edge does not belong to two faces."""
+        """Neighborhoods of a closed surface; raises ValueError if some edge does not belong to two faces."""
         corners = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
         edges, inverse, counts = corners.unique(dim=0, return_inverse=True, return_counts=True)
         if not bool((counts == 2).all()):
@@ -39,12 +39,12 @@ class Adjacency:
         return cls(edges, edge_faces, edges.flatten().bincount().float())
 
     def to(self, device: torch.device | str) -> Adjacency:
-        """The same neighbourhoods on another device."""
+        """The same neighborhoods on another device."""
         return Adjacency(self.edges.to(device), self.edge_faces.to(device), self.degree.to(device))
 
 
 def uniform_laplacian(values: Float[Tensor, "batch verts d"], adjacency: Adjacency) -> Float[Tensor, "batch verts d"]:
-    """Mean of the neighbours minus the vertex itself, for any vertex attribute."""
+    """Mean of the neighbors minus the vertex itself, for any vertex attribute."""
     first, second = adjacency.edges.unbind(dim=1)
     total = torch.zeros_like(values).index_add(1, first, values[:, second]).index_add(1, second, values[:, first])
     return total / adjacency.degree[:, None] - values
@@ -78,9 +78,9 @@ def low_pass(faces: Int[Tensor, "faces 3"], strength: float) -> Float[Tensor, "v
     """Matrix (I + strength * L)^-1 with the uniform Laplacian L; 0 = identity.
 
     Displacements predicted through it are smooth from the first step, so that no face folds over before the
-    regularisers act (Nicolet et al. 2021, "Large steps in inverse rendering of geometry").
+    regularizers act (Nicolet et al. 2021, "Large steps in inverse rendering of geometry").
     """
     adjacency = Adjacency.build(faces)
     identity = torch.eye(len(adjacency.degree), device=faces.device)
-    towards_neighbours = uniform_laplacian(identity[None], adjacency)[0]
-    return torch.linalg.inv(identity - strength * towards_neighbours)
+    towards_neighbors = uniform_laplacian(identity[None], adjacency)[0]
+    return torch.linalg.inv(identity - strength * towards_neighbors)

@@ -27,12 +27,12 @@ def import_command(arguments: Sequence[str]) -> Path:
         crop=given.crop,
         view_layers=given.view_layers,
         average=given.average,
-        licence=given.licence,
+        license=given.license,
     )
     path, card = import_generator(given.file, given.output, settings, given.sha256)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{path}\n{card.architecture}, {card.resolution} px, from: {card.notes}", markup=False)
-    console.print(f"licence: {card.licence}", markup=False)
+    console.print(f"license: {card.license}", markup=False)
     return path
 
 
@@ -44,7 +44,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for weights and card")
     parser.add_argument("--sha256", help="what the file must have; required for https")
     parser.add_argument(
-        "--crop", type=_crop, metavar="WxH", help="visible centre of the square, 512x384 for car pictures"
+        "--crop", type=_crop, metavar="WxH", help="visible center of the square, 512x384 for car pictures"
     )
     parser.add_argument(
         "--noise",
@@ -57,7 +57,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--view-layers", type=int, default=4, help="first layers that carry the view (%(default)s)")
     parser.add_argument("--average", type=Path, metavar="NPY", help="average of w, for files that do not hold it")
-    parser.add_argument("--licence", help="for the card, where you know better than the file's family tells")
+    parser.add_argument("--license", help="for the card, where you know better than the file's family tells")
     return parser
 
 

@@ -23,14 +23,14 @@ Table = dict[str, tuple[str, Change]]
 class Imported:
     """A generator as a file describes it: `weights` under the names of our network that `config` makes.
 
-    family: what wrote the file. licence: what is known about the licence of such weights. `weights` may lack the
+    family: what wrote the file. license: what is known about the license of such weights. `weights` may lack the
     average of w and the noise planes, which not every family keeps.
     """
 
     family: str
     config: PaperStyleGAN2Config | StyleGAN1Config
     weights: dict[str, Tensor]
-    licence: str
+    license: str
 
 
 def same(tensor: Tensor) -> Tensor:

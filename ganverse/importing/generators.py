@@ -20,7 +20,7 @@ from ganverse.generators.stylegan1 import StyleGAN1Generator
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Generator
 from ganverse.generators.weights import GeneratorCard, load_generator, save_generator
 from ganverse.importing.conversion import Imported
-from ganverse.importing.recognition import is_safetensors, recognise
+from ganverse.importing.recognition import is_safetensors, recognize
 from ganverse.importing.sources import read_source
 
 MAX_SIDE = 2048
@@ -30,8 +30,8 @@ MAX_SIDE = 2048
 class ImportSettings:
     """What a file of weights does not say.
 
-    crop: (height, width) of the visible centre. view_layers: first layers that carry the viewpoint. average: .npy file
-    with the average of w. licence: for the card, in place of what is known about the file's family.
+    crop: (height, width) of the visible center. view_layers: first layers that carry the viewpoint. average: .npy file
+    with the average of w. license: for the card, in place of what is known about the file's family.
     """
 
     noise: NoiseMode = "constant"
@@ -39,7 +39,7 @@ class ImportSettings:
     crop: tuple[int, int] | None = None
     view_layers: int = 4
     average: Path | None = None
-    licence: str | None = None
+    license: str | None = None
 
 
 def import_generator(
@@ -72,7 +72,7 @@ def import_generator(
 
 
 def _foreign(data: bytes, settings: ImportSettings) -> tuple[Generator, GeneratorCard]:
-    found = recognise(data)
+    found = recognize(data)
     config = replace(
         found.config,
         noise=settings.noise,
@@ -82,8 +82,8 @@ def _foreign(data: bytes, settings: ImportSettings) -> tuple[Generator, Generato
     )
     notes = [found.family]
     generator = filled(replace(found, config=config), _average(settings.average), notes)
-    licence = settings.licence or found.licence
-    return generator, GeneratorCard(config, licence, "not known (imported)", 0, 0, "; ".join(notes))
+    license = settings.license or found.license
+    return generator, GeneratorCard(config, license, "not known (imported)", 0, 0, "; ".join(notes))
 
 
 def _own(source: str, settings: ImportSettings) -> tuple[Generator, GeneratorCard]:
@@ -91,7 +91,7 @@ def _own(source: str, settings: ImportSettings) -> tuple[Generator, GeneratorCar
     if "://" in source:
         raise GanverseError("safetensors without the card beside them; get both files, then import the local one")
     generator, card = load_generator(Path(source))
-    return generator, replace(card, licence=settings.licence or card.licence)
+    return generator, replace(card, license=settings.license or card.license)
 
 
 def filled(

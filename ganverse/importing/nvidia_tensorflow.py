@@ -11,9 +11,9 @@ from ganverse.importing.conversion import Imported, check_settings
 from ganverse.importing.pickles import Made
 from ganverse.importing.tensors import TensorReader
 
-LICENCE = (
+LICENSE = (
     "NVIDIA's file format; the published StyleGAN1 weights are under CC BY-NC 4.0 and the StyleGAN2 weights under "
-    "NVIDIA's non-commercial Source Code License, others under the licence of those who trained them"
+    "NVIDIA's non-commercial Source Code License, others under the license of those who trained them"
 )
 NETWORK = "dnnlib.tflib.network.Network"
 VERSIONS = (2, 3, 4, 5)
@@ -58,7 +58,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
     check_settings(settings, USUAL)
     architecture = tensorflow_stylegan1 if any("/StyleMod/" in name for name in tensors) else tensorflow_stylegan2
     config, weights = architecture.convert_variables(tensors)
-    return Imported(f"{architecture.FAMILY}, TensorFlow, NVIDIA's pickle", config, weights, LICENCE)
+    return Imported(f"{architecture.FAMILY}, TensorFlow, NVIDIA's pickle", config, weights, LICENSE)
 
 
 def _state(network: Any) -> dict[str, Any]:

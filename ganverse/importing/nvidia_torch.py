@@ -29,9 +29,9 @@ from ganverse.importing.conversion import (
 from ganverse.importing.pickles import Made
 from ganverse.importing.tensors import TensorReader
 
-LICENCE = (
+LICENSE = (
     "NVIDIA's file format; weights that NVIDIA published are under its non-commercial Source Code License, "
-    "others under the licence of those who trained them"
+    "others under the license of those who trained them"
 )
 MAX_TENSORS = 2000
 MODULATED = ("weight", "bias", "affine.weight", "affine.bias")
@@ -58,7 +58,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
     refuse_other_generators(settings, tensors)
     config = _config(network, settings, tensors)
     filters = check_filters(tensors, "resample_filter")
-    return Imported("StyleGAN2, PyTorch, NVIDIA's pickle", config, convert(tensors, _table(config), filters), LICENCE)
+    return Imported("StyleGAN2, PyTorch, NVIDIA's pickle", config, convert(tensors, _table(config), filters), LICENSE)
 
 
 def state_of(record: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _table(config: PaperStyleGAN2Config) -> Table:
             table |= _pairs(f"blocks.{k}.{conv}", f"{block}.{conv}", (*MODULATED, "noise_strength"))
             table[f"noise_{next(planes)}"] = (f"{block}.{conv}.noise_const", plane)
         if config.branches == "skip" or k == len(config.channels) - 1:
-            table |= _pairs(f"blocks.{k}.colours", f"{block}.torgb", MODULATED)
+            table |= _pairs(f"blocks.{k}.colors", f"{block}.torgb", MODULATED)
         if config.branches == "residual" and k:
             table[f"blocks.{k}.skip"] = (f"{block}.skip.weight", same)
     return table

@@ -1,7 +1,7 @@
 """Pickles as inert data: an interpreter of their instructions that imports nothing and calls nothing.
 
 `pickle.Unpickler` imports what a file names and calls it. Here a name stays a name: what the file would have had called
-comes back as a `Made` record (name, arguments, state), for others to recognise. Names that no image GAN's file needs
+comes back as a `Made` record (name, arguments, state), for others to recognize. Names that no image GAN's file needs
 are refused as soon as they occur, and so are the text instructions of protocol 0, which none of these files has.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ganverse.errors import GanverseError
 
 MAX_INSTRUCTIONS = 500_000
-"""The largest published files have some ten thousand, training checkpoints with optimisers a few times that."""
+"""The largest published files have some ten thousand, training checkpoints with optimizers a few times that."""
 
 NAMES = frozenset(
     {

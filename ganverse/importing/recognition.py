@@ -27,7 +27,7 @@ def is_safetensors(data: bytes) -> bool:
     return len(data) > 9 and struct.unpack_from("<Q", data)[0] <= len(data) - 8 and data[8:9] == b"{"
 
 
-def recognise(data: bytes) -> Imported:
+def recognize(data: bytes) -> Imported:
     """The generator in a PyTorch file or a bare pickle.
 
     Raises:

@@ -19,9 +19,9 @@ from ganverse.importing.conversion import (
 )
 from ganverse.importing.tensors import TensorReader
 
-LICENCE = (
+LICENSE = (
     "rosinality's file format (code MIT); weights that were converted from NVIDIA's stay under its non-commercial "
-    "Source Code License, others under the licence of those who trained them"
+    "Source Code License, others under the license of those who trained them"
 )
 
 
@@ -46,7 +46,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
         tensors["latent_avg"] = reader.tensor(value["latent_avg"])
         table["w_average"] = ("latent_avg", same)
     weights = convert(tensors, table, check_filters(tensors, ".kernel"))
-    return Imported("StyleGAN2, PyTorch, rosinality's checkpoint", config, weights, LICENCE)
+    return Imported("StyleGAN2, PyTorch, rosinality's checkpoint", config, weights, LICENSE)
 
 
 def _config(tensors: dict[str, Tensor]) -> PaperStyleGAN2Config:
@@ -74,9 +74,9 @@ def _table(config: PaperStyleGAN2Config) -> Table:
             table[f"blocks.{k}.{ours}.bias"] = (f"{theirs}.activate.bias", same)
             table[f"blocks.{k}.{ours}.noise_strength"] = (f"{theirs}.noise.weight", lambda t: t.squeeze(0))
             table[f"noise_{index}"] = (f"noises.noise_{index}", same)
-        colours = f"to_rgbs.{k - 1}" if k else "to_rgb1"
-        table |= _modulated(f"blocks.{k}.colours", colours)
-        table[f"blocks.{k}.colours.bias"] = (f"{colours}.bias", lambda t: t[0, :, 0, 0])
+        colors = f"to_rgbs.{k - 1}" if k else "to_rgb1"
+        table |= _modulated(f"blocks.{k}.colors", colors)
+        table[f"blocks.{k}.colors.bias"] = (f"{colors}.bias", lambda t: t[0, :, 0, 0])
     return table
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from ganverse.errors import GanverseError, brief
 
 MAX_FILE = 4 * 2**30
-"""Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimisers 1.5."""
+"""Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimizers 1.5."""
 _CHUNK = 2**20
 
 

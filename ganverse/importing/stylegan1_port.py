@@ -11,9 +11,9 @@ from ganverse.generators.stylegan1 import StyleGAN1Config
 from ganverse.importing.conversion import Imported, Table, convert, count_while, same, sizes
 from ganverse.importing.tensors import TensorReader
 
-LICENCE = (
+LICENSE = (
     "a PyTorch port's file format; weights that were converted from NVIDIA's StyleGAN1 stay under CC BY-NC 4.0, "
-    "others under the licence of those who trained them"
+    "others under the license of those who trained them"
 )
 
 
@@ -33,7 +33,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
     tensors = {name: reader.tensor(record) for name, record in value.items()}
     config = _config(tensors)
     filters = [name for name in tensors if name.endswith(".intermediate.kernel")]
-    return Imported("StyleGAN1, PyTorch port", config, convert(tensors, _table(config), filters), LICENCE)
+    return Imported("StyleGAN1, PyTorch port", config, convert(tensors, _table(config), filters), LICENSE)
 
 
 def _block(k: int) -> str:
@@ -59,8 +59,8 @@ def _config(tensors: dict[str, Tensor]) -> StyleGAN1Config:
 def _table(config: StyleGAN1Config) -> Table:
     table: Table = {
         "start": (f"{_block(0)}.const", same),
-        "colour_weight": ("g_synthesis.torgb.weight", same),
-        "colour_bias": ("g_synthesis.torgb.bias", same),
+        "color_weight": ("g_synthesis.torgb.weight", same),
+        "color_bias": ("g_synthesis.torgb.bias", same),
     }
     for i in range(config.mapping_layers):
         table |= {f"mapping.layers.{i}.{part}": (f"g_mapping.dense{i}.{part}", same) for part in ("weight", "bias")}

@@ -45,8 +45,8 @@ def _table(config: StyleGAN1Config) -> Table:
     table: Table = {
         "w_average": ("dlatent_avg", same),
         "start": ("synthesis/4x4/Const/const", same),
-        "colour_weight": ("synthesis/ToRGB_lod0/weight", convolution),
-        "colour_bias": ("synthesis/ToRGB_lod0/bias", same),
+        "color_weight": ("synthesis/ToRGB_lod0/weight", convolution),
+        "color_bias": ("synthesis/ToRGB_lod0/bias", same),
     }
     for i in range(config.mapping_layers):
         table[f"mapping.layers.{i}.weight"] = (f"mapping/Dense{i}/weight", dense)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.camera_table import CameraTable
-from ganverse.inverse.losses import InverseLossWeights, colour_loss, silhouette_loss
+from ganverse.inverse.losses import InverseLossWeights, color_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.rendering.backends import Backend
 from ganverse.rendering.render import Silhouette, render
@@ -135,7 +135,7 @@ def hypothesis_losses(
     turns: int,
     backend: Backend = "auto",
 ) -> Float[Tensor, "pictures hypotheses"]:
-    """Colour and silhouette loss of every picture under every hypothesis about its camera.
+    """Color and silhouette loss of every picture under every hypothesis about its camera.
 
     What is rendered is the reconstruction from the object's NEXT view, which never saw the picture.
     reconstruction, cameras: of every picture, in the order (object, view).
@@ -156,7 +156,7 @@ def hypothesis_losses(
         backend=backend,
     )
     target, mask = images.flatten(0, 1)[shown], masks.flatten(0, 1)[shown]
-    loss = weights.colour * colour_loss(drawn.rgb, target, mask) + weights.silhouette * silhouette_loss(
+    loss = weights.color * color_loss(drawn.rgb, target, mask) + weights.silhouette * silhouette_loss(
         drawn.alpha, mask
     )
     return loss.view(len(pictures), -1)

@@ -1,4 +1,4 @@
-"""Image encoder of the inverse graphics network: a small residual network with group normalisation."""
+"""Image encoder of the inverse graphics network: a small residual network with group normalization."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ImageEncoder(nn.Module):
     level halves the size of the one before. unshuffle: pixels folded into channels before the first level.
     latent: length of the latent vector.
 
-    Initialisation and normalisation decide whether front and rear are told apart soon: with torch's defaults the
+    Initialization and normalization decide whether front and rear are told apart soon: with torch's defaults the
     camera's loss stood still at 1.5 for 120 steps, where it now falls below 0.8.
     """
 
@@ -73,7 +73,7 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def keep_variance(layer: Layer) -> Layer:
-    """Initialise for a ReLU behind the layer (He et al. 2015), so that signals keep their size through the network."""
+    """Initialize for a ReLU behind the layer (He et al. 2015), so that signals keep their size through the network."""
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

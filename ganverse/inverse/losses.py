@@ -17,7 +17,7 @@ from ganverse.geometry.cameras import Cameras
 
 @dataclass(frozen=True)
 class InverseLossWeights:
-    """Weights of Eq. 1 (colour, perceptual, silhouette, flatten, laplacian, move) and of terms of our own.
+    """Weights of Eq. 1 (color, perceptual, silhouette, flatten, laplacian, move) and of terms of our own.
 
     perceptual: the paper's 0.5 presumes an unknown scale; with LPIPS-sized distances it is 1 % of the loss, so 3.
     own_view, other_view: how much the view that was shown and the other one count; GAN views are not strictly
@@ -26,7 +26,7 @@ class InverseLossWeights:
         unknown camera can then be re-rendered, and the texture flow starts from the projection).
     """
 
-    colour: float = 20.0
+    color: float = 20.0
     perceptual: float = 3.0
     silhouette: float = 3.0
     flatten: float = 5.0
@@ -47,7 +47,7 @@ class InverseLosses:
     perceptual: NaN-free zeros where it was not evaluated. flatten, laplacian, move: means over the mesh.
     """
 
-    colour: Float[Tensor, "batch views views"]
+    color: Float[Tensor, "batch views views"]
     silhouette: Float[Tensor, "batch views views"]
     perceptual: Float[Tensor, ""]
     flatten: Float[Tensor, "batch views"]
@@ -57,9 +57,9 @@ class InverseLosses:
 
     def total(self, weights: InverseLossWeights) -> Float[Tensor, ""]:
         """The weighted sum: Eq. 1 averaged over the pairs of Eq. 2."""
-        pairs = pair_weights(self.colour.shape[1], weights).to(self.colour)
+        pairs = pair_weights(self.color.shape[1], weights).to(self.color)
         return (
-            weights.colour * (self.colour * pairs).sum(dim=(1, 2)).mean()
+            weights.color * (self.color * pairs).sum(dim=(1, 2)).mean()
             + weights.silhouette * (self.silhouette * pairs).sum(dim=(1, 2)).mean()
             + weights.perceptual * self.perceptual
             + weights.flatten * self.flatten.mean()
@@ -76,7 +76,7 @@ def pair_weights(views: int, weights: InverseLossWeights) -> Float[Tensor, "view
     return raw / raw.sum()
 
 
-def colour_loss(
+def color_loss(
     rgb: Float[Tensor, "batch 3 height width"],
     target: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
@@ -107,11 +107,11 @@ def chroma_error(
     target: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> Float[Tensor, " batch"]:
-    """Metric: mean absolute error of the colour with its grey part removed, inside the mask.
+    """Metric: mean absolute error of the color with its gray part removed, inside the mask.
 
-    IoU and L1 hide a wrong hue, this does not: print it beside the value of predicting grey (`rgb` = 0).
+    IoU and L1 hide a wrong hue, this does not: print it beside the value of predicting gray (`rgb` = 0).
     """
-    return colour_loss(rgb - rgb.mean(dim=1, keepdim=True), target - target.mean(dim=1, keepdim=True), mask)
+    return color_loss(rgb - rgb.mean(dim=1, keepdim=True), target - target.mean(dim=1, keepdim=True), mask)
 
 
 def camera_loss(predicted: Cameras, target: Cameras) -> Float[Tensor, " batch"]:

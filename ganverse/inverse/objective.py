@@ -1,4 +1,4 @@
-"""One step of stage 2 without the optimiser: reconstruct, render every pair of views, compare (Eq. 2)."""
+"""One step of stage 2 without the optimizer: reconstruct, render every pair of views, compare (Eq. 2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ganverse.generators.latents import latents
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.regularity import Adjacency, flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.camera_table import CameraTable
-from ganverse.inverse.losses import InverseLosses, camera_loss, colour_loss, silhouette_loss
+from ganverse.inverse.losses import InverseLosses, camera_loss, color_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.rendering.backends import Backend
@@ -110,7 +110,7 @@ def inverse_step(
     target_masks = masks[:, None].expand(-1, views, -1, -1, -1, -1).flatten(0, 2)
     faces = network.template.faces
     losses = InverseLosses(
-        colour=colour_loss(renders.rgb, targets, target_masks).view(batch, views, views),
+        color=color_loss(renders.rgb, targets, target_masks).view(batch, views, views),
         silhouette=silhouette_loss(renders.alpha, target_masks).view(batch, views, views),
         perceptual=_perceptual(renders.rgb, targets, target_masks, perceptual),
         flatten=flatten_loss(reconstruction.vertices, faces, adjacency).mean(dim=1).view(batch, views),

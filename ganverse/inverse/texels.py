@@ -33,7 +33,7 @@ class TexelAtlas(nn.Module):
         self.register_buffer("weights", drawn.features.reshape(-1, 3)[nearest], persistent=False)
 
     def forward(self, attributes: Float[Tensor, "batch verts d"]) -> Float[Tensor, "batch size size d"]:
-        """Attributes interpolated at the texel centres."""
+        """Attributes interpolated at the texel centers."""
         batch, _, d = attributes.shape
         texels = torch.einsum("btkd,tk->btd", attributes[:, self.corners], self.weights)
         return texels.view(batch, self.size, self.size, d)

@@ -1,11 +1,11 @@
-"""Texture of the inverse graphics network: pixels of the picture carried to the surface, completed by decoded colours.
+"""Texture of the inverse graphics network: pixels of the picture carried to the surface, completed by decoded colors.
 
 A decoder alone learns the hue of an object late (all cars come out olive), so most of the texture is COPIED from the
 picture. Every texel mixes four sources with weights that sum to one:
   own       the picture at the texel's sampling position (texture flow);
   mirrored  what its mirror image takes, if the category is symmetric: the hidden side takes from the visible one;
-  paints    a few colours of this object, each a mean over the pixels it attends to: for what no pixel shows;
-  decoded   a free colour.
+  paints    a few colors of this object, each a mean over the pixels it attends to: for what no pixel shows;
+  decoded   a free color.
 All maps are decoded with a smooth (bilinear) up-sampler; a pixel shuffle leaves a dotted pattern.
 """
 
@@ -25,7 +25,7 @@ from ganverse.geometry.meshes import Mesh, vertex_normals
 from ganverse.inverse.encoder import keep_variance
 from ganverse.inverse.texels import TexelAtlas
 
-FlowStart = Literal["projection", "centre"]
+FlowStart = Literal["projection", "center"]
 
 
 class TextureHead(nn.Module):
@@ -35,7 +35,7 @@ class TextureHead(nn.Module):
     size: texels per side of the texture. channels: of the decoder's levels, from 4 x 4 upwards, each twice the size of
     the one before; the last level's size is that of the flow and of the mixing weights.
     flow_start: where sampling positions start: "projection" of the surface into the predicted camera, or the image
-    "centre". symmetric: whether `mirrored` exists. paints: how many.
+    "center". symmetric: whether `mirrored` exists. paints: how many.
     """
 
     faces: Tensor
@@ -71,16 +71,16 @@ class TextureHead(nn.Module):
         camera: Cameras,
     ) -> Float[Tensor, "batch 3 size size"]:
         """Texture in [0, 1]. maps: the decoder's output; camera: the predicted one of the picture."""
-        colour, shift, logits = maps.split([3, 2, 3 + self.paints], dim=1)
+        color, shift, logits = maps.split([3, 2, 3 + self.paints], dim=1)
         positions, facing = self._projected(vertices, camera)
         own = self._sample(image, positions + _bounded(shift, self.flow_start))
         shares = self._shares(logits, facing)
         palette = self._palette(image, features)
-        inner = torch.einsum("bkhw,bkc->bchw", shares[:, 2:-1], palette) + shares[:, -1:] * colour.sigmoid()
+        inner = torch.einsum("bkhw,bkc->bchw", shares[:, 2:-1], palette) + shares[:, -1:] * color.sigmoid()
         texture = self._enlarge(inner) + self._enlarge(shares[:, :1]) * own
         return texture + self._enlarge(shares[:, 1:2]) * own.flip(2) if self.symmetric else texture
 
-    @torch.no_grad()  # only renders may move vertices and cameras; colours would pull them to what they resemble
+    @torch.no_grad()  # only renders may move vertices and cameras; colors would pull them to what they resemble
     def _projected(
         self, vertices: Float[Tensor, "batch verts 3"], camera: Cameras
     ) -> tuple[Float[Tensor, "batch 2 t t"], Float[Tensor, "batch 1 t t"]]:
@@ -91,14 +91,14 @@ class TextureHead(nn.Module):
         facing = (to_camera * functional.normalize(normals, dim=-1)).sum(dim=-1)
         ndc, _ = project(camera, points)
         grid = (len(points), self.atlas.size, self.atlas.size)
-        if self.flow_start == "centre":
+        if self.flow_start == "center":
             return ndc.new_zeros(grid[0], 2, *grid[1:]), facing.new_zeros(grid)[:, None]
         return ndc.view(*grid, 2).permute(0, 3, 1, 2), facing.view(grid)[:, None]
 
     def _sample(
         self, image: Float[Tensor, "batch 3 height width"], positions: Float[Tensor, "batch 2 t t"]
     ) -> Float[Tensor, "batch 3 size size"]:
-        # Positions are smooth over the chart, so enlarging them and not the colours keeps the picture's detail.
+        # Positions are smooth over the chart, so enlarging them and not the colors keeps the picture's detail.
         x, y = self._enlarge(positions).unbind(dim=1)
         grid = torch.stack([x, -y], dim=-1)
         return functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
@@ -135,8 +135,8 @@ def bilinear_matrix(source: int, target: int) -> Float[Tensor, "target source"]:
 
 
 def _bounded(shift: Float[Tensor, "batch 2 t t"], start: FlowStart) -> Float[Tensor, "batch 2 t t"]:
-    """Reach of the flow: the whole picture from its centre, a correction from the projection."""
-    return (shift / 4).tanh() * (1.0 if start == "centre" else 0.25)
+    """Reach of the flow: the whole picture from its center, a correction from the projection."""
+    return (shift / 4).tanh() * (1.0 if start == "center" else 0.25)
 
 
 class MapDecoder(nn.Module):

@@ -35,7 +35,7 @@ class InverseCard:
     generator_sha256: str
     images_seen: int
     seed: int
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     notes: str = ""
     learn_offset: bool = True
     config: InverseNetworkConfig = DEFAULT_NETWORK

@@ -17,12 +17,12 @@ def augment(
     masks: Float[Tensor, "batch 1 height width"],
     random: torch.Generator,
 ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"]]:
-    """Images and masks in [0, 1], mirrored, bent, recoloured, on other backgrounds, blurred and noisy."""
+    """Images and masks in [0, 1], mirrored, bent, recolored, on other backgrounds, blurred and noisy."""
     images, masks = _mirror(images, masks, random)
     images, masks = _bend(images, masks, random)
     background = _mixed_background(images, masks, random)
-    images = masks * _recolour(images, random) + (1 - masks) * background
-    return _degrade(_recolour(images, random), random).clamp(0, 1), masks
+    images = masks * _recolor(images, random) + (1 - masks) * background
+    return _degrade(_recolor(images, random), random).clamp(0, 1), masks
 
 
 def _uniform(batch: int, low: float, high: float, random: torch.Generator, channels: int = 1) -> Tensor:
@@ -53,9 +53,9 @@ def _bend(images: Tensor, masks: Tensor, random: torch.Generator) -> tuple[Tenso
 
 
 def _mixed_background(images: Tensor, masks: Tensor, random: torch.Generator) -> Tensor:
-    """The own background, recoloured; another picture's, spread over the missing car; or blotches of colour."""
+    """The own background, recolored; another picture's, spread over the missing car; or blotches of color."""
     batch, _, height, width = images.shape
-    own = _recolour(images, random)
+    own = _recolor(images, random)
     other = _spread(images, (F.max_pool2d(masks, 3, 1, 1) < 0.05).float()).roll(1, dims=0)
     blotches = F.interpolate(torch.rand(batch, 3, 6, 6, generator=random), (height, width), mode="bicubic")
     choice = torch.rand(batch, 1, 1, 1, generator=random)
@@ -64,16 +64,16 @@ def _mixed_background(images: Tensor, masks: Tensor, random: torch.Generator) ->
 
 def _spread(images: Tensor, weights: Tensor) -> Tensor:
     """Fill the pixels of weight 0 from their surroundings, coarse to fine (a push-pull pyramid)."""
-    colour, weight = images * weights, weights
+    color, weight = images * weights, weights
     if images.shape[2] > 4:
-        small_colour, small_weight = F.avg_pool2d(colour, 2), F.avg_pool2d(weight, 2)
-        coarse = _spread(small_colour / small_weight.clamp_min(1e-3), (small_weight > 1e-3).float())
+        small_color, small_weight = F.avg_pool2d(color, 2), F.avg_pool2d(weight, 2)
+        coarse = _spread(small_color / small_weight.clamp_min(1e-3), (small_weight > 1e-3).float())
         below = F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False)
-        return colour + (1 - weight) * below
-    return colour + (1 - weight) * images.mean(dim=(2, 3), keepdim=True)
+        return color + (1 - weight) * below
+    return color + (1 - weight) * images.mean(dim=(2, 3), keepdim=True)
 
 
-def _recolour(images: Tensor, random: torch.Generator) -> Tensor:
+def _recolor(images: Tensor, random: torch.Generator) -> Tensor:
     """Brightness, contrast and a tint per picture."""
     batch = len(images)
     contrast = _uniform(batch, 0.75, 1.25, random)

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import DirectedGenerator
-from ganverse.generators.framing import FramedGenerator
+from ganverse.generators.directed import SubspaceGenerator
+from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
 
 
@@ -28,7 +28,7 @@ def plain_generator(generator: ImageGenerator) -> nn.Module:
         GanverseError: there is none, as in the car world, which renders.
     """
     inside: object = generator
-    while isinstance(inside, (DirectedGenerator, FramedGenerator)):
+    while isinstance(inside, (SubspaceGenerator, LetterboxGenerator)):
         inside = inside.generator
     if not isinstance(inside, nn.Module) or not isinstance(getattr(inside, "blocks", None), nn.ModuleList):
         raise GanverseError(f"expected a StyleGAN, whose features tell objects from background, got {generator!r}")

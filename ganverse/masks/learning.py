@@ -27,16 +27,16 @@ _PIXELS_PER_PICTURE = 2048
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How much is painted, labelled and learned.
+    """How much is painted, labeled and learned.
 
-    paint_seed: stream of the pictures that are painted. label_seed, labelled: stream and number of those that the
+    paint_seed: stream of the pictures that are painted. label_seed, labeled: stream and number of those that the
     classifier paints. folds: the painted pictures are divided into so many parts, each left out in turn, to see what
     the classifier is worth. learning: of the small network, see `SegmenterTraining`.
     """
 
     paint_seed: int = 21
     label_seed: int = 22
-    labelled: int = 256
+    labeled: int = 256
     folds: int = 4
     pixels: PixelTraining = field(default_factory=PixelTraining)
     learning: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=150, batch=16))
@@ -103,8 +103,8 @@ def label(
 ) -> tuple[UInt8[Tensor, "pictures 3 side side"], UInt8[Tensor, "pictures 1 side side"]]:
     """Pictures of `label_seed` and what the classifier paints, both in 8-bit steps."""
     images, masks = [], []
-    for start in range(0, settings.labelled, _BATCH):
-        numbers = range(start, min(start + _BATCH, settings.labelled))
+    for start in range(0, settings.labeled, _BATCH):
+        numbers = range(start, min(start + _BATCH, settings.labeled))
         made, features = pictures_and_features(generator, mixed_styles(generator, settings.label_seed, numbers), side)
         small = F.interpolate(made, (side, side), mode="bilinear", align_corners=False, antialias=True)
         images.append((small.clamp(0, 1) * 255).round().byte())

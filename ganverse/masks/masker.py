@@ -25,12 +25,12 @@ class Masks:
 
 @runtime_checkable
 class Masker(Protocol):
-    """Images in [0, 1] to masks. `name` says which masks these are (it becomes part of a data recipe)."""
+    """Images in [0, 1] to masks. `name` says which masks these are (it becomes part of a data fingerprint)."""
 
     name: str
 
     def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:
-        """Masks of a batch; image by image, so that no mask depends on its neighbours in the batch."""
+        """Masks of a batch; image by image, so that no mask depends on its neighbors in the batch."""
         ...
 
 

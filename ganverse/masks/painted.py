@@ -15,7 +15,7 @@ from ganverse.errors import GanverseError
 
 SMALLEST_SIDE = 256
 """Pictures are written at least this large: smaller ones are hard to paint on."""
-_DARK, _LIGHT, _MOST_GREY = 64, 191, 0.1
+_DARK, _LIGHT, _MOST_GRAY = 64, 191, 0.1
 
 
 def picture_path(folder: Path, number: int) -> Path:
@@ -71,15 +71,15 @@ def read_mask(picture: Path, side: int) -> Float[Tensor, "1 side side"]:
             f"expected {path} with the size of its picture, {size[0]} x {size[1]}, got {mask.width} x {mask.height}; "
             "paint on a layer over the picture"
         )
-    grey = np.array(mask.convert("L"))
-    unclear = float(((grey >= _DARK) & (grey <= _LIGHT)).mean())
-    if unclear > _MOST_GREY or 0 < grey.max() < _DARK:
+    gray = np.array(mask.convert("L"))
+    unclear = float(((gray >= _DARK) & (gray <= _LIGHT)).mean())
+    if unclear > _MOST_GRAY or 0 < gray.max() < _DARK:
         raise GanverseError(
-            f"expected {path} to be a mask, white (255) on the object and black (0) elsewhere, got grey levels from "
-            f"{grey.min()} to {grey.max()}, {unclear:.0%} of the pixels neither dark nor light; save it in black and "
+            f"expected {path} to be a mask, white (255) on the object and black (0) elsewhere, got gray levels from "
+            f"{gray.min()} to {gray.max()}, {unclear:.0%} of the pixels neither dark nor light; save it in black and "
             "white"
         )
-    return F.interpolate(torch.from_numpy(grey > 127).float()[None, None], (side, side), mode="area")[0]
+    return F.interpolate(torch.from_numpy(gray > 127).float()[None, None], (side, side), mode="area")[0]
 
 
 def _opened(path: Path) -> Image.Image:

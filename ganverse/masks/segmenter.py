@@ -44,15 +44,15 @@ class SegmenterNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
         """images in [0, 1]; positive logits are foreground."""
-        centred = (images - 0.5) * 4
-        features = [self.enter(centred)]
+        centered = (images - 0.5) * 4
+        features = [self.enter(centered)]
         for down in self.down:
             features.append(down(F.max_pool2d(features[-1], 2)))
         x = features.pop()
         for up in self.up:
             x = up(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), features.pop()], dim=1))
         coarse = self.leave(x)
-        logits: Tensor = coarse[:, :1] + self.sharpen(torch.cat([centred, coarse], dim=1))
+        logits: Tensor = coarse[:, :1] + self.sharpen(torch.cat([centered, coarse], dim=1))
         return logits
 
 

@@ -42,9 +42,9 @@ def _harmonics(azimuth: Float[Tensor, " batch"]) -> Float[Tensor, "batch 5"]:
 
 
 def cameras_between(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
-    """Cameras at the given azimuths (radians) whose other parameters are interpolated between the neighbouring codes.
+    """Cameras at the given azimuths (radians) whose other parameters are interpolated between the neighboring codes.
 
-    Neighbours are the table's next azimuths on either side of the circle; with one code only, everything is its own.
+    Neighbors are the table's next azimuths on either side of the circle; with one code only, everything is its own.
     """
     order = table.azimuth.remainder(2 * math.pi).argsort()
     sorted_azimuth = table.azimuth.remainder(2 * math.pi)[order]
@@ -65,7 +65,7 @@ def cameras_between(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras
 def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 3"]) -> Cameras:
     """Cameras all round the object, between and at the view codes; `uniform` in [0, 1] decides.
 
-    The first number is the azimuth; the second mixes the neighbouring codes' elevation, distance and offset (0) with
+    The first number is the azimuth; the second mixes the neighboring codes' elevation, distance and offset (0) with
     the typical ones at that azimuth (1). The third one's lower half changes nothing; its upper half is an elevation
     between the table's lowest and highest instead, since few codes have each azimuth at one elevation only, and a
     renderer that never saw it at another cannot tell what the elevation does.

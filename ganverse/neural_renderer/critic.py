@@ -2,7 +2,7 @@
 
 A discriminator from scratch needs more pictures than a whole fine-tuning shows. This one looks through the first stages
 of the frozen AlexNet of the perceptual distance and learns only small convolutions on top, as in Projected GANs (Sauer
-et al. 2021), and it is regularised there as well.
+et al. 2021), and it is regularized there as well.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def game(
     fake: Float[Tensor, "fakes 3 height width"],
     penalty: float,
 ) -> tuple[Float[Tensor, " fakes"], Float[Tensor, " batch"]]:
-    """`painter_loss` and `critic_loss` on the same pictures; log 2 and 2 log 2 where they cannot be told apart."""
+    """`generator_loss` and `critic_loss` on the same pictures; log 2 and 2 log 2 where they cannot be told apart."""
     with torch.no_grad():
         shown = looked_at(eyes, real)
     painted = looked_at(eyes, fake)
-    return painter_loss(critic, painted), critic_loss(critic, shown, painted, penalty)
+    return generator_loss(critic, painted), critic_loss(critic, shown, painted, penalty)
 
 
-def painter_loss(critic: Critic, fake: Sequence[Float[Tensor, "batch _ _ _"]]) -> Float[Tensor, " batch"]:
+def generator_loss(critic: Critic, fake: Sequence[Float[Tensor, "batch _ _ _"]]) -> Float[Tensor, " batch"]:
     """Non-saturating loss of who painted `fake`; no gradient reaches the critic."""
     held = {name: parameter.detach() for name, parameter in critic.named_parameters()}
     logits: list[Tensor] = torch.func.functional_call(critic, held, (fake,))

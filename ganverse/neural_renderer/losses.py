@@ -21,9 +21,9 @@ class DisentangleWeights:
     Stage 1 (L_mapnet): mapping, entropy. Stage 2 of the paper: shape, texture, background, shared_background. Ours:
     distill_* pull un-swapped combinations to the frozen GAN's own object on the background asked for (L1 and
     perceptual); behind compares the picture with that background wherever both show it; camera compares the
-    silhouette of S rendered at V with the segmenter's mask of the synthesised image; view compares V with the camera
-    that f reads off that image; appearance compares the colours of the two renderers inside both silhouettes; anchor
-    keeps the mapping loss in stage 2; adversarial sets a critic on all synthesised images (see `critic`), whose own
+    silhouette of S rendered at V with the segmenter's mask of the synthesized image; view compares V with the camera
+    that f reads off that image; appearance compares the colors of the two renderers inside both silhouettes; anchor
+    keeps the mapping loss in stage 2; adversarial sets a critic on all synthesized images (see `critic`), whose own
     loss is a part of the term.
     """
 
@@ -63,7 +63,7 @@ def shape_distance(
 def texture_distance(
     texture: Float[Tensor, "batch 3 tex tex"], repredicted: Float[Tensor, "batch 3 tex tex"]
 ) -> Float[Tensor, " batch"]:
-    """||T - T^||: mean absolute difference over the UV chart, colours in [0, 1]."""
+    """||T - T^||: mean absolute difference over the UV chart, colors in [0, 1]."""
     return (texture - repredicted).abs().mean(dim=(1, 2, 3))
 
 
@@ -95,6 +95,6 @@ def color_distance(
     other: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> Float[Tensor, " batch"]:
-    """Mean absolute colour difference where mask is 1; 0 where it is empty."""
+    """Mean absolute color difference where mask is 1; 0 where it is empty."""
     difference = (image - other).abs().mean(dim=1, keepdim=True) * mask
     return difference.sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp_min(1.0)

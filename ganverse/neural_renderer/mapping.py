@@ -1,6 +1,6 @@
 """The four mapping networks of StyleGAN-R (paper, section 4): camera, shape, texture, background -> style values.
 
-All outputs are *standardised* style values: `StyleGANR` scales them by the statistics of the generator's own styles,
+All outputs are *standardized* style values: `StyleGANR` scales them by the statistics of the generator's own styles,
 so a fresh network already speaks in the right units.
 """
 
@@ -73,7 +73,7 @@ def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
     )
 
 
-def silence(layers: nn.Sequential) -> None:
+def zero_init(layers: nn.Sequential) -> None:
     """Let a network start at zero output."""
     last = layers[-1]
     assert isinstance(last, nn.Linear)
@@ -84,7 +84,7 @@ def silence(layers: nn.Sequential) -> None:
 class CameraMapping(nn.Module):
     """g_v: camera -> values of the view dimensions; smooth in the camera, so it answers between the view codes too.
 
-    Features are centred on the mean of the table's cameras (`calibrate`), of which azimuth is left alone.
+    Features are centered on the mean of the table's cameras (`calibrate`), of which azimuth is left alone.
     """
 
     center: Tensor
@@ -96,7 +96,7 @@ class CameraMapping(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, cameras: Cameras) -> None:
-        """Centre elevation, distance and offset on those of the given cameras."""
+        """Center elevation, distance and offset on those of the given cameras."""
         self.center[2:] = camera_features(cameras)[:, 2:].mean(dim=0)
 
     def forward(self, cameras: Cameras) -> Float[Tensor, "batch outputs"]:
@@ -104,7 +104,7 @@ class CameraMapping(nn.Module):
 
 
 class ShapeMapping(nn.Module):
-    """g_s: the flattened vertices -> values of the content dimensions; vertices are standardised by `calibrate`.
+    """g_s: the flattened vertices -> values of the content dimensions; vertices are standardized by `calibrate`.
 
     Of finer templates it reads the `COARSE` first, which are those of the coarser template: reading four times as many,
     it learned faster than the other mapping networks and the camera lost the elevation (docs/results.md).
@@ -126,7 +126,7 @@ class ShapeMapping(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.layers = mlp(3 * read, settings.width, outputs)
         self.view_layers = mlp(3 * read, settings.camera_width, view_outputs)
-        silence(self.view_layers)
+        zero_init(self.view_layers)
 
     @torch.no_grad()
     def calibrate(self, vertices: Float[Tensor, "batch verts 3"]) -> None:
@@ -153,7 +153,7 @@ class ImageMapping(nn.Module):
 
     view_outputs: of a second head that adds to the view dimensions, for the reason that `ShapeMapping` has one: the
     coarse layers that turn the object also paint most of what is behind it (on the embedded GAN 97 % of the variance
-    of the picture's border), and some of its view codes paint every car grey. It starts at zero and is trained in stage
+    of the picture's border), and some of its view codes paint every car gray. It starts at zero and is trained in stage
     2 only.
     """
 
@@ -176,7 +176,7 @@ class ImageMapping(nn.Module):
         self.head = mlp(16 * channels, settings.width, outputs)
         self.view_head = mlp(16 * channels, settings.camera_width, view_outputs) if view_outputs else None
         if self.view_head is not None:
-            silence(self.view_head)
+            zero_init(self.view_head)
 
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch outputs_and_view_outputs"]:
         """The content values, then what is added to the view dimensions (nothing where there is no such head)."""

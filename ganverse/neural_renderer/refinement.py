@@ -1,6 +1,6 @@
 """Real pictures: style codes that reproduce them, found by descent from what StyleGAN-R reads, or from nothing.
 
-The second is the plain latent optimisation (Image2StyleGAN, in w*) that the paper compares with: it may paint the
+The second is the plain latent optimization (Image2StyleGAN, in w*) that the paper compares with: it may paint the
 picture as well, but what its dimensions mean is anybody's guess, so it cannot be turned or repainted at will.
 """
 
@@ -87,7 +87,7 @@ def project(
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> Float[Tensor, "batch styles"]:
-    """Plain latent optimisation: styles w* of `generator` that paint the pictures, from the mean style on.
+    """Plain latent optimization: styles w* of `generator` that paint the pictures, from the mean style on.
 
     mean, deviation: of the generator's own styles (`StyleGANR.mean`, `StyleGANR.deviation`).
     """

@@ -30,7 +30,7 @@ class StyleGANR(nn.Module):
     dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera, to which g_s, g_t
     and g_b may add corrections in stage 2 (see `ShapeMapping` and `ImageMapping`; the paper has none). ALL other
     dimensions are content, also those of the first layers: the paper leaves open how its other 1904 are filled, and the
-    multi-view data of `viewpoints.compose` keep them with the content. vertices: number of the template. texture_size,
+    multi-view data of `viewpoints.mix_styles` keep them with the content. vertices: number of the template. texture_size,
     generator.resolution: powers of two.
 
     Call `calibrate` once on real samples before training.
@@ -77,7 +77,7 @@ class StyleGANR(nn.Module):
         cameras: Cameras,
         vertices: Float[Tensor, "meshes verts 3"],
     ) -> None:
-        """Take the statistics that standardise styles, cameras and shapes from samples (a hundred or more)."""
+        """Take the statistics that standardize styles, cameras and shapes from samples (a hundred or more)."""
         self.mean.copy_(styles.mean(dim=0))
         self.deviation.copy_(styles.std(dim=0).clamp_min(1e-3))
         self.camera_mapping.calibrate(cameras)
@@ -95,14 +95,14 @@ class StyleGANR(nn.Module):
         """Give every content dimension the mean that it has in the generator, and the spread over objects.
 
         A regression can tell a style from (S, T, B) only in part and says its mean for the rest: half the spread is
-        lost, and with it the colours and proportions of the generator's objects. An affine map per dimension brings it
+        lost, and with it the colors and proportions of the generator's objects. An affine map per dimension brings it
         back; it goes into the last layers of g_s, g_t and g_b, whose weights in the fusion sum to one.
 
         predicted: what `styles` says of scenes that were read from pictures of the styles `real`. share: exponent of
         the factors; 1 restores the whole spread, 0.5 half of its logarithm. limit: of the factors before.
         """
         content = self.content_dims
-        said, meant = (self.standardise(styles)[:, content] for styles in (predicted, real))
+        said, meant = (self.standardize(styles)[:, content] for styles in (predicted, real))
         gain = (meant.std(dim=0) / said.std(dim=0).clamp_min(1e-3)).clamp_max(limit) ** share
         shift = meant.mean(dim=0) - gain * said.mean(dim=0)
         for layers in (self.shape_mapping.layers, self.texture_mapping.head, self.background_mapping.head):
@@ -117,7 +117,7 @@ class StyleGANR(nn.Module):
         views = len(self.mean) - self.fusion.logits.shape[1]
         return self.order >= views
 
-    def standardise(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch styles"]:
+    def standardize(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch styles"]:
         """w* in standard deviations from its mean, the space in which stage 1 measures distances."""
         return (styles - self.mean) / self.deviation
 

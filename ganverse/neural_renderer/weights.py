@@ -13,8 +13,8 @@ from safetensors.torch import load as load_tensors
 
 from ganverse.errors import GanverseError, brief
 from ganverse.generators.architectures import Config, Generator, architecture_of, make_generator, read_config
-from ganverse.generators.directed import DirectedGenerator
-from ganverse.generators.framing import FramedGenerator
+from ganverse.generators.directed import SubspaceGenerator
+from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import pack_tensors, write_atomically
 from ganverse.neural_renderer.mapping import MappingSettings
@@ -44,7 +44,7 @@ class StyleGANRCard:
     images_seen: int
     seed: int
     content_directions: int = 0
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     notes: str = ""
     sha256: str = ""
     architecture: str = ARCHITECTURE
@@ -77,9 +77,9 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
 def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
     """A generator's architecture and number of content directions, for the card; GanverseError for one without."""
     directions = 0
-    if isinstance(generator, DirectedGenerator):
+    if isinstance(generator, SubspaceGenerator):
         directions, generator = generator.read.shape[1], generator.generator
-    if isinstance(generator, FramedGenerator):
+    if isinstance(generator, LetterboxGenerator):
         raise GanverseError(
             "expected the GAN's own square pictures, which StyleGAN-R paints, got scaled or letterboxed ones; leave "
             "--data.resolution out, or import the GAN without --crop"
@@ -90,12 +90,12 @@ def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
     return generator.config, directions
 
 
-def _empty_generator(card: StyleGANRCard) -> Generator | DirectedGenerator:
+def _empty_generator(card: StyleGANRCard) -> Generator | SubspaceGenerator:
     network = make_generator(card.generator)
     if not card.content_directions:
         return network
     empty = torch.zeros(sum(network.style_sizes), card.content_directions)
-    return DirectedGenerator(network, empty, empty.clone())
+    return SubspaceGenerator(network, empty, empty.clone())
 
 
 def load_stylegan_r(path: Path, device: torch.device | str = "cpu") -> tuple[StyleGANR, StyleGANRCard]:

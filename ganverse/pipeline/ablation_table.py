@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.catalog import CATALOG
 
 Scores = Mapping[str, Mapping[str, float]]
 """The contents of a scores.json: value, low, high, count by key."""
@@ -30,7 +30,7 @@ COLUMNS = {
         "stylegan_r/swap_shape_ratio",
         "stylegan_r/swap_texture_ratio",
         "stylegan_r/swap_background_ratio",
-        "stylegan_r/identity_colour",
+        "stylegan_r/identity_color",
         "stylegan_r/quality_ratio",
     ),
 }
@@ -72,7 +72,7 @@ def rows_of(found: Mapping[str, Mapping[int, Scores]], meanings: Mapping[str, st
     reference = next(iter(found.values()))
     rows = []
     for name, by_seed in found.items():
-        keys = [key for key in CATALOGUE if by_seed and all(key in scores for scores in by_seed.values())]
+        keys = [key for key in CATALOG if by_seed and all(key in scores for scores in by_seed.values())]
         other = None if by_seed is reference else reference
         numbers = {key: _number(key, by_seed, other) for key in keys}
         if by_seed:
@@ -123,7 +123,7 @@ def _part(part: str, rows: list[Row], columns: Sequence[str]) -> str:
 
 
 def _arrow(key: str) -> str:
-    return {"higher": "↑", "lower": "↓", "neither": ""}[CATALOGUE[key].better]
+    return {"higher": "↑", "lower": "↓", "neither": ""}[CATALOG[key].better]
 
 
 def _cell(number: Number | None) -> str:

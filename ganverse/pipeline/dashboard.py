@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.catalog import CATALOG
 from ganverse.tasks.media import Sheet, save, show
 from ganverse.tasks.weights_and_biases import Dashboard
 
 
 def number_sheet(metrics: Mapping[str, float]) -> Sheet:
     """Every number with its target and its meaning."""
-    entries = ((CATALOGUE[key], value) for key, value in metrics.items())
+    entries = ((CATALOG[key], value) for key, value in metrics.items())
     rows = tuple((e.key, v, "" if e.target is None else e.target, e.better, e.meaning) for e, v in entries)
     return Sheet(("number", "value", "target", "better", "meaning"), rows)
 

@@ -127,7 +127,7 @@ def make_task(config: DisentangleRun, source: Source, teacher: InverseModel) -> 
     torch.manual_seed(config.seed)
     perceptual = PerceptualDistance() if config.losses.distill_perceptual else None
     eyes = PerceptualDistance(stages=STAGES) if config.losses.adversarial else None
-    teachers = Teachers(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual, eyes)
+    teachers = FrozenNetworks(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual, eyes)
     return DisentangleTask(source.generator, source.codes, teachers, config.schedule, config.losses, config.mapping)
 
 

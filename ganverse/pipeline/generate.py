@@ -25,7 +25,7 @@ from ganverse.tasks.sentinels import memory_explained
 from ganverse.tasks.stopping import Interrupted, Interruption
 from ganverse.tasks.training import build_trainer
 from ganverse.tasks.weights_and_biases import Dashboard
-from ganverse.viewpoints.view_codes import compose, view_styles
+from ganverse.viewpoints.view_codes import mix_styles, view_styles
 
 STAGE = "generate"
 SHARDS = "shards"
@@ -122,5 +122,5 @@ def view_table(source: Source, contents: int) -> Float[Tensor, "3 height width"]
     order = codes.azimuth_degrees.argsort(stable=True)
     views = view_styles(generator, codes)[order]
     styles = generator.styles(generator.map(latents(_CONTENT_SEED, range(contents), generator.z_dim)))
-    rows = [generator.synthesize(compose(content.expand(len(views), -1), views, codes.view_dims)) for content in styles]
+    rows = [generator.synthesize(mix_styles(content.expand(len(views), -1), views, codes.view_dims)) for content in styles]
     return grid(torch.cat(rows), len(views), zoom=max(1, 64 // generator.resolution))

@@ -35,7 +35,7 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
     path = generator_path(given.generator)
     network, card = load_generator(path)
     generator = framed(network)
-    settings = _settings(given.labelled, given.steps)
+    settings = _settings(given.labeled, given.steps)
     folder = given.folder or path.with_name(f"{path.stem}-masks")
     say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True, markup=False)
     numbers = painted_numbers(folder, given.pictures)
@@ -69,17 +69,17 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--folder", type=Path, help="of the pictures and their masks (NAME-masks beside the weights)")
     parser.add_argument("-o", "--output", type=Path, help="the segmenter (NAME-segmenter.safetensors)")
     parser.add_argument("--pictures", type=int, default=16, help="how many to paint at most (%(default)s)")
-    parser.add_argument("--labelled", type=int, default=256, help="further pictures to learn from (%(default)s)")
+    parser.add_argument("--labeled", type=int, default=256, help="further pictures to learn from (%(default)s)")
     parser.add_argument("--steps", type=int, default=150, help="of the segmenter's training (%(default)s)")
     return parser
 
 
-def _settings(labelled: int, steps: int) -> LearningSettings:
-    if labelled < FEWEST or steps < 1:
+def _settings(labeled: int, steps: int) -> LearningSettings:
+    if labeled < FEWEST or steps < 1:
         raise GanverseError(
-            f"expected --labelled of {FEWEST} or more and --steps of 1 or more, got {labelled}, {steps}"
+            f"expected --labeled of {FEWEST} or more and --steps of 1 or more, got {labeled}, {steps}"
         )
-    settings = LearningSettings(labelled=labelled)
+    settings = LearningSettings(labeled=labeled)
     return replace(settings, learning=replace(settings.learning, steps=steps))
 
 
@@ -87,9 +87,9 @@ def _save(learned: Learned, output: Path, trained_on: str, settings: LearningSet
     facts: dict[str, str | int | float] = {
         "network": "SegmenterNetwork",
         "trained_on": trained_on,
-        "licence": "that of the generator",
+        "license": "that of the generator",
         "working_size": learned.segmenter.working_size,
-        "labelled": settings.labelled,
+        "labeled": settings.labeled,
         "steps": settings.learning.steps,
         "left_out_iou": round(learned.left_out_iou, 4),
         "agreement_with_classifier": round(learned.agreement, 4),

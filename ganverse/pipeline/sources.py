@@ -233,10 +233,10 @@ def make_data(source: Source, settings: DataSettings) -> MultiViewData:
     if settings.shards is None:
         return MultiViewStream(sampler, settings.batch)
     data = ShardDataModule(settings.shards, settings.batch, len(read_plan(settings.shards).held_back))
-    if data.plan.recipe != sampler.recipe:
+    if data.plan.fingerprint != sampler.fingerprint:
         raise GanverseError(
-            f"expected {settings.shards} to hold samples of {source.name} with these settings ({sampler.recipe}), got "
-            f"{data.plan.recipe}; generate them again or leave --data.shards away"
+            f"expected {settings.shards} to hold samples of {source.name} with these settings ({sampler.fingerprint}), got "
+            f"{data.plan.fingerprint}; generate them again or leave --data.shards away"
         )
     return data
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from ganverse.errors import GanverseError
 from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.evaluation.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
-from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.pipeline.automatic_views import AutoViews, find_automatic_views
@@ -79,7 +79,7 @@ def find_views(run: ViewsRun) -> Path:
         dims = layer_dims(network.style_sizes, run.analysis.layers)
     if run.replaces == "layers" and run.content_directions:
         found = content_directions_of(network, regressor, run.analysis, run.content_directions)
-        generator = DirectedGenerator(network, found.read, found.write)
+        generator = SubspaceGenerator(network, found.read, found.write)
         dims = tuple(run.content_directions + dim for dim in dims)
     codes = propose_view_codes(generator, card.sha256, dims, pose_reader(regressor), run.proposal)
     if found is not None:

@@ -51,21 +51,21 @@ def read_mask(path: Path, photo: Photo) -> Float[Tensor, "1 1 height width"]:
     Raises:
         GanverseError: it cannot be read, has other proportions than the photo, or is empty.
     """
-    grey = _opened(path, "alpha")
+    gray = _opened(path, "alpha")
     height, width = photo.pixels.shape[2:]
-    if abs(grey.width / grey.height - width / height) > 0.02 * width / height:
+    if abs(gray.width / gray.height - width / height) > 0.02 * width / height:
         raise GanverseError(
-            f"expected a mask with the proportions of {photo.name} ({width} x {height}) at {path}, got {grey.width} x "
-            f"{grey.height}; save the mask at the photo's size"
+            f"expected a mask with the proportions of {photo.name} ({width} x {height}) at {path}, got {gray.width} x "
+            f"{gray.height}; save the mask at the photo's size"
         )
-    mask = torch.from_numpy(np.array(grey.resize((width, height), Image.Resampling.BILINEAR))).float()[None, None] / 255
+    mask = torch.from_numpy(np.array(gray.resize((width, height), Image.Resampling.BILINEAR))).float()[None, None] / 255
     if float((mask > 0.5).float().sum()) == 0:
         raise GanverseError(f"expected the object to be white in the mask {path}, but all of it is black")
     return mask
 
 
 def _opened(path: Path, mode: str) -> Image.Image:
-    """Mode "alpha": transparency where there is any, grey otherwise."""
+    """Mode "alpha": transparency where there is any, gray otherwise."""
     try:
         with Image.open(path) as file:
             picture = file.convert("RGBA") if file.mode == "P" else file

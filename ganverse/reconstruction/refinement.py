@@ -1,8 +1,8 @@
-"""Test-time refinement: a photo's own silhouette and colours, through the renderer, correct what the network saw.
+"""Test-time refinement: a photo's own silhouette and colors, through the renderer, correct what the network saw.
 
 A few dozen steps on one object: offsets of the vertices (smoothed, and mirrored where the category is symmetric, as the
 network's own), the camera, and the texture. The network itself stays as it is. Losses as in training (eq. 1) without
-the perceptual one; the regularisers act on the offsets, so that nothing pulls where the photo says nothing.
+the perceptual one; the regularizers act on the offsets, so that nothing pulls where the photo says nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.regularity import Adjacency, flatten_loss, laplacian_loss, move_loss
-from ganverse.inverse.losses import colour_loss, silhouette_iou, silhouette_loss
+from ganverse.inverse.losses import color_loss, silhouette_iou, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.objective import SilhouetteSchedule
 from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
@@ -30,7 +30,7 @@ class RefinementSettings:
 
     steps: of Adam; during the first `camera_share` of them only the camera moves, so that no shape is bent to make up
     for it. size: pixels a side of the square that is compared. shape_rate, camera_rate, texture_rate: Adam's, in world
-    units, radians (and log distance, NDC) and colour. colour, silhouette, flatten, laplacian, move: weights, those of
+    units, radians (and log distance, NDC) and color. color, silhouette, flatten, laplacian, move: weights, those of
     training but for `move`: one picture says little of what it does not show. rim: of the silhouette, over the steps.
     """
 
@@ -40,7 +40,7 @@ class RefinementSettings:
     shape_rate: float = 0.01
     camera_rate: float = 0.02
     texture_rate: float = 0.02
-    colour: float = 20.0
+    color: float = 20.0
     silhouette: float = 3.0
     flatten: float = 5.0
     laplacian: float = 5.0
@@ -67,22 +67,22 @@ def refine(
     """
     correction = _Correction(network, seen)
     adjacency = Adjacency.build(network.template.faces).to(picture.device)
-    optimiser = torch.optim.Adam(correction.groups(settings))
+    optimizer = torch.optim.Adam(correction.groups(settings))
     for step in range(settings.steps):
         correction.free(shape=step >= settings.camera_share * settings.steps)
         refined = correction.applied()
         drawn = view(network, refined, picture.shape[-1], settings.rim.at(step, settings.steps))
         offsets = refined.vertices - seen.vertices
         loss = (
-            settings.colour * colour_loss(drawn.rgb, picture, mask)
+            settings.color * color_loss(drawn.rgb, picture, mask)
             + settings.silhouette * silhouette_loss(drawn.alpha, mask)
             + settings.flatten * flatten_loss(refined.vertices, network.template.faces, adjacency).mean(dim=1)
             + settings.laplacian * laplacian_loss(offsets, adjacency).mean(dim=1)
             + settings.move * move_loss(offsets).mean(dim=1)
         )
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         return correction.applied()
 

@@ -1,6 +1,6 @@
 """DIB-R as NVIDIA Kaolin computes it: CUDA only, for comparison and for those who have it; written against 0.18.
 
-Differs from the other backends in what cannot matter: a face of no area is drawn where a pixel's centre lies exactly
+Differs from the other backends in what cannot matter: a face of no area is drawn where a pixel's center lies exactly
 on it, and gradients of faces much smaller than a pixel are damped by Kaolin's epsilon (2e-4 of the total at 64 px).
 """
 

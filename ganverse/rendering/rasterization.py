@@ -1,7 +1,7 @@
 """The two primitives of DIB-R: which face a pixel shows, and how near an uncovered pixel is to the object.
 
 Paper section 3.2 uses DIB-R (Chen et al. 2019); semantics are those of Kaolin's `dibr_rasterization`. Frames and
-pixel centres are ganverse's: NDC x right, y up in [-1, 1]; pixel (row r, column c) has its centre at
+pixel centers are ganverse's: NDC x right, y up in [-1, 1]; pixel (row r, column c) has its center at
 x = (2c + 1 - width) / width, y = (height - 2r - 1) / height, row 0 on top; the camera looks along -z of its own
 frame, so a visible z is negative and a larger z is closer.
 """
@@ -34,7 +34,7 @@ def rasterize(
     Barycentric weights are affine in the image (not perspective-corrected, as in the paper's renderer) and both
     windings are drawn. Equal z goes to the lower face index. Faces of any size may leave the image; nothing is
     clipped against the camera plane, so leave faces behind the camera out through `front_facing`.
-    With `perspective`, features and depth are those of the point that the pixel's centre really sees, z receives a
+    With `perspective`, features and depth are those of the point that the pixel's center really sees, z receives a
     gradient through the features, and faces that reach behind the camera are left out.
     The gradient is that of the shown face's interpolation; edges of faces carry none (see `soft_silhouette`).
 
@@ -42,7 +42,7 @@ def rasterize(
         face_vertices_image: corners in NDC, [-1, 1] inside the image; finite. float64 is computed by the reference;
             half precision is computed, and returned, in float32.
         face_vertices_z: camera z of the corners; negative in front of the camera, larger is closer.
-        face_features: features of the corners (colour, UV, normal, ...), any range.
+        face_features: features of the corners (color, UV, normal, ...), any range.
         height: rows of the image, positive.
         width: columns of the image, positive.
         front_facing: faces to draw; None draws all. Kaolin draws those with a camera normal z >= 0.
@@ -73,7 +73,7 @@ def soft_silhouette(
 
     A covered pixel is exactly 1, without gradient. An uncovered one is 1 - prod_k (1 - p_k), p_k =
     exp(-sigmainv * d2_k), with d2_k the squared NDC distance to the outline of face k, over the first `knum` faces
-    by index, front and back, whose bounding box enlarged by `boxlen` holds the pixel centre.
+    by index, front and back, whose bounding box enlarged by `boxlen` holds the pixel center.
 
     Args:
         face_vertices_image: corners in NDC, [-1, 1] inside the image; finite. dtypes as in `rasterize`.

@@ -28,7 +28,7 @@ class Fragments:
     """Pairs of a face and a pixel; at first in rising order of the face.
 
     face: row of the flattened (batch * faces) list. pixel: place in the flattened (batch, height, width) image.
-    x, y: the pixel's centre in NDC.
+    x, y: the pixel's center in NDC.
     """
 
     face: Int64[Tensor, " n"]
@@ -40,7 +40,7 @@ class Fragments:
         return Fragments(self.face[index], self.pixel[index], self.x[index], self.y[index])
 
 
-def pixel_centres(
+def pixel_centers(
     height: int, width: int, like: Float[Tensor, "..."]
 ) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
     """NDC x of every column (rising) and y of every row (falling: row 0 is on top)."""
@@ -60,10 +60,10 @@ def box_fragments(
 ) -> Fragments:
     """Fragments of the half-open boxes `[min - margin, max + margin)` of the drawn faces, on open pixels."""
     batch, faces = face_vertices_image.shape[:2]
-    x_of_column, y_of_row = pixel_centres(height, width, face_vertices_image)
+    x_of_column, y_of_row = pixel_centers(height, width, face_vertices_image)
     low = (face_vertices_image.amin(2) - margin).reshape(-1, 2)
     high = (face_vertices_image.amax(2) + margin).reshape(-1, 2)
-    # searchsorted compares with the pixel centres themselves, so the boxes are half-open to the last bit.
+    # searchsorted compares with the pixel centers themselves, so the boxes are half-open to the last bit.
     first_column, end_column = (torch.searchsorted(x_of_column, edge[:, 0].contiguous()) for edge in (low, high))
     end_row, first_row = (
         height - torch.searchsorted(y_of_row.flip(0), edge[:, 1].contiguous()) for edge in (low, high)
@@ -114,7 +114,7 @@ def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
     pixel = (winner >= 0).nonzero().squeeze(1)
     face = winner[pixel]
 
-    x_of_column, y_of_row = pixel_centres(height, width, scene.corners)
+    x_of_column, y_of_row = pixel_centers(height, width, scene.corners)
     x = x_of_column.expand(batch, height, width).reshape(-1)[pixel]
     y = y_of_row.unsqueeze(1).expand(batch, height, width).reshape(-1)[pixel]
     corners = _flat_faces_held(scene.corners).flatten(0, 1).index_select(0, face)

@@ -1,4 +1,4 @@
-"""The public renderer (DIB-R): meshes, textures, cameras and light in; colour, soft silhouette, depth, normals out."""
+"""The public renderer (DIB-R): meshes, textures, cameras and light in; color, soft silhouette, depth, normals out."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Semantics:
     """What DIB-R leaves to taste; the defaults are Kaolin's.
 
     perspective: interpolate perspective-correctly instead of affinely in the image. Matters for large faces seen
-        at a slant; colour then depends on z too.
+        at a slant; color then depends on z too.
     nearest: a pixel outside listens to its `Silhouette.knum` nearest faces instead of the first ones by index.
         Matters where more boxes than that meet. Not in kaolin.
-    samples: samples a side of a pixel, 1..8. From 2 on, colour and silhouette are means over samples x samples points,
-        so colour edges are anti-aliased (background counts as 0) and a pixel that the object covers partly pulls on
+    samples: samples a side of a pixel, 1..8. From 2 on, color and silhouette are means over samples x samples points,
+        so color edges are anti-aliased (background counts as 0) and a pixel that the object covers partly pulls on
         its edge. Costs samples^2; 2 is enough for pictures.
     """
 
@@ -65,8 +65,8 @@ class RenderResult:
     depth: distance along the viewing direction, positive; 0 on the background. No gradient.
     face_index: front-most face, -1 = background.
     normals: unit normals in the world frame, smooth over faces, 0 on the background; None unless asked for.
-    With several samples a pixel, depth, face_index and normals are those of the sample right of and below its centre
-    (of the centre itself for an odd number).
+    With several samples a pixel, depth, face_index and normals are those of the sample right of and below its center
+    (of the center itself for an odd number).
     """
 
     rgb: Float[Tensor, "batch 3 height width"]
@@ -98,9 +98,9 @@ def render(
     Args:
         mesh: vertices in the world's frame (right-handed, +y up), finite; faces counter-clockwise seen from outside;
             UV in [0, 1], v = 1 on top of the texture.
-        texture: colours, any range (rgb keeps it), NCHW, row 0 on top.
+        texture: colors, any range (rgb keeps it), NCHW, row 0 on top.
         cameras: on spheres round the origin; see `geometry.cameras.Cameras`.
-        light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colours.
+        light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colors.
         size: pixels a side, or (height, width).
         specular: highlights added on top, None = a matt object.
         normals: whether the result holds normals.
@@ -194,14 +194,14 @@ def _render(
 
 
 def _pooled(result: RenderResult, samples: int) -> RenderResult:
-    """Means of colour and silhouette over each pixel's samples; of the rest the sample at its centre."""
-    centre = (..., slice(samples // 2, None, samples), slice(samples // 2, None, samples))
+    """Means of color and silhouette over each pixel's samples; of the rest the sample at its center."""
+    center = (..., slice(samples // 2, None, samples), slice(samples // 2, None, samples))
     return RenderResult(
         torch.nn.functional.avg_pool2d(result.rgb, samples),
         torch.nn.functional.avg_pool2d(result.alpha, samples),
-        result.depth[centre],
-        result.face_index[centre],
-        None if result.normals is None else result.normals[centre],
+        result.depth[center],
+        result.face_index[center],
+        None if result.normals is None else result.normals[center],
     )
 
 

@@ -35,14 +35,14 @@ def specular_radiance(
     normals: Float[Tensor, "batch height width 3"],
     towards_camera: Float[Tensor, "batch height width 3"],
 ) -> Float[Tensor, "batch height width"]:
-    """White light mirrored towards the camera at each pixel; to be added to the diffuse colour. At least 0."""
+    """White light mirrored towards the camera at each pixel; to be added to the diffuse color. At least 0."""
     reflectance, roughness = (x[:, None, None] for x in (specular.reflectance, specular.roughness))
     cosine = (normals * towards_camera).sum(-1).clamp_min(1e-2)
     mirrored = 2 * cosine[..., None] * normals - towards_camera
     squared = roughness.square().square().clamp_min(1e-6)  # alpha^2, alpha = roughness^2 (Disney, Karis)
     sharpness = 1 / (2 * cosine * squared)
     gathered = _inner_product(mirrored, sharpness, specular).sum(-1) / (torch.pi * squared)
-    # The slowly varying rest of Cook and Torrance's model, taken at the lobe's centre, where light and eye mirror
+    # The slowly varying rest of Cook and Torrance's model, taken at the lobe's center, where light and eye mirror
     # each other: Schlick's Fresnel term and Smith's shadowing; the model's 4 (n.l)(n.v) meets the integral's (n.l).
     fresnel = reflectance + (1 - reflectance) * (1 - cosine).clamp_min(0) ** 5
     k = (1 + roughness).square() / 8

@@ -71,7 +71,7 @@ def _schedule(tensor: Tensor) -> Schedule:
 
 
 class _Draw(torch.autograd.Function):
-    """Both primitives at once; without a rim, rasterisation alone (the mask is None)."""
+    """Both primitives at once; without a rim, rasterization alone (the mask is None)."""
 
     @staticmethod
     def forward(

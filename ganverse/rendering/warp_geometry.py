@@ -52,18 +52,18 @@ class Box:
 
 @wp.func
 @no_type_check
-def first_at_least(x: wp.float32, centres: Floats, size: int) -> int:
-    """First of `size` rising pixel centres that is at or beyond x, to the last bit."""
+def first_at_least(x: wp.float32, centers: Floats, size: int) -> int:
+    """First of `size` rising pixel centers that is at or beyond x, to the last bit."""
     guess = int(wp.ceil((wp.clamp(x, -2.0, 2.0) * wp.float32(size) + wp.float32(size - 1)) * 0.5))
-    early = wp.where(guess > 0 and get(centres, wp.clamp(guess - 1, 0, size - 1)) >= x, 1, 0)
-    late = wp.where(guess < size and get(centres, wp.clamp(guess, 0, size - 1)) < x, 1, 0)
+    early = wp.where(guess > 0 and get(centers, wp.clamp(guess - 1, 0, size - 1)) >= x, 1, 0)
+    late = wp.where(guess < size and get(centers, wp.clamp(guess, 0, size - 1)) < x, 1, 0)
     return wp.clamp(guess - early + late, 0, size)
 
 
 @wp.func
 @no_type_check
 def box_of(corner: Corners, margin: wp.float32, work: Work) -> Box:
-    """Pixels with a centre in the half-open box [min - margin, max + margin) round a face."""
+    """Pixels with a center in the half-open box [min - margin, max + margin) round a face."""
     xmin = wp.min(wp.min(corner[0, 0], corner[1, 0]), corner[2, 0]) - margin
     xmax = wp.max(wp.max(corner[0, 0], corner[1, 0]), corner[2, 0]) + margin
     ymin = wp.min(wp.min(corner[0, 1], corner[1, 1]), corner[2, 1]) - margin

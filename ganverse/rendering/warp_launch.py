@@ -14,7 +14,7 @@ import warp as wp
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.rendering.reference import pixel_centres
+from ganverse.rendering.reference import pixel_centers
 from ganverse.rendering.scene import Rim
 from ganverse.rendering.warp_buffers import Buffers
 from ganverse.rendering.warp_threads import team
@@ -66,7 +66,7 @@ class _Recording:
         work.channels = 0 if buffers.slopes is None else buffers.slopes.shape[-1]
         work.height, work.width = buffers.face_index.shape[1:]
         work.sigmainv, work.boxlen, work.knum, _ = rim
-        tensors = (*centres(work.height, work.width, buffers.corners.device), *buffers, turn)
+        tensors = (*centers(work.height, work.width, buffers.corners.device), *buffers, turn)
         for array, tensor in zip(self.arrays, tensors, strict=True):
             array.data = 0 if tensor is None else tensor.data_ptr()
         return self.command
@@ -97,7 +97,7 @@ def parts(batch: int, places: int) -> list[slice]:
 
 
 @cache  # for good: kernels may still be reading when the call is over
-def centres(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
-    """Pixel centres in NDC, both rising: x of every column, y of every row from the bottom up."""
-    x_of_column, y_of_row = pixel_centres(height, width, torch.empty(0, device=device))
+def centers(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
+    """Pixel centers in NDC, both rising: x of every column, y of every row from the bottom up."""
+    x_of_column, y_of_row = pixel_centers(height, width, torch.empty(0, device=device))
     return x_of_column, y_of_row.flip(0)

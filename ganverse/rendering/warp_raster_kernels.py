@@ -1,4 +1,4 @@
-"""DIB-R's hard rasterisation in Warp: one source, compiled for the CPU and for CUDA at first use.
+"""DIB-R's hard rasterization in Warp: one source, compiled for the CPU and for CUDA at first use.
 
 Semantics are those of `ganverse.rendering.reference`; gradients are closed forms written here. Each step exists once,
 as a function of a face or of a run of pixels; kernels only say who does it: those of CUDA, below, one thread a face or

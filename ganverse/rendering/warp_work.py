@@ -1,6 +1,6 @@
 """What a pass of DIB-R's Warp kernels reads and writes, and how kernels get at it.
 
-Arrays are flat. xs and ys hold the pixel centres in NDC, both rising: ys counts lines from the bottom, so line r of an
+Arrays are flat. xs and ys hold the pixel centers in NDC, both rising: ys counts lines from the bottom, so line r of an
 image lies at ys[height - 1 - r].
 """
 
@@ -27,7 +27,7 @@ def no_type_check(thing: T) -> T:
 @wp.struct
 @no_type_check
 class Work:
-    """A pass as kernels see it: sizes, the rim's settings, pixel centres, `Buffers`, and the task in turn."""
+    """A pass as kernels see it: sizes, the rim's settings, pixel centers, `Buffers`, and the task in turn."""
 
     images: int
     faces: int

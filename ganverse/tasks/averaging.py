@@ -11,7 +11,7 @@ from torch import Tensor
 from ganverse.tasks.counting import images_seen
 
 
-class HalfLifeAveraging(WeightAveraging):
+class EMA(WeightAveraging):
     """Exponential average of all parameters; buffers are copied. When training ends the average takes their place.
 
     half_life: images after which the weight of a contribution has halved. Early on it is at most a twentieth of the

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ganverse.tasks.camera_history import CameraMoment
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 INK, FAINT, PAPER, BLUE = (40, 40, 46), (205, 208, 214), (255, 255, 255), (60, 110, 180)
 _SMOOTH, _FONT = 3, 13
 
@@ -32,27 +32,27 @@ class Canvas:
         sheet = Image.new("RGB", (width * _SMOOTH, height * _SMOOTH), PAPER)
         return cls(sheet, ImageDraw.Draw(sheet))
 
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: float = 1.0) -> None:
+    def line(self, points: Sequence[tuple[float, float]], color: Color, width: float = 1.0) -> None:
         """A line through all points."""
         scaled = [(x * _SMOOTH, y * _SMOOTH) for x, y in points]
-        self.draw.line(scaled, colour, round(width * _SMOOTH), joint="curve")
+        self.draw.line(scaled, color, round(width * _SMOOTH), joint="curve")
 
-    def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
+    def box(self, left: float, top: float, right: float, bottom: float, color: Color) -> None:
         """A filled rectangle."""
-        self.draw.rectangle([value * _SMOOTH for value in (left, top, right, bottom)], fill=colour)
+        self.draw.rectangle([value * _SMOOTH for value in (left, top, right, bottom)], fill=color)
 
-    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
+    def dot(self, x: float, y: float, radius: float, color: Color) -> None:
         """A filled circle."""
-        self.draw.circle((x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, fill=colour)
+        self.draw.circle((x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, fill=color)
 
-    def ring(self, x: float, y: float, radius: float, colour: Colour) -> None:
+    def ring(self, x: float, y: float, radius: float, color: Color) -> None:
         """A circle."""
-        self.draw.circle((x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, outline=colour, width=_SMOOTH)
+        self.draw.circle((x * _SMOOTH, y * _SMOOTH), radius * _SMOOTH, outline=color, width=_SMOOTH)
 
-    def text(self, x: float, y: float, words: str, anchor: str = "lm", colour: Colour = INK, size: int = _FONT) -> None:
+    def text(self, x: float, y: float, words: str, anchor: str = "lm", color: Color = INK, size: int = _FONT) -> None:
         """Words; anchor as in PIL (l, m, r and a, m, s)."""
         font = ImageFont.load_default(size * _SMOOTH)
-        self.draw.text((x * _SMOOTH, y * _SMOOTH), words, colour, font, anchor)
+        self.draw.text((x * _SMOOTH, y * _SMOOTH), words, color, font, anchor)
 
     def image(self) -> Image.Image:
         """The finished picture."""
@@ -69,14 +69,14 @@ def camera_wheel(history: Sequence[CameraMoment], size: int = 520) -> Image.Imag
     start, end = history[0], history[-1]
     _spokes(canvas, middle, rim)
     for view, annotated in enumerate(start.azimuth_degrees):
-        colour = hue(annotated)
-        canvas.line([_polar(middle, rim + reach, annotated) for reach in (4, 14)], colour, 2.5)
+        color = hue(annotated)
+        canvas.line([_polar(middle, rim + reach, annotated) for reach in (4, 14)], color, 2.5)
         track = [
             _polar(middle, rim * (0.3 + 0.7 * moment.images / max(end.images, 1)), moment.azimuth_degrees[view])
             for moment in history
         ]
-        canvas.line(track if len(track) > 1 else track * 2, colour, 1.5)
-        canvas.dot(*track[-1], 3, colour)
+        canvas.line(track if len(track) > 1 else track * 2, color, 1.5)
+        canvas.dot(*track[-1], 3, color)
     moved = [abs(turn(b - a)) for a, b in zip(start.azimuth_degrees, end.azimuth_degrees, strict=True)]
     summary = f"{len(moved)} views, moved by {sum(moved) / len(moved):.1f}° on average, {max(moved):.1f}° at most"
     canvas.text(middle, size + 2, summary, "mm")
@@ -114,8 +114,8 @@ def turn(degrees: float) -> float:
     return (degrees + 180) % 360 - 180
 
 
-def hue(degrees: float) -> Colour:
-    """A colour per direction, dark enough for white paper."""
+def hue(degrees: float) -> Color:
+    """A color per direction, dark enough for white paper."""
     red, green, blue = colorsys.hsv_to_rgb(degrees % 360 / 360, 0.8, 0.8)
     return round(255 * red), round(255 * green), round(255 * blue)
 

@@ -25,7 +25,7 @@ from ganverse.tasks.disentangle_settings import DEFAULT_SETTINGS, DisentangleSet
 from ganverse.tasks.disentangle_swaps import Place, Swapped, swap
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.disentangle_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
-from ganverse.tasks.gathering import gathered, processes
+from ganverse.tasks.gathering import all_gather, processes
 from ganverse.tasks.step_draws import normals, step_seed, uniforms
 from ganverse.tasks.vitals import mask_vitals, texture_vitals
 from ganverse.viewpoints.view_codes import ViewCodes
@@ -49,7 +49,7 @@ class DisentangleTask(pl.LightningModule):
         self,
         generator: ImageGenerator,
         codes: ViewCodes,
-        teachers: Teachers,
+        teachers: FrozenNetworks,
         settings: DisentangleSettings = DEFAULT_SETTINGS,
         weights: DisentangleWeights = DEFAULT_WEIGHTS,
         mapping: MappingSettings = DEFAULT_MAPPING,
@@ -90,7 +90,7 @@ class DisentangleTask(pl.LightningModule):
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
     def on_fit_start(self) -> None:
-        """Teachers to the device; found views, statistics of styles and shapes, unless a checkpoint brought them."""
+        """FrozenNetworks to the device; found views, statistics of styles and shapes, unless a checkpoint brought them."""
         self.teachers.to(self.device)
         frozen = self._frozen[0]
         assert isinstance(frozen, nn.Module)
@@ -217,7 +217,7 @@ class DisentangleTask(pl.LightningModule):
         mask: Float[Tensor, "batch 1 height width"],
         kept: Bool[Tensor, " pairs"],
     ) -> dict[str, Tensor]:
-        """What the frozen teachers find in the synthesised images, against what was asked for.
+        """What the frozen teachers find in the synthesized images, against what was asked for.
 
         The second half are the first half's swapped twins; `kept`: which of these have the same camera and background.
         """
@@ -258,13 +258,13 @@ class DisentangleTask(pl.LightningModule):
 
     def _swap(self, lesson: Lesson) -> Swapped:
         """Twins of the lesson's scenes with shapes and textures of others (see `disentangle_swaps`)."""
-        place = Place(len(lesson.scenes), self.global_rank, processes(), gathered)
+        place = Place(len(lesson.scenes), self.global_rank, processes(), all_gather)
         chance = uniforms(self._seed(), lesson.keys, 5)
         return swap(lesson, self.teachers.cameras.all(), chance, place)
 
     def _style_distance(self, lesson: Lesson) -> Float[Tensor, " batch"]:
-        standardise = self.renderer.standardise
-        return losses.mapping_distance(standardise(self.renderer.styles_of(lesson.scenes)), standardise(lesson.styles))
+        standardize = self.renderer.standardize
+        return losses.mapping_distance(standardize(self.renderer.styles_of(lesson.scenes)), standardize(lesson.styles))
 
     def _weighted(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
         """The one visible sum; every weight is named like its term."""

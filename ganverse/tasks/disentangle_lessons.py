@@ -14,7 +14,7 @@ from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
-from ganverse.viewpoints.view_codes import ViewCodes, compose, view_styles
+from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
 
 _PER_DRAW = 32
 
@@ -63,13 +63,13 @@ def drawn_contents(
 
 @torch.no_grad()
 def drawn_batches(
-    generator: ImageGenerator, codes: ViewCodes, teachers: Teachers, objects: int, seed: int
+    generator: ImageGenerator, codes: ViewCodes, teachers: FrozenNetworks, objects: int, seed: int
 ) -> list[MultiViewBatch]:
     """Objects of the frozen GAN in one view each, the view codes in turn; unfiltered, a pure function of the seed."""
     device = teachers.cameras.all().azimuth.device
     contents = drawn_contents(generator, codes, objects, seed, device)
     views, view_ids = view_styles(generator, codes, device=device), torch.arange(objects, device=device) % len(codes)
-    styles = compose(contents, views[view_ids], codes.view_dims)
+    styles = mix_styles(contents, views[view_ids], codes.view_dims)
     batches = []
     for index in torch.arange(objects, device=device).split(_PER_DRAW):
         images = generator.synthesize(styles[index])
@@ -83,7 +83,7 @@ def drawn_batches(
 @torch.no_grad()
 def read_lesson(
     batch: MultiViewBatch,
-    teachers: Teachers,
+    teachers: FrozenNetworks,
     *,
     views: int | None = None,
     grow: int = 2,
@@ -94,8 +94,8 @@ def read_lesson(
 
     So the content codes cannot lean on the view they were read from. Ordered view by view: the first b scenes are
     those read from view 0. views: how many of each object's views are read, all by default. grow, fill: see
-    `remove_object`. own_texture: the texture is that of the answer itself. Small GANs paint some view codes in colours
-    of their own (one of the embedded GAN shows every car grey), and a renderer that is asked for the colours of another
+    `remove_object`. own_texture: the texture is that of the answer itself. Small GANs paint some view codes in colors
+    of their own (one of the embedded GAN shows every car gray), and a renderer that is asked for the colors of another
     view than it is shown learns not to listen.
     """
     images, masks = (x.transpose(0, 1)[:views].flatten(0, 1) for x in (batch.images, batch.masks))

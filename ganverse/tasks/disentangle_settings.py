@@ -56,7 +56,7 @@ class DisentangleSettings:
         return self.warm_up_images + self.fine_tune_images
 
     def rates(self, images_seen: int) -> tuple[float, float, float, float, float, float]:
-        """Learning rates of the optimiser's six groups after so many images."""
+        """Learning rates of the optimizer's six groups after so many images."""
         if images_seen < self.warm_up_images:
             factor = _cosine(images_seen / self.warm_up_images)
             return self.mapping_rate * factor, self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0, 0.0

@@ -16,7 +16,7 @@ from ganverse.masks.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
-class Teachers:
+class FrozenNetworks:
     """Trained networks of the earlier stages, frozen and in evaluation mode from here on.
 
     inverse and cameras: of stage 2. segmenter: pictures to masks. perceptual, eyes (of the critic): None if no loss
@@ -38,7 +38,7 @@ class Teachers:
         everything = (self.inverse, self.cameras, self.segmenter, self.perceptual, self.eyes)
         return [network for network in everything if network is not None]
 
-    def to(self, device: torch.device | str) -> Teachers:
+    def to(self, device: torch.device | str) -> FrozenNetworks:
         """Move them, in place."""
         for network in self.networks():
             network.to(device)

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras, angular_difference
-from ganverse.inverse.losses import colour_loss, silhouette_loss
+from ganverse.inverse.losses import color_loss, silhouette_loss
 from ganverse.rendering.render import SHARP, Silhouette, render
 from ganverse.tasks.disentangle_lessons import Lesson, drawn_contents
 from ganverse.tasks.disentangle_teachers import Teachers
-from ganverse.viewpoints.view_codes import ViewCodes, compose, view_latents, view_styles
+from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_latents, view_styles
 
 CAMERA_NUMBERS = 5
 _FIRST_SEED = 1_000_000
@@ -81,7 +81,7 @@ def cameras_of(numbers: Float[Tensor, "batch 5"]) -> Cameras:
 
 @torch.no_grad()
 def find_views(
-    generator: ImageGenerator, codes: ViewCodes, teachers: Teachers, settings: FoundViewSettings, seed: int
+    generator: ImageGenerator, codes: ViewCodes, teachers: FrozenNetworks, settings: FoundViewSettings, seed: int
 ) -> FoundViews:
     """Draws candidates, fits their cameras and keeps the best all round; a pure function of the seed."""
     device = teachers.cameras.all().azimuth.device
@@ -113,7 +113,7 @@ def _paint(
     views: Float[Tensor, "views dims"],
 ) -> Float[Tensor, "views_objects 3 height width"]:
     """Every object under every view, view by view."""
-    rows = compose(contents.repeat(len(views), 1), views.repeat_interleave(len(contents), dim=0), codes.view_dims)
+    rows = mix_styles(contents.repeat(len(views), 1), views.repeat_interleave(len(contents), dim=0), codes.view_dims)
     return torch.cat([generator.synthesize(part) for part in rows.split(_PER_FIT)])
 
 
@@ -131,14 +131,14 @@ class _Known:
         return self.vertices[code].flatten(0, 1), self.texture[code].flatten(0, 1), light
 
 
-def _known_objects(teachers: Teachers, pictures: Sequence[Float[Tensor, "objects 3 height width"]]) -> _Known:
+def _known_objects(teachers: FrozenNetworks, pictures: Sequence[Float[Tensor, "objects 3 height width"]]) -> _Known:
     seen = [teachers.inverse(images) for images in pictures]
     light = None if seen[0].light is None else torch.stack([one.light for one in seen if one.light is not None])
     return _Known(torch.stack([one.vertices for one in seen]), torch.stack([one.texture for one in seen]), light)
 
 
 def _fit(
-    teachers: Teachers,
+    teachers: FrozenNetworks,
     known: _Known,
     images: Float[Tensor, "views_objects 3 height width"],
     settings: FoundViewSettings,
@@ -168,21 +168,21 @@ def _mean_camera(cameras: Cameras, objects: int) -> tuple[Float[Tensor, "views 5
 
 
 def _losses(
-    teachers: Teachers,
+    teachers: FrozenNetworks,
     known: _Known,
     images: Float[Tensor, "views_objects 3 height width"],
     masks: Float[Tensor, "views_objects 1 height width"],
     numbers: Float[Tensor, "views 5"],
     rim: Silhouette,
 ) -> Float[Tensor, " views"]:
-    """Colour and silhouette of the objects, as read under the annotated code of the nearest azimuth."""
+    """Color and silhouette of the objects, as read under the annotated code of the nearest azimuth."""
     azimuth, annotated = torch.broadcast_tensors(numbers.detach()[:, :1], teachers.cameras.all().azimuth)
     nearest = angular_difference(azimuth, annotated).abs().argmin(dim=1)
     vertices, texture, light = known.at(nearest)
     cameras = cameras_of(numbers.repeat_interleave(len(images) // len(numbers), dim=0))
     mesh, size = teachers.inverse.template.with_vertices(vertices), images.shape[-1]
     drawn = render(mesh, texture, cameras, light, size=size, silhouette=rim)
-    loss = colour_loss(drawn.rgb, images, masks) + silhouette_loss(drawn.alpha, masks)
+    loss = color_loss(drawn.rgb, images, masks) + silhouette_loss(drawn.alpha, masks)
     return loss.view(len(numbers), -1).mean(dim=1)
 
 
@@ -207,7 +207,7 @@ def under_found_views(
     found: FoundViews,
     generator: ImageGenerator,
     codes: ViewCodes,
-    teachers: Teachers,
+    teachers: FrozenNetworks,
     chance: Float[Tensor, "batch 2"],
     *,
     share: float,
@@ -221,7 +221,7 @@ def under_found_views(
     if len(rows) == 0 or not found.weights.any():
         return lesson
     chosen = found.chosen(chance[rows, 1].contiguous())
-    answers = compose(lesson.styles[rows], found.styles[chosen], codes.view_dims)
+    answers = mix_styles(lesson.styles[rows], found.styles[chosen], codes.view_dims)
     # in half precision training the pictures would come in another type than the stream's
     pictures = generator.synthesize(answers).to(lesson.images)
     scenes = lesson.scenes.seen_from(

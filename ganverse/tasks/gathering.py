@@ -16,7 +16,7 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def gathered(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]:
+def all_gather(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]:
     """The rows of all processes, as many from each, in the order of their ranks.
 
     Gradients, also second ones, flow back to the process that a row is from; every process must take part.
@@ -28,11 +28,11 @@ def gathered(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]
 
 
 def rows_of_groups(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "rows *rest"], int]:
-    """`discriminator.Neighbours` of a process among several: its own rows where its groups are whole, else all."""
+    """`discriminator.Neighbors` of a process among several: its own rows where its groups are whole, else all."""
     count, own = processes(), len(x)
     if own % math.gcd(own * count, group) == 0:
         return x, 0
-    return gathered(x), dist.get_rank() * own
+    return all_gather(x), dist.get_rank() * own
 
 
 class _Gather(torch.autograd.Function):

@@ -44,7 +44,7 @@ class GenerationTask(pl.LightningModule):
     def __init__(self, sampler: Sampler, folder: str | Path, samples: int = 6000, per_shard: int = 128) -> None:
         super().__init__()
         self.sampler = sampler
-        self.plan = ShardPlan(Path(folder), samples, per_shard, sampler.recipe)
+        self.plan = ShardPlan(Path(folder), samples, per_shard, sampler.fingerprint)
 
     def predict_dataloader(self) -> UnfinishedShards:
         """What is left for this process."""

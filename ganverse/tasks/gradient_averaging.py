@@ -1,4 +1,4 @@
-"""Means over processes, for tasks that step several optimisers by hand and average their gradients themselves."""
+"""Means over processes, for tasks that step several optimizers by hand and average their gradients themselves."""
 
 from __future__ import annotations
 

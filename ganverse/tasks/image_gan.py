@@ -43,7 +43,7 @@ class ImageGANSettings:
     """Hyper-parameters of the game; numbers of images count real images shown to the discriminator.
 
     batch: images per step and process; with a multiple of 4 the minibatch deviation needs nothing of other processes.
-    r1_interval: steps between two regularised ones. average_half_life: in images, of the generator's running average.
+    r1_interval: steps between two regularized ones. average_half_life: in images, of the generator's running average.
     """
 
     stages: tuple[GrowthStage, ...] = DEFAULT_STAGES
@@ -100,7 +100,7 @@ class ImageGANTask(pl.LightningModule):
         self._penalty = torch.zeros(())
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for the generator, then Adam for the discriminator corrected for lazy regularisation (section 3.1)."""
+        """Adam for the generator, then Adam for the discriminator corrected for lazy regularization (section 3.1)."""
         rate, ratio = self.settings.learning_rate, self.settings.r1_interval / (self.settings.r1_interval + 1)
         return [
             torch.optim.Adam(self.generator.parameters(), rate, betas=(0.0, 0.99), fused=True),
@@ -175,17 +175,17 @@ class ImageGANTask(pl.LightningModule):
     ) -> dict[str, Tensor]:
         """Logistic loss on fakes and reals, R1 on every r1_interval-th step."""
         steps = int(self.images_seen) // (self.settings.batch * processes())
-        regularise = steps % self.settings.r1_interval == 0
+        regularize = steps % self.settings.r1_interval == 0
         optimizer.zero_grad()
         with optimizer.toggle_model(sync_grad=False):
             fake_logits = self.discriminator(fake, state.fade)
             fake_loss = F.softplus(fake_logits).mean()
             self.manual_backward(fake_loss)
-            real = real.requires_grad_(regularise)
+            real = real.requires_grad_(regularize)
             real_logits = self.discriminator(real, state.fade)
             real_loss = F.softplus(-real_logits).mean()
             total = real_loss
-            if regularise:
+            if regularize:
                 penalty = r1_penalty(real_logits, real)
                 total = real_loss + 0.5 * state.r1_gamma * self.settings.r1_interval * penalty
                 self._penalty = penalty.detach()

@@ -16,15 +16,15 @@ class Provenance:
     """What the card of an export says about its training."""
 
     trained_on: str = "procedural car world of ganverse, 64 px"
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     notes: str = ""
 
 
 def write_export(folder: Path, task: ImageGANTask, provenance: Provenance) -> GeneratorCard:
-    """Writes the averaged generator with its card, and `state.safetensors`: all but the optimisers. Both float16."""
+    """Writes the averaged generator with its card, and `state.safetensors`: all but the optimizers. Both float16."""
     card = GeneratorCard(
         config=task.generator.config,
-        licence=provenance.licence,
+        license=provenance.license,
         trained_on=provenance.trained_on,
         seed=task.settings.seed,
         images_seen=int(task.images_seen),
@@ -36,7 +36,7 @@ def write_export(folder: Path, task: ImageGANTask, provenance: Provenance) -> Ge
 
 
 def restore_export(path: Path, task: ImageGANTask) -> None:
-    """Loads the weights and the image counter of `state.safetensors`; the optimisers start afresh."""
+    """Loads the weights and the image counter of `state.safetensors`; the optimizers start afresh."""
     if not path.is_file():
         raise GanverseError(f"Expected an exported training state at {path}, found none; give another path.")
     weights = load_file(path)

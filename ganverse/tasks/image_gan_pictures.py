@@ -47,5 +47,5 @@ def _codes(task: ImageGANTask, count: int, seed: int) -> Float[Tensor, "count z_
     return latents(seed, range(count), task.generator.z_dim).to(task.generator.start)
 
 
-def _unit(colours: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 side side"]:
-    return (colours * 0.5 + 0.5).clamp(0.0, 1.0)
+def _unit(colors: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 side side"]:
+    return (colors * 0.5 + 0.5).clamp(0.0, 1.0)

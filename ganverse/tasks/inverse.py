@@ -23,7 +23,7 @@ from ganverse.tasks.gathering import gathered
 from ganverse.tasks.step_draws import step_seed
 from ganverse.tasks.vitals import camera_vitals, mask_vitals, mesh_vitals, texture_vitals
 
-TERMS = ("colour", "silhouette", "perceptual", "flatten", "laplacian", "move", "camera")
+TERMS = ("color", "silhouette", "perceptual", "flatten", "laplacian", "move", "camera")
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _cosine(progress: float) -> float:
 
 
 class InverseGraphicsTask(pl.LightningModule):
-    """Network and camera table against the pictures of a stream; one optimiser, one loss.
+    """Network and camera table against the pictures of a stream; one optimizer, one loss.
 
     cameras: the start, usually the annotated bins (see `CameraTable`); learned unless its parameters are frozen.
     perceptual: the frozen distance, None for the automatic choice (not loaded at all if its weight is 0). It is kept
@@ -193,7 +193,7 @@ class InverseGraphicsTask(pl.LightningModule):
             silhouette=settings.silhouette.at(seen, settings.images),
             turns=settings.survey.turns,
         )
-        self.survey.add(gathered(batch.view_ids.flatten()), gathered(losses))
+        self.survey.add(all_gather(batch.view_ids.flatten()), all_gather(losses))
 
     def _move_cameras(self) -> None:
         """Jump where a survey says so; what Adam remembers of the old place is forgotten."""
@@ -220,7 +220,7 @@ class InverseGraphicsTask(pl.LightningModule):
 
     @torch.no_grad()
     def _report(self, result: StepResult, loss: Tensor) -> None:
-        losses, renders, views = result.losses, result.renders, result.losses.colour.shape[1]
+        losses, renders, views = result.losses, result.renders, result.losses.color.shape[1]
         values = {f"loss/{name}": getattr(losses, name).detach().mean() for name in TERMS}
         covered = (renders.face_index >= 0)[:, None].float()
         iou = silhouette_iou(covered, result.target_masks).view(-1, views, views)

@@ -76,7 +76,7 @@ class InversePainter:
     def _clay(
         self, network: InverseGraphicsNetwork, seen: Reconstruction, cameras: Cameras
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Grey under a light from above, on white."""
+        """Gray under a light from above, on white."""
         light = 0.75 * ambient_light(len(cameras), seen.vertices.device)
         light[:, 1:4] = torch.tensor([0.30, 0.15, 0.15], device=light.device)
         drawn = render(network.mesh(seen), torch.full_like(seen.texture, 0.75), cameras, light, self.size)

@@ -121,7 +121,7 @@ class Alarm:
 ALARMS = (
     Alarm("iou/own_view", 0.1, 1.1, "shapes and masks hardly meet: collapsed masks, or the template is too small"),
     Alarm("masks/coverage", 0.02, 0.9, "the masks collapse to nothing or to whole pictures"),
-    Alarm("texture/contrast", 0.02, 1.0, "textures collapse to flat colours"),
+    Alarm("texture/contrast", 0.02, 1.0, "textures collapse to flat colors"),
     Alarm("texture/variety", 0.01, 1.0, "textures collapse: all objects get the same one"),
     Alarm("mesh/thin_faces", -1.0, 0.05, "faces lose their area: a degenerate mesh"),
     Alarm("mesh/volume", 0.0, 100.0, "a mesh is inside out"),
@@ -129,7 +129,7 @@ ALARMS = (
     Alarm("camera/elevation_degrees", -30.0, 60.0, "the cameras drift below or above the object"),
     Alarm("camera/log_distance_spread", -1.0, 0.7, "the cameras' distances drift apart"),
     Alarm("loss/move", -1.0, 1.0, "vertices run away: a degenerate mesh"),
-    Alarm("loss/flatten", -1.0, 1.0, "neighbouring faces fold: a degenerate mesh"),
+    Alarm("loss/flatten", -1.0, 1.0, "neighboring faces fold: a degenerate mesh"),
     Alarm("loss/discriminator", 0.01, 20.0, "one player has won: fakes collapse"),
 )
 

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import Logger
 
-from ganverse.tasks.averaging import HalfLifeAveraging
+from ganverse.tasks.averaging import EMA
 from ganverse.tasks.checkpoints import LastCheckpoint, check_identity, last_checkpoint
 from ganverse.tasks.cluster import launched, slurm_environment
 from ganverse.tasks.counting import images_seen
@@ -73,7 +73,7 @@ def fit(
     checkpoints = run.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     budget, interruption = Budget(run.images, run.minutes, run.reschedule), Interruption()
-    callbacks: list[pl.Callback] = [HalfLifeAveraging(run.half_life)] if run.half_life else []
+    callbacks: list[pl.Callback] = [EMA(run.half_life)] if run.half_life else []
     callbacks += [ImagesProgress(run.title, lambda: budget.planned, settings.progress), interruption, budget]
     callbacks += [NonFinite(run.folder), Watch(settings.log_every), Throughput(), *extra]
     if paint is not None:

@@ -21,9 +21,9 @@ def mask_vitals(masks: Float[Tensor, "pictures 1 height width"]) -> dict[str, Te
 
 @torch.no_grad()
 def texture_vitals(textures: Float[Tensor, "objects 3 tex tex"]) -> dict[str, Tensor]:
-    """Standard deviations of the colours, in [0, 0.5].
+    """Standard deviations of the colors, in [0, 0.5].
 
-    texture/contrast: over each object's chart, 0 for one flat colour. texture/variety: over the objects, texel by
+    texture/contrast: over each object's chart, 0 for one flat color. texture/variety: over the objects, texel by
     texel, 0 where all look alike; absent for a single object.
     """
     vitals = {"texture/contrast": textures.flatten(2).std(dim=2, correction=0).mean()}

@@ -1,7 +1,7 @@
-"""View-code candidates of a generator nobody has labelled: diverse ones first, only those whose objects agree.
+"""View-code candidates of a generator nobody has labeled: diverse ones first, only those whose objects agree.
 
 The paper's annotator looks for codes "whose objects look most consistent" (section 2). Without a pose regressor, as
-with a user's own GAN, two measures on small grey pictures stand in for that look: what a code does to one object (the
+with a user's own GAN, two measures on small gray pictures stand in for that look: what a code does to one object (the
 picture minus that object's mean picture over all codes) should be what it does to the next object, and codes that do
 the same thing to all objects need to be looked at only once.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.viewpoints.view_codes import compose, view_latents
+from ganverse.viewpoints.view_codes import mix_styles, view_latents
 
 _SIDE = 16
 
@@ -30,7 +30,7 @@ class CandidateSettings:
 
     pool: seeds 0 .. pool-1 are tried. objects: shown under every code. content_seed: the stream they come from.
     agreeing: share of the pool, the part whose objects agree most, that candidates are taken from.
-    batch: images synthesised at once.
+    batch: images synthesized at once.
     """
 
     pool: int = 96
@@ -68,7 +68,7 @@ def pictures_of_views(
     contents = generator.styles(generator.map(z))
     own = generator.styles(generator.map(view_latents(seeds, generator.z_dim).to(device)))
     views = own[:, list(view_dims)].repeat_interleave(len(contents), dim=0)
-    rows = compose(contents.repeat(len(seeds), 1), views, view_dims)
+    rows = mix_styles(contents.repeat(len(seeds), 1), views, view_dims)
     images = torch.cat([generator.synthesize(part).cpu() for part in rows.split(settings.batch)])
     return images.float().clamp(0, 1).unflatten(0, (len(seeds), settings.objects))
 
@@ -91,10 +91,10 @@ def rank_candidates(
 def view_effects(
     pictures: Float[Tensor, "seeds objects 3 height width"],
 ) -> Float[Tensor, "seeds objects numbers"]:
-    """What codes do to objects: a small grey picture minus the object's mean over all codes, of unit length."""
+    """What codes do to objects: a small gray picture minus the object's mean over all codes, of unit length."""
     seeds, objects = pictures.shape[:2]
-    grey = pictures.mean(dim=2).flatten(0, 1)[:, None]
-    small = F.adaptive_avg_pool2d(grey, _SIDE).view(seeds, objects, -1)
+    gray = pictures.mean(dim=2).flatten(0, 1)[:, None]
+    small = F.adaptive_avg_pool2d(gray, _SIDE).view(seeds, objects, -1)
     return F.normalize(small - small.mean(dim=0), dim=2)
 
 

@@ -65,8 +65,8 @@ def doubled_azimuth(masks: Float[Tensor, "codes objects 1 side side"]) -> Float[
 def silhouette_moments(
     masks: Float[Tensor, "codes objects 1 side side"],
 ) -> tuple[Float[Tensor, " codes"], Float[Tensor, " codes"]]:
-    """Mean over objects of the variance in x (NDC) and of the correlation of x and y (up), round the centre of mass."""
-    flat, x, y, _ = _centred_grids(masks.flatten(0, 1))
+    """Mean over objects of the variance in x (NDC) and of the correlation of x and y (up), round the center of mass."""
+    flat, x, y, _ = _centered_grids(masks.flatten(0, 1))
     weight = flat.sum(dim=(1, 2)).clamp_min(1e-6)
     xx, yy, xy = ((flat * term).sum(dim=(1, 2)) / weight for term in (x * x, y * y, x * y))
     shape = masks.shape[:2]
@@ -77,32 +77,32 @@ def silhouette_moments(
 def inside_signature(
     images: Float[Tensor, "codes objects 3 side side"], masks: Float[Tensor, "codes objects 1 side side"]
 ) -> Float[Tensor, "codes small small"]:
-    """What the inside of the objects looks like under each code: small grey pictures, moved to the centre of mass,
+    """What the inside of the objects looks like under each code: small gray pictures, moved to the center of mass,
 
     without the object's own brightness, minus the object's mean over all codes, then the mean over objects.
     """
-    grey, mask = images.mean(dim=2).flatten(0, 1)[:, None], masks.flatten(0, 1)
-    flat, _, _, centre = _centred_grids(mask)
-    brightness = (grey * mask).sum(dim=(1, 2, 3)) / flat.sum(dim=(1, 2)).clamp_min(1e-6)
-    inside = (grey - brightness[:, None, None, None]) * mask
+    gray, mask = images.mean(dim=2).flatten(0, 1)[:, None], masks.flatten(0, 1)
+    flat, _, _, center = _centered_grids(mask)
+    brightness = (gray * mask).sum(dim=(1, 2, 3)) / flat.sum(dim=(1, 2)).clamp_min(1e-6)
+    inside = (gray - brightness[:, None, None, None]) * mask
     move = torch.zeros(len(inside), 2, 3)
     move[:, 0, 0] = move[:, 1, 1] = 1.0
-    move[:, 0, 2], move[:, 1, 2] = centre[:, 0], -centre[:, 1]
+    move[:, 0, 2], move[:, 1, 2] = center[:, 0], -center[:, 1]
     where = F.affine_grid(move, [len(inside), 1, _SIDE, _SIDE], align_corners=False)
     small = F.grid_sample(F.adaptive_avg_pool2d(inside, 32), where, align_corners=False)
     cells = small.view(*images.shape[:2], _SIDE, _SIDE)
     return (cells - cells.mean(dim=0)).mean(dim=1)
 
 
-def _centred_grids(masks: Float[Tensor, "rows 1 side side"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Masks without their channel, x and y (up) of every pixel from the centre of mass, and that centre; NDC."""
+def _centered_grids(masks: Float[Tensor, "rows 1 side side"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Masks without their channel, x and y (up) of every pixel from the center of mass, and that center; NDC."""
     flat, side = masks[:, 0], masks.shape[3]
     axis = (2 * torch.arange(side) + 1 - side) / side
     weight = flat.sum(dim=(1, 2)).clamp_min(1e-6)
-    centre_x, centre_y = (flat.sum(dim=1) * axis).sum(1) / weight, (flat.sum(dim=2) * -axis).sum(1) / weight
-    x = axis[None, None, :] - centre_x[:, None, None]
-    y = -axis[None, :, None] - centre_y[:, None, None]
-    return flat, x, y, torch.stack([centre_x, centre_y], dim=1)
+    center_x, center_y = (flat.sum(dim=1) * axis).sum(1) / weight, (flat.sum(dim=2) * -axis).sum(1) / weight
+    x = axis[None, None, :] - center_x[:, None, None]
+    y = -axis[None, :, None] - center_y[:, None, None]
+    return flat, x, y, torch.stack([center_x, center_y], dim=1)
 
 
 def _choose_ends(

@@ -1,7 +1,7 @@
 """Which style dimensions carry the viewpoint: the paper's "144 of 2048 most correlated with the viewpoint".
 
 Measure (per style dimension s): R2 of the linear regression of s on the view targets, minus `content_weight` times the
-R2 of the regression of s on content descriptors (shape, colour). Plain correlation with the view (no descriptors) also
+R2 of the regression of s on content descriptors (shape, color). Plain correlation with the view (no descriptors) also
 picks dimensions that hold the object's size; on our car GAN the subtraction keeps identity much better at equal count.
 """
 
@@ -68,7 +68,7 @@ def select_view_dims(
     """The `count` style dimensions with the highest score, ascending (ties go to the lower dimension).
 
     styles: w* of random samples, already cut to the first k layers. targets: see `view_targets`. content: any numbers
-    that describe shape and colour (size, body type one-hot, mean colour), or None.
+    that describe shape and color (size, body type one-hot, mean color), or None.
     """
     samples, dims = styles.shape
     if not 1 <= count <= dims:

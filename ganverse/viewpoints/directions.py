@@ -86,7 +86,7 @@ def fit_content_directions(
     searched = searched or total
     if not 1 <= count <= min(searched, samples // 4):
         raise GanverseError(f"expected between 1 and {min(searched, samples // 4)} content directions, got {count}")
-    x = _centred(styles[:, :searched])
+    x = _centered(styles[:, :searched])
     covariance = x.T @ x / samples
     variance, axes = torch.linalg.eigh(covariance)
     strong = variance > ridge * variance.amax()
@@ -100,12 +100,12 @@ def fit_content_directions(
     return ContentDirections(torch.cat([read.to(styles), padding]), torch.cat([write.to(styles), padding]))
 
 
-def _centred(values: Tensor) -> Tensor:
+def _centered(values: Tensor) -> Tensor:
     return (values - values.mean(dim=0)).double()
 
 
 def _explained(y: Float[Tensor, "samples axes"], predictors: Float[Tensor, "samples predictors"]) -> Tensor:
     """Matrix R with q^T R q = R2 of q^T y on the predictors, for whitened y and unit q."""
-    left, singular, _ = torch.linalg.svd(_centred(predictors), full_matrices=False)
+    left, singular, _ = torch.linalg.svd(_centered(predictors), full_matrices=False)
     fitted = y.T @ left[:, singular > 1e-9 * singular.amax().clamp_min(1e-300)]
     return fitted @ fitted.T / len(y)

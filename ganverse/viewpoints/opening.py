@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.viewpoints.directions import load_directions
 from ganverse.viewpoints.view_codes import ViewCodes
@@ -17,7 +17,7 @@ def directions_path(codes_path: Path) -> Path:
 
 
 def open_views(codes_path: Path, generator: ImageGenerator) -> tuple[ImageGenerator, ViewCodes]:
-    """The view codes, and `generator` as they presume it: inside a `DirectedGenerator` where they name directions.
+    """The view codes, and `generator` as they presume it: inside a `SubspaceGenerator` where they name directions.
 
     Raises:
         GanverseError: a file is missing or broken, or does not fit the generator.
@@ -31,6 +31,6 @@ def open_views(codes_path: Path, generator: ImageGenerator) -> tuple[ImageGenera
                 f"expected content directions of {sum(generator.style_sizes)} styles, the generator's, got "
                 f"{len(directions.read)} in {path}; find this generator's views with `ganverse views`"
             )
-        generator = DirectedGenerator(generator, directions.read, directions.write).eval().requires_grad_(False)
+        generator = SubspaceGenerator(generator, directions.read, directions.write).eval().requires_grad_(False)
     codes.check(generator)
     return generator, codes

@@ -20,7 +20,7 @@ from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import angular_difference
 from ganverse.viewpoints.anchoring import Anchor, content_styles, draws_per_object, view_anchor
-from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_latents
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_latents
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ProposalSettings:
     max_spread_degrees: a code whose objects disagree more than this (circular standard deviation) is never taken.
     identity_degrees: how many degrees of spread weigh as much as changing the objects beyond recognition.
     anchor_degrees: the azimuth at which objects shall be at home (see `anchoring`), or None for any object.
-    batch: images synthesised at once.
+    batch: images synthesized at once.
     """
 
     candidates: int = 1500
@@ -103,7 +103,7 @@ def measure_candidates(
     own = generator.styles(generator.map(view_latents(seeds, generator.z_dim).to(device)))
     views = own[:, list(view_dims)].repeat_interleave(len(contents), dim=0)
     rows = zip(contents.repeat(len(seeds), 1).split(settings.batch), views.split(settings.batch), strict=True)
-    readings = [read(generator.synthesize(compose(content, view, view_dims))) for content, view in rows]
+    readings = [read(generator.synthesize(mix_styles(content, view, view_dims))) for content, view in rows]
     shape = (len(seeds), objects)
     mean, spread = circular_mean_and_spread(torch.cat([r.azimuth for r in readings]).view(shape))
     aspects = zip(*(r.aspects for r in readings), strict=True)
@@ -115,7 +115,7 @@ def object_changes(aspects: Sequence[Float[Tensor, "views objects _"]], *, views
     """Per view, how far the objects are from their own mean over all views, as a share of all variance.
 
     0: every object looks like itself; about 1: nothing is left of it. Every aspect counts alike, however many numbers
-    describe it: counted by number, six body types outweigh the paint, and codes that paint every car grey win.
+    describe it: counted by number, six body types outweigh the paint, and codes that paint every car gray win.
     """
     changes = torch.zeros(views)
     for values in aspects:
@@ -128,7 +128,7 @@ def shortlist(candidates: Candidates, settings: ProposalSettings) -> tuple[int, 
     """Seeds of the `finalists` most consistent codes of every azimuth bin, ascending."""
     bins = round(360 / settings.bin_degrees)
     index = (candidates.azimuth.rad2deg() / settings.bin_degrees).round().long().remainder(bins)
-    order = badness(candidates, settings).argsort(stable=True)
+    order = score(candidates, settings).argsort(stable=True)
     best = [order[index[order] == which][: settings.finalists] for which in range(bins)]
     return tuple(sorted(candidates.seeds[i] for i in torch.cat(best).tolist()))
 
@@ -137,13 +137,13 @@ def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[Vi
     """The most consistent codes of every azimuth bin, then the most consistent ones overall until `count` is reached.
 
     Consistent: little spread, little change of the objects (the paper's "objects look most consistent").
-    Annotated with the centre of their bin, as coarse as the paper's annotation; ordered by azimuth, then seed. Raises
+    Annotated with the center of their bin, as coarse as the paper's annotation; ordered by azimuth, then seed. Raises
     GanverseError if a bin stays empty or there are too few.
     """
     bins = round(360 / settings.bin_degrees)
     index = (candidates.azimuth.rad2deg() / settings.bin_degrees).round().long().remainder(bins).tolist()
     spread = candidates.spread.rad2deg().tolist()
-    bad = badness(candidates, settings).tolist()
+    bad = score(candidates, settings).tolist()
     ranked = sorted(range(len(spread)), key=lambda i: (bad[i], candidates.seeds[i]))
     ranked = [i for i in ranked if spread[i] <= settings.max_spread_degrees]
     missing = [f"{b * settings.bin_degrees:g}" for b in range(bins) if b not in {index[i] for i in ranked}]
@@ -205,6 +205,6 @@ def choose_anchor(
     return int(near[atypical.argmin()])
 
 
-def badness(candidates: Candidates, settings: ProposalSettings) -> Float[Tensor, " candidates"]:
+def score(candidates: Candidates, settings: ProposalSettings) -> Float[Tensor, " candidates"]:
     """Degrees of spread plus the change of the objects, in degrees by `identity_degrees`."""
     return candidates.spread.rad2deg() + settings.identity_degrees * candidates.change

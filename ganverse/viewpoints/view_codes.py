@@ -238,7 +238,7 @@ def view_latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "seeds z_dim
 def view_styles(
     generator: ImageGenerator, codes: ViewCodes, *, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "views dims"]:
-    """What the view dimensions of w* hold, by view id; row by row, so that a row never depends on its neighbours."""
+    """What the view dimensions of w* hold, by view id; row by row, so that a row never depends on its neighbors."""
     codes.check(generator)
     with torch.no_grad():
         rows = [
@@ -248,7 +248,7 @@ def view_styles(
     return torch.cat(rows)[:, list(codes.view_dims)]
 
 
-def compose(
+def mix_styles(
     content: Float[Tensor, "batch styles"], view: Float[Tensor, "batch dims"], view_dims: Sequence[int]
 ) -> Float[Tensor, "batch styles"]:
     """The content's w* with its view dimensions replaced: the same object from another side."""

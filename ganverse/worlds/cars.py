@@ -1,7 +1,7 @@
 """Parametric cars: six body types from one fixed topology, so that any batch of cars is one mesh batch.
 
 A car is a hull and a cabin (bent lattice boxes), four wheels and two mirrors. Every part is closed; the car is their
-union. All cars have the same length (half-length `HALF_LENGTH`) and are centred at the origin: photographers frame
+union. All cars have the same length (half-length `HALF_LENGTH`) and are centered at the origin: photographers frame
 cars alike, and a GAN should spend its coarse layers on the pose rather than on the size.
 """
 
@@ -68,7 +68,7 @@ _WHEEL_SCALE = 0.134
 class Cars:
     """A batch of cars.
 
-    vertices: world frame (+z forward, +y up), bounding box centred at the origin. faces: shared. material: per face.
+    vertices: world frame (+z forward, +y up), bounding box centered at the origin. faces: shared. material: per face.
     colors: RGB in [0, 1] per material. body_type: index into BODY_TYPES. height: world units.
     """
 
@@ -249,12 +249,12 @@ def _cabin_materials(box: LatticeBox, striped: Tensor, van: Tensor, coupe: Tenso
 
 
 def _colors(content: Tensor) -> Tensor:
-    """RGB of every material. Two thirds of the paints are coloured, the others white, grey or black."""
+    """RGB of every material. Two thirds of the paints are colored, the others white, gray or black."""
     hue, tone, chroma, shade = content[:, 7], content[:, 8], content[:, 9], content[:, 10]
     value = 0.50 + 0.45 * shade
     colored = hsv_to_rgb(torch.stack([hue, 0.65 + 0.3 * chroma, value], dim=-1))
-    grey = (0.12 + 0.82 * shade)[:, None].expand(-1, 3)
-    paint = torch.where(tone[:, None] < 0.67, colored, grey)
+    gray = (0.12 + 0.82 * shade)[:, None].expand(-1, 3)
+    paint = torch.where(tone[:, None] < 0.67, colored, gray)
     two_tone = content[:, 11] > 0.7
     lower = torch.where(two_tone[:, None], paint * 0.35 + 0.08, paint)
     stripe = torch.where((paint.mean(dim=1) > 0.55)[:, None], torch.tensor([0.08, 0.08, 0.12]), torch.tensor(0.93))

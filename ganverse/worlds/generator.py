@@ -1,4 +1,4 @@
-"""The car world behind the `ImageGenerator` protocol: a perfect, labelled multi-view source.
+"""The car world behind the `ImageGenerator` protocol: a perfect, labeled multi-view source.
 
 It is the upper bound every GAN-trained network is compared with ("twin") and the fast fixture of the tests. Its
 styles are the scene itself: layer 0 is the view (azimuth as sine and cosine, elevation, log distance factor), layer 1
@@ -70,7 +70,7 @@ class CarWorldGenerator:
         return Cameras(azimuth, elevation, distance, styles.new_zeros(len(styles), 2))
 
     def cars(self, styles: Float[Tensor, "batch styles"]) -> Cars:
-        """The 3D truth: closed meshes (see `geometry.voxels.voxelize` for occupancy), colours, body types."""
+        """The 3D truth: closed meshes (see `geometry.voxels.voxelize` for occupancy), colors, body types."""
         return build_cars(styles[:, VIEW_DIMS:])
 
 

@@ -80,7 +80,7 @@ class Wheel:
 
 
 def _outward(vertices: Float[Tensor, "verts 3"], faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "faces 3"]:
-    """Flip the faces of a convex solid that look at its centre."""
+    """Flip the faces of a convex solid that look at its center."""
     a, b, c = vertices[faces].unbind(dim=1)
     inward = (torch.cross(b - a, c - a, dim=-1) * (a + b + c - 3 * vertices.mean(dim=0))).sum(dim=-1) < 0
     return torch.where(inward[:, None], faces.flip(1), faces)

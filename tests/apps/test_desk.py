@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganverse.apps.desk import Desk, column, open_annotation
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.viewpoints.annotation import Decision
 from ganverse.viewpoints.candidates import CandidateSettings
@@ -110,7 +110,7 @@ def test_codes_inside_content_directions_can_be_corrected(gan: Path, tmp_path: P
     sha256 = save_directions(directions_path(path), ContentDirections(read, torch.linalg.pinv(read).T))
     ViewCodes(card.sha256, (0, 1), (ViewCode(3, 30),), directions=sha256).save(path)
     opened, file = open_annotation(generator, card.sha256, path, None)
-    assert isinstance(opened, DirectedGenerator)
+    assert isinstance(opened, SubspaceGenerator)
     desk = Desk(opened, file, SETTINGS)
     desk.decide(desk.read().name, [Decision(3, 60)])
     assert ViewCodes.load(path) == ViewCodes(card.sha256, (0, 1), (ViewCode(3, 60),), directions=sha256)

@@ -18,8 +18,8 @@ class BrightPixels:
     name = "bright pixels"
 
     def __call__(self, images: Tensor) -> Masks:
-        grey = images.mean(dim=1, keepdim=True)
-        return separate_instances(((grey - grey.mean(dim=(2, 3), keepdim=True)) * 8 + 0.5).clamp(0, 1), speck=0.08)
+        gray = images.mean(dim=1, keepdim=True)
+        return separate_instances(((gray - gray.mean(dim=(2, 3), keepdim=True)) * 8 + 0.5).clamp(0, 1), speck=0.08)
 
 
 @pytest.fixture

@@ -65,12 +65,12 @@ def test_the_generator_is_not_in_the_checkpoint(sampler: MultiViewSampler, tmp_p
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert list(checkpoint["state_dict"]) == ["gain"]
-    assert checkpoint["MultiViewStream"] == {"samples_seen": 2, "recipe": sampler.recipe}
+    assert checkpoint["MultiViewStream"] == {"samples_seen": 2, "fingerprint": sampler.fingerprint}
 
 
 def test_another_stream_is_refused_at_resume(sampler: MultiViewSampler) -> None:
     with pytest.raises(GanverseError, match="resume"):
-        MultiViewStream(sampler).load_state_dict({"samples_seen": 8, "recipe": "something else"})
+        MultiViewStream(sampler).load_state_dict({"samples_seen": 8, "fingerprint": "something else"})
 
 
 def test_validation_samples_are_fixed_and_never_trained_on(sampler: MultiViewSampler, tmp_path: Path) -> None:

@@ -88,12 +88,12 @@ def test_validation_comes_from_the_end(pictures: MultiViewSampler, folder: Path)
 def test_other_masks_are_other_data_and_other_azimuths_are_not(
     pictures: MultiViewSampler, folder: Path, generator
 ) -> None:
-    before = painted_sampler(pictures, folder).recipe
+    before = painted_sampler(pictures, folder).fingerprint
     turned = replace(pictures.codes, codes=tuple(ViewCode(code.seed, 7.0) for code in pictures.codes.codes))
     again = MultiViewSampler(generator, turned, WholePicture(), pictures.settings)
     assert open_painted_samples(folder, again).kept == (0, 1, 3, 4), "azimuths may be corrected after painting"
     paint(folder, 0, 0, 9)
-    assert painted_sampler(pictures, folder).recipe != before
+    assert painted_sampler(pictures, folder).fingerprint != before
 
 
 def test_what_is_wrong_with_a_folder(pictures: MultiViewSampler, folder: Path, generator) -> None:
@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_folder(pictures: MultiViewSampler, folder: Path, g
     mask.write_bytes((folder / "000001-0.png").read_bytes())
     refused("000001-0-mask.png to be a mask, white .255. on the object")
     Image.fromarray((np.arange(256)[None] > 99).repeat(256, 0).astype(np.uint8)).save(mask)
-    refused("got grey levels from 0 to 1")
+    refused("got gray levels from 0 to 1")
     mask.write_text("no picture")
     refused("save it as PNG")
     mask.write_bytes(good)

@@ -8,7 +8,7 @@ def test_bytes_round_trip_exactly() -> None:
     assert torch.equal(to_bytes(from_bytes(pixels)), pixels)
 
 
-def test_quantising_moves_a_pixel_by_half_a_step_at_most_and_only_once() -> None:
+def test_quantizing_moves_a_pixel_by_half_a_step_at_most_and_only_once() -> None:
     images = torch.rand(2, 3, 8, 8)
     once = quantize(images)
     assert (once - images).abs().max() <= 0.5 / 255 + 1e-6

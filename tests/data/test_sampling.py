@@ -38,7 +38,7 @@ def test_global_random_state_has_no_say(sampler: MultiViewSampler) -> None:
 
 def test_another_seed_gives_other_samples(sampler: MultiViewSampler, generator: StyleGAN2Generator) -> None:
     other = _with(sampler, generator, seed=6)
-    assert other.recipe != sampler.recipe
+    assert other.fingerprint != sampler.fingerprint
     assert not torch.equal(other.draw(INDICES[:2]).batch.images, sampler.draw(INDICES[:2]).batch.images)
 
 
@@ -115,7 +115,7 @@ def test_more_than_two_views_are_distinct(sampler: MultiViewSampler, generator: 
 
 def test_anchored_samples_are_as_pure_as_others(sampler: MultiViewSampler, generator: StyleGAN2Generator) -> None:
     anchored = MultiViewSampler(generator, replace(sampler.codes, anchor=3), sampler.masker, sampler.settings)
-    assert anchored.recipe != sampler.recipe
+    assert anchored.fingerprint != sampler.fingerprint
     together = anchored.draw(INDICES).batch
     assert torch.equal(anchored.draw(INDICES[7:9]).batch.images, together.images[7:9])
     assert not torch.equal(together.styles, sampler.draw(INDICES).batch.styles)
@@ -135,9 +135,9 @@ def test_training_the_original_does_not_change_the_data(
 def test_impossible_settings_are_explained(sampler: MultiViewSampler, generator: StyleGAN2Generator) -> None:
     with pytest.raises(GanverseError, match="masker"):
         MultiViewSampler(generator, sampler.codes)
-    with pytest.raises(GanverseError, match="0 neighbours"):
+    with pytest.raises(GanverseError, match="0 neighbors"):
         _with(sampler, generator, max_pair_degrees=20.0)
-    with pytest.raises(GanverseError, match="neighbours"):
+    with pytest.raises(GanverseError, match="neighbors"):
         _with(sampler, generator, views=13)
     with pytest.raises(GanverseError, match="positive"):
         SamplingSettings(block=0)

@@ -13,7 +13,7 @@ from ganverse.errors import GanverseError
 
 @pytest.fixture
 def folder(sampler: MultiViewSampler, tmp_path: Path) -> Path:
-    plan = ShardPlan(tmp_path, 14, 5, sampler.recipe)
+    plan = ShardPlan(tmp_path, 14, 5, sampler.fingerprint)
     for shard in range(plan.shards):
         drawn = sampler.draw(torch.tensor(list(plan.indices(shard))))
         write_shard(plan, shard, drawn.batch, sampler.codes.azimuth_degrees.tolist(), drawn.counts, 0)
@@ -51,7 +51,7 @@ def test_resuming_continues_behind_the_last_sample(folder: Path) -> None:
     straight = ShardDataModule(folder, 3, validation_samples=2)
     expected = [batch.sample_index.tolist() for batch in islice(straight.train_dataloader(), 6)]
     resumed = ShardDataModule(folder, 3, validation_samples=2)
-    resumed.load_state_dict({"samples_seen": 9, "recipe": straight.recipe})
+    resumed.load_state_dict({"samples_seen": 9, "fingerprint": straight.fingerprint})
     assert [batch.sample_index.tolist() for batch in islice(resumed.train_dataloader(), 3)] == expected[3:]
 
 

@@ -24,7 +24,7 @@ def _write(sampler: MultiViewSampler, plan: ShardPlan) -> None:
 
 @pytest.fixture
 def plan(sampler: MultiViewSampler, tmp_path: Path) -> ShardPlan:
-    plan = ShardPlan(tmp_path / "shards", 11, 4, sampler.recipe)
+    plan = ShardPlan(tmp_path / "shards", 11, 4, sampler.fingerprint)
     _write(sampler, plan)
     write_manifest(plan)
     return plan
@@ -39,7 +39,7 @@ def test_shards_hold_what_the_stream_makes_bit_for_bit(plan: ShardPlan, sampler:
 
 
 def test_the_same_samples_give_the_same_bytes(plan: ShardPlan, sampler: MultiViewSampler, tmp_path: Path) -> None:
-    again = ShardPlan(tmp_path / "again", 11, 4, sampler.recipe)
+    again = ShardPlan(tmp_path / "again", 11, 4, sampler.fingerprint)
     _write(sampler, again)
     for shard in range(plan.shards):
         assert plan.tar(shard).read_bytes() == again.tar(shard).read_bytes()

@@ -1,4 +1,4 @@
-"""View codes of the car world: all round, labelled truly, the same every time."""
+"""View codes of the car world: all round, labeled truly, the same every time."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import torch
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control import RegressorFeatures, Studio, control, gan_scores, scenes_of
 from ganverse.evaluation.pose_regressor import PoseRegressor
-from ganverse.viewpoints.view_codes import compose, view_styles
+from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_models
 
 
@@ -42,7 +42,7 @@ def test_the_gan_itself_is_a_perfect_swap_where_object_and_view_are_the_same(stu
     assert all(score.value > 0 for score in scores.values())
     alike = replace(batch, view_ids=batch.view_ids[:1].expand(3, -1))
     views = view_styles(studio.source.generator, studio.source.codes)[alike.view_ids[:, 0]]
-    shown = compose(batch.styles[:, 0], views, studio.source.codes.view_dims)
+    shown = mix_styles(batch.styles[:, 0], views, studio.source.codes.view_dims)
     images = studio.source.generator.synthesize(shown)
     scores = gan_scores(studio, replace(alike, images=images[:, None]))
     assert scores["swap_texture_gan"].value == pytest.approx(0, abs=1e-3)

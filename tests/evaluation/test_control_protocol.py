@@ -23,7 +23,7 @@ INSTRUMENTS = Instruments(
     texture=lambda images: images[..., :TEXTURE, :TEXTURE],
     mask=read_mask,
     paint=lambda images: images.mean(dim=(2, 3)),
-    traits=lambda images: {"colour": images.mean(dim=(2, 3))},
+    traits=lambda images: {"color": images.mean(dim=(2, 3))},
 )
 
 
@@ -73,7 +73,7 @@ def test_the_sweep_covers_the_circle() -> None:
     assert report.faithful_iou.min() > 0.999
     assert report.faithful_l1.max() < 1e-6
     assert report.elevation.rank.shape == report.scale.slope.shape == (2 * len(LADDER_AZIMUTHS),)
-    assert 0 <= report.identity["colour"] <= 1
+    assert 0 <= report.identity["color"] <= 1
     assert set(report.effects) == {
         (swap, thing)
         for swap in ("shape", "texture", "background", "camera", "everything")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.control import Studio
 from ganverse.evaluation.edits import TURNS, WAYS, EditReport, edit_pictures, edit_scores, read_scenes
 from ganverse.evaluation.figures import edit_figure
@@ -64,9 +64,9 @@ def test_scenes_have_the_camera_that_the_picture_shows(studio: Studio, report: E
     assert torch.equal(scenes.background, report.pictures)
 
 
-def test_every_score_is_in_the_catalogue(studio: Studio, report: EditReport) -> None:
+def test_every_score_is_in_the_catalog(studio: Studio, report: EditReport) -> None:
     scores = edit_scores(report, studio, PlainDistance())
-    assert {f"edits/{name}" for name in scores} == {key for key in CATALOGUE if key.startswith("edits/")}
+    assert {f"edits/{name}" for name in scores} == {key for key in CATALOG if key.startswith("edits/")}
     assert scores["l1_refined"].value < scores["l1_read"].value
     assert 0 <= scores["turn_error_deg_projected"].value <= 180
     assert {name.rsplit("_", 1)[1] for name in scores} == set(WAYS)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ganverse.evaluation import evaluate as module
-from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.evaluate import evaluate_loaded, evaluate_models, published
 from ganverse.evaluation.metrics import Score
 from ganverse.evaluation.models import Models
@@ -31,14 +31,14 @@ def test_everything_at_once(tmp_path: Path) -> None:
     metrics = evaluate_loaded(tiny_models(), tmp_path, TINY_SETTINGS, console=quiet())
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
     apart = ("photos", "pascal3d")
-    assert set(metrics) == {key for key, e in CATALOGUE.items() if e.published and e.part not in apart}
+    assert set(metrics) == {key for key, e in CATALOG.items() if e.published and e.part not in apart}
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert {key: score["value"] for key, score in scores.items() if key in metrics} == metrics
     assert all(score["low"] <= score["value"] <= score["high"] for score in scores.values() if score["low"] is not None)
-    without = {f"stylegan_r/{name}" for name in ("quality_ratio", "identity_colour", "identity_height")}
+    without = {f"stylegan_r/{name}" for name in ("quality_ratio", "identity_color", "identity_height")}
     assert {key for key, score in scores.items() if score["low"] is None} == without
     assert all(isinstance(value, float) and math.isfinite(value) for value in metrics.values())
-    assert list(metrics) == [key for key in CATALOGUE if key in metrics]
+    assert list(metrics) == [key for key in CATALOG if key in metrics]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     for figure in (
         "gan-views",

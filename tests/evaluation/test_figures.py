@@ -33,7 +33,7 @@ def test_truth_is_shown_beside_the_shape() -> None:
     assert figure.image.getextrema()[0] == (0, 255) or figure.image.getextrema()[0][0] < 60
 
 
-def test_clay_is_grey_on_white() -> None:
+def test_clay_is_gray_on_white() -> None:
     model = tiny_inverse()
     picture = clay(model.network.template, Cameras.from_degrees([30.0], [10.0], [3.0]), 32)
     assert torch.allclose(picture[:, 0], picture[:, 1])

@@ -46,9 +46,9 @@ def test_a_perfect_source_scores_perfectly() -> None:
     assert metrics.azimuth_spread_deg < 0.1
     assert metrics.azimuth_flips == 0
     assert metrics.annotation_deg < 0.1
-    shares = (metrics.identity_height, metrics.identity_type, metrics.identity_colour)
+    shares = (metrics.identity_height, metrics.identity_type, metrics.identity_color)
     assert shares == pytest.approx((1, 1, 1), abs=1e-4)
-    assert (metrics.view_height, metrics.view_type, metrics.view_colour) == pytest.approx((0, 0, 0), abs=1e-4)
+    assert (metrics.view_height, metrics.view_type, metrics.view_color) == pytest.approx((0, 0, 0), abs=1e-4)
 
 
 def test_measuring_a_generator_is_deterministic_and_tells_its_view_from_its_content() -> None:
@@ -62,6 +62,6 @@ def test_measuring_a_generator_is_deterministic_and_tells_its_view_from_its_cont
     metrics = gan_identity_metrics(generator, everything, regressor, objects=5)
     assert metrics == gan_identity_metrics(generator, everything, regressor, objects=5)
     # With every style dimension replaced by the view there is nothing left of the content.
-    assert metrics.view_colour == pytest.approx(1.0, abs=1e-3)
-    assert metrics.identity_colour == pytest.approx(0.0, abs=1e-3)
+    assert metrics.view_color == pytest.approx(1.0, abs=1e-3)
+    assert metrics.identity_color == pytest.approx(0.0, abs=1e-3)
     assert metrics.azimuth_spread_deg < 0.2

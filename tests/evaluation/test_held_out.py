@@ -19,15 +19,15 @@ def test_a_perfect_prediction_has_no_errors(perceptual: PerceptualDistance) -> N
     assert torch.equal(values["iou"], torch.ones(2, 2))
     assert torch.equal(values["psnr"], torch.full((2, 2), 60.0))
     assert all(values[name].abs().max() < 1e-6 for name in ("l1", "lpips", "chroma"))
-    assert values["grey"].min() >= 0
+    assert values["gray"].min() >= 0
 
 
-def test_a_wrong_hue_shows_in_chroma_and_a_grey_one_equals_the_baseline(perceptual: PerceptualDistance) -> None:
+def test_a_wrong_hue_shows_in_chroma_and_a_gray_one_equals_the_baseline(perceptual: PerceptualDistance) -> None:
     batch = tiny_world().sampler(0, 2).draw(torch.arange(2)).batch
     hard = (batch.masks > 0.5).float()
-    grey = (batch.images.mean(dim=2, keepdim=True) * hard).expand_as(batch.images)
-    values = compare_views(batch, Rerendered(grey, hard), perceptual)
-    assert torch.allclose(values["chroma"], values["grey"], atol=1e-6)
+    gray = (batch.images.mean(dim=2, keepdim=True) * hard).expand_as(batch.images)
+    values = compare_views(batch, Rerendered(gray, hard), perceptual)
+    assert torch.allclose(values["chroma"], values["gray"], atol=1e-6)
     swapped = compare_views(batch, Rerendered(batch.images.roll(1, dims=2) * hard, hard), perceptual)
     assert (swapped["chroma"] > values["chroma"]).all()
 

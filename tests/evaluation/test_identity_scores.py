@@ -27,7 +27,7 @@ def test_intervals_surround_the_numbers() -> None:
     assert spread.low < spread.value < spread.high + 0.3
     assert spread.value == pytest.approx(5.7, abs=1)
     assert scores["azimuth_flips"].value == 0
-    assert scores["identity_colour"].value == pytest.approx(1, abs=1e-4)
+    assert scores["identity_color"].value == pytest.approx(1, abs=1e-4)
     assert scores["identity_height"].value < 0.5
     assert scores["identity_type"].count == 30
 

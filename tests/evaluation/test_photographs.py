@@ -34,7 +34,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_silhouette_of_the_network_itself_agrees() -> None:
-    """A mask made of the untrained network's own re-render: IoU 1, and colours equal to the render."""
+    """A mask made of the untrained network's own re-render: IoU 1, and colors equal to the render."""
     with torch.no_grad():
         drawn = view(NETWORK, NETWORK(torch.rand(1, 3, 32, 32)), 256)
     mask = (drawn.face_index >= 0)[:, None].float()

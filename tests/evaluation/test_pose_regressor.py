@@ -21,7 +21,7 @@ def _labels(styles: torch.Tensor) -> PoseLabels:
 
 
 def _disc(count: int) -> tuple[torch.Tensor, PoseLabels]:
-    """A bright disc that goes round the picture's centre like a hand of a clock; its colour is the paint."""
+    """A bright disc that goes round the picture's center like a hand of a clock; its color is the paint."""
     azimuth = torch.rand(count) * 6.283 - 3.1415
     grid = torch.linspace(-1, 1, 64)
     x, y = 0.5 * azimuth.sin()[:, None, None], -0.5 * azimuth.cos()[:, None, None]

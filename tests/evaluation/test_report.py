@@ -13,7 +13,7 @@ REPORT = Report(
     scores={
         "gan/iou_input": Score(0.95, 0.93, 0.97, 100),
         "twin/iou_3d": Score(0.5, 0.4, 0.6, 100),
-        "world/chroma_grey": Score(0.056),
+        "world/chroma_gray": Score(0.056),
     },
     figures=(Figure("gan-views", "Views", "rows < columns", Image.new("RGB", (3, 2), (9, 8, 7))),),
     downloads=(Download("gan-1.glb", b"glTF"),),
@@ -38,7 +38,7 @@ def test_page_tells_reached_from_missed_and_covered_from_not() -> None:
     page = html(REPORT)
     assert re.search(r'<tr class="reached"><td><code>gan/iou_input', page)
     assert re.search(r'<tr class="missed"><td><code>twin/iou_3d', page)
-    assert re.search(r'<tr class="aside"><td><code>world/chroma_grey', page)
+    assert re.search(r'<tr class="aside"><td><code>world/chroma_gray', page)
     assert "0.930 .. 0.970" in page
     assert "≥ 0.84" in page
     assert "stylegan_r/" not in page

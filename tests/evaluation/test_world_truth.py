@@ -51,7 +51,7 @@ def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPat
     assert scores["iou_2d"].value == scores["iou_2d_unseen"].value == scores["iou_3d"].value == 1
     assert scores["chamfer"].value < 0.01
     assert scores["f_score"].value > 0.95
-    assert scores["chroma_error"].value == 0 < scores["chroma_grey"].value
+    assert scores["chroma_error"].value == 0 < scores["chroma_gray"].value
     assert scores["azimuth_error_deg"].value == pytest.approx(0, abs=1e-4)
 
 

@@ -71,9 +71,9 @@ def test_a_texel_is_where_the_renderer_looks_for_it(tmp_path: Path, mesh: Mesh, 
     """The front (+z) is at the right of the chart: red there, whatever the format does with v."""
     write_mesh(mesh, texture, tmp_path / "car.glb")
     loaded = read(tmp_path / "car.glb")
-    colours = loaded.visual.material.to_color(loaded.visual.uv)[:, :3]
-    front, rear = colours[loaded.vertices[:, 2].argmax()], colours[loaded.vertices[:, 2].argmin()]
-    left, right = colours[loaded.vertices[:, 0].argmax()], colours[loaded.vertices[:, 0].argmin()]
+    colors = loaded.visual.material.to_color(loaded.visual.uv)[:, :3]
+    front, rear = colors[loaded.vertices[:, 2].argmax()], colors[loaded.vertices[:, 2].argmin()]
+    left, right = colors[loaded.vertices[:, 0].argmax()], colors[loaded.vertices[:, 0].argmin()]
     assert front[0] > 200 > 60 > rear[0]
     assert right[1] > left[1]
 

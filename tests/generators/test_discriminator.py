@@ -54,7 +54,7 @@ def test_minibatch_deviation_of_equal_and_of_odd_batches() -> None:
     assert minibatch_deviation(torch.randn(1, 2, 3, 3)).shape == (1, 3, 3, 3)
 
 
-def test_a_diverse_batch_is_recognised(discriminator: Discriminator) -> None:
+def test_a_diverse_batch_is_recognized(discriminator: Discriminator) -> None:
     """The same image gets another logit in the company of copies of itself."""
     images = torch.randn(4, 3, 16, 16)
     copies = images[:1].repeat(4, 1, 1, 1)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.framing import FramedGenerator, framed
+from ganverse.generators.framing import LetterboxGenerator, framed
 from ganverse.generators.protocol import ImageGenerator
 from tests.importing_toys import stylegan1, stylegan2
 
@@ -17,7 +17,7 @@ def test_square_pictures_of_the_right_size_need_no_frame() -> None:
 def test_what_is_not_square_stands_between_black_bars(crop: tuple[int, int]) -> None:
     generator = stylegan1(crop=crop)
     frame = framed(generator)
-    assert isinstance(frame, FramedGenerator)
+    assert isinstance(frame, LetterboxGenerator)
     assert isinstance(frame, ImageGenerator)
     styles = frame.styles(frame.map(torch.randn(2, generator.z_dim)))
     image, seen = frame.synthesize(styles), generator.synthesize(styles)

@@ -59,7 +59,7 @@ def test_average_of_w(make: Maker) -> None:
 
 
 @MAKERS
-def test_crop_is_the_centre(make: Maker) -> None:
+def test_crop_is_the_center(make: Maker) -> None:
     whole, cropped = make(), make(crop=(12, 16))
     cropped.load_state_dict(whole.state_dict())
     assert image(cropped).shape == (2, 3, 12, 16)

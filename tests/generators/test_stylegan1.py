@@ -43,7 +43,7 @@ def twin(generator: StyleGAN1Generator, z: Tensor) -> Tensor:
             style = w @ epilogue.affine.weight.t() / math.sqrt(w.shape[1]) + epilogue.affine.bias
             style = style.view(len(z), 2, -1, 1, 1)
             x = x * (style[:, 0] + 1) + style[:, 1]
-    return F.conv2d(x, generator.colour_weight / math.sqrt(x.shape[1])) + generator.colour_bias.view(1, -1, 1, 1)
+    return F.conv2d(x, generator.color_weight / math.sqrt(x.shape[1])) + generator.color_bias.view(1, -1, 1, 1)
 
 
 def test_equals_the_twin() -> None:

@@ -103,7 +103,7 @@ def test_styled_convolution_equals_weights_per_sample(up: bool) -> None:
     torch.testing.assert_close(layer(x, style, noise), torch.cat(expected), atol=1e-5, rtol=1e-4)
 
 
-def test_colours_equal_a_modulated_1x1_convolution() -> None:
+def test_colors_equal_a_modulated_1x1_convolution() -> None:
     layer = ToRGB(5, 4)
     torch.nn.init.normal_(layer.bias)
     x, style = torch.randn(2, 5, 4, 4), torch.randn(2, 5)

@@ -77,10 +77,10 @@ def twin(generator: PaperStyleGAN2Generator, z: Tensor) -> Tensor:
             skip = F.conv2d(below, block.skip / math.sqrt(below.shape[1]))
             x = (x + filtered(lifted(skip), 2, 1)) * math.sqrt(0.5)
         image = None if image is None else filtered(lifted(image), 2, 1)
-        if block.colours is not None:
-            style = dense(w, block.colours.affine) / math.sqrt(x.shape[1])
-            colours = modulated(x, block.colours.weight, style, demodulate=False) + block.colours.bias[:, None, None]
-            image = colours if image is None else image + colours
+        if block.colors is not None:
+            style = dense(w, block.colors.affine) / math.sqrt(x.shape[1])
+            colors = modulated(x, block.colors.weight, style, demodulate=False) + block.colors.bias[:, None, None]
+            image = colors if image is None else image + colors
     assert image is not None
     return image
 
@@ -134,7 +134,7 @@ def test_half_precision_keeps_within_its_range(up: bool) -> None:
     assert (half.float() - full).abs().max() < 2.0
 
 
-def test_clamp_bounds_colours_and_features() -> None:
+def test_clamp_bounds_colors_and_features() -> None:
     free, bounded = stylegan2(), stylegan2(clamp=0.01)
     bounded.load_state_dict(free.state_dict())
     styles = free.styles(free.map(torch.randn(2, 6)))

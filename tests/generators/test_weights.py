@@ -10,7 +10,7 @@ from ganverse.generators.weights import GeneratorCard, load_generator, read_card
 
 CONFIG = StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channels=(4, 4), view_layers=1)
 OTHER = StyleGAN2Config()
-CARD = GeneratorCard(OTHER, licence="Apache-2.0", trained_on="toys", seed=3, images_seen=64, notes="none")
+CARD = GeneratorCard(OTHER, license="Apache-2.0", trained_on="toys", seed=3, images_seen=64, notes="none")
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ def test_template_is_closed_and_faces_outward() -> None:
     directed = {tuple(edge) for edge in edges.tolist()}
     assert len(directed) == len(edges)
     assert all((b, a) in directed for a, b in directed)
-    centres = mesh.vertices[0][mesh.faces].mean(dim=1)
-    assert (face_normals(mesh.vertices, mesh.faces)[0] * centres).sum(dim=-1).min() > 0.9
+    centers = mesh.vertices[0][mesh.faces].mean(dim=1)
+    assert (face_normals(mesh.vertices, mesh.faces)[0] * centers).sum(dim=-1).min() > 0.9
 
 
 def test_vertex_normals_of_a_sphere_point_outward() -> None:
@@ -44,7 +44,7 @@ def test_mirror_pairs_refuse_a_lopsided_mesh() -> None:
         mirror_pairs(vertices)
 
 
-def test_chart_puts_the_roof_in_the_centre_and_the_front_on_the_right() -> None:
+def test_chart_puts_the_roof_in_the_center_and_the_front_on_the_right() -> None:
     mesh = sphere_template(3)
     corners = mesh.vertices[0][mesh.faces]
     uv = mesh.face_uvs

@@ -67,7 +67,7 @@ def test_move_is_the_squared_length():
     assert move_loss(torch.tensor([[[0.0, 3.0, 4.0]]])).item() == pytest.approx(25.0)
 
 
-def test_descent_on_the_regularisers_smooths_a_noisy_mesh(sphere, adjacency):
+def test_descent_on_the_regularizers_smooths_a_noisy_mesh(sphere, adjacency):
     displacement = (0.2 * torch.randn_like(sphere.vertices)).requires_grad_()
 
     def total() -> torch.Tensor:

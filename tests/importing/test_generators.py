@@ -1,4 +1,4 @@
-"""What happens to a generator between being recognised and being written, and that a run takes it."""
+"""What happens to a generator between being recognized and being written, and that a run takes it."""
 
 from __future__ import annotations
 

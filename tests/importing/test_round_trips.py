@@ -91,7 +91,7 @@ def test_weights_are_the_same_bit_for_bit(kind: str, tmp_path: Path) -> None:
     assert picture(read).std() > 0.05
     assert card.source == "cars.pkl"
     assert card.source_sha256 == hashlib.sha256(data).hexdigest()
-    assert "licence of those who trained them" in card.licence
+    assert "license of those who trained them" in card.license
     assert isinstance(read, ImageGenerator)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["cars.json", "cars.safetensors"]
 
@@ -141,7 +141,7 @@ def test_generators_of_ours(tmp_path: Path) -> None:
     assert cli.main(["import-gan", str(path), "-o", str(tmp_path / "out")]) == 0
     read, card = load_generator(tmp_path / "out" / "toy.safetensors")
     assert torch.equal(picture(read), picture(generator))
-    assert (card.licence, card.seed, card.source_sha256) == ("MIT", 3, before.sha256)
+    assert (card.license, card.seed, card.source_sha256) == ("MIT", 3, before.sha256)
 
 
 @pytest.mark.usefixtures("foreign_modules")
@@ -154,8 +154,8 @@ def test_the_name_of_the_file_says_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("foreign_modules")
 def test_options_reach_the_card(tmp_path: Path) -> None:
-    options = ("--crop", "16x12", "--noise", "random", "--truncation", "0.7", "--view-layers", "2", "--licence", "mine")
+    options = ("--crop", "16x12", "--noise", "random", "--truncation", "0.7", "--view-layers", "2", "--license", "mine")
     read, card = imported(pickled(ada_content(ada_names(stylegan2()))), tmp_path, *options)
     assert picture(read).shape == (2, 3, 12, 16)
     assert read.noise_shapes == ((4, 4), (8, 8), (8, 8), (16, 16), (16, 16))
-    assert (read.config.truncation, read.view_layers, card.licence) == (0.7, 2, "mine")
+    assert (read.config.truncation, read.view_layers, card.license) == (0.7, 2, "mine")

@@ -20,7 +20,7 @@ def test_starts_at_the_annotation():
     assert len(table) == 3
 
 
-def test_the_mean_log_distance_is_pinned_whatever_the_optimiser_does():
+def test_the_mean_log_distance_is_pinned_whatever_the_optimizer_does():
     table = CameraTable([0.0, 90.0, 180.0], distance=[2.0, 3.0, 4.0])
     before = table.all().distance.log().mean().item()
     optimizer = torch.optim.Adam(table.parameters(), lr=0.1)

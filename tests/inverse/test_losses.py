@@ -11,7 +11,7 @@ from ganverse.inverse.losses import (
     InverseLossWeights,
     camera_loss,
     chroma_error,
-    colour_loss,
+    color_loss,
     pair_weights,
     silhouette_iou,
     silhouette_loss,
@@ -26,7 +26,7 @@ def zero_losses(batch: int = 2, views: int = 2) -> InverseLosses:
 @pytest.mark.parametrize(
     ("term", "weight"),
     [
-        ("colour", 20.0),
+        ("color", 20.0),
         ("perceptual", 3.0),
         ("silhouette", 3.0),
         ("flatten", 5.0),
@@ -44,18 +44,18 @@ def test_own_and_other_views_can_be_balanced():
     weights = InverseLossWeights(own_view=1.0, other_view=3.0)
     shares = pair_weights(2, weights)
     torch.testing.assert_close(shares, torch.tensor([[1.0, 3.0], [3.0, 1.0]]) / 8)
-    own_only = replace(zero_losses(), colour=torch.eye(2).expand(2, 2, 2))
+    own_only = replace(zero_losses(), color=torch.eye(2).expand(2, 2, 2))
     assert own_only.total(weights).item() == pytest.approx(20.0 / 4)
     assert pair_weights(1, InverseLossWeights(other_view=0.0)).item() == 1
 
 
-def test_colour_is_a_mean_inside_the_mask():
+def test_color_is_a_mean_inside_the_mask():
     target, mask = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
     mask[..., :2] = 1
     rgb = torch.full_like(target, 0.25)
     rgb[..., 2:] = 9.0
-    assert colour_loss(rgb, target, mask).item() == pytest.approx(0.25)
-    assert colour_loss(rgb, target, torch.zeros_like(mask)).item() == 0
+    assert color_loss(rgb, target, mask).item() == pytest.approx(0.25)
+    assert color_loss(rgb, target, torch.zeros_like(mask)).item() == 0
 
 
 def test_silhouette_of_known_overlap():

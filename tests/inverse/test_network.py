@@ -67,9 +67,9 @@ def test_symmetric_vertices_stay_symmetric(images):
     assert (vertices[:, pairs] * MIRROR - vertices).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("flow_start", ["projection", "centre"])
+@pytest.mark.parametrize("flow_start", ["projection", "center"])
 def test_what_the_camera_sees_is_copied_into_the_texture(flow_start):
-    """A picture whose left half is red and right half blue colours the two ends of an object seen from its side."""
+    """A picture whose left half is red and right half blue colors the two ends of an object seen from its side."""
     network = InverseGraphicsNetwork(replace(TINY, flow_start=flow_start))
     with torch.no_grad():
         network.camera.start[:2] = torch.tensor([1.0, 0.0])  # azimuth 90: the front (+z) is on the left
@@ -103,7 +103,7 @@ def test_every_parameter_learns(images):
 
 
 def test_shape_does_not_follow_the_texture(images):
-    """Only renders may move vertices: the flow would otherwise pull the shape to where the colours are."""
+    """Only renders may move vertices: the flow would otherwise pull the shape to where the colors are."""
     network = scrambled()
     network(images).texture.sum().backward()
     assert network.shape.weight.grad is None

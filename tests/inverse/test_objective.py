@@ -29,7 +29,7 @@ def run(network, batch, **options):
 def test_pairs_are_predicted_from_and_seen_as(network):
     batch = tiny_batch(objects=2, views=3)
     result = run(network, batch)
-    assert result.losses.colour.shape == (2, 3, 3)
+    assert result.losses.color.shape == (2, 3, 3)
     rows = result.targets.view(2, 3, 3, 3, 32, 32)
     for predicted_from in range(3):
         torch.testing.assert_close(rows[:, predicted_from], batch.images)
@@ -42,7 +42,7 @@ def test_pairs_are_predicted_from_and_seen_as(network):
 def test_gradients_reach_network_and_cameras(network):
     table = tiny_table(elevation=0.0)
     result = run(network, tiny_batch(), table=table, silhouette=Silhouette(3000.0, 0.1, 30))
-    (result.losses.silhouette.mean() + result.losses.colour.mean()).backward()
+    (result.losses.silhouette.mean() + result.losses.color.mean()).backward()
     for parameter in (table.azimuth, table.elevation, table.log_distance, table.offset):
         assert parameter.grad is not None
         assert parameter.grad.abs().max() > 0

@@ -12,12 +12,12 @@ def test_texels_carry_the_attribute_of_their_place_on_the_surface():
     atlas = TexelAtlas(sphere, 64)
     positions = atlas(sphere.vertices)
     assert positions.shape == (1, 64, 64, 3)
-    # Reading the baked picture back at the faces' centres gives those centres.
-    centre_uv = sphere.face_uvs.mean(dim=1)
-    centres = sphere.vertices[0, sphere.faces].mean(dim=1)
-    read = sample_texture(positions.permute(0, 3, 1, 2), centre_uv[None, None])[0, :, 0].T
-    upper = centres[:, 1] > -0.7  # below, the chart is stretched over the border
-    assert (read - centres)[upper].norm(dim=-1).max() < 0.06
+    # Reading the baked picture back at the faces' centers gives those centers.
+    center_uv = sphere.face_uvs.mean(dim=1)
+    centers = sphere.vertices[0, sphere.faces].mean(dim=1)
+    read = sample_texture(positions.permute(0, 3, 1, 2), center_uv[None, None])[0, :, 0].T
+    upper = centers[:, 1] > -0.7  # below, the chart is stretched over the border
+    assert (read - centers)[upper].norm(dim=-1).max() < 0.06
 
 
 def test_roof_front_and_sides_lie_where_the_chart_says():

@@ -7,7 +7,7 @@ def _picture(*rows: str) -> torch.Tensor:
     return torch.tensor([[character == "#" for character in row] for row in rows])[None]
 
 
-def test_diagonal_neighbours_belong_together_and_gaps_separate() -> None:
+def test_diagonal_neighbors_belong_together_and_gaps_separate() -> None:
     mask = _picture(
         "##..#",
         "..#.#",

@@ -60,7 +60,7 @@ def test_a_handful_of_painted_pictures_is_enough(tmp_path: Path) -> None:
     """On the embedded GAN; the shipped segmenter's outlines stand in for painted ones."""
     generator, _ = load_generator(FOLDER / "gan-car.safetensors")
     painter = Segmenter.car()
-    settings = LearningSettings(labelled=64, folds=2, learning=SegmenterTraining(steps=50, batch=8, learning_rate=1e-2))
+    settings = LearningSettings(labeled=64, folds=2, learning=SegmenterTraining(steps=50, batch=8, learning_rate=1e-2))
     shown, outlines = painted(generator, painter, settings.paint_seed, 6)
     write_pictures(shown, tmp_path)
     for number in (0, 2, 3, 5):

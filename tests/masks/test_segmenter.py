@@ -18,7 +18,7 @@ def test_any_image_size_gives_masks_of_that_size() -> None:
         assert 0 <= masks.min() <= masks.max() <= 1
 
 
-def test_an_image_does_not_depend_on_its_neighbours() -> None:
+def test_an_image_does_not_depend_on_its_neighbors() -> None:
     segmenter = Segmenter().eval()
     images = torch.rand(3, 3, 64, 64)
     assert torch.allclose(segmenter(images)[1:2], segmenter(images[1:2]), atol=1e-5)

@@ -8,8 +8,8 @@ from ganverse.masks.training import SegmenterTraining, segmentation_loss, soft_i
 def _discs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Bright discs on dark ground."""
     grid = torch.linspace(-1, 1, 32)
-    centre = torch.rand(count, 2, 1, 1) * 0.6 - 0.3
-    masks = ((grid[:, None] - centre[:, 0]) ** 2 + (grid - centre[:, 1]) ** 2 < 0.25).float()[:, None]
+    center = torch.rand(count, 2, 1, 1) * 0.6 - 0.3
+    masks = ((grid[:, None] - center[:, 0]) ** 2 + (grid - center[:, 1]) ** 2 < 0.25).float()[:, None]
     return masks * 0.6 + 0.2 + 0.05 * torch.rand(count, 3, 32, 32), masks
 
 

@@ -27,7 +27,7 @@ def test_between_two_codes_parameters_are_interpolated_across_zero() -> None:
     assert torch.allclose(cameras.distance[3], torch.tensor(5.0))
 
 
-def test_one_code_is_its_own_neighbour() -> None:
+def test_one_code_is_its_own_neighbor() -> None:
     cameras = cameras_between(TABLE[:1], torch.tensor([0.0, 2.0, -3.0]))
     assert torch.allclose(cameras.distance, torch.full((3,), 4.0))
     assert cameras.azimuth.tolist() == torch.tensor([0.0, 2.0, -3.0]).tolist()

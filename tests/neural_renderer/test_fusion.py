@@ -13,7 +13,7 @@ def test_weights_sum_to_one_and_start_even() -> None:
     assert torch.allclose(fusion.shares().sum(), torch.tensor(1.0))
 
 
-def test_minimising_the_entropy_ends_one_hot() -> None:
+def test_minimizing_the_entropy_ends_one_hot() -> None:
     torch.manual_seed(0)
     fusion = StyleFusion(20)
     assert torch.allclose(fusion.entropy(), torch.full((20,), math.log(3)))

@@ -70,17 +70,17 @@ def test_the_mapping_loss_falls_and_view_dims_follow_the_camera() -> None:
     view = torch.stack([scenes.cameras.azimuth.sin(), scenes.cameras.azimuth.cos()], dim=1)
     target = torch.cat([view, content], dim=1)[:, renderer.order]
     renderer.calibrate(target, scenes.cameras, scenes.vertices)
-    goal = renderer.standardise(target)
+    goal = renderer.standardize(target)
     mapping = [*renderer.camera_mapping.parameters(), *renderer.content_mapping_parameters()]
     optimizer = torch.optim.Adam([*mapping, renderer.fusion.logits], lr=5e-3)
     losses = []
     for _ in range(120):
         styles = renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
-        loss = mapping_distance(renderer.standardise(styles), goal).mean() + 0.05 * renderer.fusion.entropy().mean()
+        loss = mapping_distance(renderer.standardize(styles), goal).mean() + 0.05 * renderer.fusion.entropy().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.4 * losses[0]
-    renderer_view = renderer.standardise(styles)[:, [0, 3]]
+    renderer_view = renderer.standardize(styles)[:, [0, 3]]
     assert (renderer_view - goal[:, [0, 3]]).square().mean() < 0.1

@@ -35,7 +35,7 @@ def test_camera_mapping_learns_codes_and_is_smooth_between_them() -> None:
     assert error.max() < 0.15
 
 
-def test_shape_mapping_standardises() -> None:
+def test_shape_mapping_standardizes() -> None:
     mapping = ShapeMapping(5, 4, 2, SETTINGS)
     vertices = torch.randn(50, 5, 3) * 0.01 + 7
     mapping.calibrate(vertices)

@@ -33,7 +33,7 @@ def test_without_steps_nothing_moves() -> None:
     assert torch.equal(render_refined(renderer, refined), renderer.render(scenes))
 
 
-def test_a_picture_does_not_depend_on_its_neighbours() -> None:
+def test_a_picture_does_not_depend_on_its_neighbors() -> None:
     renderer, scenes = toy_renderer().requires_grad_(False), toy_scenes(3)
     pictures, settings = torch.rand(3, 3, 16, 16), DescentSettings(steps=10)
     together = refine(renderer, scenes, pictures, settings=settings).correction

@@ -65,10 +65,10 @@ def test_calibration_sets_the_units_of_the_styles() -> None:
     renderer, scenes = toy_renderer(), toy_scenes(4)
     styles = torch.randn(200, 9) * torch.arange(1, 10) + 5
     renderer.calibrate(styles, scenes.cameras, scenes.vertices)
-    standard = renderer.standardise(styles)
+    standard = renderer.standardize(styles)
     assert torch.allclose(standard.mean(dim=0), torch.zeros(9), atol=1e-4)
     assert torch.allclose(standard.std(dim=0), torch.ones(9), atol=1e-4)
-    raw = renderer.standardise(_styles(renderer, scenes))
+    raw = renderer.standardize(_styles(renderer, scenes))
     assert raw.abs().max() < 3  # an untrained mapping is already in range
 
 

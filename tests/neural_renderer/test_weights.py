@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.framing import framed
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.geometry.cameras import Cameras
@@ -73,7 +73,7 @@ def test_refusals(tmp_path: Path) -> None:
 def test_a_directed_generator_round_trip(tmp_path: Path) -> None:
     network = StyleGAN2Generator(GENERATOR)
     read = torch.randn(sum(network.style_sizes), 2)
-    directed = DirectedGenerator(network, read, torch.linalg.pinv(read).T)
+    directed = SubspaceGenerator(network, read, torch.linalg.pinv(read).T)
     renderer = StyleGANR(directed, (0, 1), vertices=6, texture_size=8, settings=MAPPING)
     renderer.calibrate(torch.randn(9, sum(directed.style_sizes)), cameras(9), torch.randn(9, 6, 3))
     config, directions = described_generator(directed)

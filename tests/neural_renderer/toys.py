@@ -1,4 +1,4 @@
-"""A tiny generator whose picture is a coloured disc: enough to see whether a control moves what it should."""
+"""A tiny generator whose picture is a colored disc: enough to see whether a control moves what it should."""
 
 from collections.abc import Sequence
 

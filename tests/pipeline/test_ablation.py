@@ -135,13 +135,13 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("variants: {}", "at least one variant"),
         ("variants: {a: {meening: x}}", "`meaning` and `overrides`"),
-        ("variants: {a: {meaning: x, overrides: {losses.colr: 1}}}", "did you mean losses.colour"),
+        ("variants: {a: {meaning: x, overrides: {losses.colr: 1}}}", "did you mean losses.color"),
         ("variants: {a: {meaning: x}}\nonly: [b]", "--only of a, got b"),
         ("variants: {a: {meaning: x}}\nbase: none.yaml", "none.yaml"),
         ("variants: {a: {meaning: x, rounds: 2}}", "got 2 for a"),
         ("variants: {a: {meaning: x, rounds: 2, of: b}}", "expected a to be a later round"),
         ("variants: {a: {meaning: x}, b: {meaning: x, rounds: 2, of: a, overrides: {seed: 1}}}", "expected b to be a"),
-        ("colour: red", "colour"),
+        ("color: red", "color"),
     ],
 )
 def test_wrong_studies(settings: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

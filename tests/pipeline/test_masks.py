@@ -17,8 +17,8 @@ def test_nothing_is_learned_before_something_is_painted(tmp_path: Path, capsys: 
     assert cli.main(["masks", str(generator), "--pictures", "3"]) == 0
     assert sorted(path.name for path in (tmp_path / "toy-masks").iterdir()) == ["000.png", "001.png", "002.png"]
     assert "000-mask.png" in capsys.readouterr().err
-    assert cli.main(["masks", str(generator), "--labelled", "1"]) == cli.BAD_INPUT
-    assert "--labelled of 2" in capsys.readouterr().err
+    assert cli.main(["masks", str(generator), "--labeled", "1"]) == cli.BAD_INPUT
+    assert "--labeled of 2" in capsys.readouterr().err
 
 
 def test_the_segmenter_beside_the_generator_is_taken(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import multiprocessing
 
 from ganverse.cli import train
 from ganverse.evaluation import evaluate
-from ganverse.evaluation.catalogue import CATALOGUE
+from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.evaluate import Evaluation, finite, write_json
 from ganverse.evaluation.processes import rank_and_processes
 from ganverse.inverse.perceptual import PerceptualDistance
@@ -68,7 +68,7 @@ def test_every_protocol_has_the_same_numbers(tmp_path: Path, monkeypatch: pytest
     by_two(measure_tiny, tmp_path / "two.json")
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert {key: (score, one[key]) for key, score in two.items() if score != one[key]} == {}
-    assert {CATALOGUE[key].part for key in two} == {"gan", "world", "twin", "stylegan_r", "edits"}
+    assert {CATALOG[key].part for key in two} == {"gan", "world", "twin", "stylegan_r", "edits"}
     assert one.keys() == two.keys()
 
 

@@ -66,23 +66,23 @@ def test_photos_are_read_upright_and_at_most_so_large(tmp_path: Path) -> None:
     assert photo.pixels[0, 0].min() > 0.9
 
 
-def test_masks_as_grey_and_as_transparency(tmp_path: Path) -> None:
+def test_masks_as_gray_and_as_transparency(tmp_path: Path) -> None:
     photo = Photo.read(save_photo(tmp_path / "a.png"))
-    grey = read_mask(save_mask(tmp_path / "mask.png"), photo)
-    assert (grey - car()[1]).abs().max() < 1 / 255
+    gray = read_mask(save_mask(tmp_path / "mask.png"), photo)
+    assert (gray - car()[1]).abs().max() < 1 / 255
     alpha = (car()[1][0, 0] * 255).round().byte().numpy()
     Image.fromarray(np.dstack([np.zeros((*alpha.shape, 3), np.uint8), alpha])).save(tmp_path / "cut.png")
-    assert torch.equal(read_mask(tmp_path / "cut.png", photo), grey)
+    assert torch.equal(read_mask(tmp_path / "cut.png", photo), gray)
     Image.fromarray(alpha).resize((48, 24)).save(tmp_path / "small.png")
-    assert read_mask(tmp_path / "small.png", photo).shape == grey.shape
+    assert read_mask(tmp_path / "small.png", photo).shape == gray.shape
 
 
 @pytest.mark.parametrize(
-    ("size", "colour", "message"), [((96, 96), 255, "proportions"), ((192, 96), 0, "all of it is black")]
+    ("size", "color", "message"), [((96, 96), 255, "proportions"), ((192, 96), 0, "all of it is black")]
 )
-def test_masks_that_do_not_fit(tmp_path: Path, size: tuple[int, int], colour: int, message: str) -> None:
+def test_masks_that_do_not_fit(tmp_path: Path, size: tuple[int, int], color: int, message: str) -> None:
     photo = Photo.read(save_photo(tmp_path / "a.png"))
-    Image.new("L", size, colour).save(tmp_path / "mask.png")
+    Image.new("L", size, color).save(tmp_path / "mask.png")
     with pytest.raises(GanverseError, match=message):
         read_mask(tmp_path / "mask.png", photo)
 

@@ -1,4 +1,4 @@
-"""A photo corrects what the network saw: towards its silhouette and colours, and no further."""
+"""A photo corrects what the network saw: towards its silhouette and colors, and no further."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def turned(start: Reconstruction, azimuth: float) -> Reconstruction:
     return replace(start, camera=Cameras(camera.azimuth + azimuth, camera.elevation, camera.distance, camera.offset))
 
 
-def test_silhouette_and_colour_come_closer() -> None:
+def test_silhouette_and_color_come_closer() -> None:
     network, start = seen()
     picture, mask = target(network, start)
     start = turned(start, 0.8)

@@ -1,4 +1,4 @@
-"""Triangles at random for the rasteriser's tests."""
+"""Triangles at random for the rasterizer's tests."""
 
 import torch
 from torch import Tensor
@@ -18,9 +18,9 @@ def soup(seed: int, *, batch: int = 2, faces: int = 40, extent: float = 0.3, cha
     def uniform(*shape: int) -> Tensor:
         return 2 * torch.rand(*shape, generator=generator) - 1
 
-    centres = 1.2 * uniform(batch, faces, 1, 2)
+    centers = 1.2 * uniform(batch, faces, 1, 2)
     return Triangles(
-        corners=centres + extent * uniform(batch, faces, 3, 2),
+        corners=centers + extent * uniform(batch, faces, 3, 2),
         z=uniform(batch, faces, 3) - 2,
         features=uniform(batch, faces, 3, channels),
         drawn=uniform(batch, faces) > -0.5,

@@ -164,8 +164,8 @@ def test_in_perspective_a_pixel_shows_the_point_its_ray_hits(backend: Backend) -
     drawn = rasterize(corners, z, points, 20, 30, perspective=True, backend=backend)
     covered = drawn.face_index >= 0
     seen = drawn.features[covered]
-    centres = pixel_centers(20, 30).expand(2, -1, -1, -1)[covered]
-    torch.testing.assert_close(seen[:, :2] / -seen[:, 2:], centres, rtol=0, atol=2e-5)
+    centers = pixel_centers(20, 30).expand(2, -1, -1, -1)[covered]
+    torch.testing.assert_close(seen[:, :2] / -seen[:, 2:], centers, rtol=0, atol=2e-5)
     torch.testing.assert_close(seen[:, 2], drawn.depth[covered], rtol=1e-4, atol=1e-5)
     assert drawn.depth[~covered].abs().sum() + drawn.features[~covered].abs().sum() == 0
     affine = rasterize(corners, z, points, 20, 30, backend=backend)

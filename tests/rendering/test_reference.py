@@ -22,8 +22,8 @@ def draw(
     return reference.rasterize(scene, height, width).face_index[0]
 
 
-def test_pixel_centres_are_the_geometrys() -> None:
-    x, y = reference.pixel_centres(5, 8, torch.zeros(0))
+def test_pixel_centers_are_the_geometrys() -> None:
+    x, y = reference.pixel_centers(5, 8, torch.zeros(0))
     grid = pixel_centers(5, 8)
     assert torch.equal(x, grid[0, :, 0])
     assert torch.equal(y, grid[:, 0, 1])
@@ -32,19 +32,19 @@ def test_pixel_centres_are_the_geometrys() -> None:
 def test_row_zero_is_on_top_and_column_zero_on_the_left() -> None:
     index = draw(rectangle(-1, 0.5, 0, 1), height=8, width=4)
     expected = torch.full((8, 4), -1)
-    expected[:2, :2] = torch.tensor([[1, 0], [0, 0]])  # centres on the diagonal go to the lower face
+    expected[:2, :2] = torch.tensor([[1, 0], [0, 0]])  # centers on the diagonal go to the lower face
     assert (index >= 0).equal(expected >= 0)
 
 
 def test_boxes_are_half_open() -> None:
-    # Every edge runs through pixel centres at -0.75, -0.25, 0.25 and 0.75.
+    # Every edge runs through pixel centers at -0.75, -0.25, 0.25 and 0.75.
     index = draw(rectangle(-0.75, -0.25, 0.25, 0.75))
     covered = torch.zeros(4, 4, dtype=torch.bool)
     covered[1:3, 0:2] = True
     assert (index >= 0).equal(covered)
 
 
-def test_no_hole_along_a_shared_edge_through_pixel_centres() -> None:
+def test_no_hole_along_a_shared_edge_through_pixel_centers() -> None:
     assert (draw(rectangle(-1, -1, 1, 1), height=16, width=16) >= 0).all()
 
 

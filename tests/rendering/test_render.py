@@ -20,7 +20,7 @@ def _plain(count: int = 1) -> torch.Tensor:
     return torch.tensor([0.2, 0.5, 0.8])[None, :, None, None].expand(count, 3, 8, 8).clone()
 
 
-def test_sphere_is_a_disc_of_the_right_size_and_colour() -> None:
+def test_sphere_is_a_disc_of_the_right_size_and_color() -> None:
     result = render(sphere_template(3), _plain(), _front(), size=64, backend="reference")
     covered = result.face_index >= 0
     # Silhouette radius of a unit sphere at distance 4: tan(asin(1 / 4)) / tan(15 deg), a little less for the facets.
@@ -140,7 +140,7 @@ def test_samples_are_means_over_the_pixel(samples: int) -> None:
     assert smooth.normals.shape == (1, 3, 16, 16)
     partly = (smooth.rgb[0, 0] > 0.01) & (smooth.rgb[0, 0] < 0.19)
     assert partly.sum() > 10, "the edge has shades between background and 0.2"
-    if samples == 3:  # the middle sample is the pixel's centre
+    if samples == 3:  # the middle sample is the pixel's center
         plain = render(*arguments, 16, backend="reference")
         assert (smooth.face_index != plain.face_index).float().mean() < 0.02
 
@@ -151,7 +151,7 @@ def test_partly_covered_pixels_pull_on_their_edge() -> None:
     semantics = Semantics(samples=4)
     result = render(mesh.with_vertices(vertices), _plain(), _front(), size=8, semantics=semantics, backend="reference")
     inside = (result.face_index >= 0) & (result.alpha[:, 0] < 0.99)
-    assert inside.any(), "their centres are covered"
+    assert inside.any(), "their centers are covered"
     result.alpha[:, 0][inside].sum().backward()
     assert vertices.grad is not None
     assert (vertices.grad * mesh.vertices).sum() > 0, "a larger sphere covers more of them"

@@ -58,7 +58,7 @@ CASES = {
     "off-screen": Case(Triangles(soup(7).corners + 5, soup(7).z, soup(7).features)),
     "without area": Case(degenerate()),
     "slivers": Case(slivers()),
-    "edges through pixel centres": Case(grid_aligned()),
+    "edges through pixel centers": Case(grid_aligned()),
     "thick rim": Case(soup(10, faces=100), sigmainv=300.0, boxlen=0.2),
     "full ears": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4),
     "nearest faces": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4, nearest=True),

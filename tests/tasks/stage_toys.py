@@ -102,7 +102,7 @@ def disentangle_task(processes: int) -> DisentangleTask:
     inverse.shape.weight.data.normal_(std=0.1)
     inverse.camera.linear.weight.data.normal_(std=0.1)
     inverse.texture.decoder.bias.data.normal_()
-    teachers = Teachers(inverse, CameraTable(AZIMUTHS), segmenter(), PlainDistance())
+    teachers = FrozenNetworks(inverse, CameraTable(AZIMUTHS), segmenter(), PlainDistance())
     # Without the spread, for which the frozen generator paints in its own precision; it sees no samples of the step.
     settings = DisentangleSettings(
         warm_up_images=32,

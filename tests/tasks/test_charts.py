@@ -14,10 +14,10 @@ def moments(*azimuths: tuple[float, ...]) -> list[CameraMoment]:
     return [CameraMoment(100 * i, row, (0.0,) * len(row), (4.0,) * len(row)) for i, row in enumerate(azimuths)]
 
 
-def place_of(image: Image.Image, colour: tuple[int, int, int], rows: int) -> tuple[float, float]:
-    """Mean x and y of a colour, from the middle of the first `rows` rows, in pixels."""
+def place_of(image: Image.Image, color: tuple[int, int, int], rows: int) -> tuple[float, float]:
+    """Mean x and y of a color, from the middle of the first `rows` rows, in pixels."""
     pixels = np.asarray(image).astype(int)[:rows]
-    y, x = np.nonzero((abs(pixels - colour) <= 8).all(axis=2))
+    y, x = np.nonzero((abs(pixels - color) <= 8).all(axis=2))
     return x.mean() - image.width / 2, y.mean() - rows / 2
 
 

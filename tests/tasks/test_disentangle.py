@@ -19,7 +19,7 @@ from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.disentangle_teachers import Teachers
 from ganverse.tasks.disentangle_views import FoundViewSettings
 from ganverse.tasks.media import Pictures
-from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, compose, view_styles
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_styles
 from tests.neural_renderer.test_critic import PlainEyes
 from tests.neural_renderer.toys import SETTINGS, VIEW_DIMS, ToyGenerator
 
@@ -42,14 +42,14 @@ class PlainDistance(PerceptualDistance):
         return (first - second).square().mean(dim=(1, 2, 3))
 
 
-def make_teachers(seed: int = 1) -> Teachers:
+def make_teachers(seed: int = 1) -> FrozenNetworks:
     torch.manual_seed(seed)
     inverse = InverseGraphicsNetwork(NETWORK)
     inverse.shape.weight.data.normal_(std=0.1)
     inverse.camera.linear.weight.data.normal_(std=0.1)  # an untrained head would say the same camera of every picture
     segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=16)
     segmenter.network.leave[0].bias.data.fill_(-2.0)  # some background must be left
-    return Teachers(inverse, CameraTable([0.0, 90.0, 180.0, 270.0]), segmenter)
+    return FrozenNetworks(inverse, CameraTable([0.0, 90.0, 180.0, 270.0]), segmenter)
 
 
 def make_task(
@@ -69,7 +69,7 @@ def make_batch(task: DisentangleTask, objects: int = 4, seed: int = 0) -> MultiV
     content = generator.styles(generator.map(torch.randn(objects, 4, generator=source))).detach()
     view_ids = torch.stack([torch.randperm(4, generator=source)[:2] for _ in range(objects)])
     views = view_styles(generator, CODES)[view_ids.flatten()]
-    styles = compose(content.repeat_interleave(2, dim=0), views, VIEW_DIMS)
+    styles = mix_styles(content.repeat_interleave(2, dim=0), views, VIEW_DIMS)
     images = generator.synthesize(styles).detach()
     masks = task.teachers.segmenter(images)
     return MultiViewBatch(

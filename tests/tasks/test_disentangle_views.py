@@ -20,7 +20,7 @@ from ganverse.tasks.disentangle_views import (
     under_found_views,
     view_weights,
 )
-from ganverse.viewpoints.view_codes import compose
+from ganverse.viewpoints.view_codes import mix_styles
 from ganverse.weights.shipped import FOLDER
 from ganverse.worlds.generator import CarWorldGenerator
 from tests.neural_renderer.toys import toy_cameras
@@ -31,7 +31,7 @@ FEW = FoundViewSettings(candidates=6, objects=2, steps=2, worst=10.0)
 
 def test_the_cameras_found_in_the_car_world_are_the_true_ones() -> None:
     world, twin = CarWorldGenerator(64), load_inverse(FOLDER / "twin-car.safetensors")
-    teachers = Teachers(twin.network, twin.cameras, Segmenter.car())
+    teachers = FrozenNetworks(twin.network, twin.cameras, Segmenter.car())
     settings = FoundViewSettings(candidates=16, objects=3)
     found = find_views(world, world_view_codes(world), teachers, settings, seed=0)
     kept = found.weights > 0
@@ -74,7 +74,7 @@ def test_a_share_of_the_lessons_asks_for_found_views() -> None:
     asked, kept = [0, 2], [1, 3]
     for own in (False, True):
         made = under_found_views(lesson, found, generator, CODES, task.teachers, chance, share=0.5, own_texture=own)
-        assert torch.equal(made.styles[asked], compose(lesson.styles[asked], found.styles[[2, 2]], CODES.view_dims))
+        assert torch.equal(made.styles[asked], mix_styles(lesson.styles[asked], found.styles[[2, 2]], CODES.view_dims))
         assert torch.allclose(made.images[asked], generator.synthesize(made.styles[asked]))
         assert torch.equal(made.masks[asked], task.teachers.segmenter(made.images[asked]))
         assert torch.equal(made.scenes.cameras.elevation[asked], found.cameras[[2, 2], 1])

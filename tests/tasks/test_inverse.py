@@ -108,7 +108,7 @@ def test_rates_follow_the_images():
     assert settings.camera_factor(1000) == pytest.approx(0)
 
 
-def test_optimiser_groups_hold_every_trainable_number_once():
+def test_optimizer_groups_hold_every_trainable_number_once():
     task = make_task()
     optimizer = task.configure_optimizers()
     listed = [id(p) for group in optimizer.param_groups for p in group["params"]]

@@ -95,4 +95,4 @@ def test_a_resumed_stage_stays_one_run_and_can_be_synced(tmp_path: Path) -> None
         text=True,
         check=True,
     )
-    assert identity in listed.stdout + listed.stderr, "wandb recognises the directory as a run to upload"
+    assert identity in listed.stdout + listed.stderr, "wandb recognizes the directory as a run to upload"

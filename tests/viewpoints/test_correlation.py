@@ -6,15 +6,15 @@ from ganverse.viewpoints.correlation import explained_variance, select_view_dims
 
 
 def _world(samples: int = 2000) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Styles: 0 azimuth, 1 elevation, 2 azimuth and size alike, 3 size, 4 colour, 5 noise, 6 constant."""
+    """Styles: 0 azimuth, 1 elevation, 2 azimuth and size alike, 3 size, 4 color, 5 noise, 6 constant."""
     generator = torch.Generator().manual_seed(1)
     azimuth = torch.rand(samples, generator=generator) * 6.283
     elevation = torch.rand(samples, generator=generator) * 0.4
-    size, colour, noise = torch.randn(3, samples, generator=generator)
-    columns = [azimuth.sin(), elevation, azimuth.cos() + 0.8 * size, size, colour, noise, torch.ones(samples)]
+    size, color, noise = torch.randn(3, samples, generator=generator)
+    columns = [azimuth.sin(), elevation, azimuth.cos() + 0.8 * size, size, color, noise, torch.ones(samples)]
     styles = torch.stack(columns, dim=1) + 0.05 * torch.randn(samples, 7, generator=generator)
     styles[:, 6] = 1.0
-    return styles, azimuth, elevation, torch.stack([size, colour], dim=1)
+    return styles, azimuth, elevation, torch.stack([size, color], dim=1)
 
 
 def test_the_dimensions_that_move_with_the_view_are_found() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import DirectedGenerator
+from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.viewpoints.directions import ContentDirections, save_directions
 from ganverse.viewpoints.opening import directions_path, open_views
@@ -32,7 +32,7 @@ def written(folder: Path, styles: int) -> Path:
 
 def test_codes_with_directions_bring_a_directed_generator(tmp_path: Path, generator: StyleGAN2Generator) -> None:
     directed, codes = open_views(written(tmp_path, sum(generator.style_sizes)), generator)
-    assert isinstance(directed, DirectedGenerator)
+    assert isinstance(directed, SubspaceGenerator)
     assert directed.generator is generator
     assert sum(directed.style_sizes) == sum(generator.style_sizes) + 2
     assert codes.view_dims == (0, 1)

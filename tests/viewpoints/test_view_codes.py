@@ -9,7 +9,7 @@ from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.viewpoints.view_codes import (
     ViewCode,
     ViewCodes,
-    compose,
+    mix_styles,
     dims_from_text,
     dims_to_text,
     layer_dims,
@@ -47,7 +47,7 @@ def test_file_round_trip_keeps_everything_and_explains_itself(tmp_path: Path) ->
         (("azimuth: 0}", "azimuth: 0, elevation: 3}"), "exactly the keys"),
         (("seed: 9", "seed: 4"), "occur again"),
         (("seed: 9", "seed: nine"), "integer"),
-        (("generator: toy", "colour: red"), "exactly the keys"),
+        (("generator: toy", "color: red"), "exactly the keys"),
         (("0-2, 5", "0..2, 5"), "ranges"),
         (("0-2, 5", "5, 0-2"), "ascending"),
         (("codes:", "codes: ["), "expected YAML"),
@@ -104,7 +104,7 @@ def test_view_styles_and_compose_move_the_view_and_nothing_else(generator: Style
     whole = generator.styles(generator.map(view_latents([9], generator.z_dim))).detach()
     assert torch.equal(view[1], whole[0, list(CODES.view_dims)])
     content = torch.randn(3, sum(generator.style_sizes))
-    composed = compose(content, view, CODES.view_dims)
+    composed = mix_styles(content, view, CODES.view_dims)
     rest = [d for d in range(content.shape[1]) if d not in CODES.view_dims]
     assert torch.equal(composed[:, list(CODES.view_dims)], view)
     assert torch.equal(composed[:, rest], content[:, rest])

@@ -12,19 +12,19 @@ from ganverse.weights.shipped import FOLDER, load_network, save_network
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "net.safetensors"
-    save_network(nn.Linear(3, 2), path, {"licence": "Apache-2.0"})
+    save_network(nn.Linear(3, 2), path, {"license": "Apache-2.0"})
     return path
 
 
 def test_networks_come_back_frozen_and_as_half_precision_stored_them(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    card = save_network(network, tmp_path / "net.safetensors", {"licence": "Apache-2.0"})
+    card = save_network(network, tmp_path / "net.safetensors", {"license": "Apache-2.0"})
     other = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     assert load_network(other, tmp_path / "net.safetensors") == card["sha256"]
     assert torch.equal(other[0].weight, network[0].weight.half().float())
     assert not other.training
     assert not any(p.requires_grad for p in other.parameters())
-    assert json.loads((tmp_path / "net.json").read_text())["licence"] == "Apache-2.0"
+    assert json.loads((tmp_path / "net.json").read_text())["license"] == "Apache-2.0"
 
 
 def test_changed_weights_are_refused(saved: Path) -> None:
@@ -43,7 +43,7 @@ def test_another_architecture_and_a_missing_file_are_explained(saved: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["segmenter-car", "pose-regressor-car"])
-def test_shipped_cards_say_licence_and_source(name: str) -> None:
+def test_shipped_cards_say_license_and_source(name: str) -> None:
     card = json.loads((FOLDER / f"{name}.json").read_text())
-    assert card["licence"] == "Apache-2.0"
+    assert card["license"] == "Apache-2.0"
     assert "car world" in card["trained_on"]

@@ -11,7 +11,7 @@ def _one_of_each() -> torch.Tensor:
     return content
 
 
-def test_every_body_type_is_closed_and_centred() -> None:
+def test_every_body_type_is_closed_and_centered() -> None:
     cars = build_cars(_one_of_each())
     assert cars.body_type.tolist() == list(range(len(BODY_TYPES)))
     edges = torch.cat([cars.faces[:, [0, 1]], cars.faces[:, [1, 2]], cars.faces[:, [2, 0]]])
@@ -43,9 +43,9 @@ def test_cars_are_solid_inside() -> None:
 
 def test_front_lamps_are_in_front_and_rear_lamps_behind() -> None:
     cars = build_cars(_one_of_each())
-    centres = cars.vertices[:, cars.faces].mean(dim=2)
-    assert (centres[..., 2][cars.material == Material.FRONT_LAMP] > 0.6).all()
-    assert (centres[..., 2][cars.material == Material.REAR_LAMP] < -0.6).all()
+    centers = cars.vertices[:, cars.faces].mean(dim=2)
+    assert (centers[..., 2][cars.material == Material.FRONT_LAMP] > 0.6).all()
+    assert (centers[..., 2][cars.material == Material.REAR_LAMP] < -0.6).all()
     normals = face_normals(cars.vertices, cars.faces)
     assert (normals[..., 2][cars.material == Material.FRONT_LAMP]).mean() > 0.3
 

@@ -192,7 +192,7 @@ function show() {
   byId("bins").textContent = tally.size;
   byId("undo").disabled = history.length === 0;
   byId("rate").textContent = azimuths.size && record.keys ? (record.keys / azimuths.size).toFixed(1) : "–";
-  centre(columns.get(current));
+  center(columns.get(current));
 }
 
 function showColumn(seed, column) {
@@ -214,7 +214,7 @@ function arrow(degrees) {
   return picture;
 }
 
-function centre(column) {
+function center(column) {
   if (!column) return;
   strip.scrollLeft = column.offsetLeft + column.offsetWidth / 2 - strip.clientWidth / 2;
 }
@@ -229,7 +229,7 @@ function addColumns(candidates) {
     const picture = new Image();
     picture.src = `/column/${seed}.png`;
     picture.alt = `three objects under code ${seed}`;
-    picture.addEventListener("load", () => centre(columns.get(current)), { once: true });
+    picture.addEventListener("load", () => center(columns.get(current)), { once: true });
     column.append(picture, document.createElement("p"));
     column.addEventListener("click", () => { current = seed; show(); });
     columns.set(seed, column);
@@ -340,7 +340,7 @@ document.addEventListener("keydown", (event) => {
 byId("drop").addEventListener("click", KEYS.KeyD);
 byId("undo").addEventListener("click", KEYS.KeyU);
 byId("more").addEventListener("click", more);
-window.addEventListener("resize", () => centre(columns.get(current)));
+window.addEventListener("resize", () => center(columns.get(current)));
 window.addEventListener("beforeunload", (event) => { if (pending.length) event.preventDefault(); });
 setInterval(tick, 500);
 drawCompass();

@@ -1,4 +1,4 @@
-"""Layers with equalised learning rate: weights ~ N(0, 1), scaled at run time (Karras et al. 2018, section 4.1)."""
+"""Layers with equalized learning rate: weights ~ N(0, 1), scaled at run time (Karras et al. 2018, section 4.1)."""
 
 import math
 

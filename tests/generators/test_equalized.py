@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganverse.generators.equalised import EqualConv2d, EqualLinear
+from ganverse.generators.equalized import EqualConv2d, EqualLinear
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.01])

@@ -41,7 +41,7 @@ PARTS = {
     "pascal3d": "Pascal3D+, the CMR protocol: photos, single image in",
     "photos": "A folder of photos with masks, single image in",
     "stylegan_r": "StyleGAN-R: what the controls do",
-    "edits": "Real pictures in StyleGAN-R: as read, refined, and plain latent optimisation (projected)",
+    "edits": "Real pictures in StyleGAN-R: as read, refined, and plain latent optimization (projected)",
 }
 
 _PICTURES = (
@@ -54,9 +54,9 @@ _PICTURES = (
     Entry("lpips_input", "perceptual distance, input view", "lower"),
     Entry("lpips_unseen", "perceptual distance, other views", "lower"),
     Entry("chroma_input", "chroma error, input view", "lower", published=False),
-    Entry("grey_input", "chroma error of predicting grey, input view", "neither", published=False),
+    Entry("gray_input", "chroma error of predicting gray, input view", "neither", published=False),
     Entry("chroma_unseen", "chroma error, other views", "lower", published=False),
-    Entry("grey_unseen", "chroma error of predicting grey, other views", "neither", published=False),
+    Entry("gray_unseen", "chroma error of predicting gray, other views", "neither", published=False),
 )
 _IDENTITY = (
     Entry("azimuth_spread_deg", "azimuth spread of one view code over objects, degrees", "lower"),
@@ -64,8 +64,8 @@ _IDENTITY = (
     Entry("annotation_deg", "view codes' annotated against shown azimuth, degrees", "lower", published=False),
     Entry("identity_height", "share of the height that the content explains"),
     Entry("identity_type", "share of the body type that the content explains"),
-    Entry("identity_colour", "share of the paint that the content explains"),
-    Entry("view_colour", "share of the paint that the view explains", "lower", published=False),
+    Entry("identity_color", "share of the paint that the content explains"),
+    Entry("view_color", "share of the paint that the view explains", "lower", published=False),
 )
 IDENTITY = frozenset(entry.key for entry in _IDENTITY)
 """Names of the numbers that judge a generator and its view codes."""
@@ -77,7 +77,7 @@ _TRUTH = (
     Entry("f_score", "F-score of surface points, at 0.05 (a car is 1.8 long) unless set otherwise"),
     Entry("normal_consistency", "absolute cosine of normals at nearest surface points"),
     Entry("chroma_error", "chroma error, both views", "lower"),
-    Entry("chroma_grey", "chroma error of predicting grey", "neither", published=False),
+    Entry("chroma_gray", "chroma error of predicting gray", "neither", published=False),
     Entry("azimuth_error_deg", "azimuth error of the view codes' learned cameras, degrees", "lower"),
 )
 _PHOTOS = (
@@ -102,7 +102,7 @@ _CONTROLS = (
     Entry("swap_paint_gan", "the same for the GAN itself, other object in the own view", "neither"),
     Entry("swap_background_ratio", "background after a swap: distance to the one asked for / to the own one", "lower"),
     Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two pictures", "lower", published=False),
-    Entry("identity_colour", "share of the paint that the scene explains, over a full rotation"),
+    Entry("identity_color", "share of the paint that the scene explains, over a full rotation"),
     Entry("identity_height", "share of the height that the scene explains, over a full rotation"),
     *(
         Entry(f"moved_{swap}_{thing}", f"swap of {swap}: how far the {thing} moves", "neither", published=False)
@@ -119,7 +119,7 @@ _EDITS = tuple(
         ("l1", "RGB L1 of the picture painted again"),
         ("lpips", "perceptual distance of the picture painted again"),
         ("turn_error_deg", "turned: azimuth asked against measured, median, degrees"),
-        ("turn_colour", "turned: L1 of the paint against the picture's"),
+        ("turn_color", "turned: L1 of the paint against the picture's"),
     )
 )
 _TARGETS = {
@@ -128,7 +128,7 @@ _TARGETS = {
     "gan/azimuth_spread_deg": 12.0,
     "gan/azimuth_flips": 0.03,
     "gan/identity_height": 0.6,
-    "gan/identity_colour": 0.8,
+    "gan/identity_color": 0.8,
     "world/azimuth_error_deg": 5.0,
     "twin/iou_input": 0.92,
     "twin/iou_unseen": 0.91,
@@ -150,7 +150,7 @@ def _named(part: str, entries: tuple[Entry, ...]) -> list[Entry]:
     return [replace(entry, key=key, target=_TARGETS.get(key)) for entry, key in zip(entries, keys, strict=True)]
 
 
-CATALOGUE: dict[str, Entry] = {
+CATALOG: dict[str, Entry] = {
     entry.key: entry
     for entry in (
         *_named("gan", _PICTURES + _IDENTITY),
