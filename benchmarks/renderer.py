@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.memory import peak_megabytes
 from benchmarks.other_renderers import other_renderers
 from benchmarks.renderer_scene import Passes, Scene, ellipsoid_scene
-from ganverse.generators.weights import write_atomically
+from ganverse.io import write_atomically
 from ganverse.rendering.backends import Backend, available_backends, choose_backend
 from ganverse.rendering.rasterization import dibr
 

@@ -86,8 +86,8 @@ class Turns(pl.Callback):
 def work(stage: str, objects: int, folder: str, threads: int, line: Connection, environment: dict[str, str]) -> None:
     """One process: endless steps of a stage, on its own or as one of two (`environment` of torchrun)."""
     from ganverse.pipeline.commands import quieten
-    from ganverse.tasks.devices import TrainerSettings
-    from ganverse.tasks.training import build_trainer, without_advice
+    from ganverse.training.devices import TrainerSettings
+    from ganverse.training.fit import build_trainer, without_advice
 
     os.environ.update(environment)
     quieten()
@@ -103,10 +103,10 @@ def work(stage: str, objects: int, folder: str, threads: int, line: Connection, 
 
 def opened(stage: str, objects: int, folder: Path) -> tuple[pl.LightningModule, pl.LightningDataModule | None]:
     """The stage as configured for the car, from the first step in its most expensive part; no data for predictions."""
+    from ganverse.data.sources import make_data, make_sampler, open_source
     from ganverse.data.world_images import CachedImages
     from ganverse.pipeline import disentangle, inverse
     from ganverse.pipeline.commands import stage_settings
-    from ganverse.pipeline.sources import make_data, make_sampler, open_source
     from ganverse.tasks.generation import GenerationTask
     from ganverse.tasks.image_gan import ImageGANTask
 

@@ -25,12 +25,12 @@ from benchmarks.renderer import ganverse_passes
 from benchmarks.renderer_scene import ellipsoid_scene
 from ganverse.data.sampling import random_numbers
 from ganverse.data.shards import decoded_pixels
-from ganverse.generators.latents import latents
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyleGAN2Generator
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.io import to_pil
 from ganverse.masks.segmenter import Segmenter
-from ganverse.tasks.pictures import as_image
+from ganverse.random_streams import latents
 from ganverse.worlds.generator import CarWorldGenerator
 
 CHANNELS = {
@@ -157,7 +157,7 @@ def stored(size: int) -> list[bytes]:
     """PNG files of one car-world image and its mask, as shards hold them."""
     world = CarWorldGenerator(size)
     image, mask, _ = world.render_truth(world.styles(world.map(latents(0, range(1), world.z_dim))))
-    pictures = [as_image(image[0]), as_image(mask[0].expand(3, -1, -1)).convert("L")]
+    pictures = [to_pil(image[0]), to_pil(mask[0].expand(3, -1, -1)).convert("L")]
     files = []
     for picture in pictures:
         buffer = io.BytesIO()

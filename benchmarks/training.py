@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 from ganverse.data.sampling import MultiViewSampler
+from ganverse.data.sources import make_sampler, open_source
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.pipeline.commands import stage_settings
 from ganverse.pipeline.inverse import InverseRun
-from ganverse.pipeline.sources import make_sampler, open_source
 from ganverse.rendering.render import render
 from ganverse.tasks.inverse import InverseGraphicsTask
 

@@ -143,7 +143,7 @@ def edit(arguments: Sequence[str]) -> int:
     """A photo through StyleGAN-R."""
 
     def run() -> int:
-        from ganverse.edit import edit_command
+        from ganverse.reconstruction.edit import edit_command
 
         edit_command(arguments)
         return 0
@@ -167,7 +167,7 @@ def masks(arguments: Sequence[str]) -> int:
     """A segmenter out of painted masks."""
 
     def run() -> int:
-        from ganverse.pipeline.masks import masks_command
+        from ganverse.masks.command import masks_command
 
         masks_command(arguments)
         return 0
@@ -179,7 +179,7 @@ def views(arguments: Sequence[str]) -> int:
     """View codes of a GAN."""
 
     def run() -> int:
-        from ganverse.pipeline.views import views_command
+        from ganverse.viewpoints.command import views_command
 
         views_command(arguments)
         return 0

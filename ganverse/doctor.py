@@ -18,11 +18,11 @@ from rich.table import Table
 from ganverse import __version__
 from ganverse.errors import GanverseError
 from ganverse.inverse.perceptual import choose_source
+from ganverse.pretrained import SHIPPED
 from ganverse.rendering.backends import choose_backend
-from ganverse.tasks.devices import TrainerSettings, choose_devices
-from ganverse.tasks.weights_and_biases import wandb_mode
+from ganverse.training.devices import TrainerSettings, choose_devices
+from ganverse.training.weights_and_biases import wandb_mode
 from ganverse.viewpoints.view_codes import ViewCodes
-from ganverse.weights.shipped import FOLDER
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "jsonargparse", "warp-lang", "kaolin", "trimesh", "wandb")
 
@@ -69,7 +69,7 @@ def devices() -> list[Finding]:
     return found
 
 
-def shipped_weights(folder: Path = FOLDER) -> list[Finding]:
+def shipped_weights(folder: Path = SHIPPED) -> list[Finding]:
     """Every weight file of the package against the hash on its card."""
     paths = sorted(folder.glob("*.safetensors"))
     return [_weights(path) for path in paths] or [Finding("weights", f"none in {folder}", healthy=False)]

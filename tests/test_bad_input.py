@@ -62,7 +62,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "half").mkdir()
     (folder / "half" / "manifest.json").write_text('{"fingerprint": "x"')
     (folder / "gone").mkdir()
-    record = {"fingerprint": "x", "samples": 2, "per_shard": 2, "shards": [{"name": "a.tar", "samples": 2, "sha256": "0"}]}
+    record = {
+        "fingerprint": "x",
+        "samples": 2,
+        "per_shard": 2,
+        "shards": [{"name": "a.tar", "samples": 2, "sha256": "0"}],
+    }
     (folder / "gone" / "manifest.json").write_text(json.dumps(record))
     (folder / "alien").mkdir()
     (folder / "alien" / "manifest.json").write_text(json.dumps({**record, "samples": 200}))

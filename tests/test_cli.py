@@ -15,7 +15,7 @@ from ganverse import __version__, cli, doctor
 from ganverse.errors import GanverseError
 from ganverse.pipeline.commands import SHARED, STAGES, EvaluateCall, stage_settings
 from ganverse.pipeline.run_directory import leaves, plain
-from ganverse.weights.shipped import FOLDER
+from ganverse.pretrained import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "help"
@@ -122,7 +122,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
 
 def test_doctor_finds_damaged_weights(tmp_path: Path) -> None:
     assert not doctor.shipped_weights(tmp_path)[0].healthy
-    source = FOLDER / "segmenter-car.safetensors"
+    source = SHIPPED / "segmenter-car.safetensors"
     (tmp_path / "a.safetensors").write_bytes(source.read_bytes()[:-1])
     assert "card is missing" in doctor.shipped_weights(tmp_path)[0].state
     (tmp_path / "a.json").write_text(source.with_suffix(".json").read_text())

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from ganverse.cli import BAD_INPUT, train
+from ganverse.data.sources import open_source
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.weights import InverseCard, save_inverse
@@ -19,7 +20,6 @@ from ganverse.pipeline.commands import STAGES, stage_settings
 from ganverse.pipeline.configuration import docstring_help
 from ganverse.pipeline.inverse import InverseRun
 from ganverse.pipeline.run_directory import plain
-from ganverse.pipeline.sources import open_source
 from ganverse.viewpoints.view_codes import ViewCodes
 from tests import pipeline_toys as toys
 
@@ -31,7 +31,7 @@ STAGE_OF = {
     "gan": "gan",
     "generate": "generate",
     "inverse": "inverse",
-    "twin": "inverse",
+    "oracle": "inverse",
     "disentangle": "disentangle",
     "report": "report",
 }
@@ -62,21 +62,21 @@ def teacher(tmp_path: Path, generator: Path) -> Path:
 def test_nothing_is_left_out() -> None:
     names = {str(file) for file in FILES}
     paper = {f"paper/{name}-{stage}.yaml" for name in ("car", "horse", "bird") for stage in ("inverse", "disentangle")}
-    car = {f"car/{name}.yaml" for name in ("gan", "generate", "inverse", "twin", "disentangle", "report")}
+    car = {f"car/{name}.yaml" for name in ("gan", "generate", "inverse", "oracle", "disentangle", "report")}
     assert names == {"demo.yaml", "own/inverse.yaml"} | paper | car
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_shipped_configuration_runs(file: Path, tmp_path: Path, generator: Path, teacher: Path) -> None:
     stage = stage_of(file)
-    source = "car-world" if file.stem == "twin" else generator
+    source = "car-world" if file.stem == "oracle" else generator
     run = tmp_path / "run"
     if stage == "all":
         teacher.unlink()
         small = toys.pipeline_flags(run, source)
     else:
         small = toys.stage_flags(stage, run, source)
-    if file.stem == "twin":
+    if file.stem == "oracle":
         small += [f"--data.world_resolution={toys.SIZE}", "--data.world_views=12"]
     if stage == "gan":
         small.append(f"--cache={tmp_path / 'cars.npy'}")

@@ -89,7 +89,7 @@ def test_six_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(x, y, z) >= 0.1
     metrics = json.loads(Path("runs/mine/report/metrics.json").read_text())
     assert 0 <= metrics["gan/iou_input"] <= 1
-    assert not any(name.startswith(("world/", "twin/")) for name in metrics), "the car world says nothing here"
+    assert not any(name.startswith(("world/", "oracle/")) for name in metrics), "the car world says nothing here"
     assert Path("runs/mine/report/index.html").is_file()
 
 

@@ -19,6 +19,7 @@ import yaml
 from ganverse.cli import INTERRUPTED, train
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse
+from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pipeline import stages
 from ganverse.pipeline.commands import evaluate_command, stage_settings
@@ -26,7 +27,6 @@ from ganverse.pipeline.disentangle import shorten
 from ganverse.pipeline.run_directory import StageFolder, leaves, plain
 from ganverse.pipeline.summary import state
 from ganverse.tasks.disentangle import DisentangleTask
-from ganverse.tasks.disentangle_settings import DisentangleSettings
 from tests import pipeline_toys as toys
 
 ROOT = Path(__file__).parent.parent
@@ -175,7 +175,7 @@ def test_a_run_can_be_evaluated_again_from_its_own_record(tmp_path: Path, genera
     assert evaluate_command(asked, "evaluate.py") == first
     assert json.loads((tmp_path / "a" / "metrics.json").read_text()) == pytest.approx(first)
     assert (tmp_path / "a" / "index.html").is_file()
-    assert not any(key.startswith(("twin/", "stylegan_r/")) for key in first)
+    assert not any(key.startswith(("oracle/", "stylegan_r/")) for key in first)
     stored = yaml.safe_load((run / "inverse" / "config.yaml").read_text())
     assert stored["data"]["generator"] == str(generator)
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from ganverse.cli import train
+from ganverse.data.rerendered import SteeredSampler
+from ganverse.data.sources import DataSettings, make_sampler, open_source
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pipeline.inverse import InverseRun
-from ganverse.pipeline.sources import DataSettings, make_sampler, open_source
 from ganverse.pipeline.stages import PipelineRun, pipeline_steps
-from ganverse.pipeline.steering import SteeredSampler
 from tests import pipeline_toys as toys
 
 

@@ -17,9 +17,9 @@ from starlette.routing import Route
 
 from ganverse.apps.desk import Candidate, Desk, open_annotation
 from ganverse.apps.server import address, application, json_object, listen, serve
+from ganverse.data.sources import generator_path, views_beside
 from ganverse.errors import GanverseError
 from ganverse.generators.weights import load_generator
-from ganverse.pipeline.sources import generator_path, views_beside
 from ganverse.viewpoints.annotation import Decision, Revision
 from ganverse.viewpoints.candidates import CandidateSettings
 

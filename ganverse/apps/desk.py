@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ganverse.apps.png import png
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.tasks.pictures import grid
+from ganverse.io import image_grid
 from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, UnfinishedViews
 from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views, rank_candidates
 from ganverse.viewpoints.opening import open_views
@@ -128,4 +128,4 @@ def column(images: Float[Tensor, "objects 3 height width"], largest: int = 128) 
     if width > largest:
         shape = (round(images.shape[2] * largest / width), largest)
         images = torch.nn.functional.interpolate(images, shape, mode="bilinear", antialias=True)
-    return png(grid(images, 1))
+    return png(image_grid(images, 1))

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from ganverse.tasks.pictures import as_image
+from ganverse.io import to_pil
 
 
 def png(picture: Float[Tensor, "3 height width"]) -> bytes:
     """A PNG of values in [0, 1]."""
-    return encoded(as_image(picture))
+    return encoded(to_pil(picture))
 
 
 def encoded(picture: Image.Image) -> bytes:
@@ -33,9 +33,9 @@ def data_url(picture: Float[Tensor, "3 height width"]) -> str:
 
 def gif(frames: Sequence[Float[Tensor, "3 height width"]], milliseconds: int) -> bytes:
     """An endless animation; every frame is shown for so long. One palette for all frames, so that nothing flickers."""
-    pictures = [as_image(frame) for frame in frames]
+    pictures = [to_pil(frame) for frame in frames]
     few = torch.cat(list(frames)[:: max(1, len(frames) // 4)], dim=1)[:, ::2, ::2]
-    palette = as_image(few).quantize(255)
+    palette = to_pil(few).quantize(255)
     first, *rest = [picture.quantize(palette=palette) for picture in pictures]
     file = io.BytesIO()
     first.save(file, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1)

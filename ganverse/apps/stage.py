@@ -18,10 +18,10 @@ from ganverse.errors import GanverseError
 from ganverse.export.textured import glb_bytes
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.weights import InverseModel
+from ganverse.io import image_grid
 from ganverse.neural_renderer.controls import typical_cameras
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.rendering.render import render
-from ganverse.tasks.pictures import grid
 
 ELEVATIONS = (-10.0, 45.0)
 SCALES = (0.5, 1.6)
@@ -127,7 +127,7 @@ class Stage:
 
     def thumbnail(self, name: str) -> bytes:
         """The picture that an object was read from, as a PNG."""
-        return png(grid(self._part(name).picture, 1))
+        return png(image_grid(self._part(name).picture, 1))
 
     @torch.no_grad()
     def _frames(self, look: Look, azimuths: Sequence[float]) -> Shown:

@@ -68,7 +68,7 @@ def studio_command(arguments: Sequence[str]) -> None:
 
 def _paths(given: Namespace) -> ModelPaths:
     paths = ModelPaths.shipped() if given.run is None else run_models(given.run, recorded_data(given.run))
-    if paths.inverse is None and paths.twin is None and given.inverse is None:
+    if paths.inverse is None and paths.oracle is None and given.inverse is None:
         raise GanverseError("expected an inverse network, found none; train one with `python train.py` and give --run")
     return replace(paths, inverse=given.inverse or paths.inverse, stylegan_r=given.neural or paths.stylegan_r)
 
@@ -82,7 +82,7 @@ def open_stage(paths: ModelPaths, objects: int, device: torch.device | str = "cp
     if objects < 1:
         raise GanverseError(f"expected one object or more in the gallery, got {objects}")
     models = load_models(replace(paths, pose_regressor=None), device)
-    model, source = (models.inverse, models.gan) if models.gan else (models.twin, models.world)
+    model, source = (models.inverse, models.gan) if models.gan else (models.oracle, models.world)
     if model is None or source is None:
         raise GanverseError("expected an inverse network and the generator it was trained on, got only one of them")
     gallery = Gallery(model.network, source, source.masker or SegmenterMasker.car().to(device))

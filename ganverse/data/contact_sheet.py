@@ -6,29 +6,21 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-
-from ganverse.data.pixels import to_bytes
 
 
 def contact_sheet(
     images: Float[Tensor, "n 3 height width"], masks: Float[Tensor, "n 1 height width"], *, columns: int = 16
-) -> UInt8[Tensor, "3 sheet_height sheet_width"]:
-    """Rows of images, each row followed by the same images with the background dimmed; missing places are black."""
+) -> Float[Tensor, "3 sheet_height sheet_width"]:
+    """Rows of images, each row followed by the same images with the background dimmed; missing places are black. In [0, 1]."""
     count, _, height, width = images.shape
     rows = max(1, -(-count // columns))
     padding = (0, 0, 0, 0, 0, 0, 0, rows * columns - count)
     pairs = torch.stack([images, images * (0.2 + 0.8 * masks)]).cpu()
     cells = F.pad(pairs, padding).view(2, rows, columns, 3, height, width)
-    return to_bytes(cells.permute(3, 1, 0, 4, 2, 5).reshape(3, rows * 2 * height, columns * width))
-
-
-def save_picture(picture: UInt8[Tensor, "3 height width"], path: Path) -> None:
-    """Write a picture file in the format that its name says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(path)
+    return cells.permute(3, 1, 0, 4, 2, 5).reshape(3, rows * 2 * height, columns * width)
 
 
 def stack_pictures(paths: list[Path], path: Path) -> None:

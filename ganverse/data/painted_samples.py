@@ -19,10 +19,9 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START
-from ganverse.data.pixels import quantize
 from ganverse.data.sampling import DerivedSampler, Drawn, MultiViewSampler
 from ganverse.errors import GanverseError
-from ganverse.generators.weights import write_atomically
+from ganverse.io import quantize, write_atomically
 from ganverse.masks.filtering import FilterCounts, filter_masks
 from ganverse.masks.masker import Masks, separate_instances
 from ganverse.masks.painted import mask_of, read_mask, write_picture

@@ -24,11 +24,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.pixels import quantize
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
+from ganverse.io import quantize
 from ganverse.masks.filtering import FilterCounts, FilterOutcome, MaskFilter, filter_masks
 from ganverse.masks.masker import Masker, Masks, separate_instances
 from ganverse.viewpoints.anchoring import Anchor, anchor_of, content_styles, draws_per_object

@@ -24,9 +24,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.pixels import from_bytes, to_bytes
 from ganverse.errors import GanverseError
-from ganverse.generators.weights import write_atomically
+from ganverse.io import from_bytes, to_bytes, write_atomically
 from ganverse.masks.filtering import FilterCounts
 
 MANIFEST = "manifest.json"

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from ganverse.data.pixels import to_bytes
 from ganverse.errors import GanverseError
+from ganverse.io import to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 _CHUNK = 64

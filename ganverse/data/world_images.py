@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ganverse.data.indices import IndexBatches
-from ganverse.data.pixels import from_bytes
 from ganverse.data.world_cache import WorldImages, write_world_images
 from ganverse.errors import GanverseError
+from ganverse.io import from_bytes
 
 
 class CachedImageStream(IterableDataset[Tensor]):

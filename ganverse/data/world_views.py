@@ -1,4 +1,4 @@
-"""View codes of the car world, whose azimuths are known: the source of the twin."""
+"""View codes of the car world, whose azimuths are known: the source of the oracle."""
 
 from __future__ import annotations
 

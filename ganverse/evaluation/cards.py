@@ -9,10 +9,10 @@ from typing import Any
 
 from ganverse.evaluation.catalog import CATALOG, IDENTITY
 from ganverse.evaluation.settings import ModelPaths
-from ganverse.weights.cards import write_evaluation
+from ganverse.pretrained import write_evaluation
 
 _DIGITS = 5
-_OWNERS = {"twin": "twin", "stylegan_r": "stylegan_r"}
+_OWNERS = {"oracle": "oracle", "stylegan_r": "stylegan_r"}
 
 
 def write_cards(models: ModelPaths, scores: Path) -> list[Path]:
@@ -40,6 +40,6 @@ def owner(key: str, models: ModelPaths) -> str:
     entry = CATALOG[key]
     if entry.part == "gan" and key.split("/")[1] in IDENTITY:
         return "generator"
-    # photos are put before the network of the GAN, and before the twin where there is none
-    either = "twin" if models.inverse is None else "inverse"
+    # photos are put before the network of the GAN, and before the oracle where there is none
+    either = "oracle" if models.inverse is None else "inverse"
     return _OWNERS.get(entry.part, either)

@@ -12,9 +12,9 @@ from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.figures import CELL, Figure, clay, orbit, textured, title
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.evaluation.world_truth import world_batch
-from ganverse.generators.latents import latents
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.network import InverseGraphicsNetwork
+from ganverse.random_streams import latents
 from ganverse.reconstruction.photos import FoundObject
 from ganverse.worlds.generator import MAX_ELEVATION_DEGREES, VIEW_DIMS, CarWorldGenerator
 

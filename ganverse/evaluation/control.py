@@ -15,7 +15,6 @@ from ganverse.evaluation.control_metrics import quality_ratio, swap_texture_dist
 from ganverse.evaluation.control_protocol import ControlReport, Instruments, measure_controls, paint_moved
 from ganverse.evaluation.metrics import Score
 from ganverse.evaluation.models import Source
-from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.masker import Masker
@@ -23,6 +22,7 @@ from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.controls import render_in_chunks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
+from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from ganverse.distributed import rank_and_processes
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.comparison import photo_sheet, world_sheet
@@ -34,15 +35,14 @@ from ganverse.evaluation.metrics import Score
 from ganverse.evaluation.models import Models, Source, load_models
 from ganverse.evaluation.pascal3d import Pascal3D
 from ganverse.evaluation.photographs import PhotoFolder, folder_scores, pascal3d_scores
-from ganverse.evaluation.processes import rank_and_processes
 from ganverse.evaluation.report import Download, Report, summary_table, write_report
 from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
 from ganverse.evaluation.world_truth import WorldTruth, calibrate, world_batch
 from ganverse.export.textured import glb_bytes
-from ganverse.generators.weights import write_atomically
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
+from ganverse.io import write_atomically
 from ganverse.masks.masker import SegmenterMasker
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
@@ -125,11 +125,11 @@ class Evaluation:
             if models.gan is not None:
                 self._held_out("gan", models.gan, models.inverse)
             self._stylegan_r(models.inverse, self._world("world", models.inverse, cameras))
-        if models.twin is not None and models.world is not None:
-            self._views("twin", models.world)
-            self._held_out("twin", models.world, models.twin)
-            self._world("twin", models.twin, _true_cameras(models.world))
-        either = models.inverse or models.twin
+        if models.oracle is not None and models.world is not None:
+            self._views("oracle", models.world)
+            self._held_out("oracle", models.world, models.oracle)
+            self._world("oracle", models.oracle, _true_cameras(models.world))
+        either = models.inverse or models.oracle
         if either is not None:
             self._photographs(either)
 

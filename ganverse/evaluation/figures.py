@@ -17,13 +17,13 @@ from ganverse.evaluation.edits import EditReport, paint_in_chunks
 from ganverse.evaluation.models import Source
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.evaluation.world_truth import WorldBatch
-from ganverse.generators.latents import latents
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.weights import InverseModel
 from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_chunks, swap_matrix
 from ganverse.neural_renderer.scenes import Scenes
+from ganverse.random_streams import latents
 from ganverse.rendering.render import render
 from ganverse.rendering.shading import ambient_light
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
@@ -234,7 +234,7 @@ def title(name: str, kind: str) -> str:
     owners = {
         "gan": "Embedded GAN",
         "world": "Trained on the GAN",
-        "twin": "Twin",
+        "oracle": "Oracle",
         "pascal3d": "Pascal3D+",
         "photos": "Photos",
     }

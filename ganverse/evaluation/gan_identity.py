@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.evaluation.pose_regressor import PoseRegressor
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import angular_difference
+from ganverse.random_streams import latents
 from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import circular_mean_and_spread
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.data.shards import ShardReader
+from ganverse.distributed import own_batches
 from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1, masked_psnr
 from ganverse.evaluation.models import Source
-from ganverse.evaluation.processes import own_batches
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.inverse.losses import chroma_error
 from ganverse.inverse.perceptual import PerceptualDistance

@@ -15,8 +15,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
+from ganverse.distributed import gathering_device
 from ganverse.errors import GanverseError
-from ganverse.evaluation.processes import gathering_device
 
 
 class PerObject(Metric):

@@ -12,7 +12,6 @@ from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.data.shards import ShardPlan, read_plan
 from ganverse.data.world_views import world_view_codes
 from ganverse.errors import GanverseError
-from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.evaluation.settings import ModelPaths
 from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
@@ -22,9 +21,10 @@ from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import load_stylegan_r
+from ganverse.pretrained import load_network
 from ganverse.viewpoints.opening import open_views
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_codes import ViewCodes
-from ganverse.weights.shipped import load_network
 from ganverse.worlds.generator import CarWorldGenerator
 
 
@@ -47,13 +47,13 @@ class Source:
 class Models:
     """What there is to evaluate; None = not there.
 
-    gan, world: the sources of images of `inverse` and `twin`. notes: what a reader of the numbers should know.
+    gan, world: the sources of images of `inverse` and `oracle`. notes: what a reader of the numbers should know.
     """
 
     gan: Source | None = None
     inverse: InverseModel | None = None
     world: Source | None = None
-    twin: InverseModel | None = None
+    oracle: InverseModel | None = None
     renderer: StyleGANR | None = None
     pose: PoseRegressor | None = None
     notes: tuple[str, ...] = field(default=())
@@ -65,12 +65,14 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
     Raises:
         GanverseError: nothing to evaluate, a file that is missing or broken, or models that do not belong together.
     """
-    if not any((paths.generator, paths.inverse, paths.twin)):
-        raise GanverseError("expected at least a generator, an inverse network or a twin to evaluate, got none of them")
+    if not any((paths.generator, paths.inverse, paths.oracle)):
+        raise GanverseError(
+            "expected at least a generator, an inverse network or a oracle to evaluate, got none of them"
+        )
     inverse = None if paths.inverse is None else load_inverse(paths.inverse, device)
     gan, sha256, notes = _open_gan(paths, None if inverse is None else inverse.card.config.resolution, device)
-    twin = None if paths.twin is None else load_inverse(paths.twin, device)
-    for name, model in (("inverse network", inverse), ("twin", twin)):
+    oracle = None if paths.oracle is None else load_inverse(paths.oracle, device)
+    for name, model in (("inverse network", inverse), ("oracle", oracle)):
         if model is not None:
             notes.append(f"{name} {model.card.sha256[:12]}: {model.card.images_seen} pictures seen in training")
     if gan is not None and inverse is not None:
@@ -82,19 +84,19 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
     return Models(
         gan,
         inverse,
-        None if twin is None else world_source(twin),
-        twin,
+        None if oracle is None else world_source(oracle),
+        oracle,
         None if paths.stylegan_r is None else load_stylegan_r(paths.stylegan_r, device)[0],
         None if paths.pose_regressor is None else _open_pose(paths.pose_regressor, device),
         tuple(notes),
     )
 
 
-def world_source(twin: InverseModel) -> Source:
+def world_source(oracle: InverseModel) -> Source:
     """The car world with the view codes that a network was trained on."""
-    world = CarWorldGenerator(twin.network.config.resolution)
-    source = Source(world, world_view_codes(world, twin.card.views))
-    _check_views(twin, source.codes)
+    world = CarWorldGenerator(oracle.network.config.resolution)
+    source = Source(world, world_view_codes(world, oracle.card.views))
+    _check_views(oracle, source.codes)
     return source
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
+from ganverse.distributed import own_batches
 from ganverse.errors import GanverseError
 from ganverse.evaluation.metrics import Accumulator, Score, masked_l1
 from ganverse.evaluation.pascal3d import Pascal3D
-from ganverse.evaluation.processes import own_batches
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.masks.masker import Masker
 from ganverse.reconstruction.command import PICTURES

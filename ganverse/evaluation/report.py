@@ -15,7 +15,7 @@ from rich.table import Table
 from ganverse.evaluation.catalog import CATALOG, PARTS, Entry
 from ganverse.evaluation.figures import Figure
 from ganverse.evaluation.metrics import Score
-from ganverse.generators.weights import write_atomically
+from ganverse.io import write_atomically
 
 _ROOM_FOR_MEANINGS = 120  # columns; the numbers alone take 80
 _TEMPLATE = Path(__file__).with_name("report.html")

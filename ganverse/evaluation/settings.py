@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ganverse.weights.shipped import FOLDER
+from ganverse.pretrained import SHIPPED
 
 HELD_OUT_SEED = 982_451_653
 """Seed of all evaluation samples; no training stream uses it (their seeds are small numbers)."""
@@ -19,7 +19,7 @@ class ModelPaths:
     generator: the image GAN.
     view_codes: its view codes (YAML).
     inverse: network and cameras trained on the GAN.
-    twin: the same trained on the car world.
+    oracle: the same trained on the car world.
     stylegan_r: the neural renderer; needs `generator`, `view_codes` and `inverse`.
     segmenter: masks of GAN images.
     mask_rcnn: COCO category whose masks torchvision's Mask R-CNN finds in them, instead of a segmenter.
@@ -31,7 +31,7 @@ class ModelPaths:
     generator: Path | None = None
     view_codes: Path | None = None
     inverse: Path | None = None
-    twin: Path | None = None
+    oracle: Path | None = None
     stylegan_r: Path | None = None
     segmenter: Path | None = None
     mask_rcnn: str | None = None
@@ -39,7 +39,7 @@ class ModelPaths:
     pose_regressor: Path | None = None
 
     @classmethod
-    def shipped(cls, folder: Path = FOLDER) -> ModelPaths:
+    def shipped(cls, folder: Path = SHIPPED) -> ModelPaths:
         """Those of the car weights inside the package that are there."""
         names = {one.name: f"{one.name.replace('_', '-')}-car.safetensors" for one in fields(cls)}
         names |= {"generator": "gan-car.safetensors", "view_codes": "gan-car-views.yaml"}
@@ -70,7 +70,7 @@ class EvaluationSettings:
     """How much is measured; the defaults take a few minutes on two CPU cores.
 
     seed: of the held-out samples.
-    held_out_objects: objects of the GAN (and of the twin's world), each with one input view and `unseen_views` others.
+    held_out_objects: objects of the GAN (and of the oracle's world), each with one input view and `unseen_views` others.
     unseen_views: other view codes per object.
     world_objects: cars of the world with 3D truth; 0 for networks that know other things than cars.
     calibration_objects: further cars, from which the alignment is estimated.

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.evaluation.pose_regressor import PoseReading, PoseRegressor
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
+from ganverse.random_streams import latents
 from ganverse.viewpoints.correlation import select_view_dims, view_targets
 from ganverse.viewpoints.directions import ContentDirections, fit_content_directions
+from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.proposal import Reader, ViewReading
 from ganverse.viewpoints.view_codes import layer_dims
 

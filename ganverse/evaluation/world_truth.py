@@ -8,17 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.distributed import own_batches
 from ganverse.evaluation.alignment import Alignment, azimuth_errors, from_cameras, refine
 from ganverse.evaluation.metrics import Accumulator, Score, mask_iou
-from ganverse.evaluation.processes import own_batches
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.evaluation.surfaces import SurfaceDistances, sample_outer_surface
-from ganverse.generators.latents import latents
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.voxels import voxel_iou, voxelize
 from ganverse.inverse.losses import chroma_error
 from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.inverse.weights import InverseModel
+from ganverse.random_streams import latents
 from ganverse.rendering.render import RenderResult, render
 from ganverse.worlds.cars import Cars
 from ganverse.worlds.generator import VIEW_DIMS, CarWorldGenerator

@@ -13,8 +13,8 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.export.textured import glb_bytes, textured
 from ganverse.export.usd import USD_FORMATS, usd_files
-from ganverse.generators.weights import write_atomically
 from ganverse.geometry.meshes import Mesh
+from ganverse.io import write_atomically
 
 FORMATS = (".glb", ".obj", *USD_FORMATS)
 

@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
-from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.generators.architectures import (
@@ -22,6 +19,8 @@ from ganverse.generators.architectures import (
     mismatch,
     read_config,
 )
+from ganverse.io import pack_tensors, write_atomically
+from ganverse.pretrained import EVALUATION, read_pinned
 
 
 @dataclass(frozen=True)
@@ -57,32 +56,7 @@ class GeneratorCard:
         return self.config.view_layers
 
 
-EVALUATION = "evaluation"
-"""What a card may carry besides the facts of its weights: the numbers that they were given (weights/cards.py)."""
 _SHOWN = ("resolution", "view_layers")  # on the card for people; they follow from the configuration
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader (or a crash) sees the old or the new contents, never half of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def pack_tensors(tensors: dict[str, Tensor], *, half: bool) -> bytes:
-    """A safetensors file in memory; `half` stores floating-point tensors as float16."""
-    packed = {}
-    for name, tensor in tensors.items():
-        stored = tensor.detach().cpu()
-        if half and stored.is_floating_point():
-            stored = stored.half()
-        # a channels_last parameter must be laid out anew: safetensors knows only row-major
-        packed[name] = stored.contiguous()
-    return dump_tensors(packed)
 
 
 def save_generator(generator: Generator, path: Path, card: GeneratorCard, *, half: bool = False) -> GeneratorCard:
@@ -122,16 +96,7 @@ def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[Gene
     Raises GanverseError if a file is missing, or if the weights are not those which the card describes.
     """
     card = read_card(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise GanverseError(f"Expected generator weights at {path}, could not read them ({error}).") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != card.sha256:
-        raise GanverseError(
-            f"The weights {path} have sha256 {found[:12]}..., on their card it is {card.sha256[:12]}...; "
-            "get the files again."
-        )
+    data = read_pinned(path, card.sha256)
     try:
         weights = {name: tensor.float() for name, tensor in load_tensors(data).items()}
         complaint = mismatch(empty_generator(card.config), weights)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.generators.architectures import Generator, empty_generator, mismatch
-from ganverse.generators.latents import latents
 from ganverse.generators.style_based import NoiseMode, StyleBasedGenerator
 from ganverse.generators.stylegan1 import StyleGAN1Generator
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Generator
@@ -22,6 +21,7 @@ from ganverse.generators.weights import GeneratorCard, load_generator, save_gene
 from ganverse.importing.conversion import Imported
 from ganverse.importing.recognition import is_safetensors, recognize
 from ganverse.importing.sources import read_source
+from ganverse.random_streams import latents
 
 MAX_SIDE = 2048
 

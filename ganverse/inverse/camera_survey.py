@@ -156,7 +156,5 @@ def hypothesis_losses(
         backend=backend,
     )
     target, mask = images.flatten(0, 1)[shown], masks.flatten(0, 1)[shown]
-    loss = weights.color * color_loss(drawn.rgb, target, mask) + weights.silhouette * silhouette_loss(
-        drawn.alpha, mask
-    )
+    loss = weights.color * color_loss(drawn.rgb, target, mask) + weights.silhouette * silhouette_loss(drawn.alpha, mask)
     return loss.view(len(pictures), -1)

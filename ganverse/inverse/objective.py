@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ganverse.generators.latents import latents
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.regularity import Adjacency, flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLosses, camera_loss, color_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.random_streams import latents
 from ganverse.rendering.backends import Backend
 from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
 

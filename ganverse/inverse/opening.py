@@ -14,7 +14,7 @@ from ganverse.errors import GanverseError
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.weights import InverseCard, InverseModel, load_inverse
-from ganverse.weights.finding import CHECKPOINT, find_weights
+from ganverse.pretrained import CHECKPOINT, find_weights
 
 _CONFIG = "config.yaml"
 

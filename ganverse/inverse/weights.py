@@ -15,10 +15,10 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from ganverse.errors import GanverseError, brief
-from ganverse.generators.weights import write_atomically
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
-from ganverse.weights.cards import read_facts, read_pinned
+from ganverse.io import write_atomically
+from ganverse.pretrained import read_facts, read_pinned
 
 ARCHITECTURE = "inverse-graphics"
 

@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.masks.features import pictures_and_features
 from ganverse.masks.pixel_classifier import PixelClassifier, PixelTraining, train_pixel_classifier
 from ganverse.masks.segmenter import WORKING_SIZE, Segmenter
 from ganverse.masks.training import SegmenterTraining, soft_iou, train_segmenter
+from ganverse.random_streams import latents
 
 _BATCH = 8
 _PIXELS_PER_PICTURE = 2048

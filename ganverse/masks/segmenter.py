@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.weights.cards import read_facts
-from ganverse.weights.shipped import FOLDER, load_network
+from ganverse.pretrained import SHIPPED, load_network, read_facts
 
-CAR_WEIGHTS = FOLDER / "segmenter-car.safetensors"
+CAR_WEIGHTS = SHIPPED / "segmenter-car.safetensors"
 WORKING_SIZE = 64
 _STRIDE = 16
 

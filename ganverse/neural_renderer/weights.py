@@ -16,10 +16,10 @@ from ganverse.generators.architectures import Config, Generator, architecture_of
 from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.generators.weights import pack_tensors, write_atomically
+from ganverse.io import pack_tensors, write_atomically
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.weights.cards import read_facts, read_pinned
+from ganverse.pretrained import read_facts, read_pinned
 
 ARCHITECTURE = "stylegan-r"
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from ganverse.errors import GanverseError
 from ganverse.evaluation.evaluate import SCORES
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.generators.weights import write_atomically
+from ganverse.io import write_atomically
 from ganverse.pipeline.ablation_table import COLUMNS, Row, markdown, rows_of
 from ganverse.pipeline.commands import quieten, stage_settings
 from ganverse.pipeline.configuration import Section, build_parser, packaged_config, parse, section_of
@@ -24,7 +24,7 @@ from ganverse.pipeline.disentangle import DisentangleRun, teacher_path
 from ganverse.pipeline.inverse import InverseRun
 from ganverse.pipeline.report import STAGE, ReportRun, report
 from ganverse.pipeline.stages import PipelineRun, round_folder, round_steps, step
-from ganverse.tasks.devices import is_first_process
+from ganverse.training.devices import is_first_process
 
 TABLE, NUMBERS = "ablations.md", "ablations.json"
 Trained = InverseRun | DisentangleRun
@@ -66,7 +66,7 @@ class AblationStudy:
 
     run: Path = Path("runs/ablations")
     stage: Literal["inverse", "disentangle"] = "inverse"
-    base: str = "car/twin.yaml"
+    base: str = "car/oracle.yaml"
     settings: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from ganverse.data.sources import DataSettings
 from ganverse.errors import GanverseError
 from ganverse.evaluation.cards import write_cards
 from ganverse.evaluation.evaluate import SCORES, evaluate_models
@@ -24,12 +25,11 @@ from ganverse.pipeline.inverse import InverseRun
 from ganverse.pipeline.replay import Replay, read_stop, replay, show
 from ganverse.pipeline.report import ReportRun, checkpoint_models, run_models, suited, trained_images
 from ganverse.pipeline.run_directory import CONFIG
-from ganverse.pipeline.sources import DataSettings
 from ganverse.pipeline.stages import PipelineRun, Step, pipeline_steps, step
 from ganverse.pipeline.summary import announce, conclude
 from ganverse.pipeline.together import together
-from ganverse.tasks.devices import is_first_process
 from ganverse.tasks.image_gan_training import ImageGANRun
+from ganverse.training.devices import is_first_process
 
 ALL = "all"
 SHARED = frozenset({"run", "data", "trainer"})

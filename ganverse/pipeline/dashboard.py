@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ganverse.evaluation.catalog import CATALOG
-from ganverse.tasks.media import Sheet, save, show
-from ganverse.tasks.weights_and_biases import Dashboard
+from ganverse.training.media import Sheet, save, show
+from ganverse.training.weights_and_biases import Dashboard
 
 
 def number_sheet(metrics: Mapping[str, float]) -> Sheet:

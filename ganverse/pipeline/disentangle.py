@@ -7,18 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ganverse.errors import GanverseError
-from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.inverse.weights import InverseModel, load_inverse
-from ganverse.neural_renderer.critic import STAGES
-from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
-from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
-from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
-from ganverse.pipeline.inverse import STAGE as INVERSE
-from ganverse.pipeline.inverse import WEIGHTS as INVERSE_WEIGHTS
-from ganverse.pipeline.run_directory import StageFolder
-from ganverse.pipeline.sources import (
+from ganverse.data.sources import (
     DataSettings,
     Source,
     make_data,
@@ -26,19 +15,30 @@ from ganverse.pipeline.sources import (
     open_source,
     preview_batch,
 )
-from ganverse.tasks.counting import images_seen
-from ganverse.tasks.devices import TrainerSettings
+from ganverse.errors import GanverseError
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.inverse.weights import InverseModel, load_inverse
+from ganverse.neural_renderer.critic import STAGES
+from ganverse.neural_renderer.frozen_networks import FrozenNetworks
+from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
+from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.settings import DisentangleSettings
+from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
+from ganverse.pipeline.inverse import STAGE as INVERSE
+from ganverse.pipeline.inverse import WEIGHTS as INVERSE_WEIGHTS
+from ganverse.pipeline.run_directory import StageFolder
+from ganverse.pretrained import SHIPPED
 from ganverse.tasks.disentangle import DisentangleTask
-from ganverse.tasks.disentangle_pictures import DisentanglePainter
-from ganverse.tasks.disentangle_settings import DisentangleSettings
-from ganverse.tasks.disentangle_teachers import Teachers
-from ganverse.tasks.training import StageRun, fit
-from ganverse.weights.shipped import FOLDER
+from ganverse.training.counting import images_seen
+from ganverse.training.devices import TrainerSettings
+from ganverse.training.disentangle_pictures import DisentanglePainter
+from ganverse.training.fit import StageRun, fit
 
 STAGE = "disentangle"
 WEIGHTS = "stylegan-r.safetensors"
 PICTURED_OBJECTS = 6
-SHIPPED_INVERSE = FOLDER / "inverse-car.safetensors"
+SHIPPED_INVERSE = SHIPPED / "inverse-car.safetensors"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from ganverse.errors import GanverseError
 from ganverse.pipeline.run_directory import StageFolder
-from ganverse.tasks.devices import is_first_process
 from ganverse.tasks.image_gan_training import ImageGANRun, train_image_gan
+from ganverse.training.devices import is_first_process
 
 STAGE = "gan"
 

@@ -12,19 +12,19 @@ from torch import Tensor
 
 from ganverse.data.painted_samples import RECORD, write_samples
 from ganverse.data.shards import ShardPlan, finished_counts
-from ganverse.generators.latents import latents
+from ganverse.data.sources import DataSettings, Source, make_sampler, open_pictures, open_source, picture_sampler
+from ganverse.io import image_grid, save_image
 from ganverse.pipeline.run_directory import StageFolder
-from ganverse.pipeline.sources import DataSettings, Source, make_sampler, open_pictures, open_source, picture_sampler
-from ganverse.tasks.devices import TrainerSettings
+from ganverse.random_streams import latents
 from ganverse.tasks.generation import GenerationTask
-from ganverse.tasks.media import save, show
-from ganverse.tasks.overview import drop_chart
-from ganverse.tasks.pictures import grid, save_picture
-from ganverse.tasks.progress import ShardProgress
-from ganverse.tasks.sentinels import memory_explained
-from ganverse.tasks.stopping import Interrupted, Interruption
-from ganverse.tasks.training import build_trainer
-from ganverse.tasks.weights_and_biases import Dashboard
+from ganverse.training.devices import TrainerSettings
+from ganverse.training.diagnostics import memory_explained
+from ganverse.training.fit import build_trainer
+from ganverse.training.media import save, show
+from ganverse.training.overview import drop_chart
+from ganverse.training.progress import ShardProgress
+from ganverse.training.stopping import Interrupted, Interruption
+from ganverse.training.weights_and_biases import Dashboard
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 
 STAGE = "generate"
@@ -70,7 +70,7 @@ def generate(config: GenerateRun) -> bool:
     interruption = Interruption()
     trainer = build_trainer(config.trainer, [progress, interruption], [])
     if trainer.is_global_zero:
-        save_picture(view_table(source, config.contents), folder.path / "samples" / "views.png")
+        save_image(view_table(source, config.contents), folder.path / "samples" / "views.png")
     try:
         with memory_explained():
             trainer.predict(task, return_predictions=False)
@@ -122,5 +122,7 @@ def view_table(source: Source, contents: int) -> Float[Tensor, "3 height width"]
     order = codes.azimuth_degrees.argsort(stable=True)
     views = view_styles(generator, codes)[order]
     styles = generator.styles(generator.map(latents(_CONTENT_SEED, range(contents), generator.z_dim)))
-    rows = [generator.synthesize(mix_styles(content.expand(len(views), -1), views, codes.view_dims)) for content in styles]
-    return grid(torch.cat(rows), len(views), zoom=max(1, 64 // generator.resolution))
+    rows = [
+        generator.synthesize(mix_styles(content.expand(len(views), -1), views, codes.view_dims)) for content in styles
+    ]
+    return image_grid(torch.cat(rows), len(views), zoom=max(1, 64 // generator.resolution))

@@ -9,22 +9,22 @@ from typing import Literal
 
 import torch
 
+from ganverse.data.sources import DataSettings, Source, make_data, open_source, preview_batch
 from ganverse.errors import GanverseError
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights
+from ganverse.inverse.measured_start import measured_axes
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseNetworkConfig
 from ganverse.inverse.opening import open_inverse
 from ganverse.inverse.starting import start_from
 from ganverse.inverse.weights import InverseCard, InverseModel, save_inverse
 from ganverse.pipeline.run_directory import StageFolder
-from ganverse.pipeline.sources import DataSettings, Source, make_data, open_source, preview_batch
-from ganverse.pipeline.start import measured_axes
-from ganverse.tasks.camera_history import CameraHistory
-from ganverse.tasks.counting import images_seen
-from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
-from ganverse.tasks.inverse_pictures import InversePainter
-from ganverse.tasks.training import StageRun, fit
+from ganverse.training.camera_history import CameraHistory
+from ganverse.training.counting import images_seen
+from ganverse.training.devices import TrainerSettings
+from ganverse.training.fit import StageRun, fit
+from ganverse.training.inverse_pictures import InversePainter
 from ganverse.viewpoints.annotation_noise import AnnotationNoise
 
 STAGE = "inverse"

@@ -20,17 +20,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from ganverse.data.sources import make_data, open_source
 from ganverse.data.world_images import CachedImages
 from ganverse.errors import GanverseError
 from ganverse.pipeline import disentangle, inverse
 from ganverse.pipeline.disentangle import DisentangleRun
 from ganverse.pipeline.inverse import InverseRun
-from ganverse.pipeline.sources import make_data, open_source
 from ganverse.pipeline.stages import StageConfig
-from ganverse.tasks.devices import choose_devices
 from ganverse.tasks.image_gan import ImageGANTask
 from ganverse.tasks.image_gan_training import ImageGANRun
 from ganverse.tasks.replay import TermFinding, bad_weights, examine
+from ganverse.training.devices import choose_devices
 
 Terms = Callable[[], dict[str, Tensor]]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch.distributed as dist
 import yaml
 
+from ganverse.data.sources import DataSettings, generator_path, segmenter_path, view_codes_path
 from ganverse.data.world_views import NAME as CAR_WORLD
 from ganverse.errors import GanverseError
 from ganverse.evaluation.evaluate import evaluate_models
@@ -17,9 +18,8 @@ from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITEC
 from ganverse.pipeline import disentangle, inverse
 from ganverse.pipeline.dashboard import show_report
 from ganverse.pipeline.run_directory import CONFIG, StageFolder
-from ganverse.pipeline.sources import DataSettings, generator_path, segmenter_path, view_codes_path
-from ganverse.tasks.devices import TrainerSettings, is_first_process
-from ganverse.weights.cards import read_kind
+from ganverse.pretrained import read_kind
+from ganverse.training.devices import TrainerSettings, is_first_process
 
 STAGE = "report"
 
@@ -98,7 +98,7 @@ def source_models(data: DataSettings, network: Path | None, renderer: Path | Non
     shipped, is_car = ModelPaths.shipped(), data.category == "car"
     detects = data.masks == "mask-rcnn" and data.mask_folder is None
     if data.generator == CAR_WORLD:
-        return ModelPaths(twin=network)
+        return ModelPaths(oracle=network)
     return ModelPaths(
         generator=generator_path(data.generator),
         view_codes=view_codes_path(data),

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ganverse.errors import GanverseError
-from ganverse.generators.weights import write_atomically
+from ganverse.io import write_atomically
 
 CONFIG, TEACHERS, DONE = "config.yaml", "teachers.json", "done.json"
 PLACE_AND_PACE = ("run", "trainer", "minutes")

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ganverse.data.sources import DataSettings
 from ganverse.errors import GanverseError
+from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.pipeline import disentangle, gan, generate, inverse, report
 from ganverse.pipeline.disentangle import DisentangleRun
 from ganverse.pipeline.generate import GenerateRun
 from ganverse.pipeline.inverse import InverseRun
 from ganverse.pipeline.report import ReportRun
 from ganverse.pipeline.run_directory import StageFolder
-from ganverse.pipeline.sources import DataSettings
-from ganverse.tasks.devices import TrainerSettings
-from ganverse.tasks.disentangle_settings import DisentangleSettings
 from ganverse.tasks.image_gan_training import ImageGANRun
 from ganverse.tasks.inverse import InverseSettings
+from ganverse.training.devices import TrainerSettings
 
 StageConfig = ImageGANRun | GenerateRun | InverseRun | DisentangleRun | ReportRun
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ganverse.pipeline.sources import DataSettings
+from ganverse.data.sources import DataSettings
 from ganverse.pipeline.stages import Step
-from ganverse.tasks.checkpoints import last_checkpoint
-from ganverse.tasks.devices import choose_devices, is_first_process
 from ganverse.tasks.image_gan_training import ImageGANRun
-from ganverse.tasks.metrics_log import read_metrics
-from ganverse.tasks.progress import clock
+from ganverse.training.checkpoints import last_checkpoint
+from ganverse.training.devices import choose_devices, is_first_process
+from ganverse.training.metrics_log import read_metrics
+from ganverse.training.progress import clock
 
 
 def announce(steps: Sequence[Step]) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-from ganverse.tasks.cluster import launched
+from ganverse.training.cluster import launched
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ganverse.errors import GanverseError
 from ganverse.export.files import FORMATS, check_format
 from ganverse.export.textured import texture_picture
-from ganverse.generators.weights import write_atomically
+from ganverse.io import write_atomically
 from ganverse.masks.mask_rcnn import COCO_CATEGORIES, MaskRCNN
 from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.reconstruction.reconstructor import Reconstructor

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.export.textured import texture_picture
-from ganverse.generators.weights import write_atomically
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
+from ganverse.io import write_atomically
 from ganverse.rendering.render import Semantics, render
 
 FORMATS = (".gif", ".mp4", ".png")

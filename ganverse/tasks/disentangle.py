@@ -10,24 +10,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.distributed import all_gather, processes
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.neural_renderer import losses
 from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
 from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.critic import game, make_critic
+from ganverse.neural_renderer.found_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
+from ganverse.neural_renderer.frozen_networks import FrozenNetworks
 from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.scene_swaps import Place, Swapped, swap
 from ganverse.neural_renderer.scenes import Scenes, joined
+from ganverse.neural_renderer.settings import DEFAULT_SETTINGS, DisentangleSettings
+from ganverse.neural_renderer.training_scenes import Lesson, drawn_batches, read_lesson
+from ganverse.random_streams import normals, step_seed, uniforms
 from ganverse.rendering.render import render
-from ganverse.tasks.disentangle_lessons import Lesson, drawn_batches, read_lesson
-from ganverse.tasks.disentangle_settings import DEFAULT_SETTINGS, DisentangleSettings
-from ganverse.tasks.disentangle_swaps import Place, Swapped, swap
-from ganverse.tasks.disentangle_teachers import Teachers
-from ganverse.tasks.disentangle_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
-from ganverse.tasks.gathering import all_gather, processes
-from ganverse.tasks.step_draws import normals, step_seed, uniforms
-from ganverse.tasks.vitals import mask_vitals, texture_vitals
+from ganverse.training.vitals import mask_vitals, texture_vitals
 from ganverse.viewpoints.view_codes import ViewCodes
 
 

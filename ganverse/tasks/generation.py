@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ganverse.data.contact_sheet import contact_sheet, save_picture, stack_pictures
+from ganverse.data.contact_sheet import contact_sheet, stack_pictures
 from ganverse.data.sampling import Sampler
 from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, ShardRecord, write_manifest, write_shard
+from ganverse.io import save_image
 
 SHEET_COLUMNS, SHEET_ROWS = 16, 8
 
@@ -55,7 +56,7 @@ class GenerationTask(pl.LightningModule):
         shard = int(batch[0]) // self.plan.per_shard
         drawn = self.sampler.to(batch.device).draw(batch, keep_dropped=SHEET_COLUMNS)
         if len(drawn.dropped_images) and shard < SHEET_ROWS:
-            save_picture(contact_sheet(drawn.dropped_images, drawn.dropped_masks), self._dropped(shard))
+            save_image(contact_sheet(drawn.dropped_images, drawn.dropped_masks), self._dropped(shard))
         azimuths = self.sampler.codes.azimuth_degrees.tolist()
         return write_shard(self.plan, shard, drawn.batch, azimuths, drawn.counts, int(drawn.forced.sum()))
 
@@ -72,7 +73,7 @@ class GenerationTask(pl.LightningModule):
         shown = range(min(self.plan.samples, SHEET_COLUMNS * SHEET_ROWS // self.sampler.settings.views))
         kept = ShardReader(self.plan).batch(shown)
         sheet = contact_sheet(kept.images.flatten(0, 1), kept.masks.flatten(0, 1))
-        save_picture(sheet, self.plan.folder / "kept.png")
+        save_image(sheet, self.plan.folder / "kept.png")
         dropped = [path for path in map(self._dropped, range(self.plan.shards)) if path.exists()]
         if dropped:
             stack_pictures(dropped, self.plan.folder / "dropped.png")

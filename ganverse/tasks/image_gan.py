@@ -12,13 +12,12 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ganverse.distributed import average_gradients, average_over_processes, processes, rows_of_groups
 from ganverse.errors import GanverseError
 from ganverse.generators.discriminator import Discriminator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from ganverse.tasks.averaging import keep_factor
-from ganverse.tasks.gathering import processes, rows_of_groups
-from ganverse.tasks.gradient_averaging import average_gradients, average_over_processes
 from ganverse.tasks.image_gan_codes import fake_codes
+from ganverse.training.ema import keep_factor
 
 
 @dataclass(frozen=True)

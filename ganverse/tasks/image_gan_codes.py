@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ganverse.generators.latents import latents
 from ganverse.generators.stylegan2 import StyleGAN2Generator
+from ganverse.random_streams import latents
 
 
 @dataclass(frozen=True)

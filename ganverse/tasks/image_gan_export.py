@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from ganverse.errors import GanverseError
-from ganverse.generators.weights import GeneratorCard, pack_tensors, save_generator, write_atomically
+from ganverse.generators.weights import GeneratorCard, save_generator
+from ganverse.io import pack_tensors, write_atomically
 from ganverse.tasks.image_gan import ImageGANTask
 
 

@@ -9,11 +9,11 @@ from jsonargparse import auto_cli
 from ganverse.data.world_cache import WorldImages
 from ganverse.data.world_images import CachedImages
 from ganverse.generators.stylegan2 import StyleGAN2Config
-from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.image_gan import ImageGANSettings, ImageGANTask
 from ganverse.tasks.image_gan_export import Provenance, restore_export, write_export
-from ganverse.tasks.image_gan_pictures import paint_gan
-from ganverse.tasks.training import StageRun, fit
+from ganverse.training.devices import TrainerSettings
+from ganverse.training.fit import StageRun, fit
+from ganverse.training.image_gan_pictures import paint_gan
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.distributed import all_gather
 from ganverse.geometry.regularity import Adjacency
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
@@ -19,9 +20,8 @@ from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.tasks.gathering import gathered
-from ganverse.tasks.step_draws import step_seed
-from ganverse.tasks.vitals import camera_vitals, mask_vitals, mesh_vitals, texture_vitals
+from ganverse.random_streams import step_seed
+from ganverse.training.vitals import camera_vitals, mask_vitals, mesh_vitals, texture_vitals
 
 TERMS = ("color", "silhouette", "perceptual", "flatten", "laplacian", "move", "camera")
 

@@ -17,8 +17,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
+from ganverse.random_streams import latents
 from ganverse.viewpoints.view_codes import mix_styles, view_latents
 
 _SIDE = 16

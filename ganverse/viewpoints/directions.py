@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.weights import pack_tensors, write_atomically
+from ganverse.io import pack_tensors, write_atomically
 
 
 @dataclass(frozen=True)

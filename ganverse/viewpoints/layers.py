@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator, style_slices
+from ganverse.random_streams import latents
 
 Silhouettes = Callable[[Float[Tensor, "batch 3 side side"]], Float[Tensor, "batch 1 side side"]]
 """Images to foreground masks, both in [0, 1]."""

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import angular_difference
+from ganverse.random_streams import latents
 from ganverse.viewpoints.anchoring import Anchor, content_styles, draws_per_object, view_anchor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_latents
 

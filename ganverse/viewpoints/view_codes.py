@@ -19,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError, brief
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.generators.weights import write_atomically
+from ganverse.io import write_atomically
+from ganverse.random_streams import latents
 
 HEADER = """\
 # View codes of a generator (ganverse.viewpoints). Edit freely: delete a line to drop a view, correct an azimuth.

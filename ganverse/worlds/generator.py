@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ganverse.generators.latents import latents
 from ganverse.geometry.cameras import Cameras
+from ganverse.random_streams import latents
 from ganverse.worlds.cars import CONTENT_DIMS, Cars, build_cars
 from ganverse.worlds.scene import framing_distance, render_cars, surroundings
 

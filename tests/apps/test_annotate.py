@@ -8,9 +8,9 @@ import pytest
 
 from ganverse import cli
 from ganverse.apps.annotate import annotation_app
-from ganverse.pipeline.sources import views_beside
+from ganverse.data.sources import views_beside
+from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes
-from ganverse.weights.shipped import FOLDER
 from tests.apps.serving import client
 from tests.apps.test_desk import make_desk
 from tests.pipeline_toys import save_gan
@@ -76,14 +76,14 @@ def test_a_file_broken_meanwhile_is_told_and_left_alone(tmp_path: Path) -> None:
 
 def test_weights_in_the_package_are_annotated_in_the_current_folder(tmp_path: Path) -> None:
     assert views_beside(tmp_path / "my.safetensors") == tmp_path / "my-views.yaml"
-    assert views_beside(FOLDER / "gan-car.safetensors") == Path("gan-car-views.yaml")
+    assert views_beside(SHIPPED / "gan-car.safetensors") == Path("gan-car-views.yaml")
 
 
 def test_wrong_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = str(tmp_path / "none.safetensors")
     assert cli.main(["annotate", missing, "--port", "0", "--no-browser"]) == cli.BAD_INPUT
     assert "none.json" in capsys.readouterr().err
-    (tmp_path / "other.yaml").write_text((FOLDER / "gan-car-views.yaml").read_text())
+    (tmp_path / "other.yaml").write_text((SHIPPED / "gan-car-views.yaml").read_text())
     call = ["annotate", str(save_gan(tmp_path)), "-o", str(tmp_path / "other.yaml"), "--port", "0", "--no-browser"]
     assert cli.main(call) == cli.BAD_INPUT
     assert "expected view codes of generator" in capsys.readouterr().err

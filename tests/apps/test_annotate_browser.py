@@ -15,14 +15,14 @@ import pytest
 
 from ganverse.apps.annotate import annotation_app
 from ganverse.apps.desk import Desk, open_annotation
-from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.evaluation.view_analysis import pose_reader
 from ganverse.generators.weights import load_generator
+from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.annotation import UnfinishedViews
 from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import circular_mean_and_spread
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
-from ganverse.weights.shipped import FOLDER
 from tests.apps.serving import serving
 from tests.pipeline_toys import save_gan
 
@@ -251,7 +251,7 @@ def test_the_picture_in_the_docs(gan: Path, context, tmp_path: Path, monkeypatch
     """With GANVERSE_RENEW_SCREENSHOTS=1 of the shipped GAN, into docs/figures."""
     monkeypatch.chdir(tmp_path)
     renew = bool(os.environ.get(PICTURES))
-    weights = FOLDER / "gan-car.safetensors" if renew else gan
+    weights = SHIPPED / "gan-car.safetensors" if renew else gan
     desk = make_desk(weights, Path("car-views.yaml"), pool=48 if renew else 12)
     with serving(annotation_app(desk, goal=39)) as url:
         page = opened(context, url)

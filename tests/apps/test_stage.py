@@ -20,8 +20,8 @@ from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import load_inverse
 from ganverse.masks.masker import SegmenterMasker
 from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.opening import open_views
-from ganverse.weights.shipped import FOLDER
 from tests.apps.studio_toys import make_gallery, make_stage
 from tests.evaluation.tiny_models import tiny_inverse, tiny_renderer, tiny_source
 
@@ -107,8 +107,8 @@ def test_a_stylegan_r_of_another_run_is_refused() -> None:
 
 def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
     """Time of this process on one core, which a busy machine does not stretch; the weights do not matter."""
-    generator, codes = open_views(FOLDER / "gan-car-views.yaml", load_generator(FOLDER / "gan-car.safetensors")[0])
-    model = load_inverse(FOLDER / "inverse-car.safetensors")
+    generator, codes = open_views(SHIPPED / "gan-car-views.yaml", load_generator(SHIPPED / "gan-car.safetensors")[0])
+    model = load_inverse(SHIPPED / "inverse-car.safetensors")
     config = model.network.config
     vertices = len(model.network.start)
     renderer = StyleGANR(generator, codes.view_dims, vertices=vertices, texture_size=config.texture_size)

@@ -66,7 +66,7 @@ def test_the_shipped_weights_open() -> None:
 
 def test_what_does_not_belong_together() -> None:
     with pytest.raises(GanverseError, match="only one of them"):
-        open_stage(replace(ModelPaths.shipped(), generator=None, twin=None), 1)
+        open_stage(replace(ModelPaths.shipped(), generator=None, oracle=None), 1)
     with pytest.raises(GanverseError, match="one object"):
         open_stage(ModelPaths.shipped(), 0)
 

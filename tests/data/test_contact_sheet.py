@@ -3,7 +3,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ganverse.data.contact_sheet import contact_sheet, save_picture, stack_pictures
+from ganverse.data.contact_sheet import contact_sheet, stack_pictures
+from ganverse.io import save_image
 
 
 def test_sheet_shows_images_above_and_their_foreground_below(tmp_path: Path) -> None:
@@ -18,7 +19,7 @@ def test_sheet_shows_images_above_and_their_foreground_below(tmp_path: Path) -> 
     assert sheet[0, 8, 0] == 255
     assert sheet[0, 8:, 5:].max() == 0
     for name in ("a.png", "b.png"):
-        save_picture(sheet, tmp_path / name)
+        save_image(sheet, tmp_path / name)
     stack_pictures([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "both.png")
     with Image.open(tmp_path / "both.png") as both:
         assert both.size == (10, 32)

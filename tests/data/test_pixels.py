@@ -1,6 +1,6 @@
 import torch
 
-from ganverse.data.pixels import from_bytes, quantize, to_bytes
+from ganverse.io import from_bytes, quantize, to_bytes
 
 
 def test_bytes_round_trip_exactly() -> None:

@@ -5,10 +5,10 @@ import torch
 
 from ganverse.data.sampling import MultiViewSampler, SamplingSettings, random_numbers
 from ganverse.errors import GanverseError
-from ganverse.generators.latents import latents
 from ganverse.generators.stylegan2 import StyleGAN2Generator
 from ganverse.masks.filtering import FilterCounts, MaskFilter, filter_masks
 from ganverse.masks.masker import Masks
+from ganverse.random_streams import latents
 from ganverse.viewpoints.view_codes import ViewCodes, view_styles
 from ganverse.worlds.generator import CarWorldGenerator
 

@@ -12,7 +12,7 @@ from ganverse.evaluation.cards import owner, write_cards
 from ganverse.evaluation.settings import ModelPaths
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import load_inverse
-from ganverse.weights.cards import read_evaluation
+from ganverse.pretrained import read_evaluation
 from tests import pipeline_toys as toys
 from tests.reconstruction.toys import save_weights
 
@@ -21,8 +21,8 @@ KEYS = {
     "gan/iou_input": "inverse",
     "world/iou_3d": "inverse",
     "pascal3d/iou": "inverse",
-    "twin/identity_height": "twin",
-    "twin/iou_3d": "twin",
+    "oracle/identity_height": "oracle",
+    "oracle/iou_3d": "oracle",
     "stylegan_r/swap_shape_iou": "stylegan_r",
 }
 
@@ -36,9 +36,9 @@ def scores(tmp_path: Path) -> Path:
 
 
 def test_every_number_goes_to_the_model_it_judges() -> None:
-    models = ModelPaths(generator=Path("g"), inverse=Path("i"), twin=Path("t"))
+    models = ModelPaths(generator=Path("g"), inverse=Path("i"), oracle=Path("t"))
     assert {key: owner(key, models) for key in KEYS} == KEYS
-    assert owner("photos/iou", ModelPaths(twin=Path("t"))) == "twin"
+    assert owner("photos/iou", ModelPaths(oracle=Path("t"))) == "oracle"
 
 
 def test_cards_carry_their_numbers_and_weights_still_load(tmp_path: Path, scores: Path) -> None:
@@ -55,5 +55,5 @@ def test_cards_carry_their_numbers_and_weights_still_load(tmp_path: Path, scores
 
 def test_no_card_no_numbers(tmp_path: Path, scores: Path) -> None:
     with pytest.raises(GanverseError, match="expected a card"):
-        write_cards(ModelPaths(twin=tmp_path / "twin.safetensors"), scores)
+        write_cards(ModelPaths(oracle=tmp_path / "oracle.safetensors"), scores)
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]

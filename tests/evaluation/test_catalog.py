@@ -16,7 +16,7 @@ EDITS = {f"{name}_{way}" for name in ("l1", "lpips", "turn_error_deg", "turn_col
 def test_published_keys_are_those_that_were_agreed() -> None:
     expected = {f"gan/{name}" for name in PICTURES | IDENTITY}
     expected |= {f"world/{name}" for name in TRUTH}
-    expected |= {f"twin/{name}" for name in PICTURES | IDENTITY | TRUTH}
+    expected |= {f"oracle/{name}" for name in PICTURES | IDENTITY | TRUTH}
     expected |= {f"stylegan_r/{name}" for name in CONTROLS}
     expected |= {f"{part}/{name}" for part in ("pascal3d", "photos") for name in PHOTOS}
     expected |= {f"edits/{name}" for name in EDITS}
@@ -29,7 +29,7 @@ def test_every_entry_belongs_to_a_part_and_says_what_it_is() -> None:
 
 
 def test_targets_know_their_direction() -> None:
-    higher, lower = CATALOG["twin/iou_3d"], CATALOG["world/azimuth_error_deg"]
+    higher, lower = CATALOG["oracle/iou_3d"], CATALOG["world/azimuth_error_deg"]
     assert higher.reached(0.85) is True
     assert higher.reached(0.8) is False
     assert lower.reached(4.0) is True

@@ -20,8 +20,8 @@ def test_the_best_on_top_and_the_worst_three_at_the_bottom() -> None:
 
 def test_world_sheet() -> None:
     network = tiny_inverse().network
-    figure = world_sheet("twin-sheet", network, Alignment(), 5, torch.tensor([0.2, 0.9, 0.5]), 2, "cpu")
-    assert figure.title == "Twin: from the best to the worst"
+    figure = world_sheet("oracle-sheet", network, Alignment(), 5, torch.tensor([0.2, 0.9, 0.5]), 2, "cpu")
+    assert figure.title == "Oracle: from the best to the worst"
     assert figure.image.width > 10 * 108
     assert 2 * 108 < figure.image.height < 3 * 108
     assert "2 of 3 cars" in figure.caption

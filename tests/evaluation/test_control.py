@@ -5,7 +5,7 @@ import torch
 
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control import RegressorFeatures, Studio, control, gan_scores, scenes_of
-from ganverse.evaluation.pose_regressor import PoseRegressor
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_models
 

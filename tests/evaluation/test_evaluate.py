@@ -45,7 +45,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         "gan-reconstructions",
         "world-truth",
         "world-sheet",
-        "twin-sheet",
+        "oracle-sheet",
         "stylegan-r-camera",
         "dual-renderers",
         "swap-shape",
@@ -56,12 +56,12 @@ def test_everything_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_absent(tmp_path: Path) -> None:
-    models = Models(world=tiny_world(), twin=tiny_inverse())
+    models = Models(world=tiny_world(), oracle=tiny_inverse())
     metrics = evaluate_loaded(models, tmp_path, TINY_SETTINGS, console=quiet())
-    assert {key.split("/")[0] for key in metrics} == {"twin"}
-    assert "twin/iou_3d" in metrics
-    assert "twin/azimuth_error_deg" in metrics
-    assert "twin/azimuth_spread_deg" not in metrics
+    assert {key.split("/")[0] for key in metrics} == {"oracle"}
+    assert "oracle/iou_3d" in metrics
+    assert "oracle/azimuth_error_deg" in metrics
+    assert "oracle/azimuth_spread_deg" not in metrics
     assert "null" not in (tmp_path / "metrics.json").read_text()
 
 
@@ -77,15 +77,15 @@ def test_other_things_than_cars_have_no_truth(tmp_path: Path) -> None:
 
 
 def test_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "twin.safetensors"
+    path = tmp_path / "oracle.safetensors"
     table = CameraTable([30.0 * view for view in range(VIEWS)], distance=3.2)
     save_inverse(tiny_inverse().network, table, path, InverseCard("car-world", "", 0, 0))
-    metrics = evaluate_models(ModelPaths(twin=path), tmp_path / "report", TINY_SETTINGS)
+    metrics = evaluate_models(ModelPaths(oracle=path), tmp_path / "report", TINY_SETTINGS)
     printed = capsys.readouterr().out
-    assert "twin/iou_input" in printed
+    assert "oracle/iou_input" in printed
     assert "alignment to the true world" in printed
     assert "index.html" in printed
-    assert 0 < metrics["twin/iou_input"] < 1
+    assert 0 < metrics["oracle/iou_input"] < 1
 
 
 def test_numbers_that_are_none_are_not_published() -> None:

@@ -9,17 +9,17 @@ from tests.evaluation.tiny_models import tiny_inverse, tiny_world
 
 
 def test_aligned_views_are_in_order_of_azimuth_all_round() -> None:
-    figure = aligned_views("twin-views", tiny_world(), 2, seed=0, columns=4)
-    assert figure.title.startswith("Twin")
+    figure = aligned_views("oracle-views", tiny_world(), 2, seed=0, columns=4)
+    assert figure.title.startswith("Oracle")
     assert figure.image.width > 4 * 90
     assert figure.image.width < 5 * 96
 
 
 def test_reconstructions_show_objects_in_rows() -> None:
     batch = tiny_world().sampler(0, 2).draw(torch.arange(2)).batch
-    two = reconstructions("twin-reconstructions", tiny_inverse(), batch)
+    two = reconstructions("oracle-reconstructions", tiny_inverse(), batch)
     one = reconstructions(
-        "twin-reconstructions", tiny_inverse(), batch.__class__(*(f[:1] for f in vars(batch).values()))
+        "oracle-reconstructions", tiny_inverse(), batch.__class__(*(f[:1] for f in vars(batch).values()))
     )
     assert two.image.width == one.image.width
     assert two.image.height - one.image.height == 110

@@ -10,8 +10,8 @@ from ganverse.evaluation.gan_identity import (
     gan_identity_metrics,
     identity_metrics,
 )
-from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 
 

@@ -3,7 +3,7 @@ import torch
 
 from ganverse.evaluation.gan_identity import GridReadings, read_grid
 from ganverse.evaluation.identity_scores import identity_scores, measured_cameras
-from ganverse.evaluation.pose_regressor import PoseRegressor
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, view_styles
 from ganverse.worlds.generator import CarWorldGenerator
 from tests.evaluation.tiny_models import tiny_world

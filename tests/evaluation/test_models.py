@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from ganverse.data.sources import DataSettings
 from ganverse.errors import GanverseError
 from ganverse.evaluation.models import load_models, world_source
 from ganverse.evaluation.settings import ModelPaths
@@ -12,28 +13,27 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.weights import InverseCard, save_inverse
 from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.pipeline.report import source_models
-from ganverse.pipeline.sources import DataSettings
 from ganverse.viewpoints.view_codes import ViewCodes
 from tests.evaluation.tiny_models import VIEWS, tiny_codes, tiny_gan, tiny_inverse
 
 
 def save_everything(folder: Path, *, views: int = VIEWS, trained_on: str = "") -> ModelPaths:
-    """A generator with its codes, a network on it and a twin."""
+    """A generator with its codes, a network on it and a oracle."""
     generator: StyleGAN2Generator = tiny_gan()
     model = tiny_inverse()
     paths = ModelPaths(
-        folder / "gan.safetensors", folder / "gan.yaml", folder / "inverse.safetensors", folder / "twin.safetensors"
+        folder / "gan.safetensors", folder / "gan.yaml", folder / "inverse.safetensors", folder / "oracle.safetensors"
     )
     assert paths.generator
     assert paths.view_codes
     assert paths.inverse
-    assert paths.twin
+    assert paths.oracle
     card = save_generator(generator, paths.generator, GeneratorCard(generator.config, "Apache-2.0", "tests", 0, 7))
     codes = tiny_codes(generator)
     ViewCodes(card.sha256, codes.view_dims, codes.codes).save(paths.view_codes)
     table = CameraTable([0.0] * views, distance=3.0)
     save_inverse(model.network, table, paths.inverse, InverseCard("gan", trained_on or card.sha256, 5, 0))
-    save_inverse(model.network, model.cameras, paths.twin, InverseCard("car-world", "", 9, 0))
+    save_inverse(model.network, model.cameras, paths.oracle, InverseCard("car-world", "", 9, 0))
     return paths
 
 
@@ -41,7 +41,7 @@ def test_everything_is_opened_and_described(tmp_path: Path) -> None:
     models = load_models(save_everything(tmp_path))
     assert models.gan is not None
     assert models.inverse is not None
-    assert models.twin is not None
+    assert models.oracle is not None
     assert models.world is not None
     assert len(models.world.codes) == VIEWS
     assert models.renderer is None
@@ -83,7 +83,7 @@ def test_nothing_to_evaluate_is_refused() -> None:
         load_models(ModelPaths(segmenter=Path("somewhere.safetensors")))
 
 
-def test_the_world_has_the_twin_s_resolution_and_views() -> None:
+def test_the_world_has_the_oracle_s_resolution_and_views() -> None:
     source = world_source(tiny_inverse())
     assert source.generator.resolution == 32
     assert len(source.codes) == VIEWS

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from ganverse.distributed import own_batches, rank_and_processes
 from ganverse.evaluation import processes
-from ganverse.evaluation.processes import own_batches, rank_and_processes
 
 
 def test_one_process_has_everything() -> None:

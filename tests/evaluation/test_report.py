@@ -12,7 +12,7 @@ from ganverse.evaluation.report import Download, Report, html, summary_table, wr
 REPORT = Report(
     scores={
         "gan/iou_input": Score(0.95, 0.93, 0.97, 100),
-        "twin/iou_3d": Score(0.5, 0.4, 0.6, 100),
+        "oracle/iou_3d": Score(0.5, 0.4, 0.6, 100),
         "world/chroma_gray": Score(0.056),
     },
     figures=(Figure("gan-views", "Views", "rows < columns", Image.new("RGB", (3, 2), (9, 8, 7))),),
@@ -37,7 +37,7 @@ def test_page_is_whole_and_offline(tmp_path) -> None:
 def test_page_tells_reached_from_missed_and_covered_from_not() -> None:
     page = html(REPORT)
     assert re.search(r'<tr class="reached"><td><code>gan/iou_input', page)
-    assert re.search(r'<tr class="missed"><td><code>twin/iou_3d', page)
+    assert re.search(r'<tr class="missed"><td><code>oracle/iou_3d', page)
     assert re.search(r'<tr class="aside"><td><code>world/chroma_gray', page)
     assert "0.930 .. 0.970" in page
     assert "≥ 0.84" in page

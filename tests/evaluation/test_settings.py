@@ -16,7 +16,7 @@ def test_shipped_paths_are_those_that_are_there(tmp_path) -> None:
     assert found.stylegan_r == tmp_path / "stylegan-r-car.safetensors"
     assert found.pose_regressor == tmp_path / "pose-regressor-car.safetensors"
     assert found.inverse is None
-    assert found.twin is None
+    assert found.oracle is None
     assert found.segmenter is None
 
 

@@ -6,7 +6,6 @@ import torch
 
 from ganverse.data.world_views import world_view_codes
 from ganverse.evaluation.models import Models, Source
-from ganverse.evaluation.pose_regressor import PoseRegressor
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.inverse.camera_table import CameraTable
@@ -16,6 +15,7 @@ from ganverse.masks.masker import SegmenterMasker
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from ganverse.worlds.generator import CarWorldGenerator
 
@@ -95,7 +95,7 @@ def tiny_models() -> Models:
         gan=source,
         inverse=model,
         world=tiny_world(),
-        twin=tiny_inverse(seed=4),
+        oracle=tiny_inverse(seed=4),
         renderer=tiny_renderer(source.generator, source.codes, model),
         pose=PoseRegressor().eval(),
     )

@@ -15,7 +15,7 @@ from ganverse.errors import GanverseError
 from ganverse.export.files import write_mesh
 from ganverse.geometry.meshes import Mesh, sphere_template
 from ganverse.inverse.weights import load_inverse
-from ganverse.weights.shipped import FOLDER
+from ganverse.pretrained import SHIPPED
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_glb_keeps_to_the_specification(tmp_path: Path, mesh: Mesh, texture: tor
 
 
 def test_shipped_reconstructions_are_closed_and_not_inside_out(tmp_path: Path) -> None:
-    network = load_inverse(FOLDER / "inverse-car.safetensors").network
+    network = load_inverse(SHIPPED / "inverse-car.safetensors").network
     size = network.config.resolution
     with torch.no_grad():
         seen = network(torch.rand(1, 3, size, size))

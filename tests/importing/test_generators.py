@@ -11,12 +11,12 @@ import torch
 
 from ganverse import cli
 from ganverse.data.sampling import SamplingSettings
+from ganverse.data.sources import DataSettings, make_sampler, open_source
 from ganverse.errors import GanverseError
 from ganverse.generators.weights import GeneratorCard, save_generator
 from ganverse.importing import generators
 from ganverse.importing.conversion import Imported
 from ganverse.importing.generators import filled
-from ganverse.pipeline.sources import DataSettings, make_sampler, open_source
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.importing_toys import port_names, stylegan1, stylegan2, torch_saved
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import framed
-from ganverse.generators.latents import latents
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import Generator, load_generator
 from ganverse.masks.features import pictures_and_features, plain_generator
@@ -20,7 +19,8 @@ from ganverse.masks.painted import mask_path, painted_numbers, picture_path, rea
 from ganverse.masks.pixel_classifier import PixelTraining, train_pixel_classifier
 from ganverse.masks.segmenter import Segmenter
 from ganverse.masks.training import SegmenterTraining, soft_iou
-from ganverse.weights.shipped import FOLDER
+from ganverse.pretrained import SHIPPED
+from ganverse.random_streams import latents
 from ganverse.worlds.generator import CarWorldGenerator
 from tests.importing_toys import stylegan1, stylegan2
 
@@ -58,7 +58,7 @@ def test_the_classifier_finds_the_pixels_that_were_painted() -> None:
 
 def test_a_handful_of_painted_pictures_is_enough(tmp_path: Path) -> None:
     """On the embedded GAN; the shipped segmenter's outlines stand in for painted ones."""
-    generator, _ = load_generator(FOLDER / "gan-car.safetensors")
+    generator, _ = load_generator(SHIPPED / "gan-car.safetensors")
     painter = Segmenter.car()
     settings = LearningSettings(labeled=64, folds=2, learning=SegmenterTraining(steps=50, batch=8, learning_rate=1e-2))
     shown, outlines = painted(generator, painter, settings.paint_seed, 6)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ganverse.data.pixels import to_bytes
+from ganverse.io import to_bytes
 from ganverse.masks.training import SegmenterTraining, segmentation_loss, soft_iou, train_segmenter
 
 

@@ -107,13 +107,13 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     evaluation = replace(TINY_SETTINGS, figure_objects=1, held_out_objects=3)
     study = AblationStudy(
-        tmp_path, base="car/twin.yaml", settings=TINY, variants=variants, seeds=[0], evaluation=evaluation
+        tmp_path, base="car/oracle.yaml", settings=TINY, variants=variants, seeds=[0], evaluation=evaluation
     )
     assert ablate(replace(study, only=["full", "one-view"]))
     numbers = json.loads((tmp_path / "ablations.json").read_text())
     assert set(numbers) == {"full", "one-view"}
     found = json.loads((tmp_path / "one-view" / "seed-0" / "report" / "scores.json").read_text())
-    assert numbers["one-view"]["numbers"]["twin/iou_3d"]["mean"] == pytest.approx(found["twin/iou_3d"]["value"])
+    assert numbers["one-view"]["numbers"]["oracle/iou_3d"]["mean"] == pytest.approx(found["oracle/iou_3d"]["value"])
     table = (tmp_path / "ablations.md").read_text()
     assert "| one-view: one view | 1 |" in table
     assert "few" not in table

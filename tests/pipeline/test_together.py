@@ -14,10 +14,10 @@ from rich.console import Console
 from torch import multiprocessing
 
 from ganverse.cli import train
+from ganverse.distributed import rank_and_processes
 from ganverse.evaluation import evaluate
 from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.evaluate import Evaluation, finite, write_json
-from ganverse.evaluation.processes import rank_and_processes
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.pipeline.commands import evaluate_command
 from ganverse.pipeline.together import together
@@ -62,13 +62,13 @@ def numbers(text: str) -> list[str]:
 
 
 def test_every_protocol_has_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the GAN, of the world with its 3D truth, of the twin, of StyleGAN-R and of its edits."""
+    """Those of the GAN, of the world with its 3D truth, of the oracle, of StyleGAN-R and of its edits."""
     monkeypatch.setattr(evaluate, "PerceptualDistance", lambda: PerceptualDistance(stages=1))
     measure_tiny(tmp_path / "one.json")
     by_two(measure_tiny, tmp_path / "two.json")
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert {key: (score, one[key]) for key, score in two.items() if score != one[key]} == {}
-    assert {CATALOG[key].part for key in two} == {"gan", "world", "twin", "stylegan_r", "edits"}
+    assert {CATALOG[key].part for key in two} == {"gan", "world", "oracle", "stylegan_r", "edits"}
     assert one.keys() == two.keys()
 
 

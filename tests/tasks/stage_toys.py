@@ -15,11 +15,11 @@ from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfi
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.masks.masker import SegmenterMasker
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
+from ganverse.neural_renderer.found_views import FoundViewSettings
+from ganverse.neural_renderer.frozen_networks import FrozenNetworks
 from ganverse.neural_renderer.losses import DisentangleWeights
+from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.tasks.disentangle import DisentangleTask
-from ganverse.tasks.disentangle_settings import DisentangleSettings
-from ganverse.tasks.disentangle_teachers import Teachers
-from ganverse.tasks.disentangle_views import FoundViewSettings
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.neural_renderer.toys import SETTINGS

@@ -12,13 +12,13 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
+from ganverse.neural_renderer.found_views import FoundViewSettings
+from ganverse.neural_renderer.frozen_networks import FrozenNetworks
 from ganverse.neural_renderer.losses import DisentangleWeights
+from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.tasks.disentangle import DisentangleTask
-from ganverse.tasks.disentangle_pictures import DisentanglePainter
-from ganverse.tasks.disentangle_settings import DisentangleSettings
-from ganverse.tasks.disentangle_teachers import Teachers
-from ganverse.tasks.disentangle_views import FoundViewSettings
-from ganverse.tasks.media import Pictures
+from ganverse.training.disentangle_pictures import DisentanglePainter
+from ganverse.training.media import Pictures
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_styles
 from tests.neural_renderer.test_critic import PlainEyes
 from tests.neural_renderer.toys import SETTINGS, VIEW_DIMS, ToyGenerator

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from ganverse.tasks.gradient_averaging import average_gradients
+from ganverse.distributed import average_gradients
 
 
 class TwoProcesses:

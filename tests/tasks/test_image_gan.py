@@ -7,11 +7,11 @@ from torch import nn
 
 from ganverse.data.world_images import CachedImages
 from ganverse.errors import GanverseError
-from ganverse.tasks.devices import TrainerSettings
 from ganverse.tasks.image_gan import GrowthStage, GrowthState, ImageGANTask, growth_at, prepare_real, r1_penalty
 from ganverse.tasks.image_gan_codes import fake_codes
-from ganverse.tasks.metrics_log import read_metrics
-from ganverse.tasks.training import StageRun, fit
+from ganverse.training.devices import TrainerSettings
+from ganverse.training.fit import StageRun, fit
+from ganverse.training.metrics_log import read_metrics
 from tests.tasks.gan_toys import BATCH, differences, toy_images, toy_task
 
 SETTINGS = TrainerSettings(accelerator="cpu", precision="32-true", log_every=1, progress="none", threads=1)

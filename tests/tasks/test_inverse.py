@@ -12,10 +12,10 @@ from ganverse.data.batch import MultiViewBatch
 from ganverse.inverse.camera_survey import SurveyPlan
 from ganverse.inverse.losses import InverseLossWeights
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.tasks.camera_history import CameraHistory, read_history
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
-from ganverse.tasks.inverse_pictures import InversePainter
-from ganverse.tasks.media import Pictures
+from ganverse.training.camera_history import CameraHistory, read_history
+from ganverse.training.inverse_pictures import InversePainter
+from ganverse.training.media import Pictures
 from tests.inverse.tiny import TINY, tiny_batch, tiny_table
 
 PLAIN = InverseLossWeights(perceptual=0.0, camera=1.0)

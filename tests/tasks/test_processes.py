@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 
 from ganverse.data.world_images import CachedImages
-from ganverse.tasks.training import without_advice
+from ganverse.training.fit import without_advice
 from tests.tasks import gan_toys, stage_toys
 
 STEPS = 5

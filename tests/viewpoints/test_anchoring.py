@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.latents import latents
+from ganverse.random_streams import latents
 from ganverse.viewpoints.anchoring import TRIES, anchor_of, content_styles, draws_per_object, view_anchor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, view_latents
 from ganverse.worlds.generator import CarWorldGenerator

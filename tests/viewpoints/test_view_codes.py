@@ -9,10 +9,10 @@ from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.viewpoints.view_codes import (
     ViewCode,
     ViewCodes,
-    mix_styles,
     dims_from_text,
     dims_to_text,
     layer_dims,
+    mix_styles,
     view_latents,
     view_styles,
 )

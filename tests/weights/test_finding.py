@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ganverse.errors import GanverseError
-from ganverse.weights.finding import find_weights
-from ganverse.weights.shipped import FOLDER
+from ganverse.pretrained import SHIPPED, find_weights
 
 
 def touched(path: Path) -> Path:
@@ -20,7 +19,7 @@ def touched(path: Path) -> Path:
 
 
 def test_local_places(tmp_path: Path) -> None:
-    assert find_weights("car") == FOLDER / "inverse-car.safetensors"
+    assert find_weights("car") == SHIPPED / "inverse-car.safetensors"
     last = touched(tmp_path / "inverse" / "checkpoints" / "last.ckpt")
     assert find_weights(tmp_path) == find_weights(tmp_path / "inverse") == find_weights(last) == last
     done = touched(tmp_path / "inverse" / "inverse.safetensors")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ganverse.errors import GanverseError
-from ganverse.weights.shipped import FOLDER, load_network, save_network
+from ganverse.pretrained import SHIPPED, load_network, save_network
 
 
 @pytest.fixture
@@ -44,6 +44,6 @@ def test_another_architecture_and_a_missing_file_are_explained(saved: Path) -> N
 
 @pytest.mark.parametrize("name", ["segmenter-car", "pose-regressor-car"])
 def test_shipped_cards_say_license_and_source(name: str) -> None:
-    card = json.loads((FOLDER / f"{name}.json").read_text())
+    card = json.loads((SHIPPED / f"{name}.json").read_text())
     assert card["license"] == "Apache-2.0"
     assert "car world" in card["trained_on"]

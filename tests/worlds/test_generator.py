@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from ganverse.generators.latents import latents
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import angular_difference, project
+from ganverse.random_streams import latents
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 

@@ -1,0 +1,118 @@
+"""Several processes as one: gathering rows with gradients, averaging gradients, sharing out evaluations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+
+def rank_and_processes() -> tuple[int, int]:
+    """(0, 1) without torch.dist."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def gathering_device() -> str:
+    """Where numbers must lie to be gathered from all processes, wherever they come from: NCCL knows GPUs only."""
+    together = dist.is_available() and dist.is_initialized()
+    return "cuda" if together and dist.get_backend() == "nccl" else "cpu"
+
+
+def own_batches(count: int, batch: int) -> Iterator[Int[Tensor, " batch"]]:
+    """Every `processes`-th of the batches that one process would make of the objects 0 .. count - 1; maybe none.
+
+    Whole batches: the last digits of what a network says about an object may depend on the objects beside it, and the
+    numbers of an evaluation must not depend on the number of processes.
+    """
+    rank, processes = rank_and_processes()
+    yield from torch.arange(count).split(batch)[rank::processes]
+
+
+def processes() -> int:
+    """How many there are; 1 without torch.distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def all_gather(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]:
+    """The rows of all processes, as many from each, in the order of their ranks.
+
+    Gradients, also second ones, flow back to the process that a row is from; every process must take part.
+    """
+    if processes() == 1:
+        return own
+    rows: Tensor = _Gather.apply(own)
+    return rows
+
+
+def rows_of_groups(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "rows *rest"], int]:
+    """`discriminator.Neighbors` of a process among several: its own rows where its groups are whole, else all."""
+    count, own = processes(), len(x)
+    if own % math.gcd(own * count, group) == 0:
+        return x, 0
+    return all_gather(x), dist.get_rank() * own
+
+
+class _Gather(torch.autograd.Function):
+    """[own] to [all]; its gradient is the sum over the processes of what each has for the own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        own = own.contiguous()
+        parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, own)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        own: Tensor = _SumOfOwn.apply(gradients[0])
+        return own
+
+
+class _SumOfOwn(torch.autograd.Function):
+    """[all] on every process to the own rows of their sum: the transpose of `_Gather`, which is its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        total = rows.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        rows: Tensor = _Gather.apply(gradients[0])
+        return rows
+
+
+def average_gradients(parameters: Sequence[Tensor], processes: int) -> None:
+    """Replaces every gradient by its mean over the processes.
+
+    A parameter that no process has a gradient for keeps none: a zero would make Adam count a step for a layer that is
+    not in use yet. One that only some processes lack counts as zero there.
+    """
+    present = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+    dist.all_reduce(present)
+    used = [p for p, count in zip(parameters, present.tolist(), strict=True) if count]
+    for parameter in used:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    average_over_processes([p.grad for p in used if p.grad is not None], processes)
+
+
+def average_over_processes(tensors: list[Tensor], processes: int) -> None:
+    """Replaces every tensor by its mean over the processes."""
+    if not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= processes
+    start = 0
+    for tensor in tensors:
+        tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+        start += tensor.numel()

@@ -1,0 +1,99 @@
+"""Views that nobody annotated: are their cameras right, and what do lessons make of them?"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ganverse.data.world_views import world_view_codes
+from ganverse.geometry.cameras import angular_difference
+from ganverse.inverse.weights import load_inverse
+from ganverse.masks.segmenter import Segmenter
+from ganverse.neural_renderer.found_views import (
+    FoundViews,
+    FoundViewSettings,
+    cameras_of,
+    find_views,
+    numbers_of,
+    under_found_views,
+    view_weights,
+)
+from ganverse.neural_renderer.frozen_networks import FrozenNetworks
+from ganverse.pretrained import SHIPPED
+from ganverse.tasks.disentangle import DisentangleTask
+from ganverse.viewpoints.view_codes import mix_styles
+from ganverse.worlds.generator import CarWorldGenerator
+from tests.neural_renderer.toys import toy_cameras
+from tests.tasks.test_disentangle import CODES, SCHEDULE, fit, make_batch, make_task
+
+FEW = FoundViewSettings(candidates=6, objects=2, steps=2, worst=10.0)
+
+
+def test_the_cameras_found_in_the_car_world_are_the_true_ones() -> None:
+    world, twin = CarWorldGenerator(64), load_inverse(SHIPPED / "twin-car.safetensors")
+    teachers = FrozenNetworks(twin.network, twin.cameras, Segmenter.car())
+    settings = FoundViewSettings(candidates=16, objects=3)
+    found = find_views(world, world_view_codes(world), teachers, settings, seed=0)
+    kept = found.weights > 0
+    truth = world.cameras(torch.nn.functional.pad(found.styles, (0, world.style_sizes[1])))[kept]
+    cameras = cameras_of(found.cameras[kept])
+    assert angular_difference(cameras.azimuth, truth.azimuth).abs().median().rad2deg() < 3
+    assert (cameras.elevation - truth.elevation).abs().median().rad2deg() < 2
+    assert truth.elevation.std().rad2deg() > 5, "their mean would not do"
+
+
+def test_numbers_and_cameras_say_the_same() -> None:
+    cameras = toy_cameras(5)
+    again = cameras_of(numbers_of(cameras))
+    for name in ("azimuth", "elevation", "distance", "offset"):
+        assert torch.allclose(getattr(again, name), getattr(cameras, name))
+
+
+def test_every_side_is_asked_for_alike_and_bad_fits_never() -> None:
+    azimuth = torch.cat([torch.full((20,), 0.1), torch.full((10,), -0.1), torch.tensor([2.0])])
+    losses = torch.cat([torch.arange(30) / 20, torch.tensor([3.0])])
+    weights = view_weights(azimuth, losses, FoundViewSettings(kept=0.5, worst=1.22))
+    assert (weights[:10] == 0.1).all(), "the better half"
+    assert (weights[10:20] == 0).all()
+    assert (weights[20:25] == 0.2).all()
+    assert (weights[25:] == 0).all(), "the worse half, and what fits nowhere"
+    assert view_weights(azimuth[:1], losses[:1], FoundViewSettings()).tolist() == [0.25]
+
+
+def test_views_come_up_as_often_as_they_weigh() -> None:
+    found = FoundViews(torch.zeros(4, 1), torch.zeros(4, 5), torch.tensor([0.0, 3.0, 0.0, 1.0]))
+    counts = found.chosen(torch.arange(400) / 400).bincount(minlength=4)
+    assert counts.tolist() == [0, 300, 0, 100]
+
+
+def test_a_share_of_the_lessons_asks_for_found_views() -> None:
+    task, generator = make_task(), make_task()._frozen[0]
+    lesson = task.observe(make_batch(task), views=1)
+    found = FoundViews(torch.randn(3, 2), torch.randn(3, 5), torch.tensor([0.0, 0.0, 1.0]))
+    chance = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.2, 0.5], [0.8, 0.5]])
+    asked, kept = [0, 2], [1, 3]
+    for own in (False, True):
+        made = under_found_views(lesson, found, generator, CODES, task.teachers, chance, share=0.5, own_texture=own)
+        assert torch.equal(made.styles[asked], mix_styles(lesson.styles[asked], found.styles[[2, 2]], CODES.view_dims))
+        assert torch.allclose(made.images[asked], generator.synthesize(made.styles[asked]))
+        assert torch.equal(made.masks[asked], task.teachers.segmenter(made.images[asked]))
+        assert torch.equal(made.scenes.cameras.elevation[asked], found.cameras[[2, 2], 1])
+        own_textures = task.teachers.inverse(made.images[asked]).texture
+        expected = own_textures if own else lesson.scenes.texture[asked]
+        assert torch.allclose(made.scenes.texture[asked], expected)
+        for name in ("styles", "images", "masks"):
+            assert torch.equal(getattr(made, name)[kept], getattr(lesson, name)[kept])
+        assert torch.allclose(numbers_of(made.scenes.cameras)[kept], numbers_of(lesson.scenes.cameras)[kept])
+
+
+def test_a_run_looks_for_views_once(tmp_path: Path) -> None:
+    task = make_task(settings=replace(SCHEDULE, found_views=FEW))
+    fit(task, tmp_path, steps=3)
+    weights = task.found_weights
+    assert 0 < int((weights > 0).sum()) < FEW.candidates
+    assert torch.isfinite(task.found_cameras).all()
+    again: DisentangleTask = make_task(settings=replace(SCHEDULE, found_views=FEW))
+    again.load_state_dict(task.state_dict())
+    again.found_styles.add_(1)
+    fit(again, tmp_path, steps=1)
+    assert torch.equal(again.found_styles, task.found_styles + 1)
