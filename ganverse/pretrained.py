@@ -46,7 +46,7 @@ STYLEGAN_R = Kind("disentangle", "stylegan-r.safetensors", "stylegan-r-car.safet
 GENERATOR = Kind("gan", "generator.safetensors", "gan-car.safetensors")
 
 
-def find_weights(source: str | Path, kind: Kind) -> Path:
+def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
     """A .safetensors file with its card beside it, or a .ckpt of training.
 
     Args:
