@@ -1,57 +1,209 @@
-"""MultiViewStream: an endless multi-view data set that is made while training, on each process's own device."""
+"""Multi-view DataModules: what every source gives, and the stream that makes its samples while training."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.indices import IndexBatches, ResumableSamples
-from ganverse.data.sampling import Sampler
-from ganverse.masks.filtering import FilterCounts
+from ganverse.data.indices import IndexBatches
+from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
+from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source
+from ganverse.errors import GanverseError
+from ganverse.inverse.camera_table import CameraTable
 
 VALIDATION_START = 2**40
-"""Sample index of the first validation sample: far beyond any training run."""
+"""Index of the first held-out sample: far beyond any training run."""
 
 
-class MultiViewStream(ResumableSamples):
-    """The loader yields global sample indices; images and masks are made in `on_after_batch_transfer`.
+class MultiViewData(pl.LightningDataModule, ABC):
+    """Base of the multi-view sources: several views of every object, with masks and view ids.
 
-    Training never ends (limit it by steps or images); it walks through the indices 0, 1, 2, ... on all processes
-    together, whatever their number, and a resumed run continues behind the last one seen. Validation is
-    `validation_samples` samples that training never sees. The generator lives in the sampler, not in any module, so it
-    is in no checkpoint and not in DDP's parameters.
+    Training never ends (limit it by images or steps). It walks through the samples 0, 1, 2, ... on all processes
+    together, whatever their number, and a resumed run continues after the last one seen. Held-out samples are never
+    trained on. The models read `azimuth_degrees`, `resolution` and `fingerprints` when they are set up.
 
-    batch_size: objects per process and step. counts, forced: images kept and rejected so far and samples kept although
-    rejected, on this process, for logging.
+    Args:
+        batch_size: objects per process and step.
+        validation_objects: held-out objects of one validation.
     """
 
-    def __init__(self, sampler: Sampler, batch_size: int = 16, validation_samples: int = 64) -> None:
-        super().__init__(batch_size, sampler.fingerprint)
-        self.sampler = sampler
-        self.validation_samples = validation_samples
-        self.counts = FilterCounts()
-        self.forced = 0
+    def __init__(self, batch_size: int, validation_objects: int) -> None:
+        super().__init__()
+        if batch_size < 1 or validation_objects < 0:
+            raise GanverseError(
+                f"expected a batch_size of at least 1 and validation_objects of at least 0, got {batch_size} and "
+                f"{validation_objects}"
+            )
+        self.batch_size = batch_size
+        self.validation_objects = validation_objects
+        self.samples_seen = 0
 
-    def train_dataloader(self) -> IndexBatches:
-        """Indices from the first one not seen yet."""
-        return self.training_indices()
+    @property
+    @abstractmethod
+    def azimuth_degrees(self) -> tuple[float, ...]:
+        """The coarse azimuth of every view, in degrees: where the cameras start (one camera per view)."""
 
-    def val_dataloader(self) -> IndexBatches:
-        """Every validation index once, split over the processes."""
-        rank, world = self.rank_and_world
-        stop = VALIDATION_START + self.validation_samples
+    @property
+    @abstractmethod
+    def resolution(self) -> int:
+        """Height and width of the images, in pixels."""
+
+    @property
+    @abstractmethod
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of everything the samples depend on, by name; a checkpoint trained on others is refused."""
+
+    @property
+    def source(self) -> Source | None:
+        """The generator behind the images, where there is one."""
+        return None
+
+    @property
+    def known_cameras(self) -> CameraTable | None:
+        """Cameras that are exact and not to be learned, where the images were rendered with known cameras."""
+        return None
+
+    @abstractmethod
+    def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
+        """The samples of these indices (also without a trainer), on `device` or where the indices are.
+
+        Indices from `VALIDATION_START` on are held-out samples.
+        """
+
+    def setup(self, stage: str) -> None:
+        """Opens everything, so that a missing or wrong file is reported before any training starts."""
+        self.fingerprints  # noqa: B018
+
+    def preview(self, objects: int) -> MultiViewBatch:
+        """The first held-out objects, always the same, for pictures; on the CPU."""
+        return self.make(torch.arange(VALIDATION_START, VALIDATION_START + objects))
+
+    def train_dataloader(self) -> Any:
+        """Batches of global sample indices from the first one not seen yet, without end."""
+        rank, world = self._rank_and_world()
+        return IndexBatches(self.batch_size, self.samples_seen, None, rank, world)
+
+    def val_dataloader(self) -> Any:
+        """Every held-out index once, split over the processes."""
+        rank, world = self._rank_and_world()
+        stop = VALIDATION_START + self.validation_objects
         return IndexBatches(self.batch_size, VALIDATION_START, stop, rank, world)
 
-    def on_after_batch_transfer(self, batch: Int[Tensor, " batch"], dataloader_idx: int) -> MultiViewBatch:
-        """Indices on the device to a batch made there."""
-        self.count_training_batch(batch)
-        return self.make(batch)
+    def test_dataloader(self) -> Any:
+        """The held-out samples."""
+        return self.val_dataloader()
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Indices on the device to a batch made there; counts the samples of training, prefetched ones do not."""
+        if self.trainer is not None and self.trainer.predicting:
+            return batch  # `DatasetGeneration` also wants to know what was rejected
+        made = batch if isinstance(batch, MultiViewBatch) else self.make(batch)
+        if self.trainer is not None and self.trainer.training:
+            self.samples_seen += len(made) * self._rank_and_world()[1]
+        return made
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training has come, for Lightning's checkpoints."""
+        return {"samples_seen": self.samples_seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues after the last sample seen."""
+        self.samples_seen = int(state_dict["samples_seen"])
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+
+class MultiViewStream(MultiViewData):
+    """An endless multi-view data set that a GAN makes while training, on each process's own device.
+
+    The loader yields global sample indices; images and masks are made in `on_after_batch_transfer`. Sample i is a pure
+    function of (sampling.seed, i). The generator is in no checkpoint and not among DDP's parameters.
+
+    Args:
+        generator: `car` is the GAN inside the package, `car-world` the procedural world, anything else a .safetensors
+            file with its card (`ganverse import-gan` writes one).
+        view_codes: file of the view codes. Default: NAME-views.yaml beside NAME.safetensors.
+        resolution: side in pixels to which the images are scaled down. Default: the generator's own.
+        masks: `auto` takes the truth in the car world and the segmenter elsewhere.
+        segmenter: weights of the segmenter. Default: NAME-segmenter.safetensors beside the generator; for cars the one
+            inside the package.
+        category: what Mask R-CNN detects. Cars are also measured against the car world in evaluations.
+        world_views: view codes of the car world, a multiple of 12.
+        renderer: a StyleGAN-R of this generator, which synthesizes the images instead (a further round of training).
+        reader: the inverse network that `renderer` was trained with.
+        sampling: what a sample is.
+        batch_size: objects per process and step; each gives `sampling.views` images.
+        validation_objects: held-out objects of one validation.
+    """
+
+    def __init__(
+        self,
+        generator: str = "car",
+        view_codes: Path | None = None,
+        resolution: int | None = None,
+        masks: MaskSource = "auto",
+        segmenter: Path | None = None,
+        category: Category = "car",
+        world_views: int = 24,
+        renderer: Path | None = None,
+        reader: Path | None = None,
+        sampling: SamplingSettings = SamplingSettings(),
+        batch_size: int = 16,
+        validation_objects: int = 64,
+    ) -> None:
+        super().__init__(batch_size, validation_objects)
+        self.sampling = sampling
+        self.source_settings = SourceSettings(
+            generator, view_codes, resolution, masks, segmenter, category, world_views, renderer, reader
+        )
+
+    @cached_property
+    def source(self) -> Source:
+        """The opened generator with its views and masks."""
+        return open_source(self.source_settings)
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Draws the samples."""
+        return self.source.sampler(self.sampling)
+
+    @property
+    def azimuth_degrees(self) -> tuple[float, ...]:
+        """Of the view codes, as annotated."""
+        return tuple(self.source.codes.azimuth_degrees.tolist())
+
+    @property
+    def resolution(self) -> int:
+        """Of the generator's images, after scaling."""
+        return self.source.generator.resolution
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Weights, view codes, and the sampler's settings."""
+        return {**self.source.fingerprints, "samples": self.sampler.fingerprint}
+
+    @property
+    def known_cameras(self) -> CameraTable | None:
+        """Those of a StyleGAN-R, which renders exactly the cameras it is given."""
+        rerendering = self.source.rerendering
+        return None if rerendering is None else rerendering.reader.cameras
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
-        """The samples of these indices (also without a trainer), on `device` or where the indices are."""
-        drawn = self.sampler.to(device or indices.device).draw(indices)
-        self.counts = self.counts + drawn.counts
-        self.forced += int(drawn.forced.sum())
-        return drawn.batch
+        """As in `MultiViewData`."""
+        return self.draw(indices, device).batch
+
+    def draw(
+        self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None, *, keep_dropped: int = 0
+    ) -> Drawn:
+        """The samples of these indices and what the filter rejected on the way."""
+        return self.sampler.to(device or indices.device).draw(indices, keep_dropped=keep_dropped)

@@ -1,7 +1,8 @@
-"""StyleGAN-R as a multi-view source: the GAN's objects, painted again under cameras that are known exactly."""
+"""StyleGAN-R as a multi-view source: the GAN's objects, synthesized again under cameras that are known exactly."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.sampling import DerivedSampler, Drawn, MultiViewSampler
+from ganverse.data.sampling import Drawn, MultiViewSampler
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.io import quantize
@@ -24,7 +25,7 @@ from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r
 
 
 @dataclass(frozen=True)
-class Steering:
+class Rerendering:
     """An opened StyleGAN-R and the inverse network that reads its scenes off the GAN's pictures."""
 
     renderer: StyleGANR
@@ -32,51 +33,58 @@ class Steering:
     reader: InverseModel
 
 
-def open_steering(renderer: Path, reader: Path, generator_sha256: str, views: int) -> Steering:
+def open_rerendering(renderer: Path, reader: Path, generator_sha256: str, views: int) -> Rerendering:
     """Loads both.
 
     Raises:
         GanverseError: a file is missing or broken, or they do not belong to each other or to the generator.
     """
-    painter, card = load_stylegan_r(renderer)
+    network, card = load_stylegan_r(renderer)
     model = load_inverse(reader)
     if card.generator_sha256 != generator_sha256 or card.inverse_sha256 != model.card.sha256:
         raise GanverseError(
-            f"expected {renderer} to be a StyleGAN-R of this generator ({generator_sha256[:12]}...) taught by {reader} "
+            f"expected {renderer} to be a StyleGAN-R of this generator ({generator_sha256[:12]}...) trained with {reader} "
             f"({model.card.sha256[:12]}...), got one of {card.generator_sha256[:12]}... and "
             f"{card.inverse_sha256[:12]}...; give the files of one round"
         )
     if len(model.cameras) != views:
         raise GanverseError(f"expected {reader} to know {views} views, got {len(model.cameras)}; check the view codes")
-    return Steering(painter, card, model)
+    return Rerendering(network, card, model)
 
 
-class SteeredSampler(DerivedSampler):
-    """A `Sampler`: objects, views and filter of another one, pictures by StyleGAN-R.
+class RerenderedSampler:
+    """A `Sampler`: objects, views and filter of another one, images by StyleGAN-R.
 
-    Shape, texture and background are read from the object's first picture; all its pictures are then painted under the
-    learned cameras of the view codes. The view ids stay what they were, so the camera table of `steering.reader` holds
-    for these pictures exactly. A batch's styles stay those of the GAN.
+    Shape, texture and background are read from the object's first image; all its images are then synthesized under the
+    learned cameras of the view codes. The view ids stay, so the camera table of `rerendering.reader` holds for these
+    images exactly. A batch's styles stay those of the GAN.
 
-    masker: of the painted pictures.
+    masker: of the synthesized images.
     """
 
-    def __init__(self, objects: MultiViewSampler, steering: Steering, masker: Masker) -> None:
-        super().__init__(objects, steering.card.sha256)  # which pins the reader
-        self.steering, self.masker = steering, masker
+    def __init__(self, original: MultiViewSampler, rerendering: Rerendering, masker: Masker) -> None:
+        self.original, self.rerendering, self.masker = original, rerendering, masker
+        self.settings, self.codes = original.settings, original.codes
 
-    def to(self, device: torch.device | str) -> SteeredSampler:
+    @property
+    def fingerprint(self) -> str:
+        """The original's fingerprint and the renderer, whose card pins the reader."""
+        parts = f"{self.original.fingerprint} {self.rerendering.card.sha256}"
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+    def to(self, device: torch.device | str) -> RerenderedSampler:
         """Move everything; samples are then made there."""
-        for network in (self.steering.renderer, self.steering.reader.network, self.steering.reader.cameras):
+        for network in (self.rerendering.renderer, self.rerendering.reader.network, self.rerendering.reader.cameras):
             network.to(device)
-        return super().to(device)
+        self.original.to(device)
+        return self
 
     @torch.no_grad()
     def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
-        """The samples of these indices; `forced` marks those with a painted picture that the filter would reject."""
+        """The samples of these indices; `forced` marks those with an image that the filter would reject."""
         drawn = self.original.draw(indices, keep_dropped=keep_dropped)
-        painted = [self._paint(block, rows) for block, rows in self._blocks(drawn.batch)]
-        images, masks, instances = (torch.cat(parts) for parts in zip(*painted, strict=True))
+        made = [self._synthesize(block, rows) for block, rows in self._blocks(drawn.batch)]
+        images, masks, instances = (torch.cat(parts) for parts in zip(*made, strict=True))
         outcome = filter_masks(Masks(masks, instances), self.settings.filter)
         shape = drawn.batch.view_ids.shape
         batch = MultiViewBatch(
@@ -97,13 +105,13 @@ class SteeredSampler(DerivedSampler):
             fields = (batch.images, batch.masks, batch.view_ids, batch.sample_index, batch.styles)
             yield MultiViewBatch(*(field[index] for field in fields)), min(size, len(batch) - start) * views
 
-    def _paint(self, batch: MultiViewBatch, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures, masks and numbers of instances of all views, object by object; the first `rows` of them."""
-        first, model = batch.images[:, 0], self.steering.reader
+    def _synthesize(self, batch: MultiViewBatch, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, masks and numbers of instances of all views, object by object; the first `rows` of them."""
+        first, model = batch.images[:, 0], self.rerendering.reader
         seen = model.network(first)
         background = remove_object(first, batch.masks[:, 0])
         scenes = Scenes(model.cameras(batch.view_ids[:, 0]), seen.vertices, seen.texture, background)
         every = scenes.repeat_interleave(batch.view_ids.shape[1])
-        images = quantize(self.steering.renderer.render(every.seen_from(model.cameras(batch.view_ids.flatten()))))
+        images = quantize(self.rerendering.renderer.render(every.seen_from(model.cameras(batch.view_ids.flatten()))))
         found = self.masker(images)
         return images[:rows].contiguous(), quantize(found.foreground)[:rows].contiguous(), found.instances[:rows]

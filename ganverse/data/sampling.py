@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -50,21 +50,22 @@ class TruthfulGenerator(Protocol):
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """What a sample is.
-
-    seed: of the stream. views: distinct views per object (paper: 2). max_pair_degrees: largest annotated azimuth
-    between the first view and the others. attempts: objects tried per index before the best of them is kept as it is.
-    block: images made at once (see the module). filter: when an image is rejected. objects: how many different objects
-    there are (times attempts, where some are rejected), for experiments; 0 = no end.
-    """
+    """What a sample is."""
 
     seed: int = 0
+    """Seed of the stream."""
     views: int = 2
+    """Distinct views per object (paper: 2)."""
     max_pair_degrees: float = 180.0
+    """Largest annotated azimuth between the first view and the others."""
     attempts: int = 4
+    """Objects tried per index before the best of them is kept although the filter rejects it."""
     block: int = 16
+    """Images synthesized at once. A sample's last bits depend on it, nothing else."""
     filter: MaskFilter = field(default_factory=MaskFilter)
+    """When an image is rejected."""
     objects: int = 0
+    """How many different objects there are, for experiments; 0 means no end."""
 
     def __post_init__(self) -> None:
         if min(self.views, self.attempts, self.block) < 1 or min(self.seed, self.objects) < 0:
@@ -249,39 +250,6 @@ class MultiViewSampler:
             for one in set(objects)
         }
         return torch.from_numpy(np.stack([unique[one] for one in objects])).to(self._views.device)
-
-
-Derived = TypeVar("Derived", bound="DerivedSampler")
-
-
-class DerivedSampler:
-    """Base of the samplers that change what another one draws: its settings and views, a fingerprint of their own.
-
-    original: that other one. changes: names (sha256) what is changed, and so all that a sample depends on besides.
-    """
-
-    def __init__(self, original: MultiViewSampler, changes: str) -> None:
-        self.original, self._changes = original, changes
-
-    @property
-    def settings(self) -> SamplingSettings:
-        """Those of the original."""
-        return self.original.settings
-
-    @property
-    def codes(self) -> ViewCodes:
-        """Those of the original."""
-        return self.original.codes
-
-    @property
-    def fingerprint(self) -> str:
-        """The original's fingerprint and what is changed."""
-        return hashlib.sha256(f"{self.original.fingerprint} {self._changes}".encode()).hexdigest()[:16]
-
-    def to(self: Derived, device: torch.device | str) -> Derived:
-        """Move the original; samples are then made there."""
-        self.original.to(device)
-        return self
 
 
 def frozen_copy(generator: ImageGenerator) -> ImageGenerator:

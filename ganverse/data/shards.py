@@ -24,21 +24,29 @@ from PIL import Image
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.data.sampling import Drawn
+from ganverse.data.sources import SourceSettings
 from ganverse.errors import GanverseError
 from ganverse.io import from_bytes, to_bytes, write_atomically
 from ganverse.masks.filtering import FilterCounts
 
 MANIFEST = "manifest.json"
+_PATHS = ("view_codes", "segmenter", "renderer", "reader")
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """Which samples go into which shard: `samples` in all, `per_shard` in each but perhaps the last."""
+    """Which samples go into which shard: `samples` in all, `per_shard` in each but perhaps the last.
+
+    fingerprint: names everything the samples depend on. azimuth_degrees: of every view code. source: what made them.
+    """
 
     folder: Path
     samples: int
     per_shard: int
     fingerprint: str
+    azimuth_degrees: tuple[float, ...]
+    source: SourceSettings
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.per_shard < 1:
@@ -74,7 +82,7 @@ class ShardPlan:
         record = ShardRecord(**{**facts, "counts": FilterCounts(**facts["counts"])})
         if record.fingerprint != self.fingerprint or record.samples != len(self.indices(shard)):
             raise GanverseError(
-                f"expected {self.folder} to be empty or to hold shards of fingerprint {self.fingerprint}, but {path.name} holds "
+                f"expected {self.folder} to be empty or to hold shards of {self.fingerprint}, but {path.name} holds "
                 f"{record.samples} samples of {record.fingerprint}; choose another folder or delete it"
             )
         return record
@@ -82,9 +90,9 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """A finished shard: file name, sha256, samples, the fingerprint behind them, images kept and rejected on the way, and
+    """A finished shard: file name, sha256, samples and the fingerprint behind them.
 
-    samples kept although every attempt was rejected.
+    counts: images kept and rejected on the way. forced: samples kept although every attempt was rejected.
     """
 
     name: str
@@ -95,23 +103,26 @@ class ShardRecord:
     forced: int
 
 
-def write_shard(
-    plan: ShardPlan, shard: int, batch: MultiViewBatch, azimuths: Sequence[float], counts: FilterCounts, forced: int
-) -> ShardRecord:
-    """Write a whole shard atomically, its record last (so a shard without one is made again).
+def write_shard(plan: ShardPlan, shard: int, drawn: Drawn) -> ShardRecord:
+    """Writes a whole shard atomically, its record last (so a shard without one is made again).
 
     A shard has one writer, so temporary files of its name are those of writers that were killed; they are removed.
     """
-    buffer = io.BytesIO()
+    batch, buffer = drawn.batch, io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row in range(len(batch)):
-            for name, data in _members(batch, row, azimuths):
+            for name, data in _members(batch, row, plan.azimuth_degrees):
                 entry = tarfile.TarInfo(name)
                 entry.size = len(data)
                 tar.addfile(entry, io.BytesIO(data))
     data = buffer.getvalue()
     record = ShardRecord(
-        plan.tar(shard).name, hashlib.sha256(data).hexdigest(), len(batch), plan.fingerprint, counts, forced
+        plan.tar(shard).name,
+        hashlib.sha256(data).hexdigest(),
+        len(batch),
+        plan.fingerprint,
+        drawn.counts,
+        int(drawn.forced.sum()),
     )
     for left_over in plan.tar(shard).parent.glob(f".{plan.tar(shard).stem}.*.tmp"):
         left_over.unlink(missing_ok=True)
@@ -133,6 +144,10 @@ def write_manifest(plan: ShardPlan) -> Path:
         "fingerprint": plan.fingerprint,
         "samples": plan.samples,
         "per_shard": plan.per_shard,
+        "azimuth_degrees": plan.azimuth_degrees,
+        "source": {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(plan.source).items()
+        },
         "images": {**asdict(total), "dropped_share": round(total.dropped_share, 6)},
         "forced_samples": sum(record.forced for record in finished),
         "shards": [{"name": r.name, "samples": r.samples, "sha256": r.sha256} for r in finished],
@@ -165,7 +180,9 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
         path = folder / entry["name"]
         if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]):
             raise GanverseError(f"expected {path} as the manifest describes it, but it is missing or changed")
-    return ShardPlan(folder, manifest["samples"], manifest["per_shard"], manifest["fingerprint"])
+    source = SourceSettings(**{k: Path(v) if v and k in _PATHS else v for k, v in manifest["source"].items()})
+    counted = (int(manifest[name]) for name in ("samples", "per_shard"))
+    return ShardPlan(folder, *counted, str(manifest["fingerprint"]), tuple(manifest["azimuth_degrees"]), source)
 
 
 def _members(batch: MultiViewBatch, row: int, azimuths: Sequence[float]) -> Iterator[tuple[str, bytes]]:

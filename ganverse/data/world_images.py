@@ -1,36 +1,136 @@
-"""Cached training images of a world: one uint8 array on disk, batches as a pure function of (seed, sample index)."""
+"""Training images of the car world for the image GAN: rendered once into a cache file, read as an endless stream.
 
-from collections.abc import Callable, Iterable, Iterator
+Sample i of the stream is a pure function of (seed, i): every image is seen once per pass, in an order and with
+mirrorings that depend on (seed, pass) alone.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
+from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ganverse.data.indices import IndexBatches
-from ganverse.data.world_cache import WorldImages, write_world_images
 from ganverse.errors import GanverseError
-from ganverse.io import from_bytes
+from ganverse.io import from_bytes, to_bytes
+from ganverse.worlds.generator import CarWorldGenerator, world_samples
+
+_CHUNK = 64
+_CHUNKS_WORTH_A_PROCESS = 32
+_MOST_PROCESSES = 8
 
 
-class CachedImageStream(IterableDataset[Tensor]):
-    """Endless batches of float images in [0, 1] from a uint8 array [N, 3, H, H].
+class WorldImages(pl.LightningDataModule):
+    """Images of random cars under random cameras, for `ImageGAN`.
 
-    Every image is seen once per pass, in an order and with mirrorings which depend on (seed, pass) alone.
-    batches: asked when an iteration starts, so that a resumed run continues.
+    Args:
+        cache: uint8 .npy file [images, 3, resolution, resolution]; rendered if it is missing.
+        images: different images; samples 0 ... images - 1 of the car world's stream `seed`.
+        resolution: of the images, in pixels.
+        seed: of the images and of their order.
+        mirror: show half of them mirrored.
+        batch_size: images per process and step; with a multiple of 4 the minibatch deviation needs no other process.
+        validation_images: images of one validation; they are rendered anew and never trained on.
     """
 
     def __init__(
-        self, images: np.ndarray, seed: int, batches: Callable[[], IndexBatches], *, mirror: bool = True
+        self,
+        cache: Path = Path("runs/cache/cars64.npy"),
+        images: int = 40_000,
+        resolution: int = 64,
+        seed: int = 0,
+        mirror: bool = True,
+        batch_size: int = 16,
+        validation_images: int = 256,
     ) -> None:
         super().__init__()
-        self._images = images
-        self._seed = seed
-        self._batches = batches
-        self._mirror = mirror
+        if min(images, resolution, batch_size) < 1 or min(seed, validation_images) < 0:
+            raise GanverseError(
+                f"expected images, resolution and batch_size of at least 1, seed and validation_images of at least 0, "
+                f"got {images}, {resolution}, {batch_size}, {seed}, {validation_images}"
+            )
+        self.cache, self.images, self.resolution, self.seed = Path(cache), images, resolution, seed
+        self.mirror, self.batch_size, self.validation_images = mirror, batch_size, validation_images
+        self.samples_seen = 0
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What the samples depend on; a checkpoint trained on others is refused."""
+        return {"samples": f"car world, {self.images} images of {self.resolution} px, seed {self.seed}"}
+
+    def prepare_data(self) -> None:
+        """Renders a missing file; Lightning calls this on one process of every machine, and the others wait."""
+        if not self.cache.exists():
+            write_world_images(self.cache, (self.images, 3, self.resolution, self.resolution), self.seed)
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Batches [batch, 3, resolution, resolution] in [0, 1], without end, after the last image seen.
+
+        Raises:
+            GanverseError: the file is missing or holds something else.
+        """
+        rank, world = self._rank_and_world()
+        indices = IndexBatches(self.batch_size, self.samples_seen, None, rank, world)
+        return DataLoader(ImageStream(self._open(), self.seed, self.mirror, indices), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """Held-out images, rendered; the share of this process."""
+        rank, world = self._rank_and_world()
+        batches = IndexBatches(self.batch_size, self.images, self.images + self.validation_images, rank, world)
+        world = CarWorldGenerator(self.resolution)
+        images = [world_samples(self.seed, indices, world)[1] for indices in batches]
+        return DataLoader(cast(Any, images), batch_size=None)
+
+    def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
+        """Counts the images of training."""
+        if self.trainer is not None and self.trainer.training:
+            self.samples_seen += len(batch) * self.trainer.world_size
+        return batch
+
+    def make(self, indices: Iterable[int]) -> Float[Tensor, "count 3 height width"]:
+        """The samples with these global indices, on the CPU; errors as above."""
+        return ImageStream(self._open(), self.seed, self.mirror, IndexBatches(1)).samples(indices)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training has come, for Lightning's checkpoints."""
+        return {"samples_seen": self.samples_seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues after the last image seen."""
+        self.samples_seen = int(state_dict["samples_seen"])
+
+    def _open(self) -> np.ndarray:
+        images = open_images(self.cache)
+        expected = (self.images, 3, self.resolution, self.resolution)
+        if images.shape != expected:
+            raise GanverseError(
+                f"expected images {list(expected)} in {self.cache}, got {list(images.shape)}; remove the file to have it "
+                "rendered anew, or give another path"
+            )
+        return images
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+
+class ImageStream(IterableDataset[Tensor]):
+    """Endless batches of float images in [0, 1] from a uint8 array [N, 3, H, H]."""
+
+    def __init__(self, images: np.ndarray, seed: int, mirror: bool, batches: IndexBatches) -> None:
+        super().__init__()
+        self._images, self._seed, self._mirror, self._batches = images, seed, mirror, batches
         self._pass: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def samples(self, indices: Iterable[int]) -> Float[Tensor, "count 3 height width"]:
@@ -41,7 +141,7 @@ class CachedImageStream(IterableDataset[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         """The batches of this process, without end."""
-        for indices in self._batches():
+        for indices in self._batches:
             yield self.samples(indices.tolist())
 
     def _choose(self, index: int) -> tuple[int, bool]:
@@ -73,53 +173,46 @@ def open_images(path: Path) -> np.ndarray:
     return images
 
 
-class CachedImages(pl.LightningDataModule):
-    """Feeds `ImageGANTask` from a cache file; starts at its `images_seen`, so a resumed run sees what it would have.
+def write_world_images(
+    path: Path, shape: tuple[int, int, int, int], seed: int, *, processes: int | None = None
+) -> None:
+    """Renders the images into a uint8 .npy file, which appears under its name only when it is whole.
 
-    path: the file. batch: images per step and process. content: what the file holds; if there is no file yet, these
-    images of the car world are rendered into it (once per machine). None takes whatever the file holds.
+    shape: [N, 3, H, H]. processes: None takes as many as the machine has and the work is worth.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    starts = range(0, shape[0], _CHUNK)
+    if processes is None:
+        processes = min(os.cpu_count() or 1, _MOST_PROCESSES, 1 + len(starts) // _CHUNKS_WORTH_A_PROCESS)
+    try:
+        np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).flush()
+        done = _render(temporary, shape, seed, starts, processes)
+        for _ in track(done, f"Rendering {shape[0]:,} cars", total=len(starts)):
+            pass
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
-    def __init__(
-        self, path: Path, batch: int = 32, seed: int = 0, *, mirror: bool = True, content: WorldImages | None = None
-    ) -> None:
-        super().__init__()
-        self._path = path
-        self._batch = batch
-        self._seed = seed
-        self._mirror = mirror
-        self._content = content
 
-    def prepare_data(self) -> None:
-        """Renders the missing file; Lightning calls this on one process of every machine, and the others wait."""
-        if self._content is not None and not self._path.exists():
-            write_world_images(self._path, self._content)
+def _render(path: Path, shape: tuple[int, ...], seed: int, starts: range, processes: int) -> Iterator[int]:
+    """Fills the file and yields the start of every chunk when it is done."""
+    if processes == 1:
+        for start in starts:
+            yield _render_chunk(path, shape, seed, start)
+        return
+    # spawned, not forked: a fork would inherit locks of torch's threads
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        chunks = [pool.submit(_render_chunk, path, shape, seed, start) for start in starts]
+        for chunk in as_completed(chunks):
+            yield chunk.result()
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches [batch, 3, H, H] in [0, 1], without end.
 
-        Raises GanverseError if the file is missing or holds something else than `content` says.
-        """
-        stream = CachedImageStream(self._images(), self._seed, self._remaining, mirror=self._mirror)
-        return DataLoader(stream, batch_size=None)
-
-    def make(self, indices: Iterable[int]) -> Float[Tensor, "count 3 height width"]:
-        """The samples with these global indices, on the CPU; errors as above."""
-        return CachedImageStream(self._images(), self._seed, self._remaining, mirror=self._mirror).samples(indices)
-
-    def _images(self) -> np.ndarray:
-        images = open_images(self._path)
-        if self._content is not None and images.shape != self._content.shape:
-            raise GanverseError(
-                f"Expected images {list(self._content.shape)} in {self._path}, got {list(images.shape)}; "
-                "remove the file to have it rendered anew, or give another path."
-            )
-        return images
-
-    def _remaining(self) -> IndexBatches:
-        """The batches that this process has not seen yet."""
-        trainer = self.trainer
-        if trainer is None:
-            return IndexBatches(self._batch)
-        first = int(getattr(trainer.lightning_module, "images_seen", 0))
-        return IndexBatches(self._batch, first, rank=trainer.global_rank, world=trainer.world_size)
+def _render_chunk(path: Path, shape: tuple[int, ...], seed: int, start: int) -> int:
+    indices = range(start, min(start + _CHUNK, shape[0]))
+    _, images, _ = world_samples(seed, torch.tensor(indices), CarWorldGenerator(shape[-1]))
+    pixels = np.lib.format.open_memmap(path, "r+")
+    pixels[indices.start : indices.stop] = to_bytes(images).numpy()
+    pixels.flush()
+    return start

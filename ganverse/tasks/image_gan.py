@@ -1,33 +1,49 @@
 """Trains an image GAN: StyleGAN2, grown progressively, everything counted in images."""
 
-import copy
-from dataclasses import dataclass
-from typing import cast
+from __future__ import annotations
 
-import pytorch_lightning as pl
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from safetensors.torch import load as load_tensors
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ganverse.data.batch import MultiViewBatch
 from ganverse.distributed import average_gradients, average_over_processes, processes, rows_of_groups
 from ganverse.errors import GanverseError
 from ganverse.generators.discriminator import Discriminator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from ganverse.tasks.image_gan_codes import fake_codes
+from ganverse.generators.weights import GeneratorCard, save_generator
+from ganverse.io import image_grid, pack_tensors, write_atomically
+from ganverse.random_streams import latents
+from ganverse.tasks.base import BaseTask, cosine
 from ganverse.training.ema import keep_factor
+from ganverse.training.media import Medium
+
+STATE = "state.safetensors"
+_OBJECTS, _VIEWS, _NOISE = 1, 2, 3  # seeds of the pictures in samples/
 
 
 @dataclass(frozen=True)
 class GrowthStage:
-    """Training at one resolution for `images` real images; the last stage goes on until the run ends."""
+    """Training at one resolution; the last stage goes on until the training ends."""
 
     resolution: int
+    """Of the images, in pixels."""
     images: int
+    """Real images the stage lasts."""
     r1_gamma: float
+    """Weight of the R1 penalty."""
     fade_images: int = 20_000
+    """Images over which the new resolution is faded in."""
 
 
 DEFAULT_STAGES = (
@@ -38,32 +54,15 @@ DEFAULT_STAGES = (
 
 
 @dataclass(frozen=True)
-class ImageGANSettings:
-    """Hyper-parameters of the game; numbers of images count real images shown to the discriminator.
-
-    batch: images per step and process; with a multiple of 4 the minibatch deviation needs nothing of other processes.
-    r1_interval: steps between two regularized ones. average_half_life: in images, of the generator's running average.
-    """
-
-    stages: tuple[GrowthStage, ...] = DEFAULT_STAGES
-    batch: int = 32
-    learning_rate: float = 2e-3
-    r1_interval: int = 16
-    mixing_probability: float = 0.9
-    average_half_life: float = 10_000.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class GrowthState:
-    """Where a run stands in its schedule; `fade` in (0, 1]."""
+    """Where a training stands in its schedule; `fade` in (0, 1]."""
 
     resolution: int
     fade: float
     r1_gamma: float
 
 
-def growth_at(stages: tuple[GrowthStage, ...], images_seen: int, batch: int) -> GrowthState:
+def growth_at(stages: Sequence[GrowthStage], images_seen: int, batch: int = 0) -> GrowthState:
     """The schedule for the batch (of all processes) that ends at images_seen + batch."""
     start = 0
     for index, stage in enumerate(stages):
@@ -71,86 +70,158 @@ def growth_at(stages: tuple[GrowthStage, ...], images_seen: int, batch: int) -> 
             progress = (images_seen - start + batch) / stage.fade_images if index and stage.fade_images else 1.0
             return GrowthState(stage.resolution, min(progress, 1.0), stage.r1_gamma)
         start += stage.images
-    raise GanverseError("Expected at least one growth stage, got none; give the run a schedule.")
+    raise GanverseError("expected at least one growth stage, got none; give the training a schedule")
 
 
-class ImageGANTask(pl.LightningModule):
+@dataclass(frozen=True)
+class FakeCodes:
+    """The random numbers behind fakes.
+
+    first, second: two latents per fake. mixed: the layers that take the second one (StyleGAN, section 3.1). noise: one
+    plane per convolution, in the order of `StyleGAN2Generator.noise_shapes`.
+    """
+
+    first: Float[Tensor, "batch z_dim"]
+    second: Float[Tensor, "batch z_dim"]
+    mixed: Bool[Tensor, "batch layers"]
+    noise: tuple[Float[Tensor, "batch 1 _ _"], ...]
+
+
+def fake_codes(
+    generator: StyleGAN2Generator,
+    seed: int,
+    indices: Sequence[int],
+    *,
+    resolution: int,
+    mixing_probability: float,
+) -> FakeCodes:
+    """Codes of the fakes with the given global indices, on the generator's device."""
+    layers = 2 * (resolution.bit_length() - 2)
+    shapes = generator.noise_shapes[: layers - 1]
+    lengths = [generator.z_dim, generator.z_dim, 2, *(height * width for height, width in shapes)]
+    first, second, choices, *planes = latents(seed, indices, sum(lengths)).to(generator.start).split(lengths, dim=1)
+    chance, place = torch.special.ndtr(choices).unbind(dim=1)
+    crossover = (1 + (place * (layers - 1)).long()).clamp_max(layers - 1)
+    behind = torch.arange(layers, device=crossover.device) >= crossover[:, None]
+    mixed = behind & (chance < mixing_probability)[:, None]
+    noise = tuple(plane.view(-1, 1, *shape) for plane, shape in zip(planes, shapes, strict=True))
+    return FakeCodes(first, second, mixed, noise)
+
+
+class ImageGAN(BaseTask):
     """Non-saturating GAN with lazy R1 (Karras et al. 2020), on any number of processes.
 
     Every step's real and fake images are those with the next global indices, a block for each process, and gradients
-    are averaged over the processes: n processes with batch b train like one with batch n * b. The task averages the
+    are averaged over the processes: n processes with batch b train like one with batch n * b. The module averages the
     gradients itself, since DDP follows one loss per step and here are three, each over a part of the networks; any
-    strategy that starts processes will do.
+    strategy that starts processes will do. So does the running average of the generator, which is a sub-module.
 
-    The running average of the generator is a sub-module of its own: Lightning's averaging callback averages the whole
-    module (with the discriminator and the image counter) and leaves the average in place of the trained weights.
+    Args:
+        architecture: of the generator; the discriminator mirrors it.
+        images: real images shown to the discriminator.
+        stages: progressive growing.
+        learning_rate: of Adam, for both networks.
+        decay_start: share of the images after which the rate falls along a cosine to 0.
+        r1_interval: steps between two regularized ones.
+        mixing_probability: of mixing the styles of two latents.
+        average_half_life: images, of the generator's running average.
+        seed: of the fakes.
+        start: state.safetensors of an earlier training to go on from; the optimizers start afresh.
+        trained_on: what the card says about the data.
     """
 
-    images_seen: Tensor
-
-    def __init__(self, architecture: StyleGAN2Config, settings: ImageGANSettings) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        architecture: StyleGAN2Config = StyleGAN2Config(),
+        images: int = 320_000,
+        stages: tuple[GrowthStage, ...] = DEFAULT_STAGES,
+        learning_rate: float = 2e-3,
+        decay_start: float = 0.8,
+        r1_interval: int = 16,
+        mixing_probability: float = 0.9,
+        average_half_life: float = 10_000.0,
+        seed: int = 0,
+        start: Path | None = None,
+        trained_on: str = "procedural car world of ganverse",
+    ) -> None:
+        super().__init__(images)
+        self.save_settings()
+        if not learning_rate > 0 or r1_interval < 1 or not 0 <= decay_start <= 1 or not average_half_life > 0:
+            raise GanverseError(
+                "expected a learning_rate and average_half_life above 0, r1_interval of at least 1 and decay_start in "
+                f"[0, 1], got {learning_rate}, {average_half_life}, {r1_interval}, {decay_start}"
+            )
         self.automatic_optimization = False
-        self.settings = settings
+        self.stages, self.learning_rate, self.decay_start, self.r1_interval = (
+            stages,
+            learning_rate,
+            decay_start,
+            r1_interval,
+        )
+        self.mixing_probability, self.average_half_life, self.seed = mixing_probability, average_half_life, seed
+        self.trained_on = trained_on
         self.generator = StyleGAN2Generator(architecture)
         self.discriminator = Discriminator(architecture.channels, rows_of_groups)
         self.generator_average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.register_buffer("images_seen", torch.zeros((), dtype=torch.long))
         self._penalty = torch.zeros(())
+        if start is not None:
+            self._load_state(start)
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+    def configure_optimizers(self) -> Any:
         """Adam for the generator, then Adam for the discriminator corrected for lazy regularization (section 3.1)."""
-        rate, ratio = self.settings.learning_rate, self.settings.r1_interval / (self.settings.r1_interval + 1)
-        return [
+        rate, ratio = self.learning_rate, self.r1_interval / (self.r1_interval + 1)
+        optimizers = [
             torch.optim.Adam(self.generator.parameters(), rate, betas=(0.0, 0.99), fused=True),
             torch.optim.Adam(self.discriminator.parameters(), rate * ratio, betas=(0.0, 0.99**ratio), fused=True),
         ]
+        return optimizers, [self.schedule(optimizer, [self.rate_factor]) for optimizer in optimizers]
 
-    def growth(self) -> GrowthState:
-        """Resolution, fade and R1 weight of the next step."""
-        return growth_at(self.settings.stages, int(self.images_seen), self.settings.batch * processes())
+    def rate_factor(self, images_seen: int) -> float:
+        """Share of the learning rate after so many images."""
+        return cosine((images_seen / self.images - self.decay_start) / max(1 - self.decay_start, 1e-6))
 
-    def training_step(self, batch: Float[Tensor, "batch 3 height width"], batch_index: int) -> None:
+    def training_step(self, batch: Float[Tensor, "batch 3 height width"], batch_idx: int) -> None:
         """One discriminator and one generator update on one batch of real images in [0, 1].
 
-        The fakes are painted once: detached for the discriminator, then judged again by the updated discriminator. One
-        judgement for both updates, whose gradients differ by a factor per sample, would save a sixth of the time at 64
-        px, but it plays another game: simultaneous updates, and the minibatch deviation couples the samples.
+        The fakes are synthesized once: detached for the discriminator, then judged again by the updated discriminator.
+        One judgment for both updates, whose gradients differ by a factor per sample, would save a sixth of the time at
+        64 px, but these are other updates: simultaneous ones, and the minibatch deviation couples the samples.
         """
         generator_optimizer, discriminator_optimizer = cast(list[LightningOptimizer], self.optimizers())
-        state = self.growth()
-        fake = self._paint(int(self.images_seen) + self.global_rank * len(batch), len(batch), state)
-        report = self._update_discriminator(discriminator_optimizer, prepare_real(batch, state), fake.detach(), state)
-        report["loss/generator"] = self._update_generator(generator_optimizer, fake, state)
         images = len(batch) * processes()
-        self.images_seen += images
+        state = growth_at(self.stages, self.images_seen, images)
+        fake = self._synthesize(self.images_seen + self.global_rank * len(batch), len(batch), state)
+        values = self._update_discriminator(discriminator_optimizer, prepare_real(batch, state), fake.detach(), state)
+        values["loss/generator"] = self._update_generator(generator_optimizer, fake, state)
+        self.count_images(len(batch))
         self._update_average(images)
-        self.log_dict({**report, "r1": self._penalty}, batch_size=len(batch))
-        self.log_dict({"resolution": float(state.resolution), "fade": state.fade}, batch_size=len(batch))
-
-    def loss_terms(self, batch: Float[Tensor, "batch 3 height width"], first: int) -> dict[str, Tensor]:
-        """The terms of both players' losses by name, with the weights as they are; r1 in every step.
-
-        batch: real images with the global numbers `first`, `first` + 1, ..., as the fakes have them.
-        """
-        state = self.growth()
-        fake, real = self._paint(first, len(batch), state), prepare_real(batch, state).requires_grad_()
-        logits = self.discriminator(real, state.fade)
-        return {
-            "discriminator, fakes": F.softplus(self.discriminator(fake.detach(), state.fade)).mean(),
-            "discriminator, reals": F.softplus(-logits).mean(),
-            "discriminator, r1": r1_penalty(logits, real),
-            "generator": F.softplus(-self.discriminator(fake, state.fade)).mean(),
+        for scheduler in cast(list[Any], self.lr_schedulers()):
+            scheduler.step()
+        values |= {
+            "r1": self._penalty,
+            "resolution": torch.tensor(float(state.resolution)),
+            "fade": torch.tensor(state.fade),
         }
+        self.log_dict({**values, "images": float(self.images_seen)}, batch_size=len(batch))
 
-    def _paint(self, first: int, count: int, state: GrowthState) -> Float[Tensor, "batch 3 height width"]:
+    def validation_step(self, batch: Float[Tensor, "batch 3 height width"], batch_idx: int) -> None:
+        """The discriminator on held-out images: far below its answer on training images, it knows those by heart."""
+        logits = self.discriminator(prepare_real(batch, self.growth), self.growth.fade)
+        self.log("val/logit_real", logits.mean(), batch_size=len(batch), sync_dist=True)
+
+    @property
+    def growth(self) -> GrowthState:
+        """Resolution, fade and R1 weight at present."""
+        return growth_at(self.stages, self.images_seen)
+
+    def _synthesize(self, first: int, count: int, state: GrowthState) -> Float[Tensor, "batch 3 height width"]:
         """Fakes first, first + 1, ... with mixed styles; a pure function of the weights, the seed and these numbers."""
         codes = fake_codes(
             self.generator,
-            self.settings.seed,
+            self.seed,
             range(first, first + count),
             resolution=state.resolution,
-            mixing_probability=self.settings.mixing_probability,
+            mixing_probability=self.mixing_probability,
         )
         own, other = self.generator.map(torch.cat([codes.first, codes.second])).chunk(2)
         self._track_average(own)
@@ -173,8 +244,7 @@ class ImageGANTask(pl.LightningModule):
         state: GrowthState,
     ) -> dict[str, Tensor]:
         """Logistic loss on fakes and reals, R1 on every r1_interval-th step."""
-        steps = int(self.images_seen) // (self.settings.batch * processes())
-        regularize = steps % self.settings.r1_interval == 0
+        regularize = self.images_seen // (len(real) * processes()) % self.r1_interval == 0
         optimizer.zero_grad()
         with optimizer.toggle_model(sync_grad=False):
             fake_logits = self.discriminator(fake, state.fade)
@@ -186,7 +256,7 @@ class ImageGANTask(pl.LightningModule):
             total = real_loss
             if regularize:
                 penalty = r1_penalty(real_logits, real)
-                total = real_loss + 0.5 * state.r1_gamma * self.settings.r1_interval * penalty
+                total = real_loss + 0.5 * state.r1_gamma * self.r1_interval * penalty
                 self._penalty = penalty.detach()
             self.manual_backward(total)
         _step(optimizer)
@@ -210,10 +280,63 @@ class ImageGANTask(pl.LightningModule):
     @torch.no_grad()
     def _update_average(self, images: int) -> None:
         """Exponential average with a half-life in images, shorter in the beginning."""
-        keep = keep_factor(images, int(self.images_seen), self.settings.average_half_life)
+        keep = keep_factor(images, self.images_seen, self.average_half_life)
         average = get_ema_multi_avg_fn(keep)
         average(list(self.generator_average.parameters()), list(self.generator.parameters()), 0)
         self.generator_average.w_average.copy_(self.generator.w_average)
+
+    def sample_media(self, batch: MultiViewBatch | None) -> Mapping[str, Medium]:
+        """`samples` and `mixing` grids of the averaged generator, 8 x 8 images each.
+
+        Mixing: rows are objects, columns are view codes, which replace the first `view_layers` layers.
+        """
+        zoom = max(1, 64 // self.growth.resolution)
+        return {
+            "samples": image_grid(self.samples(64), 8, zoom=zoom),
+            "mixing": image_grid(self.mixed_samples(8, 8), 8, zoom=zoom),
+        }
+
+    def samples(self, count: int) -> Float[Tensor, "count 3 side side"]:
+        """Images of the averaged generator with noise, in [0, 1]; the same codes on every call."""
+        generator, state = self.generator_average, self.growth
+        styles = generator.styles(generator.map(self._codes(count, _OBJECTS)), state.resolution)
+        noise = generator.noise(count, seed=_NOISE, resolution=state.resolution)
+        return _unit(generator.paint(styles, noise, resolution=state.resolution, fade=state.fade))
+
+    def mixed_samples(self, rows: int, columns: int) -> Float[Tensor, "cells 3 side side"]:
+        """Row-major table of mixed images without noise, in [0, 1]: object of the row, view code of the column."""
+        generator, state = self.generator_average, self.growth
+        layers = 2 * (state.resolution.bit_length() - 2)
+        content = generator.map(self._codes(rows, _OBJECTS)).repeat_interleave(columns, dim=0)
+        view = generator.map(self._codes(columns, _VIEWS)).repeat(rows, 1)
+        by_view = torch.arange(layers, device=self.device)[None, :, None] < generator.view_layers
+        styles = generator.styles(torch.where(by_view, view[:, None], content[:, None]), state.resolution)
+        return _unit(generator.paint(styles, resolution=state.resolution, fade=state.fade))
+
+    def _codes(self, count: int, seed: int) -> Float[Tensor, "count z_dim"]:
+        return latents(seed, range(count), self.generator.z_dim).to(self.generator.start)
+
+    def save_pretrained(self, path: Path) -> GeneratorCard:
+        """Writes the averaged generator with its card, and beside it state.safetensors: all but the optimizers."""
+        card = GeneratorCard(
+            config=self.generator.config,
+            license="Apache-2.0",
+            trained_on=self.trained_on,
+            seed=self.seed,
+            images_seen=self.images_seen,
+        )
+        written = save_generator(self.generator_average, path, card, half=True)
+        state = {**self.state_dict(), "images_seen": torch.tensor(self.images_seen)}
+        write_atomically(path.with_name(STATE), pack_tensors(state, half=True))
+        return written
+
+    def _load_state(self, path: Path) -> None:
+        """What `save_pretrained` wrote to state.safetensors."""
+        if not path.is_file():
+            raise GanverseError(f"expected the state of an earlier training at {path}, found none; correct start")
+        weights = load_tensors(path.read_bytes())
+        self.images_seen = int(weights.pop("images_seen"))
+        self.load_state_dict({name: w.float() if w.is_floating_point() else w for name, w in weights.items()})
 
 
 def _step(optimizer: LightningOptimizer) -> None:
@@ -238,3 +361,7 @@ def r1_penalty(logits: Float[Tensor, " batch"], images: Float[Tensor, "batch 3 h
     """Mean squared norm of the gradient of the logits at real images (Mescheder et al. 2018), differentiable."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
+
+
+def _unit(colors: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 side side"]:
+    return (colors * 0.5 + 0.5).clamp(0.0, 1.0)

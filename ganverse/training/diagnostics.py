@@ -1,111 +1,48 @@
-"""Watches a training: stops at the first number that is not finite, warns of collapse, explains a full memory."""
+"""Watches a training: stops at a gradient that is not finite, and warns of collapse."""
 
 from __future__ import annotations
 
-import io
-import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.io import write_atomically
-from ganverse.training.counting import images_seen
+from ganverse.geometry.cameras import Cameras, angular_difference
+from ganverse.geometry.meshes import Mesh, face_normals, face_vertices
 
 log = logging.getLogger(__name__)
 
-NON_FINITE = "non-finite.json"
+THIN = 1e-3
+"""A face is degenerate below this share of its mesh's mean face area."""
 
 
-class NotFinite(GanverseError):
-    """A loss or gradient is not finite."""
+class NaNGuard(pl.Callback):
+    """Stops before a gradient that is not finite reaches the weights; the last checkpoint is from before.
 
-
-class NonFinite(pl.Callback):
-    """Stops before a loss or gradient that is not finite reaches the weights, and keeps what it takes to look into it.
-
-    What happened goes to `folder/non-finite.json`: step, images seen, process, the samples' indices and the schedule;
-    the weights to `non-finite.pt` beside it. As every sample is a pure function of its index and the weights are those
-    of before the step, `train.py --replay` makes the batch again (see `ganverse.pipeline.replay`). A step that a part
-    of the program refuses, since its input is not finite for example, is kept as well.
+    Raises:
+        GanverseError: names the first parameter whose gradient is not finite.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._seen = 0
-        self._indices: list[int] = []
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
-    ) -> None:
-        """Remembers the batch at hand."""
-        self._seen = images_seen(pl_module)
-        self._indices = sample_indices(batch, self._seen, trainer.global_rank)
-
-    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """The loss."""
-        if not loss.isfinite().all():
-            self._stop(trainer, pl_module, "the loss")
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """The gradients, of all parameters at once; float16's scaler skips such steps by itself."""
+        """Looks at all gradients at once; the scaler of float16 skips such steps by itself."""
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if parameters and not torch.nn.utils.get_total_norm([p.grad for p in parameters]).isfinite():
-            names = {id(p): name for name, p in pl_module.named_parameters()}
-            bad = [names.get(id(p), "?") for p in parameters if p.grad is not None and not p.grad.isfinite().all()]
-            what = f"the gradient of {bad[0]}" if bad else "the norm of the gradient"
-            self._stop(trainer, pl_module, what)
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Keeps a step that was refused."""
-        if isinstance(exception, GanverseError) and not isinstance(exception, NotFinite) and self._indices:
-            self._keep(trainer, pl_module, f"an error: {exception}")
-
-    def _stop(self, trainer: pl.Trainer, task: pl.LightningModule, what: str) -> None:
-        path = self._keep(trainer, task, what)
-        raise NotFinite(
-            f"expected finite numbers, got {what} at {self._seen:,} images, samples {self._indices[:4]}...; look "
-            f"into it with train.py --replay {path}; the last checkpoint is from before: lower the learning rate or "
-            "ask for precision 32-true"
+        if not parameters or torch.nn.utils.get_total_norm([p.grad for p in parameters]).isfinite():
+            return
+        names = {id(p): name for name, p in pl_module.named_parameters()}
+        bad = [names.get(id(p), "?") for p in parameters if p.grad is not None and not p.grad.isfinite().all()]
+        what = f"that of {bad[0]}" if bad else "their norm"
+        raise GanverseError(
+            f"expected finite gradients, got {what} at step {trainer.global_step}; the last checkpoint is from before: "
+            "lower the learning rate or use --trainer.precision 32-true"
         )
-
-    def _keep(self, trainer: pl.Trainer, task: pl.LightningModule, what: str) -> Path:
-        settings = getattr(task, "settings", None)
-        numbers = vars(settings) if is_dataclass(settings) else {}
-        facts = {
-            "what": what,
-            "step": trainer.global_step,
-            "images_seen": self._seen,
-            "rank": trainer.global_rank,
-            "world": trainer.world_size,
-            "indices": self._indices,
-            "schedule": {name: value for name, value in numbers.items() if name.endswith("images")},
-        }
-        weights = io.BytesIO()
-        torch.save({name: value.cpu() for name, value in task.state_dict().items()}, weights)
-        path = self._folder / NON_FINITE
-        write_atomically(path.with_suffix(".pt"), weights.getvalue())
-        write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
-        return path
-
-
-def sample_indices(batch: object, seen: int, rank: int) -> list[int]:
-    """Global indices of a batch: those it carries, else the rank's block of what follows on the images seen."""
-    own = getattr(batch, "sample_index", None)
-    if isinstance(own, Tensor):
-        return [int(index) for index in own]
-    count = len(batch) if isinstance(batch, Tensor) else 0
-    return list(range(seen + rank * count, seen + (rank + 1) * count))
 
 
 @dataclass(frozen=True)
@@ -120,7 +57,7 @@ class Alarm:
 
 ALARMS = (
     Alarm("iou/own_view", 0.1, 1.1, "shapes and masks hardly meet: collapsed masks, or the template is too small"),
-    Alarm("masks/coverage", 0.02, 0.9, "the masks collapse to nothing or to whole pictures"),
+    Alarm("masks/coverage", 0.02, 0.9, "the masks collapse to nothing or to whole images"),
     Alarm("texture/contrast", 0.02, 1.0, "textures collapse to flat colors"),
     Alarm("texture/variety", 0.01, 1.0, "textures collapse: all objects get the same one"),
     Alarm("mesh/thin_faces", -1.0, 0.05, "faces lose their area: a degenerate mesh"),
@@ -130,55 +67,76 @@ ALARMS = (
     Alarm("camera/log_distance_spread", -1.0, 0.7, "the cameras' distances drift apart"),
     Alarm("loss/move", -1.0, 1.0, "vertices run away: a degenerate mesh"),
     Alarm("loss/flatten", -1.0, 1.0, "neighboring faces fold: a degenerate mesh"),
-    Alarm("loss/discriminator", 0.01, 20.0, "one player has won: fakes collapse"),
+    Alarm("loss/discriminator", 0.01, 20.0, "one network has won: fakes collapse"),
 )
 
 
-class Watch(pl.Callback):
-    """Warns, once per alarm, of a logged number out of bounds after `patience` images (before, anything may be).
+class Diagnostics(pl.Callback):
+    """Warns, once per alarm, of a logged number out of bounds.
 
-    every: steps between two looks.
+    Args:
+        patience: steps before the first look, when anything may be.
     """
 
-    def __init__(self, every: int = 10, patience: int = 2000, alarms: tuple[Alarm, ...] = ALARMS) -> None:
-        self._every, self._patience, self._alarms = every, patience, alarms
-        self._said: set[str] = set()
+    def __init__(self, patience: int = 100) -> None:
+        self._patience = patience
+        self._warned: set[str] = set()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Looks at what was just logged."""
-        due = trainer.is_global_zero and trainer.global_step % self._every == 0
-        if due and images_seen(pl_module) >= self._patience:
+        """Looks at what was just logged, as often as the trainer logs."""
+        due = trainer.is_global_zero and (batch_idx + 1) % trainer.log_every_n_steps == 0
+        if due and trainer.global_step >= self._patience:
             self._look(trainer)
 
     def _look(self, trainer: pl.Trainer) -> None:
-        for alarm in self._alarms:
-            value = float(trainer.logged_metrics.get(alarm.metric, alarm.low / 2 + alarm.high / 2))
-            if alarm.metric not in self._said and not alarm.low <= value <= alarm.high:
-                self._said.add(alarm.metric)
+        for alarm in ALARMS:
+            if alarm.metric not in trainer.logged_metrics or alarm.metric in self._warned:
+                continue
+            value = float(trainer.logged_metrics[alarm.metric])
+            if not alarm.low <= value <= alarm.high:
+                self._warned.add(alarm.metric)
                 log.warning("%s is %.3g: %s", alarm.metric, value, alarm.meaning)
 
 
-@contextmanager
-def memory_explained() -> Iterator[None]:
-    """Turns an exhausted memory into a sentence.
+@torch.no_grad()
+def mask_diagnostics(masks: Float[Tensor, "images 1 height width"]) -> dict[str, Tensor]:
+    """masks/coverage: share of the images that is foreground; 0 or 1 where masks have collapsed."""
+    return {"masks/coverage": masks.mean()}
 
-    Raises:
-        GanverseError: the memory does not suffice.
+
+@torch.no_grad()
+def texture_diagnostics(textures: Float[Tensor, "objects 3 tex tex"]) -> dict[str, Tensor]:
+    """Standard deviations of the colors, in [0, 0.5].
+
+    texture/contrast: over each object's chart, 0 for one flat color. texture/variety: over the objects, texel by texel,
+    0 where all look alike; absent for a single object.
     """
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _too_large() from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            raise
-        raise _too_large() from error
+    values = {"texture/contrast": textures.flatten(2).std(dim=2, correction=0).mean()}
+    if len(textures) > 1:
+        values["texture/variety"] = textures.std(dim=0, correction=0).mean()
+    return values
 
 
-def _too_large() -> GanverseError:
-    return GanverseError(
-        "expected a batch to fit into the memory, it does not; lower --data.batch (image GAN: --settings.batch; "
-        "generate: --per_shard or --data.sampling.block), or spread the same images over more --trainer.devices"
-    )
+@torch.no_grad()
+def mesh_diagnostics(mesh: Mesh) -> dict[str, Tensor]:
+    """mesh/thin_faces: share of faces without area. mesh/volume: smallest signed volume, negative if inside out."""
+    normals = face_normals(mesh.vertices, mesh.faces, unit=False)
+    areas = normals.norm(dim=-1) / 2
+    thin = areas < THIN * areas.mean(dim=1, keepdim=True).clamp_min(1e-12)
+    corners = face_vertices(mesh.vertices, mesh.faces)[:, :, 0]
+    volume = (corners * normals).sum(dim=(1, 2)) / 6
+    return {"mesh/thin_faces": thin.float().mean(), "mesh/volume": volume.min()}
+
+
+@torch.no_grad()
+def camera_diagnostics(cameras: Cameras, annotated: Float[Tensor, " views"]) -> dict[str, Tensor]:
+    """Spread of the camera table, and how far its azimuths are from the annotated ones (radians)."""
+    drift = angular_difference(cameras.azimuth, annotated).abs().max()
+    return {
+        "camera/azimuth_drift_degrees": drift.rad2deg(),
+        "camera/elevation_degrees": cameras.elevation.mean().rad2deg(),
+        "camera/elevation_spread_degrees": cameras.elevation.std(correction=0).rad2deg(),
+        "camera/log_distance_spread": cameras.distance.log().std(correction=0),
+    }

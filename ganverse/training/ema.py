@@ -1,4 +1,4 @@
-"""Running average of a task's weights with a half-life in images, on top of Lightning's averaging callback."""
+"""Exponential running average of a module's weights with a half-life in images, on top of Lightning's callback."""
 
 from __future__ import annotations
 
@@ -7,34 +7,48 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from ganverse.training.counting import images_seen
+from ganverse.errors import GanverseError
 
 
 class EMA(WeightAveraging):
-    """Exponential average of all parameters; buffers are copied. When training ends the average takes their place.
+    """Averages all parameters of a module that counts `images_seen`; buffers are copied.
 
-    half_life: images after which the weight of a contribution has halved. Early on it is at most a twentieth of the
-    images seen, so that the start is forgotten soon.
+    Checkpoints hold the average as the module's state (Lightning's layout), and validation sees the average. When
+    training ends, the average takes the place of the weights.
+
+    Args:
+        half_life: images after which the weight of a contribution has halved. Early on it is at most a twentieth of the
+            images seen, so that the start is soon forgotten.
     """
 
     def __init__(self, half_life: float) -> None:
+        if not half_life > 0:
+            raise GanverseError(f"expected a half_life above 0 images, got {half_life}")
         super().__init__(use_buffers=False, multi_avg_fn=self._average)
         self._half_life = half_life
         self._keep = 0.0
         self._counted = 0
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Copies the module once it is built; without the base class's warning, for nothing is sharded here."""
+        if stage == "fit":
+            pl_module.configure_model()
+            self._average_model = AveragedModel(pl_module, pl_module.device, multi_avg_fn=self._average)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Counts from where the checkpoint left off."""
-        self._counted = images_seen(pl_module)
+        self._counted = _images_seen(pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Moves the average by what one batch is worth."""
-        seen = images_seen(pl_module)
-        self._keep = keep_factor(seen - self._counted, seen, self._half_life)
-        self._counted = seen
+        """Moves the average by what the images since its last move are worth."""
+        if trainer.global_step > self._latest_update_step:
+            seen = _images_seen(pl_module)
+            self._keep = keep_factor(seen - self._counted, seen, self._half_life)
+            self._counted = seen
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     @torch.no_grad()
@@ -47,3 +61,10 @@ def keep_factor(images: int, seen: int, half_life: float) -> float:
     """Weight that the old average keeps after a batch of `images`, `seen` images into the training."""
     effective = min(half_life, 0.05 * seen)
     return 0.5 ** (images / effective) if effective > 0 else 0.0
+
+
+def _images_seen(module: pl.LightningModule) -> int:
+    seen = getattr(module, "images_seen", None)
+    if not isinstance(seen, int):
+        raise GanverseError(f"expected {type(module).__name__} to count `images_seen`, which EMA needs; it does not")
+    return seen

@@ -1,97 +1,118 @@
-"""The one way out for pictures, meshes and tables of a run: files always, Weights & Biases where asked for."""
+"""Pictures, meshes and tables of a training: files always, Weights & Biases where the trainer has its logger."""
 
 from __future__ import annotations
 
 import csv
 import io
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from PIL import Image
-from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from ganverse.io import to_pil, write_atomically
-from ganverse.training.counting import images_seen
-from ganverse.training.overview import overview
-from ganverse.training.weights_and_biases import Dashboard
+from ganverse.errors import GanverseError
+from ganverse.io import png_bytes, write_atomically
+from ganverse.training.charts import drop_chart, metric_curves
 
 
 @dataclass(frozen=True)
-class Solid:
+class GLB:
     """A textured mesh, as the bytes of a GLB file."""
 
-    glb: bytes
+    data: bytes
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table: headings, and rows of as many cells."""
+class Table:
+    """Headings, and rows of as many cells."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | int | float, ...], ...]
 
+    def csv(self) -> str:
+        """As comma-separated values."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
+        return text.getvalue()
 
-Medium = Float[Tensor, "3 height width"] | Image.Image | Solid | Sheet
-"""A picture in [0, 1] or a finished one, a mesh, or a table."""
 
-Painter = Callable[[pl.LightningModule], Mapping[str, Medium]]
-"""The task as it stands to named pictures, meshes and tables, always of the same samples."""
+Medium = Float[Tensor, "3 height width"] | Image.Image | GLB | Table
+"""An image in [0, 1] or a finished picture, a mesh, or a table."""
 
 
-class Pictures(pl.Callback):
-    """Paints at the start, every `minutes`, and when training ends; the first process does it alone."""
+@runtime_checkable
+class HasSampleMedia(Protocol):
+    """A module that shows what it has learned."""
 
-    def __init__(self, folder: Path, paint: Painter, minutes: float) -> None:
-        self._folder, self._paint, self._seconds = folder, paint, 60.0 * minutes
-        self._painted = 0.0
+    def sample_media(self, batch: object) -> Mapping[str, Medium]:
+        """Named media of the module as it stands, of the same held-out objects every time."""
+        ...
+
+
+class SampleLogger(pl.Callback):
+    """Writes samples/NAME-IMAGES.png (.glb, .csv) below the trainer's root at the start, now and then, and at the end.
+
+    The media are those of the module's `sample_media`, the curves of everything logged, and what the filter dropped.
+    With a `WandbLogger` they also appear under media/NAME.
+
+    Args:
+        every_n_train_steps: steps between two sets of pictures; 0 leaves them out.
+        objects: held-out objects that are shown.
+    """
+
+    def __init__(self, every_n_train_steps: int = 500, objects: int = 8) -> None:
+        if every_n_train_steps < 0 or objects < 1:
+            raise GanverseError(
+                f"expected every_n_train_steps of at least 0 and objects of at least 1, got {every_n_train_steps} and "
+                f"{objects}"
+            )
+        self.every_n_train_steps, self.objects = every_n_train_steps, objects
+        self._batch: object = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Paints what an untrained (or resumed) network does."""
-        self.write(trainer, pl_module)
+        """Shows the untrained (or resumed) networks."""
+        preview = getattr(getattr(trainer, "datamodule", None), "preview", None)
+        if preview is not None and self._active(trainer):
+            self._batch = preview(self.objects)
+        self.log_samples(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Paints when it is time."""
-        if time.monotonic() - self._painted >= self._seconds:
-            self.write(trainer, pl_module)
+        """Shows them when it is time."""
+        if self.every_n_train_steps and (batch_idx + 1) % self.every_n_train_steps == 0:
+            self.log_samples(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Paints the result."""
-        self.write(trainer, pl_module)
+        """Shows the result."""
+        self.log_samples(trainer, pl_module)
 
     @torch.no_grad()
-    def write(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        """Paints now and leaves the task's mode as it was."""
-        self._painted = time.monotonic()
-        if not trainer.is_global_zero:
+    def log_samples(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Writes all media now; the first process does it alone, and the module keeps its mode."""
+        if not self._active(trainer) or not isinstance(module, HasSampleMedia):
             return
-        training = task.training
-        task.eval()
-        media = {**self._paint(task), **overview(trainer)}
-        task.train(training)
-        publish(media, self._folder, images_seen(task), trainer.loggers)
+        training = module.training
+        module.eval()
+        media = dict(module.sample_media(self._batch))
+        module.train(training)
+        folder = Path(trainer.default_root_dir)
+        curves = metric_curves(sorted(folder.glob("logs/*/metrics.csv"), key=lambda path: path.stat().st_mtime))
+        media |= {} if curves is None else {"curves": curves}
+        counts = getattr(getattr(trainer, "datamodule", None), "counts", None)
+        media |= {} if counts is None or not counts.images else {"dropped": drop_chart(counts)}
+        images = getattr(module, "images_seen", trainer.global_step)
+        files = {name: save(medium, folder / "samples" / f"{name}-{images:09d}") for name, medium in media.items()}
+        log_files({f"media/{name}": path for name, path in files.items()}, trainer)
 
-
-def publish(media: Mapping[str, Medium], folder: Path, images: int, loggers: Sequence[Logger] = ()) -> None:
-    """Writes `folder/<name>-<images seen>.<png, glb or csv>`, and shows the same files under `media/<name>` in W&B.
-
-    Call it on the first process only.
-    """
-    show({name: save(medium, folder / f"{name}-{images:09d}") for name, medium in media.items()}, loggers)
-
-
-def show(files: Mapping[str, Path], loggers: Sequence[Logger]) -> None:
-    """Files that are there already, in W&B under `media/<name>`: .png, .glb and .csv."""
-    for logger in loggers:
-        if isinstance(logger, Dashboard):
-            logger.log_files({f"media/{name}": path for name, path in files.items()})
+    def _active(self, trainer: pl.Trainer) -> bool:
+        return bool(self.every_n_train_steps) and trainer.is_global_zero and not trainer.fast_dev_run
 
 
 def save(medium: Medium, stem: Path) -> Path:
@@ -102,17 +123,29 @@ def save(medium: Medium, stem: Path) -> Path:
     return path
 
 
+def log_files(files: Mapping[str, Path], trainer: pl.Trainer) -> None:
+    """Files (.png, .glb, .csv) in Weights & Biases, by the name of their panel, where the trainer has its logger."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            media = {name: _wandb_medium(path) for name, path in files.items()}
+            logger.experiment.log({**media, "trainer/global_step": trainer.global_step})
+
+
 def _encoded(medium: Medium) -> tuple[str, bytes]:
-    if isinstance(medium, Solid):
-        return ".glb", medium.glb
-    if isinstance(medium, Sheet):
-        return ".csv", _csv(medium).encode()
-    buffer = io.BytesIO()
-    (to_pil(medium) if isinstance(medium, Tensor) else medium).save(buffer, format="PNG")
-    return ".png", buffer.getvalue()
+    if isinstance(medium, GLB):
+        return ".glb", medium.data
+    if isinstance(medium, Table):
+        return ".csv", medium.csv().encode()
+    return ".png", png_bytes(medium)
 
 
-def _csv(sheet: Sheet) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([sheet.columns, *sheet.rows])
-    return text.getvalue()
+def _wandb_medium(path: Path) -> object:
+    import wandb  # only where its logger is in use
+
+    if path.suffix == ".glb":
+        return wandb.Object3D(str(path))
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            columns, *rows = csv.reader(file)
+        return wandb.Table(columns=list(columns), data=[list(row) for row in rows])
+    return wandb.Image(str(path))

@@ -1,0 +1,140 @@
+"""What the LightningModules share: training counted in images, schedules, hyperparameters, and who their networks are."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import LRSchedulerConfigType
+from torch.optim.lr_scheduler import LambdaLR
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.data.multi_view import MultiViewData
+from ganverse.errors import GanverseError
+from ganverse.training.diagnostics import NaNGuard
+from ganverse.training.ema import EMA
+from ganverse.training.media import Medium
+
+_FROZEN = "frozen_weights"
+
+
+class BaseTask(pl.LightningModule):
+    """Base of the modules. Training ends after `images` images, counted over all processes.
+
+    Subclasses add to `images_seen` in their training step (`count_images`), build their networks in `configure_model`,
+    where the trainer's DataModule is at hand, and name the frozen weights they learn from in `fingerprints`.
+
+    images: of the whole training; schedules end there. ema_half_life: images after which the weight of a contribution to
+    the running average of the weights has halved; 0 keeps no average.
+    """
+
+    has_idle_parameters = False
+    """Whether some parameters get no gradient in some steps, which DDP must know (find_unused_parameters)."""
+
+    def __init__(self, images: int, ema_half_life: float = 0.0) -> None:
+        super().__init__()
+        if images < 1 or not 0 <= ema_half_life < math.inf:
+            raise GanverseError(
+                f"expected images of at least 1 and an ema_half_life of at least 0, got {images} and {ema_half_life}"
+            )
+        self.images, self.ema_half_life = images, ema_half_life
+        self.images_seen = 0
+
+    def save_settings(self) -> None:
+        """`save_hyperparameters` of the calling __init__, as primitive values, so that checkpoints hold nothing else."""
+        frame = inspect.currentframe()
+        self.save_hyperparameters(frame=None if frame is None else frame.f_back)
+        # Lightning's own way to build a module from primitive values, nested dataclasses included
+        self.hparams.update(primitive(dict(self.hparams)))
+        self.hparams.setdefault("_instantiator", "pytorch_lightning.cli.instantiate_module")
+
+    @property
+    def data(self) -> MultiViewData:
+        """The trainer's multi-view DataModule.
+
+        Raises:
+            GanverseError: the trainer has none.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, MultiViewData):
+            raise GanverseError(
+                f"expected a multi-view DataModule (MultiViewStream, MultiViewShards, MultiViewFolder) for "
+                f"{type(self).__name__}, got {type(data).__name__}; trainer.fit(model, datamodule=...)"
+            )
+        return data
+
+    def count_images(self, images: int) -> None:
+        """Counts the images of a step on this process, times the number of processes; stops when all are seen."""
+        self.images_seen += images * self.trainer.world_size
+        if self.images_seen >= self.images:
+            self.trainer.should_stop = True
+
+    def on_train_start(self) -> None:
+        """Leaves nothing to do where a checkpoint already holds the whole training."""
+        if self.images_seen >= self.images:
+            self.trainer.should_stop = True
+
+    def schedule(
+        self, optimizer: torch.optim.Optimizer, factors: Sequence[Callable[[int], float]]
+    ) -> LRSchedulerConfigType:
+        """A scheduler of the learning rates: one factor of the images seen per parameter group."""
+        functions = [lambda _, factor=factor: factor(self.images_seen) for factor in factors]
+        return {"scheduler": LambdaLR(optimizer, functions), "interval": "step", "frequency": 1}
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """The running average of the weights, and the guard against NaN."""
+        return [NaNGuard(), *([EMA(self.ema_half_life)] if self.ema_half_life else [])]
+
+    def fingerprints(self) -> dict[str, str]:
+        """sha256 of the frozen weights and of the data that training depends on, by name."""
+        data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
+        return dict(getattr(data, "fingerprints", {}))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Counts, and names what the training depends on; frozen networks themselves stay out."""
+        checkpoint["images_seen"] = self.images_seen
+        checkpoint[_FROZEN] = self.fingerprints()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses to go on with other frozen weights or data than the checkpoint was trained with.
+
+        Raises:
+            GanverseError: as above.
+        """
+        self.images_seen = int(checkpoint["images_seen"])
+        found = self.fingerprints()
+        for name, expected in checkpoint[_FROZEN].items():
+            if found.get(name, expected) != expected:
+                raise GanverseError(
+                    f"expected {name} {expected[:20]}, which the checkpoint was trained with, got {found[name][:20]}; "
+                    "restore it, or start a new run"
+                )
+
+    def sample_media(self, batch: MultiViewBatch | None) -> Mapping[str, Medium]:
+        """Named pictures, meshes and tables of the module as it stands; batch: the same held-out objects every time."""
+        return {}
+
+
+def cosine(progress: float) -> float:
+    """1 to 0 along half a cosine for a progress of 0 to 1; clamped outside."""
+    return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
+def primitive(value: Any) -> Any:
+    """Settings as YAML knows them: mappings, lists, strings, numbers, None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): primitive(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [primitive(item) for item in value]
+    if isinstance(value, Enum):
+        return value.name
+    return str(value) if isinstance(value, Path) else value

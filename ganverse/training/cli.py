@@ -1,0 +1,194 @@
+"""Lightning's command line with this project's defaults: run folders, checkpoints, pictures, one-sentence errors."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jsonargparse import ArgumentError, set_parsing_settings
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger
+
+from ganverse.errors import GanverseError
+from ganverse.io import write_atomically
+from ganverse.training.diagnostics import Diagnostics
+from ganverse.training.media import SampleLogger
+from ganverse.training.progress import ImagesProgressBar
+
+CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoints"
+
+# help texts come from the string literals below the fields of the settings, too
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class GanverseCLI(LightningCLI):
+    """`fit`, `validate`, `test` and `predict` for any LightningModule and LightningDataModule, by class name.
+
+    Everything a training leaves lies in `trainer.default_root_dir`: config.yaml, logs/, checkpoints/, samples/ and the
+    weights that the module's `save_pretrained` writes under the name `weights`. `--checkpoint.*` sets Lightning's
+    ModelCheckpoint, `--samples.*` the pictures.
+    """
+
+    def __init__(self, args: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(
+            args=list(args),
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            model_class=pl.LightningModule,
+            datamodule_class=pl.LightningDataModule,
+            save_config_callback=_SaveConfig,
+            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
+            trainer_defaults={"callbacks": [ImagesProgressBar(), Diagnostics()], "max_epochs": -1},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in self.subcommands()}},
+            **kwargs,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What every training has besides the Trainer's own settings."""
+        parser.add_argument("--weights", type=str, default="weights.safetensors", help="File of the trained weights.")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.save_last": True,
+                "checkpoint.save_top_k": 1,
+                "checkpoint.monitor": "step",
+                "checkpoint.mode": "max",
+                "checkpoint.train_time_interval": timedelta(minutes=10),
+            }
+        )
+        parser.add_lightning_class_args(SampleLogger, "samples")
+        parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoints)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Fills in what Lightning leaves open: a CSV logger in the run's folder, precision, DDP's idle parameters."""
+        config = self._get(self.config_init, "trainer")
+        root = config["default_root_dir"] or "runs/unnamed"
+        if config["logger"] in (None, True):
+            kwargs["logger"] = CSVLogger(root, name="logs")
+        if config["precision"] is None:
+            kwargs["precision"] = best_precision(config["accelerator"])
+        idle = getattr(self.model, "has_idle_parameters", False)
+        alone = config["devices"] in (1, "1") or (config["devices"] == "auto" and torch.cuda.device_count() < 2)
+        if idle and (config["strategy"] == "ddp" or (config["strategy"] == "auto" and not alone)):
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+        return super().instantiate_trainer(default_root_dir=root, **kwargs)
+
+    def after_fit(self) -> None:
+        """Keeps the last state and writes the trained weights with their card."""
+        trainer, root = self.trainer, Path(self.trainer.default_root_dir)
+        if trainer.fast_dev_run or not trainer.state.finished:
+            return
+        trainer.save_checkpoint(root / CHECKPOINTS / "last.ckpt")
+        save = getattr(self.model, "save_pretrained", None)
+        if save is not None and trainer.is_global_zero:
+            save(root / self._get(self.config, "weights"))
+        trainer.strategy.barrier()
+
+
+class _SaveConfig(SaveConfigCallback):
+    """config.yaml in the run's folder, for `--config` to read again."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        text = self.parser.dump(self.config, skip_none=False)
+        write_atomically(Path(trainer.default_root_dir) / CONFIG, text.encode())
+
+
+def _checkpoints(root: str | Path | None) -> str:
+    return str(Path(root or "runs/unnamed") / CHECKPOINTS)
+
+
+def best_precision(accelerator: object) -> str:
+    """bfloat16 where the processor or GPU multiplies it faster than float32."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "32-true"
+    return "bf16-mixed" if re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) else "32-true"
+
+
+def run_lightning(arguments: Sequence[str]) -> None:
+    """One `fit`, `validate`, `test` or `predict`.
+
+    Raises:
+        GanverseError: bad settings, missing files, or a batch that does not fit into the memory; one sentence.
+    """
+    quieten()
+    try:
+        with memory_explained():
+            GanverseCLI(arguments)
+    except (ArgumentError, TypeError, ValueError) as error:
+        own = next((cause for cause in _chain(error) if isinstance(cause, GanverseError)), None)
+        if own is None and not isinstance(error, ArgumentError):
+            raise
+        raise own or GanverseError(_sentence(error)) from error
+
+
+def quieten() -> None:
+    """Our own log lines are shown; other packages' advice that does not apply here is not."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("ganverse").setLevel(logging.INFO)
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning_utilities"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for advice in (
+        r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 on torch >= 2.9
+        "The '.*_dataloader' does not have many workers",  # our loaders yield indices
+        "GPU available but not used",
+        "LightningCLI.s args parameter",  # `main` passes what it has not handled itself
+        "Precision bf16-mixed is not supported by the model summary",
+        "You're resuming from a checkpoint that ended before the epoch",  # our loaders begin at the samples seen
+        r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen networks are meant to be
+        "The number of training batches",  # shorter than the logging interval: a short run
+        "Checkpoint directory .* exists and is not empty",  # a resumed run
+        ".*lr_scheduler.step.*before.*optimizer.step",  # a scaler skipped the first step
+    ):
+        warnings.filterwarnings("ignore", message=advice)
+
+
+@contextmanager
+def memory_explained() -> Iterator[None]:
+    """Turns an exhausted memory into a sentence.
+
+    Raises:
+        GanverseError: the memory does not suffice.
+    """
+    too_large = GanverseError(
+        "expected a batch to fit into the memory, it does not; lower --data.batch_size (predict: --model.per_file), or "
+        "spread the same images over more --trainer.devices"
+    )
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise too_large from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise too_large from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _sentence(error: Exception) -> str:
+    """What jsonargparse complains about, as one sentence of bounded length."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"<class '(?:[a-zA-Z_]+\.)*([A-Za-z]+)'>", r"\1", text).replace("typing.", "")
+    text = text if len(text) <= 400 else f"{text[:400]} ..."
+    return f"expected settings that fit the classes named, got: {text}; see --help"
