@@ -1,20 +1,37 @@
-"""Files and pictures: atomic writes, safetensors in memory, 8-bit pixels, PNG, tables of images.
+"""Files and pictures: atomic writes, safetensors in memory, YAML, reading pictures and masks, PNG, image grids.
 
-Images are float32 RGB in [0, 1] with 3 x H x W axes, as everywhere outside the generators.
+Images are float32 RGB in [0, 1] with 3 x H x W axes, as everywhere outside the generators. What a user hands over is
+read with bounds: a few picture formats, a largest number of pixels, plain YAML of a largest size.
 """
 
 from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+import yaml
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
+
+from ganverse.errors import GanverseError, brief, quoted
+
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats that are decoded; Pillow knows dozens more, some of which start other programs."""
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+LARGEST_PICTURE = 80_000_000
+"""Pixels of the largest picture that is decoded; below the number from which Pillow itself warns."""
+LARGEST_YAML = 2**18
+"""Bytes of the largest YAML file that is parsed."""
+DEEPEST_YAML = 32
+"""Levels of nesting in a YAML file."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -85,3 +102,163 @@ def png_bytes(image: Float[Tensor, "3 height width"] | Image.Image, *, compressi
 def save_image(image: Float[Tensor, "3 height width"] | Image.Image, path: Path) -> None:
     """Writes a PNG atomically; makes the folder."""
     write_atomically(path, png_bytes(image))
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Picture files of a folder by their suffix, sorted; hidden ones such as macOS's `._photo.jpg` are skipped.
+
+    Raises:
+        GanverseError: the folder cannot be read.
+    """
+    try:
+        files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]
+    except OSError as error:
+        raise GanverseError(f"expected a folder of pictures at {folder}, but it cannot be read ({error})") from error
+    return sorted(path for path in files if not path.name.startswith("."))
+
+
+def read_image(source: Path | bytes, *, largest: int | None = None) -> Float[Tensor, "3 height width"]:
+    """A picture file as RGB in [0, 1], upright (EXIF orientation applied); transparency is ignored.
+
+    Args:
+        source: a PNG, JPEG, WebP, BMP, TIFF or GIF file (its first frame), or its contents.
+        largest: longer side in pixels to which larger pictures are scaled down; None keeps the size.
+
+    Raises:
+        GanverseError: the file is missing, no regular file, no such picture, or has more than `LARGEST_PICTURE` pixels.
+    """
+    return _pixels(_decode(source, largest).convert("RGB"))
+
+
+def read_image_with_alpha(
+    source: Path | bytes, *, largest: int | None = None
+) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
+    """The picture as in `read_image`, and its alpha channel in [0, 1].
+
+    The alpha is None where it marks nothing: where there is none, or all of it is below or above one half.
+    """
+    picture = _decode(source, largest)
+    alpha = _telling_alpha(picture)
+    return _pixels(picture.convert("RGB")), None if alpha is None else _pixels(alpha)
+
+
+def read_mask(source: Path | bytes, *, largest: int | None = None) -> Float[Tensor, "1 height width"]:
+    """A mask file in [0, 1]: its alpha channel where that marks something, else its gray value (white is 1).
+
+    Arguments and errors as in `read_image`.
+    """
+    picture = _decode(source, largest)
+    alpha = _telling_alpha(picture)
+    return _pixels(picture.convert("L") if alpha is None else alpha)
+
+
+def _decode(source: Path | bytes, largest: int | None) -> Image.Image:
+    """The upright picture in 8 bits: L or RGB, or RGBA where the file has transparency of any kind."""
+    if isinstance(source, bytes):
+        name = "this file"
+    else:
+        name = str(source)
+        _check_file(source, "a picture")
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=PICTURE_FORMATS) as file:
+            if file.width * file.height > LARGEST_PICTURE:
+                raise Image.DecompressionBombError
+            picture = _in_8_bits(file)
+            if largest is not None:
+                picture.thumbnail((largest, largest))
+            upright = ImageOps.exif_transpose(picture)
+            return upright if upright.mode in ("L", "RGB", "RGBA") else upright.convert("RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        megapixels = LARGEST_PICTURE // 10**6
+        raise GanverseError(f"expected at most {megapixels} megapixels in {name}, got more; scale it down") from error
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError) as error:
+        # all of them come out of Pillow's decoders for one damaged file or another
+        raise GanverseError(
+            f"expected a picture in {name}, but it cannot be read ({brief(error)}); save it as PNG or JPEG"
+        ) from error
+
+
+def _check_file(path: Path, what: str) -> None:
+    """A pipe or a device would block or never end."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "nothing"
+        raise GanverseError(f"expected {what} at {path}, found {found}; correct the path")
+
+
+def _in_8_bits(file: Image.Image) -> Image.Image:
+    """Leaves what 8 bits already hold as it is, undecoded: a JPEG is then decoded at about the size that is needed."""
+    if file.has_transparency_data:
+        return file.convert("RGBA")
+    if file.mode in ("1", "P"):
+        return file.convert("RGB")
+    if file.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(file).astype(np.float32) / 257).round().astype(np.uint8))
+    if file.mode in ("I", "F"):
+        raise ValueError("32 bits a channel")
+    return file
+
+
+def _telling_alpha(picture: Image.Image) -> Image.Image | None:
+    """The alpha channel if some of it is below and some above one half."""
+    if "A" not in picture.getbands():
+        return None
+    alpha = picture.getchannel("A")
+    opaque = np.asarray(alpha) >= 128
+    return alpha if opaque.any() and not opaque.all() else None
+
+
+def _pixels(picture: Image.Image) -> Float[Tensor, "channels height width"]:
+    array = np.array(picture)
+    return from_bytes(torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous())
+
+
+def read_yaml(path: Path) -> object:
+    """What a YAML file holds: mappings, lists, strings, numbers, dates, booleans, None.
+
+    Anchors with aliases, tags of other types, more than `LARGEST_YAML` bytes and more than `DEEPEST_YAML` levels are
+    refused, so that a small file cannot become a large or an executable thing; so are keys that occur twice.
+
+    Raises:
+        GanverseError: the file is missing, no UTF-8 text, or no such YAML; the sentence names it.
+    """
+    _check_file(path, "a YAML file")
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_YAML + 1)
+    except OSError as error:
+        raise GanverseError(f"expected YAML in {path}, but it cannot be read ({error})") from error
+    if len(data) > LARGEST_YAML:
+        raise GanverseError(f"expected at most {LARGEST_YAML >> 10} KiB of YAML in {path}, got a larger file")
+    try:
+        return yaml.load(data.decode("utf-8-sig"), Loader=_PlainLoader)
+    except UnicodeDecodeError as error:
+        raise GanverseError(f"expected UTF-8 text in {path}, got another encoding; save the file as UTF-8") from error
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # the last four: PyYAML's constructors, of numbers and dates that are none
+        raise GanverseError(f"expected YAML in {path}, got {brief(error)}") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases, deep nesting and keys that occur twice."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        """One level deeper."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "an alias (*name); write the value out")
+        if self.depth >= DEEPEST_YAML:
+            raise yaml.composer.ComposerError(None, None, f"more than {DEEPEST_YAML} levels of nesting")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuses a key that occurs twice."""
+        times = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in times.most_common(1):
+            if count > 1:
+                problem = f"the key {quoted(key)} {count} times"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ganverse.data.sources import DataSettings, generator_path, open_segmenter, views_beside
 from ganverse.errors import GanverseError
-from ganverse.evaluation.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
+from ganverse.viewpoints.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
 from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator

@@ -15,7 +15,7 @@ import pytest
 
 from ganverse.apps.annotate import annotation_app
 from ganverse.apps.desk import Desk, open_annotation
-from ganverse.evaluation.view_analysis import pose_reader
+from ganverse.viewpoints.view_analysis import pose_reader
 from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.annotation import UnfinishedViews

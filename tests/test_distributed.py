@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from ganverse import distributed
 from ganverse.distributed import own_batches, rank_and_processes
-from ganverse.evaluation import processes
 
 
 def test_one_process_has_everything() -> None:
@@ -15,11 +15,11 @@ def test_one_process_has_everything() -> None:
 def test_processes_share_without_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     alone, shared = [batch.tolist() for batch in own_batches(10, 3)], []
     for rank in range(3):
-        monkeypatch.setattr(processes, "rank_and_processes", lambda rank=rank: (rank, 3))
+        monkeypatch.setattr(distributed, "rank_and_processes", lambda rank=rank: (rank, 3))
         shared += [batch.tolist() for batch in own_batches(10, 3)]
     assert sorted(shared) == alone, "the batches of one process, so that an object is always beside the same ones"
 
 
 def test_a_process_may_have_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "rank_and_processes", lambda: (2, 3))
+    monkeypatch.setattr(distributed, "rank_and_processes", lambda: (2, 3))
     assert list(own_batches(4, 2)) == []

@@ -1,6 +1,6 @@
 import torch
 
-from ganverse.evaluation.view_analysis import (
+from ganverse.viewpoints.view_analysis import (
     ViewAnalysis,
     content_descriptors,
     content_directions_of,

@@ -1,0 +1,44 @@
+"""Where a command computes: `--device`, a GPU by default where there is one."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+import torch
+from torch import nn
+
+from ganverse.errors import GanverseError
+
+
+def default_device() -> torch.device:
+    """The first GPU, or the CPU where torch sees none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device called `name`: "cpu", "cuda", "cuda:1", ...; None is `default_device`.
+
+    Raises:
+        GanverseError: torch knows no such device, or this machine does not have it.
+    """
+    if name is None:
+        return default_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise GanverseError(
+            f"expected --device cpu or a GPU of this machine (cuda, cuda:1, ...), got {name}"
+        ) from error
+    return device
+
+
+def add_device_option(parser: ArgumentParser) -> None:
+    """Adds `--device` to a command; `find_device` takes its value."""
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (a GPU where there is one, else the CPU)")
+
+
+def device_of(model: object) -> torch.device:
+    """Where the parameters of a network lie; the CPU for what is no network, such as the car world."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
