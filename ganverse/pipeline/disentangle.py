@@ -18,10 +18,9 @@ from ganverse.data.sources import (
 from ganverse.errors import GanverseError
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel, load_inverse
-from ganverse.neural_renderer.critic import STAGES
 from ganverse.neural_renderer.frozen_networks import FrozenNetworks
-from ganverse.neural_renderer.losses import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
+from ganverse.neural_renderer.objective import DEFAULT_WEIGHTS, DisentangleWeights
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
@@ -126,9 +125,8 @@ def make_task(config: DisentangleRun, source: Source, teacher: InverseModel) -> 
     """The stage at its start."""
     torch.manual_seed(config.seed)
     perceptual = PerceptualDistance() if config.losses.distill_perceptual else None
-    eyes = PerceptualDistance(stages=STAGES) if config.losses.adversarial else None
-    teachers = FrozenNetworks(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual, eyes)
-    return DisentangleTask(source.generator, source.codes, teachers, config.schedule, config.losses, config.mapping)
+    networks = FrozenNetworks(teacher.network, teacher.cameras, open_segmenter(config.data), perceptual)
+    return DisentangleTask(source.generator, source.codes, networks, config.schedule, config.losses, config.mapping)
 
 
 def _begin_at(task: DisentangleTask, start: StyleGANR, config: DisentangleRun) -> None:
