@@ -71,18 +71,18 @@ def test_a_share_of_the_scenes_is_under_found_views() -> None:
     scene = task.observe(make_batch(task), views=1)
     found = FoundViews(torch.randn(3, 2), torch.randn(3, 5), torch.tensor([0.0, 0.0, 1.0]))
     chance = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.2, 0.5], [0.8, 0.5]])
-    found_rows, kept = [0, 2], [1, 3]
+    rows, kept = [0, 2], [1, 3]
     for own in (False, True):
         made = under_found_views(scene, found, generator, CODES, task.networks, chance, share=0.5, own_texture=own)
         assert torch.equal(
-            made.styles[found_rows], mix_styles(scene.styles[found_rows], found.styles[[2, 2]], CODES.view_dims)
+            made.styles[rows], mix_styles(scene.styles[rows], found.styles[[2, 2]], CODES.view_dims)
         )
-        assert torch.allclose(made.images[found_rows], generator.synthesize(made.styles[found_rows]))
-        assert torch.equal(made.masks[found_rows], task.networks.segmenter(made.images[found_rows]))
-        assert torch.equal(made.inputs.cameras.elevation[found_rows], found.cameras[[2, 2], 1])
-        own_textures = task.networks.inverse(made.images[found_rows]).texture
-        expected = own_textures if own else scene.inputs.texture[found_rows]
-        assert torch.allclose(made.inputs.texture[found_rows], expected)
+        assert torch.allclose(made.images[rows], generator.synthesize(made.styles[rows]))
+        assert torch.equal(made.masks[rows], task.networks.segmenter(made.images[rows]))
+        assert torch.equal(made.inputs.cameras.elevation[rows], found.cameras[[2, 2], 1])
+        own_textures = task.networks.inverse(made.images[rows]).texture
+        expected = own_textures if own else scene.inputs.texture[rows]
+        assert torch.allclose(made.inputs.texture[rows], expected)
         for name in ("styles", "images", "masks"):
             assert torch.equal(getattr(made, name)[kept], getattr(scene, name)[kept])
         assert torch.allclose(camera_numbers(made.inputs.cameras)[kept], camera_numbers(scene.inputs.cameras)[kept])

@@ -103,7 +103,7 @@ def disentangle_task(processes: int) -> DisentangleTask:
     inverse.camera.linear.weight.data.normal_(std=0.1)
     inverse.texture.decoder.bias.data.normal_()
     networks = FrozenNetworks(inverse, CameraTable(AZIMUTHS), segmenter(), PlainDistance())
-    # Without the spread, for which the frozen generator synthesizes in its own precision; it sees no samples of the step.
+    # Without the spread, for which the frozen generator synthesizes in its own precision.
     settings = DisentangleSettings(
         warm_up_images=32,
         fine_tune_images=1000,
