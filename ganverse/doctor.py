@@ -16,8 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ganverse import __version__
-from ganverse.errors import GanverseError
-from ganverse.inverse.perceptual import choose_source
+from ganverse.inverse.perceptual import available_weights
 from ganverse.pretrained import SHIPPED
 from ganverse.rendering.backends import choose_backend
 from ganverse.training.devices import TrainerSettings, choose_devices
@@ -92,8 +91,6 @@ def _weights(path: Path) -> Finding:
 
 def services() -> list[Finding]:
     """Perceptual weights and wandb."""
-    try:
-        perceptual = Finding("perceptual weights", choose_source("auto"))
-    except GanverseError as error:
-        perceptual = Finding("perceptual weights", str(error), healthy=False)
+    found = available_weights()
+    perceptual = Finding("perceptual weights", ", ".join(found) or "none", healthy=bool(found))
     return [perceptual, Finding("--logger wandb", f"{wandb_mode()} mode")]

@@ -18,7 +18,7 @@ from ganverse.evaluation.models import Source
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.masker import Masker
-from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
+from ganverse.neural_renderer.backgrounds import background_mask, remove_object
 from ganverse.neural_renderer.controls import render_in_chunks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
@@ -84,7 +84,7 @@ def control(studio: Studio, settings: EvaluationSettings) -> dict[str, Score]:
     found = measure_controls(
         studio.renderer,
         scenes_of(studio.model, batch),
-        seen_behind(batch.masks[:, 0]),
+        background_mask(batch.masks[:, 0]),
         batch.images[:, 0],
         studio.model.cameras.all(),
         studio.instruments,

@@ -28,7 +28,7 @@ from ganverse.evaluation.control_metrics import (
 )
 from ganverse.evaluation.gan_identity import explained_shares
 from ganverse.geometry.cameras import Cameras
-from ganverse.neural_renderer.backgrounds import seen_behind
+from ganverse.neural_renderer.backgrounds import background_mask
 from ganverse.neural_renderer.controls import azimuth_sweep, distance_row, elevation_row, render_in_chunks, under_each
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
@@ -63,7 +63,7 @@ class Factors:
 
     def moved(self, before: Factors) -> dict[str, Float[Tensor, " batch"]]:
         """How far silhouette (1 - IoU), texture (L1 on the chart), background (L1 outside both objects) are apart."""
-        outside = seen_behind(torch.maximum(self.masks, before.masks))
+        outside = background_mask(torch.maximum(self.masks, before.masks))
         behind = swap_background_distances(self.images, before.images, before.images, outside)
         return {
             "silhouette": 1 - swap_shape_iou(self.masks, before.masks),
@@ -120,7 +120,7 @@ def measure_controls(
 ) -> ControlReport:
     """Sweep the camera round the first `sweep_scenes` scenes; swap every factor of scene i with that of scene i + 1.
 
-    visible: 1 where the scenes' backgrounds are known (`seen_behind`). own_images: what the frozen generator itself
+    visible: 1 where the scenes' backgrounds are known (`background_mask`). own_images: what the frozen generator itself
     shows for the scenes, from the same cameras. table: the cameras of the view codes, whose usual elevation and
     distance the sweep takes (`typical_cameras`).
 
@@ -133,8 +133,8 @@ def measure_controls(
     index = torch.arange(1, count + 1, device=scenes.vertices.device) % count
     shown = {name: read_factors(renderer, swap, instruments) for name, swap in swaps(scenes, index).items()}
     own, source = shown["own"], shown["everything"]
-    known = visible * visible[index] * seen_behind(shown["background"].masks)
-    all_outside = seen_behind(torch.stack([x.masks for x in (own, source, shown["background"])]).amax(dim=0))
+    known = visible * visible[index] * background_mask(shown["background"].masks)
+    all_outside = background_mask(torch.stack([x.masks for x in (own, source, shown["background"])]).amax(dim=0))
     shape_iou, other_iou = (swap_shape_iou(x.masks, shown["shape"].masks) for x in (source, own))
     camera, identity = _rotate(renderer, scenes[:sweep_scenes], table, instruments, step_degrees)
     behind = shown["background"].images

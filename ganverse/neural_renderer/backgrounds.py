@@ -21,12 +21,14 @@ def remove_object(
     the hole's outline tells the background network both the shape and the view. Gradients reach the image, not the
     mask.
     """
-    visible = seen_behind(mask, grow=grow).to(image.dtype)
+    visible = background_mask(mask, grow=grow).to(image.dtype)
     kept = image * visible
     return kept + (1 - visible) * _spread(kept, visible) if fill else kept
 
 
-def seen_behind(mask: Float[Tensor, "batch 1 height width"], *, grow: int = 2) -> Float[Tensor, "batch 1 height width"]:
+def background_mask(
+    mask: Float[Tensor, "batch 1 height width"], *, grow: int = 2
+) -> Float[Tensor, "batch 1 height width"]:
     """1 where a picture shows its background for sure, 0 on its object (mask > 0.5) and `grow` pixels round it."""
     grown = max_pool2d(mask.detach(), 2 * grow + 1, stride=1, padding=grow)
     return (grown < 0.5).to(mask.dtype)

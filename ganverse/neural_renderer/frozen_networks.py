@@ -1,4 +1,4 @@
-"""The frozen networks that teach StyleGAN-R; neither in its checkpoints nor among its parameters."""
+"""The frozen networks that StyleGAN-R is trained with; neither in its checkpoints nor among its parameters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from ganverse.masks.segmenter import Segmenter
 class FrozenNetworks:
     """Trained networks of the earlier stages, frozen and in evaluation mode from here on.
 
-    inverse and cameras: of stage 2. segmenter: pictures to masks. perceptual, eyes (of the critic): None if no loss
-    asks for them. A plain dataclass, so a LightningModule that holds it registers none of them.
+    inverse, cameras: of the inverse stage. segmenter: images to masks. perceptual: None if no loss needs it.
+    A plain dataclass, so a LightningModule that holds it registers none of them.
     """
 
     inverse: InverseGraphicsNetwork
     cameras: CameraTable
     segmenter: Segmenter
     perceptual: PerceptualDistance | None = None
-    eyes: PerceptualDistance | None = None
 
     def __post_init__(self) -> None:
         for network in self.networks():
@@ -35,7 +34,7 @@ class FrozenNetworks:
 
     def networks(self) -> list[nn.Module]:
         """Those that are there."""
-        everything = (self.inverse, self.cameras, self.segmenter, self.perceptual, self.eyes)
+        everything = (self.inverse, self.cameras, self.segmenter, self.perceptual)
         return [network for network in everything if network is not None]
 
     def to(self, device: torch.device | str) -> FrozenNetworks:
@@ -50,7 +49,7 @@ class FrozenNetworks:
         return {name: fingerprint(network) for name, network in named.items()}
 
     def check(self, fingerprints: dict[str, str]) -> None:
-        """Refuse a checkpoint that was trained with other teachers."""
+        """Refuse a checkpoint that was trained with other networks."""
         own = self.fingerprints()
         for name, expected in fingerprints.items():
             if own.get(name) != expected:

@@ -1,65 +1,83 @@
-"""Schedule, rates and lessons of StyleGAN-R's training."""
+"""Schedule, learning rates and training scenes of StyleGAN-R."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-from ganverse.neural_renderer.critic import DEFAULT_CRITIC, CriticSettings
+from ganverse.errors import GanverseError
 from ganverse.neural_renderer.found_views import FoundViewSettings
 from ganverse.rendering.render import SHARP, Silhouette
 
 
 @dataclass(frozen=True)
 class DisentangleSettings:
-    """Schedule and rates. Numbers of images count pictures of the stream, over all processes.
+    """Training of StyleGAN-R. Numbers of images count images of the stream, over all processes.
 
-    warm_up_images: stage 1, generator frozen (paper: 700 iterations of 16). fine_tune_images: stage 2 (2500 of 16).
-    mapping_rate, fusion_rate: Adam's, in stage 1; in stage 2 times fine_tune_factor. synthesis_rate: of the generator
-    in stage 2. Both stages end along a cosine to 0. The paper's 1e-5 throughout is for 512 px and hundreds of GPU
-    minutes. camera_factor: as fine_tune_factor, of g_v, which by default keeps what stage 1 has taught it: stage 2 asks
-    for the exact cameras of the annotated codes over and over, and g_v would learn these by heart.
-    camera_jitter: noise on elevation, log distance and offset of the cameras that g_v learns from in stage 1, as a
-    share of their spread (without `found_views` it takes 0.7); azimuth_jitter_degrees: on the azimuth (see
-    `controls.jittered`).
-    grow, fill_background: see `remove_object`. silhouette: of the DIB-R render in the camera cycle.
-    calibration_images: pictures from which the statistics of styles and shapes are taken before the first step.
-    own_texture: T of stage 2's un-swapped scenes is read from the very picture that is asked for, not from the object's
-    other view, since a view code may paint along (see `read_lesson`). keep_spread: how far what the mapping
-    networks say of the content gets back the spread that the generator's styles have (`StyleGANR.restore_spread`),
-    before stage 2 and in the end; 0 leaves it, 1 restores all. found_views: beside the annotated ones. critic: of the
-    term `adversarial`.
+    Both stages end along a cosine to 0. The paper's learning rate of 1e-5 throughout is for 512 px and GPUs.
     """
 
     warm_up_images: int = 11_200
+    """Length of stage 1, in which the generator is frozen (paper: 700 iterations of 16)."""
     fine_tune_images: int = 40_000
+    """Length of stage 2, in which everything is trained (paper: 2500 iterations of 16)."""
     mapping_rate: float = 1e-3
+    """Adam's learning rate of the mapping networks."""
     fusion_rate: float = 2e-2
+    """Adam's learning rate of the fusion weights."""
     synthesis_rate: float = 2e-4
+    """Adam's learning rate of the generator in stage 2."""
     fine_tune_factor: float = 0.5
+    """Factor of `mapping_rate` and `fusion_rate` in stage 2."""
     camera_factor: float = 0.0
+    """As `fine_tune_factor`, of g_v, which rests by default: stage 2 repeats the exact cameras of the annotated codes,
+    and g_v would overfit them."""
     camera_jitter: float = 0.3
+    """Noise on elevation, log distance and offset of g_v's cameras in stage 1, as a share of their spread (see
+    `controls.jittered`). Without `found_views` it takes 0.7."""
     azimuth_jitter_degrees: float = 3.0
+    """As `camera_jitter`, on the azimuth."""
     calibration_images: int = 256
+    """Images from which the statistics of styles and shapes are taken before the first step."""
     grow: int = 2
+    """Pixels by which masks grow before the object is removed from an image."""
     fill_background: bool = True
+    """Whether the hole in a background is filled from around; the paper leaves it black."""
     silhouette: Silhouette = SHARP
+    """Rim of the DIB-R render in the camera cycle."""
     own_texture: bool = True
+    """Whether the texture of stage 2's un-swapped scenes is predicted from the target image itself, not from the
+    object's other view (the paper), since a view code may change the paint too."""
     keep_spread: float = 0.5
+    """How much of the spread of the GAN's content styles is restored, before stage 2 and at the end: 0 none, 1 all
+    (`StyleGANR.restore_spread`)."""
     found_views: FoundViewSettings = field(default_factory=FoundViewSettings)
-    critic: CriticSettings = DEFAULT_CRITIC
+    """Views beside the annotated ones."""
     seed: int = 0
+    """Seed of all random numbers of the training."""
+
+    def __post_init__(self) -> None:
+        if self.warm_up_images < 0 or self.fine_tune_images < 0 or self.grow < 0:
+            raise GanverseError(
+                "expected warm_up_images, fine_tune_images and grow to be 0 or more, got "
+                f"{self.warm_up_images}, {self.fine_tune_images} and {self.grow}"
+            )
+        if self.calibration_images < 2 or not 0 <= self.keep_spread <= 1:
+            raise GanverseError(
+                "expected calibration_images >= 2 and keep_spread between 0 and 1, got "
+                f"{self.calibration_images} and {self.keep_spread}"
+            )
 
     @property
     def images(self) -> int:
-        """Pictures of the whole training."""
+        """Images of the whole training."""
         return self.warm_up_images + self.fine_tune_images
 
-    def rates(self, images_seen: int) -> tuple[float, float, float, float, float, float]:
-        """Learning rates of the optimizer's six groups after so many images."""
+    def rates(self, images_seen: int) -> tuple[float, float, float, float, float]:
+        """Learning rates after so many images: g_v; g_s, g_t, g_b; fusion; corrections of the view; synthesis."""
         if images_seen < self.warm_up_images:
             factor = _cosine(images_seen / self.warm_up_images)
-            return self.mapping_rate * factor, self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0, 0.0
+            return self.mapping_rate * factor, self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0
         factor = _cosine((images_seen - self.warm_up_images) / max(self.fine_tune_images, 1))
         slow = self.fine_tune_factor * factor
         return (
@@ -68,7 +86,6 @@ class DisentangleSettings:
             self.fusion_rate * slow,
             self.mapping_rate * factor,
             self.synthesis_rate * factor,
-            self.critic.rate * factor,
         )
 
 

@@ -1,8 +1,8 @@
-"""What StyleGAN-R is taught with: scenes read from multi-view samples, and what the frozen GAN paints for them."""
+"""What StyleGAN-R learns from: scenes predicted from multi-view samples, with the frozen GAN's images of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.neural_renderer.backgrounds import remove_object, seen_behind
+from ganverse.geometry.cameras import Cameras
+from ganverse.neural_renderer.backgrounds import background_mask, remove_object
 from ganverse.neural_renderer.frozen_networks import FrozenNetworks
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
@@ -20,38 +21,45 @@ _PER_DRAW = 32
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Scenes together with the frozen GAN's own answer.
+class TrainingScene:
+    """A batch of scenes together with the frozen GAN's own images of them.
 
-    styles, images, masks: w* of the GAN, its picture, where that shows its object. behind: the picture that lent the
-    background, its object filled in; visible: 1 where it showed its background, 0 where that is a guess. keys: a
-    number for every view of every sample, on which depends what is drawn at random.
+    inputs: of StyleGAN-R. styles, images, masks: w* of the GAN, its image, where that shows its object. background: the
+    image that lent the background, its object filled in; visible: 1 where it showed its background, 0 where the
+    background is interpolated. keys: a number for every view of every sample, which seeds its random numbers.
     """
 
-    scenes: Scenes
+    inputs: Scenes
     styles: Float[Tensor, "batch styles"]
     images: Float[Tensor, "batch 3 height width"]
     masks: Float[Tensor, "batch 1 height width"]
-    behind: Float[Tensor, "batch 3 height width"]
+    background: Float[Tensor, "batch 3 height width"]
     visible: Float[Tensor, "batch 1 height width"]
     keys: Int[Tensor, " batch"]
 
-    def __getitem__(self, index: slice) -> Lesson:
-        tensors = (self.styles, self.images, self.masks, self.behind, self.visible, self.keys)
-        return Lesson(self.scenes[index], *(tensor[index] for tensor in tensors))
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: slice) -> TrainingScene:
+        tensors = (self.styles, self.images, self.masks, self.background, self.visible, self.keys)
+        return TrainingScene(self.inputs[index], *(tensor[index] for tensor in tensors))
+
+    def seen_from(self, cameras: Cameras) -> TrainingScene:
+        """The same with other cameras among the inputs."""
+        return replace(self, inputs=self.inputs.seen_from(cameras))
 
     def composite(self) -> Float[Tensor, "batch 3 height width"]:
-        """The GAN's objects on the backgrounds asked for.
+        """The GAN's objects on the backgrounds of the inputs.
 
-        Its own picture shows another background than the scene wherever the view code paints along, and a renderer
-        that is drawn towards both learns the mean of all backgrounds. The masks are narrowed to their surer half, or
-        a rim of the picture's own background comes along as a halo.
+        The GAN's own image shows another background wherever the view code changes it, and a renderer that is drawn
+        towards both learns the mean of all backgrounds. The masks are narrowed to their surer half, or a rim of the
+        image's own background comes along as a halo.
         """
-        return torch.lerp(self.behind, self.images, (2 * self.masks - 1).clamp_min(0))
+        return torch.lerp(self.background, self.images, (2 * self.masks - 1).clamp_min(0))
 
 
 @torch.no_grad()
-def drawn_contents(
+def draw_contents(
     generator: ImageGenerator, codes: ViewCodes, objects: int, seed: int, device: torch.device | str
 ) -> Float[Tensor, "objects styles"]:
     """w* of objects of the frozen GAN, their own views included; a pure function of the seed."""
@@ -62,18 +70,18 @@ def drawn_contents(
 
 
 @torch.no_grad()
-def drawn_batches(
-    generator: ImageGenerator, codes: ViewCodes, teachers: FrozenNetworks, objects: int, seed: int
+def draw_batches(
+    generator: ImageGenerator, codes: ViewCodes, networks: FrozenNetworks, objects: int, seed: int
 ) -> list[MultiViewBatch]:
     """Objects of the frozen GAN in one view each, the view codes in turn; unfiltered, a pure function of the seed."""
-    device = teachers.cameras.all().azimuth.device
-    contents = drawn_contents(generator, codes, objects, seed, device)
+    device = networks.cameras.all().azimuth.device
+    contents = draw_contents(generator, codes, objects, seed, device)
     views, view_ids = view_styles(generator, codes, device=device), torch.arange(objects, device=device) % len(codes)
     styles = mix_styles(contents, views[view_ids], codes.view_dims)
     batches = []
     for index in torch.arange(objects, device=device).split(_PER_DRAW):
         images = generator.synthesize(styles[index])
-        masks = teachers.segmenter(images)
+        masks = networks.segmenter(images)
         parts = (images, masks, view_ids[index], styles[index])
         images, masks, ids, own = (part[:, None] for part in parts)
         batches.append(MultiViewBatch(images=images, masks=masks, view_ids=ids, sample_index=index, styles=own))
@@ -81,33 +89,41 @@ def drawn_batches(
 
 
 @torch.no_grad()
-def read_lesson(
+def read_training_scene(
     batch: MultiViewBatch,
-    teachers: FrozenNetworks,
+    networks: FrozenNetworks,
     *,
     views: int | None = None,
     grow: int = 2,
     fill: bool = True,
     own_texture: bool = False,
-) -> Lesson:
-    """One scene per picture: shape, texture and background of a view, under the camera of the object's NEXT view.
+) -> TrainingScene:
+    """One scene per image: shape, texture and background of a view, under the camera of the object's NEXT view.
 
-    So the content codes cannot lean on the view they were read from. Ordered view by view: the first b scenes are
-    those read from view 0. views: how many of each object's views are read, all by default. grow, fill: see
-    `remove_object`. own_texture: the texture is that of the answer itself. Small GANs paint some view codes in colors
-    of their own (one of the embedded GAN shows every car gray), and a renderer that is asked for the colors of another
-    view than it is shown learns not to listen.
+    So the content codes cannot lean on the view they were predicted from. Ordered view by view: the first b scenes are
+    those of view 0.
+
+    Args:
+        batch: samples of the frozen GAN.
+        networks: predict shape and texture and know the cameras.
+        views: how many of each object's views are read; None reads all.
+        grow: see `remove_object`.
+        fill: see `remove_object`.
+        own_texture: predict the texture from the target image itself. Small GANs show some view codes in colors of
+            their own (one of the embedded GAN makes every car gray). A renderer that gets the colors of one view and is
+            compared with those of another learns to ignore its texture.
     """
     images, masks = (x.transpose(0, 1)[:views].flatten(0, 1) for x in (batch.images, batch.masks))
-    styles, answers, answer_masks, view_ids = (
+    styles, targets, target_masks, view_ids = (
         x.transpose(0, 1).roll(-1, dims=0)[:views].flatten(0, 1)
         for x in (batch.styles, batch.images, batch.masks, batch.view_ids)
     )
-    seen = teachers.inverse(images)
-    behind, visible = remove_object(images, masks, grow=grow), seen_behind(masks, grow=grow)
-    background = behind if fill else behind * visible
-    texture = teachers.inverse(answers).texture if own_texture else seen.texture
-    scenes = Scenes(teachers.cameras(view_ids), seen.vertices, texture, background)
+    predicted = networks.inverse(images)
+    background, visible = remove_object(images, masks, grow=grow), background_mask(masks, grow=grow)
+    texture = networks.inverse(targets).texture if own_texture else predicted.texture
+    inputs = Scenes(
+        networks.cameras(view_ids), predicted.vertices, texture, background if fill else background * visible
+    )
     count = batch.view_ids.shape[1]
     keys = (batch.sample_index * count + torch.arange(count, device=images.device)[:views, None]).flatten()
-    return Lesson(scenes, styles, answers, answer_masks, behind, visible, keys)
+    return TrainingScene(inputs, styles, targets, target_masks, background, visible, keys)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ganverse.data.batch import MultiViewBatch
 from ganverse.io import image_grid
 from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_chunks, swap_matrix
-from ganverse.neural_renderer.training_scenes import Lesson
+from ganverse.neural_renderer.training_scenes import TrainingScene
 from ganverse.rendering.render import render
 from ganverse.tasks.disentangle import DisentangleTask
 
@@ -32,37 +32,37 @@ class DisentanglePainter:
 
     def __call__(self, task: DisentangleTask) -> dict[str, Float[Tensor, "3 _ _"]]:
         """The tables, in [0, 1]."""
-        lesson = task.observe(self.batch.to(task.device))[: len(self.batch)]
-        tables = {"camera": camera_rows(task, lesson), "dual": dual_rows(task, lesson)}
-        tables |= {f"swap-{factor}": swap_table(task, lesson, factor) for factor in FACTORS}
+        scene = task.observe(self.batch.to(task.device))[: len(self.batch)]
+        tables = {"camera": camera_rows(task, scene), "dual": dual_rows(task, scene)}
+        tables |= {f"swap-{factor}": swap_table(task, scene, factor) for factor in FACTORS}
         columns = {"camera": len(AZIMUTHS) + 1, "dual": len(AZIMUTHS)}
         return {
             name: image_grid(t, columns.get(name, len(self.batch) + 1), zoom=self.zoom) for name, t in tables.items()
         }
 
 
-def camera_rows(task: DisentangleTask, lesson: Lesson) -> Float[Tensor, "cells 3 size size"]:
+def camera_rows(task: DisentangleTask, scene: TrainingScene) -> Float[Tensor, "cells 3 size size"]:
     """Per object one row: the GAN's own image, then StyleGAN-R all round."""
-    sweep = azimuth_sweep(lesson.scenes, task.teachers.cameras.all(), AZIMUTHS)
-    rows = render_in_chunks(task.renderer, sweep).unflatten(0, (len(lesson.images), len(AZIMUTHS)))
-    return torch.cat([lesson.images[:, None], rows], dim=1).flatten(0, 1)
+    sweep = azimuth_sweep(scene.inputs, task.networks.cameras.all(), AZIMUTHS)
+    rows = render_in_chunks(task.renderer, sweep).unflatten(0, (len(scene.images), len(AZIMUTHS)))
+    return torch.cat([scene.images[:, None], rows], dim=1).flatten(0, 1)
 
 
 @torch.no_grad()
-def dual_rows(task: DisentangleTask, lesson: Lesson) -> Float[Tensor, "cells 3 size size"]:
+def dual_rows(task: DisentangleTask, scene: TrainingScene) -> Float[Tensor, "cells 3 size size"]:
     """Per object two rows: DIB-R on white, and StyleGAN-R, from the same cameras."""
-    sweep = azimuth_sweep(lesson.scenes, task.teachers.cameras.all(), AZIMUTHS)
-    mesh = task.teachers.inverse.template.with_vertices(sweep.vertices)
-    drawn = render(mesh, sweep.texture, sweep.cameras, size=lesson.images.shape[-1])
+    sweep = azimuth_sweep(scene.inputs, task.networks.cameras.all(), AZIMUTHS)
+    mesh = task.networks.inverse.template.with_vertices(sweep.vertices)
+    drawn = render(mesh, sweep.texture, sweep.cameras, size=scene.images.shape[-1])
     classical = drawn.rgb + (drawn.face_index < 0)[:, None]
     both = torch.stack([classical, render_in_chunks(task.renderer, sweep)])
-    return both.unflatten(1, (len(lesson.images), len(AZIMUTHS))).transpose(0, 1).flatten(0, 2)
+    return both.unflatten(1, (len(scene.images), len(AZIMUTHS))).transpose(0, 1).flatten(0, 2)
 
 
-def swap_table(task: DisentangleTask, lesson: Lesson, factor: Factor) -> Float[Tensor, "cells 3 size size"]:
+def swap_table(task: DisentangleTask, scene: TrainingScene, factor: Factor) -> Float[Tensor, "cells 3 size size"]:
     """Rows: scenes (first column: the GAN's image). Columns: where the factor comes from (first row)."""
-    count = len(lesson.images)
-    cells = render_in_chunks(task.renderer, swap_matrix(lesson.scenes, factor)).unflatten(0, (count, count))
-    header = torch.cat([torch.ones_like(lesson.images[:1]), lesson.images])
-    body = torch.cat([lesson.images[:, None], cells], dim=1)
+    count = len(scene.images)
+    cells = render_in_chunks(task.renderer, swap_matrix(scene.inputs, factor)).unflatten(0, (count, count))
+    header = torch.cat([torch.ones_like(scene.images[:1]), scene.images])
+    body = torch.cat([scene.images[:, None], cells], dim=1)
     return torch.cat([header[None], body]).flatten(0, 1)

@@ -60,7 +60,7 @@ def test_true_cameras_fit_better_than_wrong_ones(network):
 
 def test_perceptual_distance_looks_at_the_planned_renders_only():
     network = InverseGraphicsNetwork(TINY)
-    plan = PerceptualPlan(PerceptualDistance("stlpips", stages=1), renders=3, seed=5, samples=torch.arange(3))
+    plan = PerceptualPlan(PerceptualDistance(stages=1), renders=3, seed=5, samples=torch.arange(3))
     assert plan.indices(12).tolist() == plan.indices(12).tolist()
     assert len(set(plan.indices(12).tolist())) == 3
     assert plan.indices(12).tolist() != replace(plan, seed=6).indices(12).tolist()

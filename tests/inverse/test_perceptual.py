@@ -8,17 +8,24 @@ from torch import nn
 
 from ganverse.errors import GanverseError
 from ganverse.inverse import perceptual
-from ganverse.inverse.perceptual import PerceptualDistance, ShiftTolerantAlexNet, choose_source
+from ganverse.inverse.perceptual import PerceptualDistance, available_weights
 
 
 @pytest.fixture(scope="module")
 def distance():
-    return PerceptualDistance("stlpips")
+    return PerceptualDistance()
 
 
 def picture(seed: int, batch: int = 2) -> torch.Tensor:
     coarse = torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
     return nn.functional.interpolate(coarse, size=(64, 64), mode="bilinear")
+
+
+def random_lpips(weights: str, stages: int = 5) -> PerceptualDistance:
+    """The heads of the `lpips` package over a backbone of random weights, which needs no file."""
+    made = PerceptualDistance(stages=stages)
+    made._compare_with(*perceptual._lpips(weights, stages, random_backbone=True))
+    return made
 
 
 def test_equal_pictures_are_at_distance_zero_and_others_are_not(distance):
@@ -52,47 +59,62 @@ def test_blank_pictures_have_finite_gradients(distance):
 
 
 def test_fewer_stages_are_a_part_of_the_sum(distance):
-    first = PerceptualDistance("stlpips", stages=2)
+    first = PerceptualDistance(stages=2)
     assert (first(picture(0), picture(1)) < distance(picture(0), picture(1))).all()
-    assert len(ShiftTolerantAlexNet.packaged(3)(picture(0))) == 3
+    assert len(first.network(picture(0))) == 2
+    assert (first.name, distance.name) == ("stlpips-2", "stlpips-5")
     with pytest.raises(GanverseError, match="stages"):
         PerceptualDistance(stages=6)
 
 
-def test_nothing_is_downloaded_and_the_choice_falls_back(monkeypatch, tmp_path):
+def test_pictures_below_24_pixels_are_refused(distance):
+    small = torch.rand(1, 3, 24, 32)
+    assert distance(small, small.flip(1)).isfinite().all()
+    with pytest.raises(GanverseError, match="at least 24 x 24"):
+        distance(small[:, :, 1:], small[:, :, 1:])
+
+
+def test_the_choice_depends_on_no_cache_and_nothing_is_downloaded(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
 
     def no_network(*_: object, **__: object) -> None:
         raise AssertionError("tried to download")
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
-    assert choose_source() == "stlpips"
-    with pytest.raises(GanverseError, match="stlpips-pytorch"):
-        choose_source("lpips")
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth").touch()
-    assert choose_source() == "lpips"
+    assert available_weights() == ["stlpips"]
+    for weights, file in (("lpips-alex", "alexnet-owt-7be5be79.pth"), ("lpips-vgg", "vgg16-397923af.pth")):
+        with pytest.raises(GanverseError, match=file):
+            PerceptualDistance(weights)
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        (tmp_path / "checkpoints" / file).touch()
+    assert available_weights() == ["stlpips", "lpips-alex", "lpips-vgg"]
+    assert PerceptualDistance().name == "stlpips-5"
 
 
-def test_without_any_weights_the_message_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(perceptual, "_stlpips_weights", lambda: None)
+def test_missing_weights_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(perceptual, "_STLPIPS_FILE", tmp_path / "none.pth")
     with pytest.raises(GanverseError, match="pip install stlpips-pytorch"):
         PerceptualDistance()
 
 
-def test_the_lpips_package_gives_the_same_interface_and_its_own_numbers():
-    stages = perceptual._LpipsStages(5, random_backbone=True)
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_the_lpips_package_gives_the_same_interface_and_its_own_numbers(net):
+    import lpips
+
+    measure = random_lpips(f"lpips-{net}")
     a, b = picture(0), picture(1)
-    features = stages(a * 2 - 1)
-    assert [f.shape[1] for f in features] == [64, 192, 384, 256, 256]
-    measure = PerceptualDistance("stlpips")
-    measure.network = stages.requires_grad_(False)
+    assert len(measure.network(a * 2 - 1)) == 5
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import lpips
-
-        oracle = lpips.LPIPS(net="alex", verbose=False, pnet_rand=True)
-    oracle.net, oracle.lins = stages.backbone, oracle.lins
+        oracle = lpips.LPIPS(net=net, verbose=False, pnet_rand=True)
+    oracle.net = measure.network.backbone
     with torch.no_grad():
         torch.testing.assert_close(measure(a, b), oracle(a * 2 - 1, b * 2 - 1).flatten(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [PerceptualDistance, lambda: random_lpips("lpips-alex")])
+def test_all_of_it_follows_to_another_device(make):
+    """Tensors of the meta device stand for a GPU's: an operation that mixes the two raises."""
+    measure = make().to("meta")
+    image = picture(0).to("meta")
+    assert measure(image, image).device.type == "meta"

@@ -1,4 +1,4 @@
-"""Views that nobody annotated: are their cameras right, and what do lessons make of them?"""
+"""Views that nobody annotated: are their cameras right, and how do they enter the training scenes?"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,9 @@ from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.found_views import (
     FoundViews,
     FoundViewSettings,
-    cameras_of,
+    camera_numbers,
+    cameras_from_numbers,
     find_views,
-    numbers_of,
     under_found_views,
     view_weights,
 )
@@ -30,26 +30,26 @@ FEW = FoundViewSettings(candidates=6, objects=2, steps=2, worst=10.0)
 
 
 def test_the_cameras_found_in_the_car_world_are_the_true_ones() -> None:
-    world, twin = CarWorldGenerator(64), load_inverse(SHIPPED / "twin-car.safetensors")
-    teachers = FrozenNetworks(twin.network, twin.cameras, Segmenter.car())
+    world, oracle = CarWorldGenerator(64), load_inverse(SHIPPED / "oracle-car.safetensors")
+    networks = FrozenNetworks(oracle.network, oracle.cameras, Segmenter.car())
     settings = FoundViewSettings(candidates=16, objects=3)
-    found = find_views(world, world_view_codes(world), teachers, settings, seed=0)
+    found = find_views(world, world_view_codes(world), networks, settings, seed=0)
     kept = found.weights > 0
     truth = world.cameras(torch.nn.functional.pad(found.styles, (0, world.style_sizes[1])))[kept]
-    cameras = cameras_of(found.cameras[kept])
+    cameras = cameras_from_numbers(found.cameras[kept])
     assert angular_difference(cameras.azimuth, truth.azimuth).abs().median().rad2deg() < 3
     assert (cameras.elevation - truth.elevation).abs().median().rad2deg() < 2
     assert truth.elevation.std().rad2deg() > 5, "their mean would not do"
 
 
-def test_numbers_and_cameras_say_the_same() -> None:
+def test_numbers_and_cameras_convert_both_ways() -> None:
     cameras = toy_cameras(5)
-    again = cameras_of(numbers_of(cameras))
+    again = cameras_from_numbers(camera_numbers(cameras))
     for name in ("azimuth", "elevation", "distance", "offset"):
         assert torch.allclose(getattr(again, name), getattr(cameras, name))
 
 
-def test_every_side_is_asked_for_alike_and_bad_fits_never() -> None:
+def test_every_side_is_shown_alike_and_bad_fits_never() -> None:
     azimuth = torch.cat([torch.full((20,), 0.1), torch.full((10,), -0.1), torch.tensor([2.0])])
     losses = torch.cat([torch.arange(30) / 20, torch.tensor([3.0])])
     weights = view_weights(azimuth, losses, FoundViewSettings(kept=0.5, worst=1.22))
@@ -62,28 +62,30 @@ def test_every_side_is_asked_for_alike_and_bad_fits_never() -> None:
 
 def test_views_come_up_as_often_as_they_weigh() -> None:
     found = FoundViews(torch.zeros(4, 1), torch.zeros(4, 5), torch.tensor([0.0, 3.0, 0.0, 1.0]))
-    counts = found.chosen(torch.arange(400) / 400).bincount(minlength=4)
+    counts = found.choose(torch.arange(400) / 400).bincount(minlength=4)
     assert counts.tolist() == [0, 300, 0, 100]
 
 
-def test_a_share_of_the_lessons_asks_for_found_views() -> None:
+def test_a_share_of_the_scenes_is_under_found_views() -> None:
     task, generator = make_task(), make_task()._frozen[0]
-    lesson = task.observe(make_batch(task), views=1)
+    scene = task.observe(make_batch(task), views=1)
     found = FoundViews(torch.randn(3, 2), torch.randn(3, 5), torch.tensor([0.0, 0.0, 1.0]))
     chance = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.2, 0.5], [0.8, 0.5]])
-    asked, kept = [0, 2], [1, 3]
+    rows, kept = [0, 2], [1, 3]
     for own in (False, True):
-        made = under_found_views(lesson, found, generator, CODES, task.teachers, chance, share=0.5, own_texture=own)
-        assert torch.equal(made.styles[asked], mix_styles(lesson.styles[asked], found.styles[[2, 2]], CODES.view_dims))
-        assert torch.allclose(made.images[asked], generator.synthesize(made.styles[asked]))
-        assert torch.equal(made.masks[asked], task.teachers.segmenter(made.images[asked]))
-        assert torch.equal(made.scenes.cameras.elevation[asked], found.cameras[[2, 2], 1])
-        own_textures = task.teachers.inverse(made.images[asked]).texture
-        expected = own_textures if own else lesson.scenes.texture[asked]
-        assert torch.allclose(made.scenes.texture[asked], expected)
+        made = under_found_views(scene, found, generator, CODES, task.networks, chance, share=0.5, own_texture=own)
+        assert torch.equal(
+            made.styles[rows], mix_styles(scene.styles[rows], found.styles[[2, 2]], CODES.view_dims)
+        )
+        assert torch.allclose(made.images[rows], generator.synthesize(made.styles[rows]))
+        assert torch.equal(made.masks[rows], task.networks.segmenter(made.images[rows]))
+        assert torch.equal(made.inputs.cameras.elevation[rows], found.cameras[[2, 2], 1])
+        own_textures = task.networks.inverse(made.images[rows]).texture
+        expected = own_textures if own else scene.inputs.texture[rows]
+        assert torch.allclose(made.inputs.texture[rows], expected)
         for name in ("styles", "images", "masks"):
-            assert torch.equal(getattr(made, name)[kept], getattr(lesson, name)[kept])
-        assert torch.allclose(numbers_of(made.scenes.cameras)[kept], numbers_of(lesson.scenes.cameras)[kept])
+            assert torch.equal(getattr(made, name)[kept], getattr(scene, name)[kept])
+        assert torch.allclose(camera_numbers(made.inputs.cameras)[kept], camera_numbers(scene.inputs.cameras)[kept])
 
 
 def test_a_run_looks_for_views_once(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganverse.neural_renderer.scene_swaps import GROUP, Place, partners, swap
-from ganverse.neural_renderer.training_scenes import Lesson
+from ganverse.neural_renderer.scene_swaps import GROUP, ProcessSlice, partners, swap
+from ganverse.neural_renderer.training_scenes import TrainingScene
 from tests.neural_renderer.toys import toy_cameras, toy_scenes
 
 
-def toy_lesson(count: int) -> Lesson:
+def toy_scene(count: int) -> TrainingScene:
     scenes = toy_scenes(count)
     pictures, masks = torch.rand_like(scenes.background), torch.rand_like(scenes.background[:, :1])
-    return Lesson(scenes, torch.rand(count, 3), pictures, masks, scenes.background, masks, torch.arange(count))
+    return TrainingScene(scenes, torch.rand(count, 3), pictures, masks, scenes.background, masks, torch.arange(count))
 
 
 @given(scenes=st.integers(1, 23), seed=st.integers(0, 99))
@@ -34,26 +34,26 @@ def test_every_partner_is_equally_likely() -> None:
 
 @pytest.mark.parametrize("world", [2, 4, 8])
 def test_a_split_step_swaps_like_a_whole_one(world: int) -> None:
-    lesson, chance, table = toy_lesson(8), torch.rand(8, 5), toy_cameras(5)
-    scenes, whole = lesson.scenes, swap(lesson, table, chance, Place(8))
+    scene, chance, table = toy_scene(8), torch.rand(8, 5), toy_cameras(5)
+    scenes, whole = scene.inputs, swap(scene, table, chance, ProcessSlice(8))
     for rank in range(world):
         own = slice(rank * 8 // world, (rank + 1) * 8 // world)
 
         def gather(values: torch.Tensor, own: slice = own) -> torch.Tensor:
             return next(all_ for all_ in (scenes.vertices, scenes.texture) if torch.equal(all_[own], values))
 
-        part = swap(lesson[own], table, chance[own], Place(8 // world, rank, world, gather))
+        part = swap(scene[own], table, chance[own], ProcessSlice(8 // world, rank, world, gather))
         assert torch.equal(part.scenes.vertices, whole.scenes.vertices[own])
         assert torch.equal(part.scenes.texture, whole.scenes.texture[own])
         assert torch.equal(part.scenes.cameras.azimuth, whole.scenes.cameras.azimuth[own])
         assert torch.equal(part.kept, whole.kept[own])
-        assert torch.equal(part.behind, whole.behind[own])
+        assert torch.equal(part.background, whole.background[own])
 
 
 def test_every_second_background_is_kept_and_the_others_are_mirrored() -> None:
-    lesson = toy_lesson(4)
-    found = swap(lesson, toy_cameras(5), torch.rand(4, 5), Place(4))
-    assert torch.equal(found.scenes.background[::2], lesson.scenes.background[::2])
-    assert torch.equal(found.scenes.background[1::2], lesson.scenes.background[1::2].flip(-1))
-    assert torch.equal(found.visible[1::2], lesson.visible[1::2].flip(-1))
-    assert torch.equal(found.behind, found.scenes.background)
+    scene = toy_scene(4)
+    found = swap(scene, toy_cameras(5), torch.rand(4, 5), ProcessSlice(4))
+    assert torch.equal(found.scenes.background[::2], scene.inputs.background[::2])
+    assert torch.equal(found.scenes.background[1::2], scene.inputs.background[1::2].flip(-1))
+    assert torch.equal(found.visible[1::2], scene.visible[1::2].flip(-1))
+    assert torch.equal(found.background, found.scenes.background)

@@ -17,7 +17,7 @@ from ganverse.masks.masker import SegmenterMasker
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.found_views import FoundViewSettings
 from ganverse.neural_renderer.frozen_networks import FrozenNetworks
-from ganverse.neural_renderer.losses import DisentangleWeights
+from ganverse.neural_renderer.objective import DisentangleWeights
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.tasks.disentangle import DisentangleTask
 from ganverse.tasks.inverse import InverseGraphicsTask, InverseSettings
@@ -102,8 +102,8 @@ def disentangle_task(processes: int) -> DisentangleTask:
     inverse.shape.weight.data.normal_(std=0.1)
     inverse.camera.linear.weight.data.normal_(std=0.1)
     inverse.texture.decoder.bias.data.normal_()
-    teachers = FrozenNetworks(inverse, CameraTable(AZIMUTHS), segmenter(), PlainDistance())
-    # Without the spread, for which the frozen generator paints in its own precision; it sees no samples of the step.
+    networks = FrozenNetworks(inverse, CameraTable(AZIMUTHS), segmenter(), PlainDistance())
+    # Without the spread, for which the frozen generator synthesizes in its own precision.
     settings = DisentangleSettings(
         warm_up_images=32,
         fine_tune_images=1000,
@@ -112,9 +112,9 @@ def disentangle_task(processes: int) -> DisentangleTask:
         found_views=FoundViewSettings(candidates=0),
     )
     generator, codes = generator_and_codes()
-    task = DisentangleTask(generator, codes, teachers, settings, DisentangleWeights(), SETTINGS)
+    task = DisentangleTask(generator, codes, networks, settings, DisentangleWeights(), SETTINGS)
     task._calibrate()
     task.calibrated.fill_(True)
-    for network in teachers.networks():
+    for network in networks.networks():
         network.double()
     return task

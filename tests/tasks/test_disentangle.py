@@ -14,13 +14,12 @@ from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.found_views import FoundViewSettings
 from ganverse.neural_renderer.frozen_networks import FrozenNetworks
-from ganverse.neural_renderer.losses import DisentangleWeights
+from ganverse.neural_renderer.objective import DisentangleWeights
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.tasks.disentangle import DisentangleTask
 from ganverse.training.disentangle_pictures import DisentanglePainter
 from ganverse.training.media import Pictures
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_styles
-from tests.neural_renderer.test_critic import PlainEyes
 from tests.neural_renderer.toys import SETTINGS, VIEW_DIMS, ToyGenerator
 
 CODES = ViewCodes("toy", VIEW_DIMS, tuple(ViewCode(i, 90.0 * i) for i in range(4)))
@@ -42,7 +41,7 @@ class PlainDistance(PerceptualDistance):
         return (first - second).square().mean(dim=(1, 2, 3))
 
 
-def make_teachers(seed: int = 1) -> FrozenNetworks:
+def make_networks(seed: int = 1) -> FrozenNetworks:
     torch.manual_seed(seed)
     inverse = InverseGraphicsNetwork(NETWORK)
     inverse.shape.weight.data.normal_(std=0.1)
@@ -55,12 +54,11 @@ def make_teachers(seed: int = 1) -> FrozenNetworks:
 def make_task(
     weights: DisentangleWeights | None = None,
     settings: DisentangleSettings = SCHEDULE,
-    eyes: PerceptualDistance | None = None,
 ) -> DisentangleTask:
-    teachers = replace(make_teachers(), eyes=eyes)
+    networks = make_networks()
     torch.manual_seed(0)
     weights = weights or DisentangleWeights(distill_perceptual=0.0)
-    return DisentangleTask(ToyGenerator(), CODES, teachers, settings, weights, SETTINGS)
+    return DisentangleTask(ToyGenerator(), CODES, networks, settings, weights, SETTINGS)
 
 
 def make_batch(task: DisentangleTask, objects: int = 4, seed: int = 0) -> MultiViewBatch:
@@ -71,7 +69,7 @@ def make_batch(task: DisentangleTask, objects: int = 4, seed: int = 0) -> MultiV
     views = view_styles(generator, CODES)[view_ids.flatten()]
     styles = mix_styles(content.repeat_interleave(2, dim=0), views, VIEW_DIMS)
     images = generator.synthesize(styles).detach()
-    masks = task.teachers.segmenter(images)
+    masks = task.networks.segmenter(images)
     return MultiViewBatch(
         images=images.unflatten(0, (objects, 2)),
         masks=masks.unflatten(0, (objects, 2)),
@@ -111,13 +109,13 @@ def fit(task: DisentangleTask, folder: Path, steps: int, callbacks: list[pl.Call
 def test_scenes_are_read_from_one_view_and_asked_for_from_the_next() -> None:
     task = make_task()
     batch = make_batch(task)
-    lesson = task.observe(batch)
-    assert torch.equal(lesson.images[:4], batch.images[:, 1])
-    assert torch.equal(lesson.styles[4:], batch.styles[:, 0])
-    expected = task.teachers.inverse(batch.images[:, 0]).vertices
-    assert torch.allclose(lesson.scenes.vertices[:4], expected, atol=1e-6)
-    azimuth = task.teachers.cameras(batch.view_ids[:, 1]).azimuth
-    assert torch.equal(lesson.scenes.cameras.azimuth[:4], azimuth)
+    scene = task.observe(batch)
+    assert torch.equal(scene.images[:4], batch.images[:, 1])
+    assert torch.equal(scene.styles[4:], batch.styles[:, 0])
+    expected = task.networks.inverse(batch.images[:, 0]).vertices
+    assert torch.allclose(scene.inputs.vertices[:4], expected, atol=1e-6)
+    azimuth = task.networks.cameras(batch.view_ids[:, 1]).azimuth
+    assert torch.equal(scene.inputs.cameras.azimuth[:4], azimuth)
 
 
 def test_warm_up_leaves_the_generator_alone_and_fine_tuning_moves_it(tmp_path: Path) -> None:
@@ -137,19 +135,19 @@ def test_warm_up_leaves_the_generator_alone_and_fine_tuning_moves_it(tmp_path: P
 
 def test_teachers_get_no_gradient_and_stay_out_of_checkpoint_and_parameters(tmp_path: Path) -> None:
     task = make_task()
-    before = task.teachers.fingerprints()
+    before = task.networks.fingerprints()
     trainer = fit(task, tmp_path, 3)
-    assert task.teachers.fingerprints() == before
-    assert all(p.grad is None and not p.requires_grad for net in task.teachers.networks() for p in net.parameters())
-    assert not any(net.training for net in task.teachers.networks())
+    assert task.networks.fingerprints() == before
+    assert all(p.grad is None and not p.requires_grad for net in task.networks.networks() for p in net.parameters())
+    assert not any(net.training for net in task.networks.networks())
     found = {"found_styles", "found_cameras", "found_weights"}
     own = {"renderer", "images_seen", "calibrated", "restored", *found}
     assert {name.split(".")[0] for name in task.state_dict()} == own
-    taught = {id(p) for net in task.teachers.networks() for p in net.parameters()}
+    taught = {id(p) for net in task.networks.networks() for p in net.parameters()}
     assert taught.isdisjoint(id(p) for p in task.parameters())
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert checkpoint["teachers"] == before
+    assert checkpoint["networks"] == before
 
 
 def test_resuming_is_exact_and_other_teachers_are_refused(tmp_path: Path) -> None:
@@ -165,20 +163,20 @@ def test_resuming_is_exact_and_other_teachers_are_refused(tmp_path: Path) -> Non
         trainer.fit(second, batches, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
-    stranger = DisentangleTask(ToyGenerator(), CODES, make_teachers(seed=2), SCHEDULE, mapping=SETTINGS)
+    stranger = DisentangleTask(ToyGenerator(), CODES, make_networks(seed=2), SCHEDULE, mapping=SETTINGS)
     with pytest.raises(GanverseError, match="inverse"):
         stranger.on_load_checkpoint(torch.load(tmp_path / "last.ckpt", weights_only=True))
 
 
 def test_every_loss_is_named_like_its_weight_and_can_be_switched_off() -> None:
-    task = make_task(DisentangleWeights(distill_perceptual=1.0, adversarial=1.0), eyes=PlainEyes())
-    task.teachers = replace(task.teachers, perceptual=PlainDistance())
-    lesson = task.observe(make_batch(task))
-    terms = {**task.mapping_terms(lesson), **task.cycle_terms(lesson[:4])}
+    task = make_task(DisentangleWeights(distill_perceptual=1.0))
+    task.networks = replace(task.networks, perceptual=PlainDistance())
+    scene = task.observe(make_batch(task))
+    terms = {**task.mapping_terms(scene), **task.cycle_terms(scene[:4])}
     assert set(terms) == set(vars(DisentangleWeights()))
     assert all(torch.isfinite(value).all() for value in terms.values())
     silent = make_task(DisentangleWeights(*[0.0] * len(terms)))
-    assert silent._weighted(silent.cycle_terms(lesson[:4])) == 0
+    assert silent.weights.total(silent.cycle_terms(scene[:4])) == 0
 
 
 def test_camera_cycle_reaches_the_camera_mapping() -> None:
@@ -193,20 +191,20 @@ def test_camera_cycle_reaches_the_camera_mapping() -> None:
 
 def test_swaps_are_a_pure_function_of_seed_and_progress() -> None:
     task = make_task()
-    lesson = task.observe(make_batch(task))[:4]
-    scenes = lesson.scenes
-    a, b = task._swap(lesson).scenes, task._swap(lesson).scenes
+    scene = task.observe(make_batch(task))[:4]
+    scenes = scene.inputs
+    a, b = task._swap(scene).scenes, task._swap(scene).scenes
     assert torch.equal(a.cameras.azimuth, b.cameras.azimuth)
     assert torch.equal(a.vertices, b.vertices)
     assert not (a.vertices == scenes.vertices).all(dim=2).all(dim=1).any(), "every shape is another's"
     assert not (a.texture == scenes.texture).flatten(1).all(dim=1).any()
     assert torch.equal(a.background[::2], scenes.background[::2])
     assert torch.equal(a.background[1::2], scenes.background[1::2].flip(-1))
-    assert task._swap(lesson).kept.tolist() == [True, False, True, False]
+    assert task._swap(scene).kept.tolist() == [True, False, True, False]
     assert torch.equal(a.cameras.azimuth[::2], scenes.cameras.azimuth[::2])
     assert not torch.isclose(a.cameras.azimuth[1::2], scenes.cameras.azimuth[1::2]).any()
     task.images_seen += 8
-    assert not torch.equal(task._swap(lesson).scenes.cameras.azimuth, a.cameras.azimuth)
+    assert not torch.equal(task._swap(scene).scenes.cameras.azimuth, a.cameras.azimuth)
 
 
 def test_only_twins_with_the_same_camera_must_have_the_same_background() -> None:
@@ -218,7 +216,7 @@ def test_only_twins_with_the_same_camera_must_have_the_same_background() -> None
 def test_backgrounds_are_learned_from_pixels_and_reach_the_view_dimensions() -> None:
     task = make_task()
     terms = task.cycle_terms(task.observe(make_batch(task))[:4])
-    terms["behind"].mean().backward()
+    terms["background_pixels"].mean().backward()
     head = task.renderer.background_mapping.view_head
     assert head is not None
     assert head[-1].weight.grad.abs().sum() > 0
@@ -230,21 +228,9 @@ def test_stage_two_reads_one_view_per_object() -> None:
     batch = make_batch(task)
     one, both = task.observe(batch, views=1), task.observe(batch)
     assert len(one.images) == 4
-    assert torch.allclose(one.scenes.vertices, both.scenes.vertices[:4], atol=1e-6)
+    assert torch.allclose(one.inputs.vertices, both.inputs.vertices[:4], atol=1e-6)
     assert torch.equal(one.images, both.images[:4])
-    assert torch.equal(one.scenes.cameras.azimuth, both.scenes.cameras.azimuth[:4])
-
-
-def test_the_critic_plays_in_stage_two_only_and_is_saved(tmp_path: Path) -> None:
-    task = make_task(DisentangleWeights(distill_perceptual=0.0, adversarial=0.1), eyes=PlainEyes())
-    assert task.critic is not None
-    before = [p.clone() for p in task.critic.parameters()]
-    fit(task, tmp_path, 2)
-    assert all(torch.equal(a, b) for a, b in zip(before, task.critic.parameters(), strict=True))
-    fit(task, tmp_path, 1)
-    assert not any(torch.equal(a, b) for a, b in zip(before, task.critic.parameters(), strict=True))
-    assert any(name.startswith("critic.") for name in task.state_dict())
-    assert {"critic/painter", "critic/loss"} <= set(task._vitals)
+    assert torch.equal(one.inputs.cameras.azimuth, both.inputs.cameras.azimuth[:4])
 
 
 def test_the_spread_is_restored_once_before_stage_two(tmp_path: Path) -> None:
@@ -264,11 +250,11 @@ def test_the_spread_is_restored_once_before_stage_two(tmp_path: Path) -> None:
 def test_the_spread_is_that_of_the_frozen_generator_s_styles() -> None:
     task = make_task(settings=replace(SCHEDULE, calibration_images=64, keep_spread=1.0))
     task._calibrate()
-    styles = torch.cat([lesson.styles for lesson in task._drawn(1)])
+    styles = torch.cat([scene.styles for scene in task._draw(1)])
     task.renderer.generator.affine.weight.data *= 5  # what was fine-tuned has no say
-    assert torch.equal(torch.cat([lesson.styles for lesson in task._drawn(1)]), styles)
+    assert torch.equal(torch.cat([scene.styles for scene in task._draw(1)]), styles)
     task.restore_spread()
-    said = torch.cat([task.renderer.styles_of(lesson.scenes) for lesson in task._drawn(1)])
+    said = torch.cat([task.renderer.styles_of(scene.inputs) for scene in task._draw(1)])
     content = task.renderer.content_dims
     assert torch.allclose(said.mean(dim=0)[content], styles.mean(dim=0)[content], atol=1e-3)
     assert (said.std(dim=0)[content] <= 1.01 * styles.std(dim=0)[content]).all()
@@ -278,10 +264,10 @@ def test_training_lowers_the_mapping_loss(tmp_path: Path) -> None:
     task = make_task(settings=replace(SCHEDULE, warm_up_images=10_000, mapping_rate=5e-3))
     task._calibrate()
     task.calibrated.fill_(True)
-    lesson = task.observe(make_batch(task, objects=32, seed=99))
-    before = task.mapping_terms(lesson)["mapping"].mean()
+    scene = task.observe(make_batch(task, objects=32, seed=99))
+    before = task.mapping_terms(scene)["mapping"].mean()
     fit(task, tmp_path, 40)
-    assert task.mapping_terms(lesson)["mapping"].mean() < 0.9 * before
+    assert task.mapping_terms(scene)["mapping"].mean() < 0.9 * before
 
 
 def test_pictures_are_written(tmp_path: Path) -> None:
@@ -301,25 +287,25 @@ def test_tables_show_what_they_say() -> None:
     swap = tables["swap-shape"]
     assert torch.equal(swap[:, :16, 16:32], batch.images[0, 1])  # heads of column and row
     assert torch.equal(swap[:, 16:32, :16], batch.images[0, 1])
-    own = task.renderer.render(task.observe(batch)[:3].scenes)
+    own = task.renderer.render(task.observe(batch)[:3].inputs)
     assert torch.allclose(swap[:, 32:48, 32:48], own[1], atol=1e-5)  # the diagonal is not swapped
 
 
 def test_codes_of_another_generator_are_refused() -> None:
     codes = ViewCodes("toy", (0, 20), CODES.codes)
     with pytest.raises(GanverseError, match="another generator"):
-        DisentangleTask(ToyGenerator(), codes, make_teachers())
+        DisentangleTask(ToyGenerator(), codes, make_networks())
 
 
 def test_rates_follow_the_two_stages() -> None:
     schedule = DisentangleSettings(warm_up_images=100, fine_tune_images=200)
     assert schedule.images == 300
-    assert schedule.rates(0) == (schedule.mapping_rate, schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0, 0.0)
+    assert schedule.rates(0) == (schedule.mapping_rate, schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0)
     assert schedule.rates(99)[1] < 0.01 * schedule.mapping_rate
     start = schedule.rates(100)
     assert start[0] == 0, "g_v rests"
     assert replace(schedule, camera_factor=0.5).rates(100)[0] == pytest.approx(0.5 * schedule.mapping_rate)
     assert start[1] == pytest.approx(schedule.fine_tune_factor * schedule.mapping_rate)
-    assert start[4:] == (schedule.synthesis_rate, schedule.critic.rate)
-    assert schedule.rates(300)[4:] == pytest.approx((0, 0))
+    assert start[4] == schedule.synthesis_rate
+    assert schedule.rates(300)[4] == pytest.approx(0)
     assert replace(schedule, warm_up_images=0).rates(0)[4] == schedule.synthesis_rate
