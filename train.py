@@ -1,4 +1,4 @@
-"""Trains: `python train.py` runs every stage, `python train.py inverse --config FILE.yaml` one of them (see --help)."""
+"""Trains: `python train.py fit --config FILE.yaml` (LightningCLI), or all stages of the demo (see --help)."""
 
 import sys
 

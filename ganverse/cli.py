@@ -5,56 +5,76 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 
 from ganverse import __version__
 from ganverse.errors import GanverseError
 
 BAD_INPUT, INTERRUPTED = 2, 130
+LIGHTNING = ("fit", "validate", "test", "predict")
 
 HELP = """\
 usage: ganverse COMMAND ...
 
-From an image GAN to textured 3D, and back to a GAN that can be steered.
+From an image GAN to textured 3D, and back to a GAN with controls.
 
 commands:
-  train        run the stages: all of them (configs/demo.yaml), or one; the same as `python train.py`
-  evaluate     tables, figures and a page about trained weights; the same as `python evaluate.py`
-  ablate       trains variants of a configuration and compares them in a table
+  train        fit, validate, test or predict with LightningCLI, or all stages of a pipeline; the same as train.py
+  evaluate     tables, figures and a page about trained weights; the same as evaluate.py
   reconstruct  photos to textured meshes (.glb, .obj, .usdz) with the inverse network
   edit         a photo as a scene of StyleGAN-R: turned, with shape, texture or background of other photos
   import-gan   weights of a StyleGAN that was trained elsewhere, read without executing anything in the file
-  masks        a segmenter for any GAN, from a handful of pictures that you paint
+  masks        a segmenter for any GAN, from a handful of masks that you make
   views        view codes of a GAN, all round: by the car pose regressor, or by itself (--azimuths auto)
-  annotate     view codes of any GAN, given their azimuths by you on a page, one key each
-  studio       turn an object or a photo, as a mesh and as StyleGAN-R paints it; swap its parts
+  annotate     view codes of any GAN: a page on which you give each its azimuth with one key
+  studio       turn an object or a photo, as a mesh and through StyleGAN-R; swap its parts
   doctor       what is installed, what it would run on, and whether the shipped weights are whole
 
   -h, --help   this text; `ganverse COMMAND --help` explains a command
   --version    the version
 
-Flags in the environment variable GANVERSE_TRAIN_OPTIONS (GANVERSE_MASKS_OPTIONS, ...) are added to every call.
 `python -m ganverse` is the same as `ganverse`."""
 
 TRAIN_HELP = """\
-usage: {prog} [STAGE] [--config FILE.yaml] [--SETTING VALUE ...]
-       {prog} --replay RUN/STAGE/non-finite.json
+usage: {prog} [--config PIPELINE.yaml] [--run DIR]
+       {prog} fit|validate|test|predict --config FILE.yaml [--trainer.* V] [--model.* V] [--data.* V] [--ckpt_path last]
 
-Without a stage: all stages, one after the other, into one run directory (configs/demo.yaml). Called again after an
-interruption it goes on where it stopped; finished stages are skipped.
+Without a subcommand: all stages of a pipeline, one after the other, into one run directory (configs/demo.yaml). Run it
+again to resume after an interruption; finished stages are skipped.
 
-stages:
-  generate     multi-view samples of a GAN as files on disk, and a picture of its view codes
-  inverse      trains image -> mesh and texture on multi-view samples
-  disentangle  trains StyleGAN-R: camera, shape, texture and background control the GAN
-  report       evaluates what the run has trained
-  gan          trains an image GAN on the car world (hours; not part of the pipeline, its weights are in the package)
+With a subcommand: Lightning's own command line (LightningCLI) with every flag of its Trainer.
 
-`{prog} STAGE --help` lists the settings of a stage, `{prog} all --help` those of all stages together.
---replay makes the batch again at which a training stopped, and says which term of the loss is not finite.
-Often wanted: --run DIR, --trainer.devices 8, --trainer.accelerator cpu, --logger wandb."""
+models:  InverseGraphics    image -> mesh and texture, trained on multi-view samples        (fit)
+         Disentanglement    StyleGAN-R: camera, shape, texture and background -> image      (fit)
+         DatasetGeneration  multi-view samples as files                                     (predict)
+         ImageGAN           an image GAN on the car world                                   (fit)
+data:    MultiViewStream    samples of a GAN, made while training
+         MultiViewShards    samples that DatasetGeneration has written
+         MultiViewFolder    your own pictures: OBJECT/VIEW.png with masks and coarse azimuths
+         WorldImages        pictures of the car world
+
+examples:
+  {prog} fit --config configs/car/inverse.yaml --trainer.devices 8 --trainer.strategy ddp
+  {prog} fit --config configs/car/inverse.yaml --trainer.fast_dev_run true
+  {prog} fit --config configs/car/inverse.yaml --ckpt_path last --trainer.logger WandbLogger
+
+`{prog} fit --help` lists Lightning's settings, `{prog} fit --model.help InverseGraphics` those of a model,
+`{prog} fit --data.help MultiViewStream` those of a data source."""
+
+COMMANDS: dict[str, str] = {
+    "reconstruct": "ganverse.reconstruction.command:reconstruct_command",
+    "edit": "ganverse.reconstruction.edit:edit_command",
+    "import-gan": "ganverse.importing.command:import_command",
+    "masks": "ganverse.masks.command:masks_command",
+    "views": "ganverse.viewpoints.command:views_command",
+    "annotate": "ganverse.apps.annotate:annotate_command",
+    "studio": "ganverse.apps.studio:studio_command",
+    "doctor": "ganverse.doctor:doctor_command",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,148 +86,83 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] == "--version":
         print(f"ganverse {__version__}")
         return 0
-    commands: dict[str, Callable[[Sequence[str]], int]] = {
-        "train": lambda rest: train(rest, "ganverse train"),
-        "evaluate": lambda rest: evaluate(rest, "ganverse evaluate"),
-        "ablate": ablate,
-        "reconstruct": reconstruct,
-        "edit": edit,
-        "import-gan": import_gan,
-        "masks": masks,
-        "views": views,
-        "annotate": annotate,
-        "studio": studio,
-        "doctor": doctor,
-    }
-    if given[0] not in commands:
-        return _complain(f"expected a command ({', '.join(commands)}), got {given[0]!r}; see ganverse --help")
-    if given[0] in ("train", "evaluate"):
-        return commands[given[0]](given[1:])
-    return commands[given[0]]([*given[1:], *standing_options(given[0])])
+    name, rest = given[0], given[1:]
+    if name == "train":
+        return train(rest, "ganverse train")
+    if name == "evaluate":
+        return evaluate(rest, "ganverse evaluate")
+    if name not in COMMANDS:
+        known = ", ".join(("train", "evaluate", *COMMANDS))
+        return _complain(f"expected a command ({known}), got {name!r}; see ganverse --help")
 
+    def run() -> int:
+        if name in ("annotate", "studio"):
+            _need_server()
+        module, function = COMMANDS[name].split(":")
+        status = getattr(import_module(module), function)(rest)
+        return status if isinstance(status, int) else 0
 
-def standing_options(command: str) -> list[str]:
-    """Flags for every call of a command, from the environment: GANVERSE_IMPORT_GAN_OPTIONS and so on."""
-    return shlex.split(os.environ.get(f"GANVERSE_{command.upper().replace('-', '_')}_OPTIONS", ""))
+    return guarded(run)
 
 
 def train(arguments: Sequence[str], prog: str = "train.py") -> int:
-    """All stages, or the one named first."""
+    """Lightning's subcommands, or all stages of a pipeline."""
     if arguments and arguments[0] in ("-h", "--help"):
         print(TRAIN_HELP.format(prog=prog))
         return 0
 
     def run() -> int:
-        from ganverse.pipeline.commands import train_command
+        import ganverse.tasks  # names the models and data sources for --model and --data
+        from ganverse.training.cli import run_lightning
 
-        return 0 if train_command([*arguments, *standing_options("train")], prog) else INTERRUPTED
+        ganverse.tasks.register()
+        given = [*arguments]
+        for place, (flag, value) in enumerate(pairwise(given)):
+            if flag == "--config":
+                given[place + 1] = str(_config(value))
+        if given and given[0] in LIGHTNING:
+            run_lightning(given)
+            return 0
+        return _pipeline(given, prog)
 
     return guarded(run)
+
+
+def _pipeline(arguments: Sequence[str], prog: str) -> int:
+    from argparse import ArgumentParser
+
+    from ganverse.evaluation.command import evaluate_command
+    from ganverse.training.pipeline import read_pipeline, run_pipeline
+
+    if arguments and not arguments[0].startswith("-"):
+        raise GanverseError(f"expected one of {', '.join(LIGHTNING)}, got {arguments[0]!r}; see {prog} --help")
+    parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, default=None)
+    parser.add_argument("--run", type=Path, default=None)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise GanverseError(
+            f"expected --config PIPELINE.yaml and --run DIR without a subcommand, got {unknown[0]}; see {prog} --help"
+        )
+    stages = read_pipeline(given.config or _config("configs/demo.yaml"), given.run)
+    run_pipeline(stages, lambda call: evaluate_command(call, prog))
+    return 0
+
+
+def _config(name: str) -> Path:
+    """A configuration file: a path, or one of configs/ inside the repository or the installed package."""
+    path, package = Path(name), Path(__file__).parent
+    places = (path, package.parent / path, package / path)
+    return next((place for place in places if place.is_file()), path)
 
 
 def evaluate(arguments: Sequence[str], prog: str = "evaluate.py") -> int:
     """Evaluates the shipped weights, a run, or one file of weights."""
 
     def run() -> int:
-        from ganverse.pipeline.commands import evaluate_command
+        from ganverse.evaluation.command import evaluate_command
 
-        evaluate_command([*arguments, *standing_options("evaluate")], prog)
-        return 0
-
-    return guarded(run)
-
-
-def ablate(arguments: Sequence[str]) -> int:
-    """Variants of a configuration, compared."""
-
-    def run() -> int:
-        from ganverse.pipeline.ablation import ablate_command
-
-        return 0 if ablate_command(arguments) else INTERRUPTED
-
-    return guarded(run)
-
-
-def reconstruct(arguments: Sequence[str]) -> int:
-    """Photos to meshes."""
-
-    def run() -> int:
-        from ganverse.reconstruction.command import reconstruct_command
-
-        return reconstruct_command(arguments)
-
-    return guarded(run)
-
-
-def edit(arguments: Sequence[str]) -> int:
-    """A photo through StyleGAN-R."""
-
-    def run() -> int:
-        from ganverse.reconstruction.edit import edit_command
-
-        edit_command(arguments)
-        return 0
-
-    return guarded(run)
-
-
-def import_gan(arguments: Sequence[str]) -> int:
-    """Weights from elsewhere to a generator of ours."""
-
-    def run() -> int:
-        from ganverse.importing.command import import_command
-
-        import_command(arguments)
-        return 0
-
-    return guarded(run)
-
-
-def masks(arguments: Sequence[str]) -> int:
-    """A segmenter out of painted masks."""
-
-    def run() -> int:
-        from ganverse.masks.command import masks_command
-
-        masks_command(arguments)
-        return 0
-
-    return guarded(run)
-
-
-def views(arguments: Sequence[str]) -> int:
-    """View codes of a GAN."""
-
-    def run() -> int:
-        from ganverse.viewpoints.command import views_command
-
-        views_command(arguments)
-        return 0
-
-    return guarded(run)
-
-
-def annotate(arguments: Sequence[str]) -> int:
-    """The annotation page."""
-
-    def run() -> int:
-        _need_server()
-        from ganverse.apps.annotate import annotate_command
-
-        annotate_command(arguments)
-        return 0
-
-    return guarded(run)
-
-
-def studio(arguments: Sequence[str]) -> int:
-    """The studio."""
-
-    def run() -> int:
-        _need_server()
-        from ganverse.apps.studio import studio_command
-
-        studio_command(arguments)
+        evaluate_command(arguments, prog)
         return 0
 
     return guarded(run)
@@ -218,17 +173,6 @@ def _need_server() -> None:
         raise GanverseError("expected starlette and uvicorn, which the pages run on; pip install 'ganverse[apps]'")
 
 
-def doctor(arguments: Sequence[str]) -> int:
-    """What is installed and what would run."""
-
-    def run() -> int:
-        from ganverse.doctor import doctor_command
-
-        return doctor_command(arguments)
-
-    return guarded(run)
-
-
 def guarded(run: Callable[[], int]) -> int:
     """Runs a command; a user's mistake or a path of no use becomes one sentence and status 2, Ctrl-C status 130."""
     # Torch's threads (GNU OpenMP) spin while they wait for each other, and beside any other program on the machine they
@@ -236,20 +180,18 @@ def guarded(run: Callable[[], int]) -> int:
     # 35 and 19 without spinning, 42 and 15 with this little of it.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        status = run()
+        return run()
     except GanverseError as error:
         return _complain(str(error))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _complain(f"expected room on the disk, got: {error.strerror}; make room, then call the same again")
+            return _complain(f"expected room on the disk, got: {error.strerror}; make room, then run the command again")
         if error.filename is None:  # no file or folder that the user has named
             raise
         return _complain(f"expected to read and write {error.filename}, but {error.strerror}; choose another path")
     except KeyboardInterrupt:
-        status = INTERRUPTED
-    if status == INTERRUPTED:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-    return status
+        print("interrupted; run the same command again to resume", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _complain(sentence: str) -> int:

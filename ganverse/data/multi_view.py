@@ -198,6 +198,10 @@ class MultiViewStream(MultiViewData):
         rerendering = self.source.rerendering
         return None if rerendering is None else rerendering.reader.cameras
 
+    def predict_dataloader(self) -> Any:
+        """Indices of the samples that `DatasetGeneration` has not written yet."""
+        return self.trainer.lightning_module.predict_dataloader()
+
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
         """As in `MultiViewData`."""
         return self.draw(indices, device).batch
@@ -205,5 +209,7 @@ class MultiViewStream(MultiViewData):
     def draw(
         self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None, *, keep_dropped: int = 0
     ) -> Drawn:
-        """The samples of these indices and what the filter rejected on the way."""
-        return self.sampler.to(device or indices.device).draw(indices, keep_dropped=keep_dropped)
+        """The samples of these indices and what the filter rejected on the way; in float32 whatever the precision."""
+        where = torch.device(device or indices.device)
+        with torch.autocast(where.type, enabled=False):
+            return self.sampler.to(where).draw(indices, keep_dropped=keep_dropped)

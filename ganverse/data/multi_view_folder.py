@@ -92,6 +92,8 @@ class MultiViewFolder(MultiViewData):
                 raise GanverseError(
                     f"expected the views of {self.folder / VIEWS} in {folder}, got {unknown[0]}; add its azimuth there"
                 )
+            if not pictures:
+                continue
             if len(pictures) < self.views:
                 raise GanverseError(f"expected at least {self.views} views in {folder}, got {len(pictures)}")
             found.append({ids[picture.stem]: picture for picture in pictures})

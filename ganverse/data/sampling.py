@@ -98,6 +98,11 @@ class Drawn:
     dropped_images: Float[Tensor, "dropped 3 height width"]
     dropped_masks: Float[Tensor, "dropped 1 height width"]
 
+    def to(self, device: torch.device | str) -> Drawn:
+        """The same on another device."""
+        tensors = (self.forced, self.dropped_images, self.dropped_masks)
+        return Drawn(self.batch.to(device), self.counts, *(tensor.to(device) for tensor in tensors))
+
 
 def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.random.Generator:
     """The random stream of one sample for one purpose and attempt (the high words of Philox's counter)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ganverse.errors import GanverseError
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.inverse.perceptual import PerceptualDistance
@@ -19,14 +19,19 @@ from ganverse.masks.segmenter import Segmenter
 class FrozenNetworks:
     """Trained networks of the earlier stages, frozen and in evaluation mode from here on.
 
-    inverse, cameras: of the inverse stage. segmenter: images to masks. perceptual: None if no loss needs it.
-    A plain dataclass, so a LightningModule that holds it registers none of them.
+    inverse, cameras: of the inverse stage. segmenter: images to masks. perceptual: None if no loss needs it. generator:
+    the GAN as it was, if it is a network. A plain dataclass, so a LightningModule that holds it registers none of them.
     """
 
     inverse: InverseGraphicsNetwork
     cameras: CameraTable
     segmenter: Segmenter
     perceptual: PerceptualDistance | None = None
+    generator: ImageGenerator | None = None
+
+    def __deepcopy__(self, memo: object) -> FrozenNetworks:
+        """Itself: averages and copies of a module share the frozen networks."""
+        return self
 
     def __post_init__(self) -> None:
         for network in self.networks():
@@ -34,8 +39,8 @@ class FrozenNetworks:
 
     def networks(self) -> list[nn.Module]:
         """Those that are there."""
-        everything = (self.inverse, self.cameras, self.segmenter, self.perceptual)
-        return [network for network in everything if network is not None]
+        everything = (self.inverse, self.cameras, self.segmenter, self.perceptual, self.generator)
+        return [network for network in everything if isinstance(network, nn.Module)]
 
     def to(self, device: torch.device | str) -> FrozenNetworks:
         """Move them, in place."""
@@ -47,16 +52,6 @@ class FrozenNetworks:
         """sha256 of the weights of f, its cameras and the segmenter, for checkpoints to name."""
         named = {"inverse": self.inverse, "cameras": self.cameras, "segmenter": self.segmenter}
         return {name: fingerprint(network) for name, network in named.items()}
-
-    def check(self, fingerprints: dict[str, str]) -> None:
-        """Refuse a checkpoint that was trained with other networks."""
-        own = self.fingerprints()
-        for name, expected in fingerprints.items():
-            if own.get(name) != expected:
-                raise GanverseError(
-                    f"expected the {name} with sha256 {expected[:12]}... this checkpoint was trained with, got "
-                    f"{own.get(name, 'none')[:12]}...; restore that file, or start the stage in a new run"
-                )
 
 
 def fingerprint(network: nn.Module) -> str:

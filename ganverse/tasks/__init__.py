@@ -1,1 +1,24 @@
-"""The Lightning modules: they wire generators, networks and losses together."""
+"""The LightningModules: they wire networks, objectives and data; usable in anybody's Trainer."""
+
+from __future__ import annotations
+
+from ganverse._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "DatasetGeneration": "ganverse.tasks.dataset_generation",
+        "Disentanglement": "ganverse.tasks.disentanglement",
+        "ImageGAN": "ganverse.tasks.image_gan",
+        "InverseGraphics": "ganverse.tasks.inverse_graphics",
+    },
+)
+
+
+def register() -> None:
+    """Imports all models and data sources, so that the command line knows them by their short names."""
+    import ganverse.data
+
+    for package in (ganverse.data, ganverse.tasks):
+        for name in package.__all__:
+            getattr(package, name)

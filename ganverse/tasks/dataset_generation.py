@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from ganverse.data.multi_view import MultiViewStream
-from ganverse.data.multi_view_folder import FolderWriter, MultiViewFolder
+from ganverse.data.multi_view_folder import FolderWriter
 from ganverse.data.sampling import Drawn
 from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, finished_counts, write_manifest, write_shard
 from ganverse.data.sources import Source
@@ -85,10 +84,17 @@ class DatasetGeneration(pl.LightningModule):
 
     def predict_dataloader(self) -> UnfinishedFiles:
         """What is left for this process."""
-        plan, writer = self.plan, FolderWriter(self.output, self.stream.azimuth_degrees)
-        finished: Callable[[int], bool] = lambda file: plan.record(file) is not None  # noqa: E731
+        plan, views = self.plan, self.stream.sampling.views
         if self.format == "folder":
-            finished = lambda file: all(writer.has(i, self.stream.sampling.views) for i in plan.indices(file))  # noqa: E731
+            writer = FolderWriter(self.output, self.stream.azimuth_degrees)
+
+            def finished(file: int) -> bool:
+                return all(writer.has(index, views) for index in plan.indices(file))
+        else:
+
+            def finished(file: int) -> bool:
+                return plan.record(file) is not None
+
         return UnfinishedFiles(plan, finished, self.trainer.global_rank, self.trainer.world_size)
 
     def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> Drawn:

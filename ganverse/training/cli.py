@@ -85,6 +85,10 @@ class GanverseCLI(LightningCLI):
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
         return super().instantiate_trainer(default_root_dir=root, **kwargs)
 
+    def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
+        """`Trainer.predict`; writers keep the predictions, the memory does not."""
+        self.trainer.predict(model, **{**kwargs, "return_predictions": False})
+
     def after_fit(self) -> None:
         """Keeps the last state and writes the trained weights with their card."""
         trainer, root = self.trainer, Path(self.trainer.default_root_dir)

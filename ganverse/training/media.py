@@ -89,8 +89,8 @@ class SampleLogger(pl.Callback):
         if self.every_n_train_steps and (batch_idx + 1) % self.every_n_train_steps == 0:
             self.log_samples(trainer, pl_module)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the result."""
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Shows the result, with averaged weights."""
         self.log_samples(trainer, pl_module)
 
     @torch.no_grad()

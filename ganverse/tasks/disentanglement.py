@@ -1,0 +1,324 @@
+"""Stage 3: trains StyleGAN-R from the frozen generator, inverse network and segmenter (paper, section 4)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from ganverse.data.batch import MultiViewBatch
+from ganverse.data.sources import Source, SourceSettings, open_segmenter, open_source
+from ganverse.distributed import all_gather, processes
+from ganverse.errors import GanverseError
+from ganverse.inverse.opening import open_inverse
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.neural_renderer.controls import jittered
+from ganverse.neural_renderer.found_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
+from ganverse.neural_renderer.frozen_networks import FrozenNetworks
+from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
+from ganverse.neural_renderer.objective import DEFAULT_WEIGHTS, DisentangleWeights, cycle_terms, mapping_terms
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.scene_swaps import ProcessSlice, SwappedScenes, swap
+from ganverse.neural_renderer.settings import DEFAULT_SETTINGS, DisentangleSettings
+from ganverse.neural_renderer.training_scenes import TrainingScene, draw_batches, read_training_scene
+from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
+from ganverse.pretrained import STYLEGAN_R, find_weights
+from ganverse.random_streams import normals, step_seed, uniforms
+from ganverse.tasks.base import BaseTask, primitive
+from ganverse.tasks.disentanglement_media import disentanglement_media
+from ganverse.training.diagnostics import mask_diagnostics, texture_diagnostics
+from ganverse.training.media import Medium
+
+
+class Disentanglement(BaseTask):
+    """Warm-up of the mapping networks on the frozen generator, then fine-tuning of everything with cycle losses.
+
+    The generator, its view codes and the segmenter are those of the trainer's DataModule, or of the hyperparameters of a
+    checkpoint. They and the inverse network are frozen: neither in checkpoints nor among DDP's parameters.
+
+    Args:
+        inverse: weights of the inverse network and its cameras (see `find_weights`), trained on the same generator.
+        settings: schedule, learning rates and training scenes.
+        losses: weights of the terms.
+        mapping: sizes of the mapping networks.
+        start: weights of a StyleGAN-R of the same generator and sizes to go on from.
+        ema_half_life: images, of the running average of the weights; 0 keeps none.
+        source: generator, view codes and segmenter. Default: those of the data.
+    """
+
+    has_idle_parameters = True  # the generator gets no gradient while the mapping networks warm up
+
+    renderer: StyleGANR
+    networks: FrozenNetworks
+    found_styles: Tensor
+    found_cameras: Tensor
+    found_weights: Tensor
+
+    def __init__(
+        self,
+        inverse: str = "car",
+        settings: DisentangleSettings = DEFAULT_SETTINGS,
+        losses: DisentangleWeights = DEFAULT_WEIGHTS,
+        mapping: MappingSettings = DEFAULT_MAPPING,
+        start: str | None = None,
+        ema_half_life: float = 500.0,
+        source: SourceSettings | None = None,
+    ) -> None:
+        super().__init__(settings.images, ema_half_life)
+        self.save_settings()
+        self.settings, self.weights, self.mapping = settings, losses, mapping
+        self.inverse = open_inverse(inverse)
+        self.start = None if start is None else load_stylegan_r(find_weights(start, STYLEGAN_R))
+        self.calibrated = self.start is not None
+        self.spread_restored = False
+        self._diagnostics: dict[str, Tensor] = {}
+        if source is not None:
+            self._build(open_source(source))
+
+    def configure_model(self) -> None:
+        """Builds StyleGAN-R for the generator of the trainer's data, unless the hyperparameters named one."""
+        if hasattr(self, "renderer"):
+            return
+        source = self.data.source
+        if source is None:
+            raise GanverseError("expected data with a GAN behind them (MultiViewStream), got pictures without one")
+        if source.rerendering is not None:
+            raise GanverseError("expected a GAN's own images, got those of a StyleGAN-R; omit renderer and reader")
+        self.hparams.update(source=primitive(source.settings))
+        self._build(source)
+
+    def _build(self, source: Source) -> None:
+        described_generator(source.generator)
+        card = self.inverse.card
+        if card.generator_sha256 != source.sha256 or card.views != len(source.codes):
+            raise GanverseError(
+                f"expected an inverse network of {source.name} ({source.sha256[:12]}...) with {len(source.codes)} views, "
+                f"got one of {card.generator} ({card.generator_sha256[:12] or 'no hash'}) with {card.views}; train "
+                "InverseGraphics on this generator first"
+            )
+        self.source = source
+        self.networks = FrozenNetworks(
+            self.inverse.network,
+            self.inverse.cameras,
+            open_segmenter(source.settings),
+            PerceptualDistance() if self.weights.distill_perceptual else None,
+            source.generator,
+        )
+        self.renderer = StyleGANR(
+            source.generator,
+            source.codes.view_dims,
+            vertices=self.networks.inverse.template.vertices.shape[1],
+            texture_size=self.networks.inverse.config.texture_size,
+            settings=self.mapping,
+        )
+        candidates = self.settings.found_views.candidates
+        self.register_buffer("found_styles", torch.zeros(candidates, len(source.codes.view_dims)))
+        self.register_buffer("found_cameras", torch.zeros(candidates, CAMERA_NUMBERS))
+        self.register_buffer("found_weights", torch.zeros(candidates))
+        if self.start is not None:
+            self._begin_at(self.start[0])
+
+    def _begin_at(self, trained: StyleGANR) -> None:
+        try:
+            self.renderer.load_state_dict(trained.state_dict())
+        except RuntimeError as error:
+            raise GanverseError(
+                f"expected a StyleGAN-R to start from with the parts of this one, got others "
+                f"({str(error).splitlines()[-1].strip()}); use the same mapping settings, or omit start"
+            ) from error
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """One Adam with five groups, in the order of `DisentangleSettings.rates`."""
+        renderer, settings = self.renderer, self.settings
+        groups = [
+            (list(renderer.camera_mapping.parameters()), settings.mapping_rate),
+            (renderer.content_mapping_parameters(), settings.mapping_rate),
+            ([renderer.fusion.logits], settings.fusion_rate),
+            (renderer.view_correction_parameters(), settings.mapping_rate),
+            (renderer.synthesis_parameters(), settings.synthesis_rate),
+        ]
+        optimizer = torch.optim.Adam([{"params": group, "lr": rate} for group, rate in groups], betas=(0.9, 0.99))
+        factors = [
+            lambda seen, i=i, rate=rate: settings.rates(seen)[i] / (rate or 1.0) for i, (_, rate) in enumerate(groups)
+        ]
+        return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, factors)}
+
+    def on_fit_start(self) -> None:
+        """Frozen networks to the device; statistics of styles and shapes and found views, unless they were restored."""
+        self.networks.to(self.device)
+        if not self.calibrated:
+            self._calibrate()
+        if self.settings.found_views.candidates and not self.found_weights.any():
+            self._find_views()
+
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        scenes = self._draw(self.settings.seed)
+        styles = torch.cat([scene.styles for scene in scenes])
+        vertices = torch.cat([scene.inputs.vertices for scene in scenes])
+        self.renderer.calibrate(styles, self.networks.cameras.all(), vertices)
+        self.calibrated = True
+
+    def _find_views(self) -> None:
+        settings, source = self.settings, self.source
+        found = find_views(source.generator, source.codes, self.networks, settings.found_views, settings.seed + 2)
+        self.found_styles.copy_(found.styles)
+        self.found_cameras.copy_(found.cameras)
+        self.found_weights.copy_(found.weights)
+
+    @torch.no_grad()
+    def _restore_spread(self, renderer: StyleGANR) -> None:
+        """`StyleGANR.restore_spread`: before stage 2, and on the averaged weights when they are exported."""
+        with torch.autocast(self.device.type, enabled=False):
+            scenes = self._draw(self.settings.seed + 1)
+            predicted = torch.cat([renderer.styles_of(scene.inputs) for scene in scenes])
+        real = torch.cat([scene.styles for scene in scenes])
+        renderer.restore_spread(predicted, real, share=self.settings.keep_spread)
+
+    def _draw(self, seed: int) -> list[TrainingScene]:
+        """Scenes of one view each, the same on every process: a pure function of the seed."""
+        settings, source = self.settings, self.source
+        batches = draw_batches(source.generator, source.codes, self.networks, settings.calibration_images, seed)
+        fill = settings.fill_background
+        return [read_training_scene(batch, self.networks, grow=settings.grow, fill=fill) for batch in batches]
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the next step belongs to stage 1."""
+        return self.images_seen < self.settings.warm_up_images
+
+    def observe(self, batch: MultiViewBatch, views: int | None = None) -> TrainingScene:
+        """`read_training_scene` with this module's networks and settings; views: how many of each object's are read."""
+        settings = self.settings
+        own = settings.own_texture and not self.warming_up
+        return read_training_scene(
+            batch, self.networks, views=views, grow=settings.grow, fill=settings.fill_background, own_texture=own
+        )
+
+    def training_step(self, batch: MultiViewBatch, batch_idx: int) -> Tensor:
+        """The loss of the current stage on one batch."""
+        if self.settings.keep_spread and not self.warming_up and not self.spread_restored:
+            self._restore_spread(self.renderer)
+            self.spread_restored = True
+        terms = self.loss_terms(batch)
+        loss = self.weights.total(terms)
+        self._log_step(terms, loss)
+        self.count_images(batch.view_ids.numel())
+        return loss
+
+    def validation_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
+        """Held-out objects under annotated cameras: distance to the GAN's own object on the background, and silhouettes."""
+        scene = self.observe(batch.to(self.device), views=1)
+        images = self.renderer.render(scene.inputs)
+        masks = self.networks.segmenter(images)
+        union = torch.maximum(masks, scene.masks).sum().clamp_min(1e-6)
+        values = {
+            "val/l1": (images - scene.composite()).abs().mean(),
+            "val/iou": torch.minimum(masks, scene.masks).sum() / union,
+        }
+        self.log_dict(values, batch_size=len(batch), sync_dist=True)
+
+    def test_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
+        """As in validation."""
+        self.validation_step(batch, batch_idx)
+
+    def loss_terms(self, batch: MultiViewBatch) -> dict[str, Tensor]:
+        """The terms of the current stage by name, before weighting and unreduced."""
+        if self.warming_up:
+            return self._mapping_terms(self._under_found_views(self.observe(batch)))
+        return self._cycle_terms(self._under_found_views(self.observe(batch, views=1)))
+
+    def _under_found_views(self, scene: TrainingScene) -> TrainingScene:
+        """Some of the scenes under found views instead of annotated ones."""
+        settings = self.settings
+        if not settings.found_views.candidates:
+            return scene
+        return under_found_views(
+            scene,
+            FoundViews(self.found_styles, self.found_cameras, self.found_weights),
+            self.source.generator,
+            self.source.codes,
+            self.networks,
+            uniforms(step_seed(self._seed(), 1), scene.keys, 2),
+            share=settings.found_views.share,
+            own_texture=settings.own_texture and not self.warming_up,
+        )
+
+    def _mapping_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
+        """Stage 1, under jittered cameras."""
+        noise = normals(self._seed(), scene.keys, 5)
+        settings, table = self.settings, self.networks.cameras.all()
+        cameras = jittered(scene.inputs.cameras, table, noise, settings.camera_jitter, settings.azimuth_jitter_degrees)
+        return mapping_terms(self.renderer, scene.seen_from(cameras))
+
+    def _cycle_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
+        """Stage 2, with one swapped copy of every scene."""
+        result = cycle_terms(self.renderer, self.networks, scene, self._swap(scene), self.weights, self.settings)
+        self._diagnostics = mask_diagnostics(result.masks) | texture_diagnostics(result.texture[: len(scene)])
+        return result.terms
+
+    def _swap(self, scene: TrainingScene) -> SwappedScenes:
+        own = ProcessSlice(len(scene), self.global_rank, processes(), all_gather)
+        chance = uniforms(self._seed(), scene.keys, 5)
+        return swap(scene, self.networks.cameras.all(), chance, own)
+
+    def _seed(self) -> int:
+        """Of this step's randomness, on every process: a pure function of the seed and the images seen."""
+        return step_seed(self.settings.seed, self.images_seen)
+
+    def _log_step(self, terms: Mapping[str, Tensor], loss: Tensor) -> None:
+        values = {f"loss/{name}": value.detach().mean() for name, value in terms.items()}
+        shares = zip(("shape", "texture", "background"), self.renderer.fusion.shares(), strict=True)
+        values |= {f"fusion/{name}": share for name, share in shares}
+        images = float(self.images_seen)
+        self.log_dict({**values, **self._diagnostics, "loss/total": loss.detach(), "images": images}, batch_size=1)
+        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=1)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Those of the data and of the frozen networks."""
+        networks = self.networks.fingerprints() if hasattr(self, "networks") else {}
+        start = {} if self.start is None else {"start": self.start[1].sha256}
+        return super().fingerprints() | networks | start
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What has been done once and for all."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["calibrated"], checkpoint["spread_restored"] = self.calibrated, self.spread_restored
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As in the base."""
+        super().on_load_checkpoint(checkpoint)
+        self.calibrated, self.spread_restored = checkpoint["calibrated"], checkpoint["spread_restored"]
+
+    def sample_media(self, batch: MultiViewBatch | None) -> Mapping[str, Medium]:
+        """See `disentanglement_media`."""
+        if batch is None:
+            return {}
+        scene = self.observe(batch.to(self.device))[: len(batch)]
+        return disentanglement_media(self.renderer, self.networks, scene)
+
+    def save_pretrained(self, path: Path) -> StyleGANRCard:
+        """Writes weights (.safetensors) and their card, for `StyleGANR.from_pretrained`."""
+        renderer, source = copy.deepcopy(self.renderer), self.source
+        if self.settings.keep_spread:
+            self.networks.to(self.device)
+            self._restore_spread(renderer)
+        generator, content_directions = described_generator(source.generator)
+        card = StyleGANRCard(
+            generator=generator,
+            content_directions=content_directions,
+            view_dims=source.codes.view_dims,
+            vertices=self.networks.inverse.template.vertices.shape[1],
+            texture_size=self.networks.inverse.config.texture_size,
+            mapping=self.mapping,
+            generator_sha256=source.sha256,
+            inverse_sha256=self.inverse.card.sha256,
+            images_seen=self.images_seen,
+            seed=self.settings.seed,
+        )
+        return save_stylegan_r(renderer, path, card)
