@@ -17,7 +17,6 @@ from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, In
 from ganverse.pretrained import CHECKPOINT, INVERSE, find_weights, load_network, read_facts, save_network
 
 ARCHITECTURE = "inverse-graphics"
-_CARD = "inverse_card"
 
 
 @dataclass(frozen=True)
@@ -85,27 +84,20 @@ def save_inverse(
 
     half: store the network as float16. The cameras stay float32: a fifth of a degree would be lost.
     """
-    facts = asdict(_described(network, cameras, card))
+    facts = asdict(replace(card, config=network.config, views=len(cameras), learn_offset=cameras.learn_offset))
     both = nn.ModuleDict({"network": network, "cameras": cameras})
     return _card(save_network(both, path, facts, half=half, exact=("cameras.",)))
 
 
-def checkpoint_card(network: InverseGraphicsNetwork, cameras: CameraTable, images_seen: int) -> dict[str, Any]:
-    """What a training checkpoint must hold (`checkpoint.update(...)`) so that `load_inverse` can read it.
-
-    The checkpoint's state_dict names the network `network` and the table `cameras`.
-    """
-    return {_CARD: asdict(_described(network, cameras, InverseCard("", "", images_seen, 0)))}
-
-
 def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
-    """Nothing in the file is executed."""
+    """`network` and `cameras` of `tasks.InverseGraphics`; nothing in the file is executed."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        card = replace(_card(checkpoint[_CARD]), notes=f"checkpoint {path.name}")
+        state, config = checkpoint["state_dict"], _config(checkpoint["hyper_parameters"]["network"])
+        offset, notes = state["cameras.offset"], f"checkpoint {path.name}"
+        card = InverseCard("", "", checkpoint["images_seen"], 0, "", notes, bool(offset.any()), config, len(offset))
         both = _empty(card)
-        state = {name: tensor for name, tensor in checkpoint["state_dict"].items() if name.split(".")[0] in both}
-        both.load_state_dict(state)
+        both.load_state_dict({name: tensor for name, tensor in state.items() if name.split(".")[0] in both})
     except (OSError, KeyError, TypeError, AttributeError, RuntimeError, pickle.UnpicklingError) as error:
         raise GanverseError(f"expected a checkpoint of the inverse stage at {path}, got: {brief(error)}") from error
     return _model(both.eval().requires_grad_(False), card, device)
@@ -126,10 +118,9 @@ def _model(both: nn.ModuleDict, card: InverseCard, device: torch.device | str) -
     return InverseModel(network, cameras, card)
 
 
-def _described(network: InverseGraphicsNetwork, cameras: CameraTable, card: InverseCard) -> InverseCard:
-    return replace(card, config=network.config, views=len(cameras), learn_offset=cameras.learn_offset)
-
-
 def _card(facts: Mapping[str, Any]) -> InverseCard:
-    config = {name: tuple(v) if isinstance(v, list) else v for name, v in facts["config"].items()}
-    return InverseCard(**{**facts, "config": InverseNetworkConfig(**config)})
+    return InverseCard(**{**facts, "config": _config(facts["config"])})
+
+
+def _config(facts: Mapping[str, Any]) -> InverseNetworkConfig:
+    return InverseNetworkConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()})

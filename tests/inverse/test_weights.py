@@ -11,7 +11,7 @@ import torch
 from ganverse.errors import GanverseError
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
-from ganverse.inverse.weights import InverseCard, checkpoint_card, load_inverse, save_inverse
+from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 
 TINY = InverseNetworkConfig(
     resolution=16, subdivisions=1, unshuffle=2, channels=(8, 8), latent=16, texture_size=16, texture_channels=(8, 8)
@@ -32,10 +32,12 @@ def saved(path: Path, *, half: bool = False) -> tuple[InverseGraphicsNetwork, Ca
 
 
 def saved_checkpoint(path: Path) -> tuple[InverseGraphicsNetwork, CameraTable]:
-    """As a LightningModule with more than the network would write it."""
+    """As `tasks.InverseGraphics` would write it."""
     network, cameras = model()
     owner = torch.nn.ModuleDict({"network": network, "cameras": cameras, "survey": torch.nn.Linear(2, 2)})
-    torch.save({"state_dict": owner.state_dict(), **checkpoint_card(network, cameras, 5)}, path)
+    config = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(TINY).items()}
+    facts = {"hyper_parameters": {"network": config}, "images_seen": 5}
+    torch.save({"state_dict": owner.state_dict(), **facts}, path)
     return network, cameras
 
 
@@ -108,6 +110,6 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[:1000])
     with pytest.raises(GanverseError, match="expected a checkpoint of the inverse stage"):
         load_inverse(path)
-    torch.save({"state_dict": {}}, path)
+    torch.save({"state_dict": {}, "hyper_parameters": {}}, path)
     with pytest.raises(GanverseError, match="expected a checkpoint of the inverse stage"):
         load_inverse(path)
