@@ -45,12 +45,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def pack_tensors(tensors: Mapping[str, Tensor], *, half: bool) -> bytes:
-    """A safetensors file in memory; `half` stores floating-point tensors as float16."""
+def pack_tensors(tensors: Mapping[str, Tensor], *, half: bool, exact: tuple[str, ...] = ()) -> bytes:
+    """A safetensors file in memory; `half` stores floating-point tensors as float16, except for prefixes in `exact`."""
     packed = {}
     for name, tensor in tensors.items():
         stored = tensor.detach().cpu()
-        if half and stored.is_floating_point():
+        if half and stored.is_floating_point() and not name.startswith(exact):
             stored = stored.half()
         # a channels_last parameter must be laid out anew: safetensors knows only row-major
         packed[name] = stored.contiguous()

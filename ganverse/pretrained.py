@@ -176,9 +176,14 @@ def read_pinned(path: Path, sha256: str) -> bytes:
     return data
 
 
-def save_network(network: nn.Module, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes `path` (.safetensors, float16) and its card: `facts` plus the file's sha256; returns the card."""
-    data = pack_tensors(dict(network.state_dict()), half=True)
+def save_network(
+    network: nn.Module, path: Path, facts: Mapping[str, Any], *, half: bool = True, exact: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Writes `path` (.safetensors) and its card: `facts` plus the file's sha256; returns the card.
+
+    half: store float16. exact: prefixes of the names of tensors that stay as they are.
+    """
+    data = pack_tensors(dict(network.state_dict()), half=half, exact=exact)
     card = {**facts, "sha256": hashlib.sha256(data).hexdigest()}
     write_atomically(path, data)
     write_card(path, card)

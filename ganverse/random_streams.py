@@ -21,11 +21,34 @@ def step_seed(*entropy: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def normals(seed: int, keys: Int[Tensor, " batch"], dims: int) -> Float[Tensor, "batch dims"]:
-    """Standard normal numbers, a pure function of (seed, key) for every row; on the keys' device."""
-    return latents(seed, keys.cpu(), dims).to(keys.device)
-
-
 def uniforms(seed: int, keys: Int[Tensor, " batch"], dims: int) -> Float[Tensor, "batch dims"]:
-    """Numbers in [0, 1), else like `normals`."""
-    return torch.special.ndtr(normals(seed, keys, dims)).clamp_max(1 - 2**-24)
+    """Numbers in [0, 1), a pure function of (seed, key) for every row, made on the keys' device.
+
+    SplitMix64 (Steele et al. 2014) of seed, key and column: integer arithmetic, the same bits on every device.
+    """
+    rows = _split_mix(_split_mix(keys.long()) ^ _signed(seed))
+    mixed = _split_mix(rows[:, None] + torch.arange(dims, device=keys.device))
+    return (mixed >> 40 & 0xFFFFFF).float() / 2**24
+
+
+def normals(seed: int, keys: Int[Tensor, " batch"], dims: int) -> Float[Tensor, "batch dims"]:
+    """Standard normal numbers, else like `uniforms`."""
+    return torch.special.ndtri(uniforms(seed, keys, dims) + 2**-25)
+
+
+def _split_mix(state: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """One step of SplitMix64 on 64-bit integers, which wrap around."""
+    z = state + _signed(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ _shift(z, shift)) * _signed(factor)
+    return z ^ _shift(z, 31)
+
+
+def _shift(x: Int[Tensor, "*shape"], by: int) -> Int[Tensor, "*shape"]:
+    """Logical shift to the right."""
+    return x >> by & (2 ** (64 - by) - 1)
+
+
+def _signed(number: int) -> int:
+    """An unsigned 64-bit number as torch knows it."""
+    return number - 2**64 if number >= 2**63 else number

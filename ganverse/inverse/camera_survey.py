@@ -2,15 +2,17 @@
 
 Gradients turn a camera by some degrees, not round the object, and not through the plane of symmetry: a view that starts
 near 0 or 180 degrees and slips to the wrong side ends in its mirror image and stays there; a wrong bin stays wrong. So
-now and then the pictures of every view are compared with renders from other azimuths, and the camera jumps to one that
-surely explains them better. Beyond the paper, whose bins were all right.
+now and then the images of every view are compared with renders from other azimuths, and the camera jumps to one that
+explains them better. Beyond the paper, whose bins were all right.
 
-Sure is a matter of many pictures, not of a large gain: the other end of a car explains a picture of it almost as well
-(most of the loss is paint and blur that no camera mends), but it does so picture after picture.
+Better has to be certain, over many images, and, away from the annotation, also large. Measured on the car GAN, at 11 to
+65 % of a training of 37 000 images, four cameras turned by 180 degrees: turning them back lowers the loss of their
+images by 7 to 24 % (2.5 to 17 standard errors). A correct camera early in training: 3.8 % at 3.0 standard errors.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -18,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLossWeights, color_loss, silhouette_loss
@@ -25,34 +28,53 @@ from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.rendering.backends import Backend
 from ganverse.rendering.render import Silhouette, render
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class SurveyPlan:
-    """When cameras are compared with other hypotheses.
-
-    at: shares of all images at which a survey begins; empty = never. after: images before which none does, whatever the
-    share: a network that knows nothing yet takes front for rear. pictures_per_view: how many a survey looks at, on
-    average. turns: azimuths all round. certainty: a camera moves only where the mean fall of its pictures' losses is
-    more than so many of its standard errors.
-    """
+    """When cameras are compared with other hypotheses, and what moves them."""
 
     at: tuple[float, ...] = (0.12, 0.22, 0.34, 0.5, 0.65)
+    """Shares of all images at which a survey begins, ascending; empty = never."""
     after: int = 4000
+    """Images before which no survey begins: an untrained network takes front for rear."""
     pictures_per_view: int = 24
+    """Images that a survey compares, on average per view."""
     turns: int = 12
+    """Azimuths all round."""
     certainty: float = 3.0
+    """Standard errors by which the loss of a view's images has to fall on average, or its camera stays."""
+    gain: float = 0.05
+    """Share of the loss by which it has to fall too, where the camera would leave its annotation by more than `reach`.
+    There it returns to the annotated azimuth when a later survey finds less than half of `certainty` or `gain`."""
+    reach: float = 45.0
+    """Degrees round the annotated azimuth in which certainty is enough: a bin of 30 degrees and its neighbors."""
+
+    def __post_init__(self) -> None:
+        if list(self.at) != sorted(self.at) or any(not 0 <= share <= 1 for share in self.at):
+            raise GanverseError(f"expected ascending shares between 0 and 1 in survey.at, got {self.at}")
+        if self.after < 0 or self.pictures_per_view < 2 or self.turns < 2 or not 0 <= self.reach <= 180:
+            raise GanverseError(
+                "expected survey.after of 0 or more, pictures_per_view and turns of 2 or more and a reach of 0 to 180 "
+                f"degrees, got {self.after}, {self.pictures_per_view}, {self.turns} and {self.reach}"
+            )
 
 
-def hypotheses(cameras: Cameras, turns: int) -> Cameras:
-    """The camera itself, its mirror image in the plane x = 0, and its turns about +y; all hypotheses of camera 0 first.
+DEFAULT_SURVEY = SurveyPlan()
 
-    Turned cameras lose their offset, which was fitted where they were.
+
+def hypotheses(cameras: Cameras, annotated: Float[Tensor, " batch"], turns: int) -> Cameras:
+    """The camera itself, its mirror image in x = 0, its turns about +y, the annotated azimuth; all of camera 0 first.
+
+    There are `turns` + 2. Turned cameras lose their offset, which was fitted where they were.
     """
     ones = torch.ones_like(cameras.azimuth)
     steps = 2 * math.pi / turns * torch.arange(1, turns, device=ones.device)
-    azimuth = torch.cat([torch.stack([cameras.azimuth, -cameras.azimuth], 1), cameras.azimuth[:, None] + steps], dim=1)
-    mirrored = cameras.offset * cameras.offset.new_tensor([-1.0, 1.0])
-    turned = torch.zeros_like(mirrored)[:, None].expand(-1, turns - 1, -1)
+    own = torch.stack([cameras.azimuth, -cameras.azimuth], dim=1)
+    azimuth = torch.cat([own, cameras.azimuth[:, None] + steps, annotated[:, None]], dim=1)
+    mirrored = torch.stack([-cameras.offset[:, 0], cameras.offset[:, 1]], dim=1)
+    turned = torch.zeros_like(mirrored)[:, None].expand(-1, turns, -1)
     offset = torch.cat([torch.stack([cameras.offset, mirrored], dim=1), turned], dim=1)
     count = azimuth.shape[1]
     return Cameras(
@@ -64,62 +86,98 @@ def hypotheses(cameras: Cameras, turns: int) -> Cameras:
 
 
 class CameraSurvey(nn.Module):
-    """How far hypotheses lower the loss of every view's pictures, summed over batches.
+    """How far hypotheses lower the loss of every view's images, summed over batches.
 
-    Part of the checkpoint, so that a resumed run agrees. views: of the camera table.
+    Part of the checkpoint, so that a resumed run agrees. annotated: azimuth of every view in radians.
     """
 
+    annotated: Tensor
+    own: Float[Tensor, " views"]
     falls: Float[Tensor, "views hypotheses"]
     squares: Float[Tensor, "views hypotheses"]
     seen: Float[Tensor, " views"]
-    finished: Int[Tensor, ""]
 
-    def __init__(self, views: int, plan: SurveyPlan = SurveyPlan()) -> None:
+    def __init__(self, annotated: Float[Tensor, " views"], plan: SurveyPlan = DEFAULT_SURVEY) -> None:
         super().__init__()
         self.plan = plan
-        self.register_buffer("falls", torch.zeros(views, 1 + plan.turns))
-        self.register_buffer("squares", torch.zeros(views, 1 + plan.turns))
+        views, columns = len(annotated), plan.turns + 2
+        self.register_buffer("annotated", annotated.detach().clone(), persistent=False)
+        self.register_buffer("own", torch.zeros(views))
+        self.register_buffer("falls", torch.zeros(views, columns))
+        self.register_buffer("squares", torch.zeros(views, columns))
         self.register_buffer("seen", torch.zeros(views))
-        self.register_buffer("finished", torch.zeros((), dtype=torch.long))
+        # On the host, where every step asks for them.
+        self.finished, self.pictures = 0, 0
+
+    def get_extra_state(self) -> Int[Tensor, "2"]:
+        """For checkpoints: surveys finished, images compared in the present one."""
+        return torch.tensor([self.finished, self.pictures])
+
+    def set_extra_state(self, state: Int[Tensor, "2"]) -> None:
+        """The inverse of `get_extra_state`."""
+        self.finished, self.pictures = state.tolist()
 
     def due(self, seen: int, images: int) -> bool:
         """Whether a survey is under way after `seen` of `images` images."""
-        finished = int(self.finished)
-        return seen >= self.plan.after and finished < len(self.plan.at) and seen >= self.plan.at[finished] * images
+        at = self.plan.at
+        return seen >= self.plan.after and self.finished < len(at) and seen >= at[self.finished] * images
 
     @property
     def complete(self) -> bool:
-        """Whether enough pictures were seen to decide."""
-        return float(self.seen.sum()) >= self.plan.pictures_per_view * len(self.seen)
+        """Whether enough images were compared to decide."""
+        return self.pictures >= self.plan.pictures_per_view * len(self.seen)
 
     def add(self, view_ids: Int[Tensor, " pictures"], losses: Float[Tensor, "pictures hypotheses"]) -> None:
-        """Add the pictures of one batch (of all processes)."""
+        """Add the images of one batch (of all processes)."""
         falls = losses[:, :1] - losses
+        self.own.index_add_(0, view_ids, losses[:, 0])
         self.falls.index_add_(0, view_ids, falls)
         self.squares.index_add_(0, view_ids, falls.square())
         self.seen.index_add_(0, view_ids, torch.ones_like(losses[:, 0]))
+        self.pictures += len(view_ids)
 
     @torch.no_grad()
     def decide(self, table: CameraTable) -> Bool[Tensor, " views"]:
-        """Move cameras to surely better hypotheses, and begin anew; which views moved."""
-        best = self.falls.argmax(dim=1)
-        views = torch.arange(len(best), device=best.device)
-        moved = self._certainty()[views, best] > self.plan.certainty
-        chosen = hypotheses(table.all(), self.plan.turns)[views * self.falls.shape[1] + best]
+        """Move cameras to better hypotheses, log every move, and begin anew; which views moved."""
+        plan, cameras = self.plan, table.all()
+        gain, certainty = self._evidence()
+        hypothesis = hypotheses(cameras, self.annotated, plan.turns)
+        azimuth = hypothesis.azimuth.view_as(gain)
+        near = angular_difference(azimuth, self.annotated[:, None].expand_as(azimuth)).abs() <= math.radians(plan.reach)
+        better = (certainty > plan.certainty) & (near | (gain > plan.gain))
+        best = self.falls.masked_fill(~better, -torch.inf).argmax(dim=1)
+        home = gain.shape[1] - 1
+        doubtful = (certainty[:, home] > -plan.certainty / 2) | (gain[:, home] > -plan.gain / 2)
+        returns = ~better.any(dim=1) & ~near[:, 0] & (self.seen > 1) & doubtful
+        moved, best = better.any(dim=1) | returns, torch.where(returns, home, best)
+        rows = torch.arange(len(best), device=best.device)
         # The short way round: a running average of the weights passes between the old place and the new one.
-        table.azimuth[moved] += angular_difference(chosen.azimuth, table.azimuth)[moved]
-        table.offset[moved] = chosen.offset[moved]
-        for sums in (self.falls, self.squares, self.seen):
+        step = angular_difference(azimuth[rows, best], table.azimuth)
+        for view in moved.nonzero()[:, 0].tolist():
+            _log_move(view, table.azimuth[view], step[view], gain[view, best[view]], self.annotated[view], plan)
+        table.azimuth[moved] += step[moved]
+        table.offset[moved] = hypothesis.offset.view(*gain.shape, 2)[rows, best][moved]
+        for sums in (self.own, self.falls, self.squares, self.seen):
             sums.zero_()
+        self.pictures = 0
         self.finished += 1
         return moved
 
-    def _certainty(self) -> Float[Tensor, "views hypotheses"]:
-        """Mean fall of the loss in units of its standard error; 0 for the camera as it is."""
+    def _evidence(self) -> tuple[Float[Tensor, "views hypotheses"], Float[Tensor, "views hypotheses"]]:
+        """Mean fall of the loss, as a share of the loss and in units of its standard error."""
         count = self.seen[:, None].clamp_min(1)
         mean = self.falls / count
         variance = (self.squares / count - mean.square()).clamp_min(0) / (count - 1).clamp_min(1)
-        return mean / variance.sqrt().clamp_min(1e-9)
+        own = (self.own[:, None] / count).clamp_min(1e-9)
+        return mean / own, mean / variance.sqrt().clamp_min(1e-9)
+
+
+def _log_move(view: int, azimuth: Tensor, step: Tensor, gain: Tensor, annotated: Tensor, plan: SurveyPlan) -> None:
+    before, after, home = (float(angle.rad2deg()) for angle in (azimuth, azimuth + step, annotated))
+    away = abs((after - home + 180) % 360 - 180)
+    text = "view code %d: camera moved from %.0f to %.0f degrees, annotated %.0f; the loss of its images changes by %+.1f %%"
+    level = logging.WARNING if away > plan.reach else logging.INFO
+    _LOG.log(level, text, view, before, after, home, -100 * float(gain))
 
 
 @torch.no_grad()
@@ -127,6 +185,7 @@ def hypothesis_losses(
     network: InverseGraphicsNetwork,
     reconstruction: Reconstruction,
     cameras: Cameras,
+    annotated: Float[Tensor, " pictures"],
     images: Float[Tensor, "batch views 3 height width"],
     masks: Float[Tensor, "batch views 1 height width"],
     *,
@@ -135,26 +194,24 @@ def hypothesis_losses(
     turns: int,
     backend: Backend = "auto",
 ) -> Float[Tensor, "pictures hypotheses"]:
-    """Color and silhouette loss of every picture under every hypothesis about its camera.
+    """Color and silhouette loss of every image under every hypothesis about its camera.
 
-    What is rendered is the reconstruction from the object's NEXT view, which never saw the picture.
-    reconstruction, cameras: of every picture, in the order (object, view).
+    What is rendered is the reconstruction from the object's NEXT view, which does not depend on the image.
+    reconstruction, cameras, annotated (azimuths in radians): of every image, in the order (object, view).
     """
     batch, views, _, height, width = images.shape
     pictures = torch.arange(batch * views, device=images.device)
-    other = pictures.view(batch, views).roll(-1, dims=1).repeat_interleave(1 + turns)
-    shown = pictures.repeat_interleave(1 + turns)
-    vertices, texture = reconstruction.vertices[other], reconstruction.texture[other]
-    light = None if reconstruction.light is None else reconstruction.light[other]
-    drawn = render(
-        network.template.with_vertices(vertices),
-        texture,
-        hypotheses(cameras, turns),
-        light,
+    other = pictures.view(batch, views).roll(-1, dims=1).repeat_interleave(turns + 2)
+    shown = pictures.repeat_interleave(turns + 2)
+    rendered = render(
+        network.template.with_vertices(reconstruction.vertices[other]),
+        reconstruction.texture[other],
+        hypotheses(cameras, annotated, turns),
+        None if reconstruction.light is None else reconstruction.light[other],
         (height, width),
         silhouette=silhouette,
         backend=backend,
     )
     target, mask = images.flatten(0, 1)[shown], masks.flatten(0, 1)[shown]
-    loss = weights.color * color_loss(drawn.rgb, target, mask) + weights.silhouette * silhouette_loss(drawn.alpha, mask)
-    return loss.view(len(pictures), -1)
+    color, shape = color_loss(rendered.rgb, target, mask), silhouette_loss(rendered.alpha, mask)
+    return (weights.color * color + weights.silhouette * shape).view(len(pictures), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -56,13 +57,12 @@ class CameraTable(nn.Module):
 
     def forward(self, view_ids: Int[Tensor, " batch"]) -> Cameras:
         """The cameras of these views; gradients reach the table."""
-        everything = self.all()
-        return everything[view_ids]
+        return self.all()[view_ids]
 
     def all(self) -> Cameras:
         """All cameras, by view id."""
         log_distance = self.log_distance - self.log_distance.mean() + self.mean_log_distance
-        limit = torch.deg2rad(torch.tensor(MAX_ELEVATION_DEGREES, device=self.elevation.device))
+        limit = math.radians(MAX_ELEVATION_DEGREES)
         offset = self.offset - self.offset.mean(dim=0) if self.learn_offset else self.offset
         return Cameras(self.azimuth, self.elevation.clamp(-limit, limit), log_distance.exp(), offset)
 

@@ -12,29 +12,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
 
 
 @dataclass(frozen=True)
 class InverseLossWeights:
-    """Weights of Eq. 1 (color, perceptual, silhouette, flatten, laplacian, move) and of terms of our own.
-
-    perceptual: the paper's 0.5 presumes an unknown scale; with LPIPS-sized distances it is 1 % of the loss, so 3.
-    own_view, other_view: how much the view that was shown and the other one count; GAN views are not strictly
-        consistent, so they can be balanced. Only their ratio matters.
-    camera: regression of the predicted camera of the shown view to the camera table (our addition: a photo of an
-        unknown camera can then be re-rendered, and the texture flow starts from the projection).
-    """
+    """Weights of Eq. 1 and of terms of our own."""
 
     color: float = 20.0
+    """Absolute color error inside the mask."""
     perceptual: float = 3.0
+    """LPIPS inside the mask. The paper's 0.5 presumes an unknown scale; here it would be 1 % of the loss."""
     silhouette: float = 3.0
+    """1 - IoU of the soft silhouette and the mask."""
     flatten: float = 5.0
+    """Angles between neighboring faces."""
     laplacian: float = 5.0
+    """Laplacian of the displacement."""
     move: float = 2.5
+    """Length of the displacement."""
     own_view: float = 1.0
+    """Share of the renders from the input view. Only the ratio to `other_view` matters. GAN views are not strictly
+    consistent, so the two can be balanced."""
     other_view: float = 1.0
+    """Share of the renders from the object's other views."""
     camera: float = 10.0
+    """Ours: regression of the predicted camera of the input image to the camera table, so that a photo of an unknown
+    camera can be re-rendered, and the texture flow starts from the projection."""
+
+    def __post_init__(self) -> None:
+        if min(vars(self).values()) < 0 or self.own_view + self.other_view == 0:
+            raise GanverseError(f"expected loss weights of 0 or more, own_view or other_view above 0, got {self}")
 
 
 DEFAULT_WEIGHTS = InverseLossWeights()
@@ -44,7 +53,7 @@ DEFAULT_WEIGHTS = InverseLossWeights()
 class InverseLosses:
     """The terms before weighting; `pairs` = predicted-from view x rendered view.
 
-    perceptual: NaN-free zeros where it was not evaluated. flatten, laplacian, move: means over the mesh.
+    perceptual: 0 where it was not evaluated. flatten, laplacian, move: means over the mesh.
     """
 
     color: Float[Tensor, "batch views views"]
@@ -57,7 +66,7 @@ class InverseLosses:
 
     def total(self, weights: InverseLossWeights) -> Float[Tensor, ""]:
         """The weighted sum: Eq. 1 averaged over the pairs of Eq. 2."""
-        pairs = pair_weights(self.color.shape[1], weights).to(self.color)
+        pairs = pair_weights(self.color.shape[1], weights, device=self.color.device)
         return (
             weights.color * (self.color * pairs).sum(dim=(1, 2)).mean()
             + weights.silhouette * (self.silhouette * pairs).sum(dim=(1, 2)).mean()
@@ -69,9 +78,11 @@ class InverseLosses:
         )
 
 
-def pair_weights(views: int, weights: InverseLossWeights) -> Float[Tensor, "views views"]:
+def pair_weights(
+    views: int, weights: InverseLossWeights, *, device: torch.device | str = "cpu"
+) -> Float[Tensor, "views views"]:
     """Share of every pair (predicted from, rendered as) in the sum; they add up to 1."""
-    own = torch.eye(views)
+    own = torch.eye(views, device=device)
     raw = weights.own_view * own + weights.other_view * (1 - own)
     return raw / raw.sum()
 
@@ -117,7 +128,7 @@ def chroma_error(
 def camera_loss(predicted: Cameras, target: Cameras) -> Float[Tensor, " batch"]:
     """Squared distance of viewing directions plus squared errors of log distance and image offset.
 
-    The target is held fixed: the table is moved by the pictures alone.
+    No gradient reaches the target: the table is learned from the renders alone.
     """
     direction = (
         predicted.position / predicted.distance[:, None] - target.position.detach() / target.distance[:, None].detach()

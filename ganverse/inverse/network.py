@@ -1,9 +1,10 @@
-"""The inverse graphics network f of stage 2: one picture -> shape, texture, camera and, if wanted, light (paper, 3)."""
+"""The inverse graphics network f: one image -> shape, texture, camera and, if wanted, light (paper, section 3)."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh, mirror_pairs, sphere_template
-from ganverse.geometry.regularity import low_pass
+from ganverse.geometry.regularity import Adjacency, low_pass
 from ganverse.inverse.encoder import ImageEncoder
-from ganverse.inverse.texture_head import FlowStart, TextureHead
+from ganverse.inverse.texture_head import TextureHead
 from ganverse.rendering.shading import ambient_light
 
 # A step of Adam moves an output of a wide linear layer by hundreds of learning rates: too far for vertices or cameras.
@@ -23,31 +24,35 @@ _SHAPE_GAIN, _CAMERA_GAIN = 0.05, 0.1
 
 @dataclass(frozen=True)
 class InverseNetworkConfig:
-    """Everything needed to build the network again.
-
-    resolution: pixels per side of the input. smoothing: strength of the displacement's `low_pass`. axes: half-axes
-    (x, y, z) of the start ellipsoid, world units; take them near the size of the category's objects, since silhouettes
-    only pull from outside. symmetric: mirror symmetry of shape and texture in x, a property of the category. light:
-    nine spherical-harmonic numbers per picture (weak on realistic pictures, so off as in the paper's main model).
-    camera_distance: start of the predicted camera.
-    unshuffle, channels, latent: see `ImageEncoder`. texture_size, texture_channels, flow_start, paints: see
-    `TextureHead`.
-    """
+    """Everything needed to build the network again."""
 
     resolution: int = 64
+    """Pixels per side of the input images."""
     subdivisions: int = 3
+    """Of the icosphere: 3 gives 642 vertices (the paper), 4 gives 2562."""
     smoothing: float = 5.0
+    """Strength of the displacement's low-pass filter; 0 = none."""
     axes: tuple[float, float, float] = (0.40, 0.34, 0.98)
+    """Half-axes (x, y, z) of the start ellipsoid, world units. Take them near the size of the category's objects, since
+    silhouettes pull from outside only."""
     symmetric: bool = True
+    """Whether shape and texture are mirror-symmetric in x, a property of the category."""
     light: bool = False
+    """Whether nine spherical-harmonic coefficients of light are predicted per image; off in the paper's main model."""
     camera_distance: float = 4.0
+    """Start of the predicted camera's distance, world units."""
     unshuffle: int = 2
+    """Pixels per side that are folded into channels before the encoder's first level."""
     channels: tuple[int, ...] = (48, 96, 160, 256)
+    """Channels of the encoder's levels, from fine to coarse, multiples of 8; every level halves the size."""
     latent: int = 512
+    """Length of the latent vector."""
     texture_size: int = 128
+    """Texels per side of the texture; a power of two."""
     texture_channels: tuple[int, ...] = (128, 96, 64, 48)
-    flow_start: FlowStart = "projection"
-    paints: int = 4
+    """Channels of the texture decoder's levels from 4 x 4 upwards, multiples of 8; every level doubles the size."""
+    palette: int = 4
+    """Colors of the object that its hidden texels mix (see `texture_head`)."""
 
     def __post_init__(self) -> None:
         step = self.unshuffle * 2 ** (len(self.channels) - 1)
@@ -56,6 +61,15 @@ class InverseNetworkConfig:
                 f"expected a resolution that is a multiple of {step} and at least {2 * step} for {len(self.channels)}"
                 f" levels and unshuffle {self.unshuffle}, got {self.resolution}: change the levels in `channels`"
             )
+        if any(count % 8 for count in (*self.channels, *self.texture_channels)):
+            raise GanverseError(
+                f"expected channels and texture_channels in multiples of 8, got {self.channels} and "
+                f"{self.texture_channels}"
+            )
+        if min(self.axes) <= 0 or self.camera_distance <= max(self.axes):
+            raise GanverseError(
+                f"expected positive axes and a camera_distance beyond them, got {self.axes} and {self.camera_distance}"
+            )
 
 
 DEFAULT_NETWORK = InverseNetworkConfig()
@@ -63,11 +77,11 @@ DEFAULT_NETWORK = InverseNetworkConfig()
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the network sees in a batch of pictures.
+    """What the network predicts from a batch of images.
 
     displacement: of every template vertex from the start ellipsoid, world frame. vertices: ellipsoid + displacement.
     texture: UV image in [0, 1], row 0 at v = 1. light: spherical harmonics (see rendering.shading), None = unlit.
-    camera: predicted camera of the picture itself.
+    camera: of the image itself.
     """
 
     displacement: Float[Tensor, "batch verts 3"]
@@ -88,36 +102,64 @@ class Reconstruction:
 
 
 class InverseGraphicsNetwork(nn.Module):
-    """f(I) -> (S, T): DIB-R's sphere template deformed, textured through one square UV chart."""
+    """f(I) -> (S, T): DIB-R's sphere template deformed, textured through one square UV chart.
+
+    `forward` takes images [batch, 3, resolution, resolution] in [0, 1] and gives a `Reconstruction`.
+    """
 
     start: Tensor
+    faces: Tensor
+    face_uvs: Tensor
+    edges: Tensor
+    edge_faces: Tensor
+    degree: Tensor
     pairs: Tensor
     smooth: Tensor
+    mirror: Tensor
 
     def __init__(self, config: InverseNetworkConfig = DEFAULT_NETWORK) -> None:
         super().__init__()
         self.config = config
         sphere = sphere_template(config.subdivisions)
-        self._template = replace(sphere, vertices=sphere.vertices * torch.tensor(config.axes))
-        vertices = self._template.vertices[0]
-        self.register_buffer("start", vertices, persistent=False)
-        self.register_buffer("pairs", mirror_pairs(vertices), persistent=False)
-        self.register_buffer("smooth", low_pass(sphere.faces, config.smoothing), persistent=False)
+        vertices = sphere.vertices[0] * torch.tensor(config.axes)
+        adjacency = Adjacency.build(sphere.faces)
+        constants = {
+            "start": vertices,
+            "faces": sphere.faces,
+            "face_uvs": sphere.face_uvs,
+            "edges": adjacency.edges,
+            "edge_faces": adjacency.edge_faces,
+            "degree": adjacency.degree,
+            "pairs": mirror_pairs(vertices),
+            "smooth": low_pass(sphere.faces, config.smoothing),
+            "mirror": torch.tensor([-1.0, 1.0, 1.0]),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
         self.mean_shape = nn.Parameter(torch.zeros_like(vertices))
         self.encoder = ImageEncoder(config.resolution, config.channels, config.unshuffle, config.latent)
         self.shape = _zero_linear(config.latent, vertices.numel())
         self.camera = CameraHead(config.latent, config.camera_distance)
         self.light = _zero_linear(config.latent, 9) if config.light else None
         self.texture = TextureHead(
-            self._template,
+            self.template,
             latent=config.latent,
             image_features=config.channels[0],
             size=config.texture_size,
             channels=config.texture_channels,
-            flow_start=config.flow_start,
             symmetric=config.symmetric,
-            paints=config.paints,
+            palette=config.palette,
         )
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> InverseGraphicsNetwork:
+        """The frozen network of `source`: "car", a path, a run directory or hf://owner/repository.
+
+        See `ganverse.inverse.weights.load_inverse`, which also gives its cameras and its card, for details and errors.
+        """
+        from ganverse.inverse.weights import load_inverse  # which imports this module
+
+        return load_inverse(source, device).network
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """What all objects share (mean shape, texel biases): few numbers that may learn faster than the rest."""
@@ -126,17 +168,22 @@ class InverseGraphicsNetwork(nn.Module):
     @property
     def template(self) -> Mesh:
         """The start ellipsoid with its faces and UV chart, a batch of one, on the network's device."""
-        return self._template.to(self.start.device)
+        return Mesh(self.start[None], self.faces, self.face_uvs)
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """Neighborhoods of the template, on the network's device."""
+        return Adjacency(self.edges, self.edge_faces, self.degree)
 
     def mesh(self, reconstruction: Reconstruction) -> Mesh:
         """The reconstructed meshes, world frame."""
         return self.template.with_vertices(reconstruction.vertices)
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Reconstruction:
-        """Reconstruct pictures in [0, 1] of the configured resolution.
+        """Reconstruct images in [0, 1] of the configured resolution.
 
         Raises:
-            GanverseError: pictures of another size.
+            GanverseError: images of another size.
         """
         size = self.config.resolution
         if image.shape[-2:] != (size, size):
@@ -158,14 +205,11 @@ class InverseGraphicsNetwork(nn.Module):
         rough = self.mean_shape + _SHAPE_GAIN * self.shape(latent).view(len(latent), -1, 3)
         # As one matrix product: a batched one with three columns each takes half of a step at 2562 vertices.
         free = torch.einsum("vw,bwc->bvc", self.smooth, rough)
-        if not self.config.symmetric:
-            return free
-        mirrored = free[:, self.pairs] * free.new_tensor([-1.0, 1.0, 1.0])
-        return (free + mirrored) / 2
+        return (free + free[:, self.pairs] * self.mirror) / 2 if self.config.symmetric else free
 
 
 class CameraHead(nn.Module):
-    """Latent vector -> camera of the picture; starts at azimuth 0, elevation 0 and the given distance."""
+    """Latent vector -> camera of the image; starts at azimuth 0, elevation 0 and the given distance."""
 
     start: Tensor
 

@@ -8,30 +8,36 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
-from ganverse.geometry.regularity import Adjacency, flatten_loss, laplacian_loss, move_loss
+from ganverse.geometry.regularity import flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLosses, camera_loss, color_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.random_streams import latents
+from ganverse.random_streams import uniforms
 from ganverse.rendering.backends import Backend
 from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
 
-_SOFT = Silhouette(5000.0, 0.06)
+SOFT = Silhouette(5000.0, 0.06)
+"""A rim with a long reach, for the beginning of a fit."""
 
 
 @dataclass(frozen=True)
 class SilhouetteSchedule:
-    """Sharpness of the rim over training: from soft with a long reach to sharp, then constant. Counted in images.
+    """Sharpness of the rim over training: from soft with a long reach to sharp, then constant."""
 
-    start, end: settings of the renderer. fraction: share of all images after which the end is reached. sigmainv moves
-    along a geometric, boxlen along a straight line.
-    """
-
-    start: Silhouette = _SOFT
+    start: Silhouette = SOFT
+    """The renderer's setting at the beginning."""
     end: Silhouette = SHARP
+    """The renderer's setting at the end."""
     fraction: float = 0.6
+    """Share of all images after which the end is reached. `sigmainv` moves along a geometric line, `boxlen` along a
+    straight one."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction <= 1:
+            raise GanverseError(f"expected silhouette.fraction between 0 and 1, got {self.fraction}")
 
     def at(self, images_seen: int, total_images: int) -> Silhouette:
         """The settings after `images_seen` of `total_images`."""
@@ -46,8 +52,8 @@ class PerceptualPlan:
     """Which renders of a step the perceptual distance looks at; all of them would cost more than the whole rest.
 
     distance: the frozen measure. renders: how many of the step's renders, spread evenly over the objects and drawn anew
-    every step from `seed`. samples: global numbers of the objects; each one's renders depend on its own number alone,
-    so that a step's choice is the same however its objects are split over processes.
+    every step from `seed`. samples: global numbers of the objects, on the renders' device; each one's renders depend on
+    its own number alone, so that a step's choice is the same however its objects are split over processes.
     """
 
     distance: PerceptualDistance
@@ -56,13 +62,14 @@ class PerceptualPlan:
     samples: Int[Tensor, " batch"]
 
     def indices(self, available: int) -> Int[Tensor, " chosen"]:
-        """Rows of the renders to look at, out of `available` in the order of the objects."""
-        objects = len(self.samples)
-        each = available // objects
+        """Rows of the renders to look at, out of `available` in the order of the objects, ascending."""
+        objects, total = len(self.samples), min(self.renders, available)
         # The k-th object gets what rounding leaves between k and k + 1 shares.
-        shares = torch.arange(objects + 1) * min(self.renders, available) // objects
-        ranks = latents(self.seed, self.samples.cpu(), each).argsort(dim=1).argsort(dim=1)
-        return (ranks < shares.diff()[:, None]).flatten().nonzero()[:, 0]
+        shares = (torch.arange(objects + 1, device=self.samples.device) * total // objects).diff()
+        ranks = uniforms(self.seed, self.samples, available // objects).argsort(dim=1).argsort(dim=1)
+        skipped = (ranks >= shares[:, None]).flatten()
+        # Unlike `nonzero`, a sort needs no number of rows from the device.
+        return skipped.to(torch.uint8).argsort(stable=True)[:total]
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,6 @@ def inverse_step(
     images: Float[Tensor, "batch views 3 height width"],
     masks: Float[Tensor, "batch views 1 height width"],
     view_ids: Int[Tensor, "batch views"],
-    adjacency: Adjacency,
     *,
     silhouette: Silhouette = SHARP,
     perceptual: PerceptualPlan | None = None,
@@ -90,7 +96,7 @@ def inverse_step(
 ) -> StepResult:
     """Reconstruct from every view, render each reconstruction from every view of its object, and compare.
 
-    images in [0, 1]; masks in [0, 1]; view_ids index the camera table. adjacency: of the network's template.
+    images in [0, 1]; masks in [0, 1]; view_ids index the camera table.
     """
     batch, views, _, height, width = images.shape
     reconstruction = network(images.flatten(0, 1))
@@ -108,7 +114,7 @@ def inverse_step(
     )
     targets = images[:, None].expand(-1, views, -1, -1, -1, -1).flatten(0, 2)
     target_masks = masks[:, None].expand(-1, views, -1, -1, -1, -1).flatten(0, 2)
-    faces = network.template.faces
+    faces, adjacency = network.faces, network.adjacency
     losses = InverseLosses(
         color=color_loss(renders.rgb, targets, target_masks).view(batch, views, views),
         silhouette=silhouette_loss(renders.alpha, target_masks).view(batch, views, views),
@@ -136,6 +142,6 @@ def _perceptual(
     """L_percept over the planned renders, both pictures black outside the given mask."""
     if plan is None:
         return rgb.new_zeros(())
-    chosen = plan.indices(len(rgb)).to(rgb.device)
+    chosen = plan.indices(len(rgb))
     mask = masks[chosen]
     return plan.distance(rgb[chosen] * mask, targets[chosen] * mask).mean()

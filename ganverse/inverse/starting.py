@@ -1,7 +1,13 @@
-"""Training goes on from trained weights, on the same template or, coarse to fine, on one subdivided further."""
+"""Where an inverse network starts: an ellipsoid measured on silhouettes, or trained weights (coarse to fine).
+
+Silhouettes pull a mesh only from outside (DIB-R), so the start ellipsoid has to be about as large as the objects. How
+large they are in world units is a convention, the camera distance; how wide, high and long they are relative to each
+other is measured: from azimuth a, half-axes x (across) and z (along) are sqrt((x cos a)^2 + (z sin a)^2) wide.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -9,41 +15,70 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import FOVY_DEGREES
 from ganverse.geometry.meshes import sphere_template
+from ganverse.geometry.regularity import Adjacency
 from ganverse.inverse.network import InverseGraphicsNetwork
+
+SMALLEST_AXIS = 0.1
+"""World units; thinner than any object a category has."""
+
+
+def measured_axes(
+    masks: Float[Tensor, "pictures 1 side side"], azimuth_degrees: Float[Tensor, " pictures"], distance: float
+) -> tuple[float, float, float]:
+    """Half-axes (x, y, z), world units, of the ellipsoid that has the silhouettes' widths and heights.
+
+    distance: of the cameras. The height is the lower quartile over the pictures: seen from above, objects look higher.
+
+    Raises:
+        GanverseError: no picture shows an object.
+    """
+    extents = half_extents(masks)
+    shown = extents.amin(dim=1) > 0
+    if not bool(shown.any()):
+        raise GanverseError("expected objects in the first pictures, found none; look at the masks (stage generate)")
+    world = extents[shown] * distance * math.tan(math.radians(FOVY_DEGREES) / 2)
+    angle = azimuth_degrees[shown].deg2rad()
+    terms = torch.stack([angle.cos(), angle.sin()], dim=1).square()
+    squares = torch.linalg.lstsq(terms.double(), world[:, :1].square().double()).solution[:, 0]
+    x, z = squares.clamp_min(SMALLEST_AXIS**2).sqrt().tolist()
+    y = max(float(world[:, 1].quantile(0.25)), SMALLEST_AXIS)
+    return round(x, 3), round(y, 3), round(z, 3)
+
+
+def half_extents(masks: Float[Tensor, "pictures 1 side side"]) -> Float[Tensor, "pictures 2"]:
+    """Half width and half height of every silhouette in NDC (1 is half the picture); 0 where there is none."""
+    solid = masks[:, 0] > 0.5
+    sides = [solid.any(dim=1).sum(dim=1), solid.any(dim=2).sum(dim=1)]
+    return torch.stack(sides, dim=1) / masks.shape[3]
 
 
 @torch.no_grad()
 def start_from(network: InverseGraphicsNetwork, trained: InverseGraphicsNetwork) -> None:
-    """Copies trained weights into `network`, whose template may have more subdivisions (642 -> 2562 vertices is one).
+    """Copy trained weights into `network`, whose template may have more subdivisions (642 -> 2562 vertices is one).
 
-    New vertices begin in the middle of their edge's ends; everything else is copied. The coarser vertices are the first
-    of the finer template, so the first pictures look as the coarse network's would.
+    New vertices begin in the middle of their edge; everything else is copied. The coarser vertices are the first of the
+    finer template, so the first renders look as the coarse network's would.
 
     Raises:
         GanverseError: the two differ in more than that, or `network` is coarser.
     """
     old, new = trained.config, network.config
-    steps = new.subdivisions - old.subdivisions
-    if steps < 0 or replace(old, subdivisions=new.subdivisions) != new:
+    if new.subdivisions < old.subdivisions or replace(old, subdivisions=new.subdivisions) != new:
         raise GanverseError(
             f"expected weights to start from with the settings of the network, at most {new.subdivisions} subdivisions "
             f"instead of {old.subdivisions}; got {old} for {new}"
         )
     state = dict(trained.state_dict())
     for level in range(old.subdivisions, new.subdivisions):
-        ends = edge_ends(sphere_template(level).faces)
-        state["mean_shape"] = _with_middles(state["mean_shape"], ends)
+        edges = Adjacency.build(sphere_template(level).faces).edges
+        state["mean_shape"] = _with_middles(state["mean_shape"], edges)
         for name in ("shape.weight", "shape.bias"):  # three rows per vertex
-            state[name] = _with_middles(state[name].unflatten(0, (-1, 3)), ends).flatten(0, 1)
+            state[name] = _with_middles(state[name].unflatten(0, (-1, 3)), edges).flatten(0, 1)
     network.load_state_dict(state)
 
 
-def edge_ends(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "edges 2"]:
-    """The two ends of every edge, in the order in which `meshes.subdivide` puts vertices into their middles."""
-    return torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
-
-
-def _with_middles(values: Float[Tensor, "verts ..."], ends: Int[Tensor, "edges 2"]) -> Float[Tensor, "more ..."]:
-    """Values of vertices and, after them, of the middles of the edges."""
-    return torch.cat([values, values[ends.to(values.device)].mean(dim=1)])
+def _with_middles(values: Float[Tensor, "verts ..."], edges: Int[Tensor, "edges 2"]) -> Float[Tensor, "more ..."]:
+    """Values of vertices and, after them, of the middles of the edges, in the order of `meshes.subdivide`."""
+    return torch.cat([values, values[edges.to(values.device)].mean(dim=1)])

@@ -1,10 +1,10 @@
-"""Texture of the inverse graphics network: pixels of the picture carried to the surface, completed by decoded colors.
+"""Texture of the inverse graphics network: pixels of the image carried to the surface, completed by decoded colors.
 
 A decoder alone learns the hue of an object late (all cars come out olive), so most of the texture is COPIED from the
-picture. Every texel mixes four sources with weights that sum to one:
-  own       the picture at the texel's sampling position (texture flow);
+image. Every texel mixes four sources with weights that sum to one:
+  own       the image at the texel's sampling position (texture flow);
   mirrored  what its mirror image takes, if the category is symmetric: the hidden side takes from the visible one;
-  paints    a few colors of this object, each a mean over the pixels it attends to: for what no pixel shows;
+  palette   a few colors of this object, each a mean over the pixels it attends to: for what no pixel shows;
   decoded   a free color.
 All maps are decoded with a smooth (bilinear) up-sampler; a pixel shuffle leaves a dotted pattern.
 """
@@ -13,29 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ganverse.geometry.cameras import Cameras, project
-from ganverse.geometry.meshes import Mesh, vertex_normals
+from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
 from ganverse.inverse.encoder import keep_variance
-from ganverse.inverse.texels import TexelAtlas
-
-FlowStart = Literal["projection", "center"]
+from ganverse.rendering.rasterization import rasterize
 
 
 class TextureHead(nn.Module):
-    """Decoded maps (`decoder(latent)`), picture, shape and camera -> UV texture.
+    """Decoded maps (`decoder(latent)`), image, shape and camera -> UV texture.
 
     mesh: template. latent: length of the latent vector. image_features: channels of the fine feature map.
     size: texels per side of the texture. channels: of the decoder's levels, from 4 x 4 upwards, each twice the size of
-    the one before; the last level's size is that of the flow and of the mixing weights.
-    flow_start: where sampling positions start: "projection" of the surface into the predicted camera, or the image
-    "center". symmetric: whether `mirrored` exists. paints: how many.
+    the one before; the last level's size is that of the flow and of the mixing weights. symmetric: whether `mirrored`
+    exists. palette: how many colors. Sampling positions start at the projection of the surface into the camera.
     """
 
     faces: Tensor
@@ -49,15 +45,14 @@ class TextureHead(nn.Module):
         image_features: int,
         size: int,
         channels: Sequence[int],
-        flow_start: FlowStart,
         symmetric: bool,
-        paints: int,
+        palette: int,
     ) -> None:
         super().__init__()
-        self.size, self.flow_start, self.symmetric, self.paints = size, flow_start, symmetric, paints
-        self.decoder = MapDecoder(latent, channels, 3 + 2 + 2 + paints + 1)
+        self.symmetric, self.palette = symmetric, palette
+        self.decoder = MapDecoder(latent, channels, 3 + 2 + 2 + palette + 1)
         self.atlas = TexelAtlas(mesh, self.decoder.size)
-        self.attention = nn.Conv2d(image_features, paints, 1)
+        self.attention = nn.Conv2d(image_features, palette, 1)
         self.facing_gain = nn.Parameter(torch.tensor(4.0))
         self.register_buffer("faces", mesh.faces, persistent=False)
         self.register_buffer("interpolation", bilinear_matrix(self.decoder.size, size), persistent=False)
@@ -70,10 +65,11 @@ class TextureHead(nn.Module):
         vertices: Float[Tensor, "batch verts 3"],
         camera: Cameras,
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Texture in [0, 1]. maps: the decoder's output; camera: the predicted one of the picture."""
-        color, shift, logits = maps.split([3, 2, 3 + self.paints], dim=1)
+        """Texture in [0, 1]. maps: the decoder's output; camera: the predicted one of the image."""
+        color, shift, logits = maps.split([3, 2, 3 + self.palette], dim=1)
         positions, facing = self._projected(vertices, camera)
-        own = self._sample(image, positions + _bounded(shift, self.flow_start))
+        # The flow is a correction of the projection and reaches a quarter of the image.
+        own = self._sample(image, positions + 0.25 * (shift / 4).tanh())
         shares = self._shares(logits, facing)
         palette = self._palette(image, features)
         inner = torch.einsum("bkhw,bkc->bchw", shares[:, 2:-1], palette) + shares[:, -1:] * color.sigmoid()
@@ -91,14 +87,12 @@ class TextureHead(nn.Module):
         facing = (to_camera * functional.normalize(normals, dim=-1)).sum(dim=-1)
         ndc, _ = project(camera, points)
         grid = (len(points), self.atlas.size, self.atlas.size)
-        if self.flow_start == "center":
-            return ndc.new_zeros(grid[0], 2, *grid[1:]), facing.new_zeros(grid)[:, None]
         return ndc.view(*grid, 2).permute(0, 3, 1, 2), facing.view(grid)[:, None]
 
     def _sample(
         self, image: Float[Tensor, "batch 3 height width"], positions: Float[Tensor, "batch 2 t t"]
     ) -> Float[Tensor, "batch 3 size size"]:
-        # Positions are smooth over the chart, so enlarging them and not the colors keeps the picture's detail.
+        # Positions are smooth over the chart, so enlarging them and not the colors keeps the image's detail.
         x, y = self._enlarge(positions).unbind(dim=1)
         grid = torch.stack([x, -y], dim=-1)
         return functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
@@ -106,7 +100,7 @@ class TextureHead(nn.Module):
     def _shares(
         self, logits: Float[Tensor, "batch k t t"], facing: Float[Tensor, "batch 1 t t"]
     ) -> Float[Tensor, "batch k t t"]:
-        """Mixing weights (own, mirrored, paints..., decoded): what looks at the camera is trusted first."""
+        """Mixing weights (own, mirrored, palette..., decoded): what looks at the camera is trusted first."""
         own, mirrored, rest = logits.split([1, 1, logits.shape[1] - 2], dim=1)
         own = own + self.facing_gain * facing
         if not self.symmetric:
@@ -115,28 +109,14 @@ class TextureHead(nn.Module):
 
     def _palette(
         self, image: Float[Tensor, "batch 3 height width"], features: Float[Tensor, "batch c h w"]
-    ) -> Float[Tensor, "batch paints 3"]:
-        """The object's paints: means of the picture, weighted by attention."""
+    ) -> Float[Tensor, "batch palette 3"]:
+        """The object's colors: means of the image, weighted by attention."""
         attention = self.attention(features).flatten(2).softmax(dim=-1)
         pixels = functional.adaptive_avg_pool2d(image, (features.shape[-2], features.shape[-1])).flatten(2)
         return torch.einsum("bkn,bcn->bkc", attention, pixels)
 
     def _enlarge(self, maps: Float[Tensor, "batch c t t"]) -> Float[Tensor, "batch c size size"]:
         return self.interpolation @ maps @ self.interpolation.T
-
-
-def bilinear_matrix(source: int, target: int) -> Float[Tensor, "target source"]:
-    """Linear interpolation of `source` samples at `target` places, as a matrix.
-
-    Applied to rows and columns it is the usual bilinear enlargement, at half the time on a CPU.
-    """
-    identity = torch.eye(source)[None]
-    return functional.interpolate(identity, size=target, mode="linear", align_corners=False)[0].T.contiguous()
-
-
-def _bounded(shift: Float[Tensor, "batch 2 t t"], start: FlowStart) -> Float[Tensor, "batch 2 t t"]:
-    """Reach of the flow: the whole picture from its center, a correction from the projection."""
-    return (shift / 4).tanh() * (1.0 if start == "center" else 0.25)
 
 
 class MapDecoder(nn.Module):
@@ -159,3 +139,51 @@ class MapDecoder(nn.Module):
             x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = functional.relu(norm(convolution(x)))
         return self.to_maps(x) + self.bias
+
+
+class TexelAtlas(nn.Module):
+    """Carries vertex attributes to the texels of a square texture, for all meshes of one template.
+
+    mesh: one mesh of the template. size: texels per side; row 0 is v = 1. Where faces overlap in the chart (the down
+    pole is stretched over the border) the higher one counts. Texels that no face covers take the nearest covered one.
+    """
+
+    corners: Tensor
+    weights: Tensor
+
+    def __init__(self, mesh: Mesh, size: int) -> None:
+        super().__init__()
+        self.size = size
+        flat = mesh.face_uvs[None] * 2 - 1
+        height = face_vertices(mesh.vertices[:1, :, 1:], mesh.faces)[..., 0].mean(dim=-1, keepdim=True)
+        depth = (height - height.max() - 1).expand(-1, -1, 3)
+        drawn = rasterize(flat, depth, torch.eye(3).expand(1, len(mesh.faces), 3, 3), size, size, backend="reference")
+        nearest = _nearest_covered(drawn.face_index[0] >= 0)
+        face = drawn.face_index.flatten()[nearest]
+        self.register_buffer("corners", mesh.faces[face], persistent=False)
+        self.register_buffer("weights", drawn.features.reshape(-1, 3)[nearest], persistent=False)
+
+    def forward(self, attributes: Float[Tensor, "batch verts d"]) -> Float[Tensor, "batch size size d"]:
+        """Attributes interpolated at the texel centers."""
+        batch, _, d = attributes.shape
+        texels = torch.einsum("btkd,tk->btd", attributes[:, self.corners], self.weights)
+        return texels.view(batch, self.size, self.size, d)
+
+
+def _nearest_covered(covered: Bool[Tensor, "size size"]) -> Int[Tensor, " texels"]:
+    """Flat index of the nearest covered texel, for every texel in row-major order."""
+    places = torch.cartesian_prod(*(torch.arange(n) for n in covered.shape)).float()
+    index = torch.arange(covered.numel())
+    inside, outside = index[covered.flatten()], index[~covered.flatten()]
+    if len(outside) > 0:
+        index[outside] = inside[torch.cdist(places[outside], places[inside]).argmin(dim=1)]
+    return index
+
+
+def bilinear_matrix(source: int, target: int) -> Float[Tensor, "target source"]:
+    """Linear interpolation of `source` samples at `target` places, as a matrix.
+
+    Applied to rows and columns it is the usual bilinear enlargement, at half the time on a CPU.
+    """
+    identity = torch.eye(source)[None]
+    return functional.interpolate(identity, size=target, mode="linear", align_corners=False)[0].T.contiguous()

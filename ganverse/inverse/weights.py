@@ -1,34 +1,30 @@
-"""A trained inverse graphics network with its cameras on disk: safetensors next to a JSON card that pins their hash."""
+"""Trained inverse graphics networks with their cameras: safetensors beside a JSON card, or a checkpoint of training."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import pickle
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
-from torch import Tensor
+from torch import nn
 
 from ganverse.errors import GanverseError, brief
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
-from ganverse.io import write_atomically
-from ganverse.pretrained import read_facts, read_pinned
+from ganverse.pretrained import CHECKPOINT, INVERSE, find_weights, load_network, read_facts, save_network
 
 ARCHITECTURE = "inverse-graphics"
 
 
 @dataclass(frozen=True)
 class InverseCard:
-    """Facts about a network; `config`, `views` and `sha256` (of the file) are filled in when the weights are written.
+    """Facts about a network; `config`, `views`, `learn_offset` and `sha256` are filled in when the weights are written.
 
-    generator, generator_sha256: what it was trained on (no hash for the car world). images_seen: pictures of training.
-    learn_offset: whether the cameras may shift the picture.
+    generator, generator_sha256: what it was trained on (no hash for the car world). images_seen: images of training.
+    learn_offset: whether the cameras may shift the image. sha256: of the file of the weights.
     """
 
     generator: str
@@ -53,61 +49,78 @@ class InverseModel:
     card: InverseCard
 
 
-def save_inverse(
-    network: InverseGraphicsNetwork, cameras: CameraTable, path: Path, card: InverseCard, *, half: bool = False
-) -> InverseCard:
-    """Writes `path` (.safetensors) and its card; returns the card as written.
+def load_inverse(source: str | Path, device: torch.device | str = "cpu") -> InverseModel:
+    """Network, cameras and card.
 
-    half: store the network as float16. The cameras stay float32: a fifth of a degree would be lost.
+    Args:
+        source: "car" (in the package), a run directory, a .safetensors file, a .ckpt of training (its running average
+            where training keeps one) or hf://owner/repository[/file.safetensors]; see `pretrained.find_weights`.
+        device: of network and cameras.
+
+    Raises:
+        GanverseError: there are no weights, or they are damaged, of another kind or not those of their card.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in network.state_dict().items():
-        tensors[f"network.{name}"] = tensor.half() if half and tensor.is_floating_point() else tensor
-    tensors.update({f"cameras.{name}": tensor for name, tensor in cameras.state_dict().items()})
-    data = dump_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    written = replace(
-        card,
-        config=network.config,
-        views=len(cameras),
-        learn_offset=cameras.learn_offset,
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
-    write_atomically(path, data)
-    write_atomically(path.with_suffix(".json"), (json.dumps(asdict(written), indent=2) + "\n").encode())
-    return written
+    path = find_weights(source, INVERSE)
+    if path.suffix == CHECKPOINT:
+        return _load_checkpoint(path, device)
+    card = read_inverse_card(path)
+    both = _empty(card)
+    load_network(both, path)
+    return _model(both, card, device)
 
 
 def read_inverse_card(path: Path) -> InverseCard:
     """The card of the weights at `path`; GanverseError if it is missing or of another kind."""
-    facts = read_facts(path, ARCHITECTURE)
     try:
-        config: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in facts.pop("config").items()
-        }
-        return InverseCard(**facts, config=InverseNetworkConfig(**config))
+        return _card(read_facts(path, ARCHITECTURE))
     except (KeyError, TypeError) as error:
         raise GanverseError(f"expected a whole card beside {path}, got {error}; export the weights again") from error
 
 
-def load_inverse(path: Path, device: torch.device | str = "cpu") -> InverseModel:
-    """Network and cameras in float32.
+def save_inverse(
+    network: InverseGraphicsNetwork, cameras: CameraTable, path: Path, card: InverseCard, *, half: bool = False
+) -> InverseCard:
+    """Write `path` (.safetensors) and its card; return the card as written.
 
-    Raises:
-        GanverseError: a file is missing, or the weights are not those of the card.
+    half: store the network as float16. The cameras stay float32: a fifth of a degree would be lost.
     """
-    card = read_inverse_card(path)
-    data = read_pinned(path, card.sha256)
-    network = InverseGraphicsNetwork(card.config)
-    cameras = CameraTable([0.0] * card.views, learn_offset=card.learn_offset)
+    facts = asdict(replace(card, config=network.config, views=len(cameras), learn_offset=cameras.learn_offset))
+    both = nn.ModuleDict({"network": network, "cameras": cameras})
+    return _card(save_network(both, path, facts, half=half, exact=("cameras.",)))
+
+
+def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
+    """`network` and `cameras` of `tasks.InverseGraphics`; nothing in the file is executed."""
     try:
-        tensors = load_tensors(data)
-        network.load_state_dict(_below("network.", tensors))
-        cameras.load_state_dict(_below("cameras.", tensors))
-    except (SafetensorError, RuntimeError) as error:
-        raise GanverseError(f"expected weights that fit the card of {path}, got others ({brief(error)})") from error
-    network, cameras = network.to(device), cameras.to(device)
-    return InverseModel(network.eval().requires_grad_(False), cameras.eval().requires_grad_(False), card)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        state, config = checkpoint["state_dict"], _config(checkpoint["hyper_parameters"]["network"])
+        offset, notes = state["cameras.offset"], f"checkpoint {path.name}"
+        card = InverseCard("", "", checkpoint["images_seen"], 0, "", notes, bool(offset.any()), config, len(offset))
+        both = _empty(card)
+        both.load_state_dict({name: tensor for name, tensor in state.items() if name.split(".")[0] in both})
+    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, pickle.UnpicklingError) as error:
+        raise GanverseError(f"expected a checkpoint of the inverse stage at {path}, got: {brief(error)}") from error
+    return _model(both.eval().requires_grad_(False), card, device)
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _empty(card: InverseCard) -> nn.ModuleDict:
+    network, cameras = (
+        InverseGraphicsNetwork(card.config),
+        CameraTable([0.0] * card.views, learn_offset=card.learn_offset),
+    )
+    return nn.ModuleDict({"network": network, "cameras": cameras})
+
+
+def _model(both: nn.ModuleDict, card: InverseCard, device: torch.device | str) -> InverseModel:
+    network, cameras = both.to(device).children()
+    assert isinstance(network, InverseGraphicsNetwork)
+    assert isinstance(cameras, CameraTable)
+    return InverseModel(network, cameras, card)
+
+
+def _card(facts: Mapping[str, Any]) -> InverseCard:
+    return InverseCard(**{**facts, "config": _config(facts["config"])})
+
+
+def _config(facts: Mapping[str, Any]) -> InverseNetworkConfig:
+    return InverseNetworkConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()})

@@ -13,7 +13,7 @@ from torch import Tensor
 from ganverse.export.files import write_mesh
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.inverse.opening import open_inverse
+from ganverse.inverse.weights import load_inverse
 from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement
@@ -42,7 +42,7 @@ class Reconstructor:
         Raises:
             GanverseError: weights that are missing or of another kind.
         """
-        return cls(open_inverse(weights, device).network, masker or SegmenterMasker.car().to(device))
+        return cls(load_inverse(weights, device).network, masker or SegmenterMasker.car().to(device))
 
     def __call__(
         self, photo: str | Path | Photo, *, mask: str | Path | None = None, refinement: RefinementSettings | None = None

@@ -15,17 +15,14 @@ from torch import Tensor
 from ganverse.data.batch import MultiViewBatch
 from ganverse.distributed import all_gather
 from ganverse.errors import GanverseError
-from ganverse.geometry.regularity import Adjacency
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
-from ganverse.inverse.measured_start import measured_axes
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
-from ganverse.inverse.opening import open_inverse
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.inverse.starting import start_from
-from ganverse.inverse.weights import InverseCard, save_inverse
+from ganverse.inverse.starting import measured_axes, start_from
+from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 from ganverse.random_streams import step_seed
 from ganverse.tasks.base import BaseTask, cosine, primitive
 from ganverse.tasks.inverse_media import inverse_media
@@ -140,7 +137,7 @@ class InverseGraphics(BaseTask):
         self.mean_rate_factor, self.camera_rate, self.camera_hold = mean_rate_factor, camera_rate, camera_hold
         self.offset_start, self.clip, self.silhouette = offset_start, clip, silhouette
         self.perceptual, self.survey_plan, self.ellipsoid = perceptual, survey, ellipsoid
-        self.start = None if start is None else open_inverse(start)
+        self.start = None if start is None else load_inverse(start)
         self.camera_history: list[CameraMoment] = []
         self._frozen: tuple[PerceptualDistance, ...] = ()  # in a tuple, for it is no part of this module
         if azimuth_degrees is not None:
@@ -176,8 +173,7 @@ class InverseGraphics(BaseTask):
             start_from(self.network, trained.network)
             if len(trained.cameras) == len(self.cameras):
                 self.cameras.load_state_dict(trained.cameras.state_dict())
-        self.survey = CameraSurvey(len(self.cameras), self.survey_plan)
-        self._adjacency = Adjacency.build(self.network.template.faces)
+        self.survey = CameraSurvey(self.annotated, self.survey_plan)
 
     def _measured_axes(self) -> tuple[float, float, float]:
         drawn = self.data.preview(_MEASURED_OBJECTS)
@@ -220,7 +216,6 @@ class InverseGraphics(BaseTask):
 
     def on_fit_start(self) -> None:
         """What is not a sub-module follows to the device."""
-        self._adjacency = self._adjacency.to(self.device)
         if self.weights.perceptual > 0:
             self._frozen = (PerceptualDistance(stages=self.perceptual.stages).to(self.device),)
 
@@ -254,7 +249,6 @@ class InverseGraphics(BaseTask):
             batch.images,
             batch.masks,
             batch.view_ids,
-            self._adjacency.to(batch.images.device),
             silhouette=self.silhouette.at(self.images_seen, self.images),
             perceptual=self._perceptual_plan(batch) if self.training else None,
         )
@@ -282,6 +276,7 @@ class InverseGraphics(BaseTask):
             self.network,
             result.reconstruction,
             self.cameras(batch.view_ids.flatten()),
+            self.annotated[batch.view_ids.flatten()],
             batch.images,
             batch.masks,
             weights=self.weights,
@@ -292,15 +287,11 @@ class InverseGraphics(BaseTask):
 
     def _move_cameras(self) -> None:
         """Jump where a survey says so; what Adam remembers of the old place is forgotten."""
-        before = self.cameras.azimuth.detach().clone()
         moved = self.survey.decide(self.cameras)
         optimizer = cast(torch.optim.Optimizer, self.optimizers())
         for parameter in (self.cameras.azimuth, self.cameras.offset):
             if "exp_avg" in optimizer.state[parameter]:
                 optimizer.state[parameter]["exp_avg"][moved] = 0.0
-        for view in moved.nonzero()[:, 0].tolist():
-            angles = [float(table[view].rad2deg()) for table in (before, self.cameras.azimuth.detach())]
-            log.info("camera of view code %d moved from %.0f to %.0f degrees", view, *angles)
 
     def _note_cameras(self) -> None:
         """How the cameras move while they are learned, kept in the checkpoint."""

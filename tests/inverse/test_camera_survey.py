@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import logging
 import math
 
 import pytest
 import torch
 
+from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypotheses, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
@@ -15,6 +17,12 @@ from tests.inverse.tiny import TINY
 
 WEIGHTS = InverseLossWeights()
 TRUE = (5.0, 60.0, 130.0, 192.0, 240.0, 300.0)
+QUARTERS = SurveyPlan(turns=4)
+"""Hypotheses: itself, mirrored, + 90, + 180, + 270, annotated."""
+
+
+def radians(*degrees: float) -> torch.Tensor:
+    return torch.tensor(degrees).deg2rad()
 
 
 def _objects(network: InverseGraphicsNetwork, views: int) -> Reconstruction:
@@ -42,25 +50,39 @@ def _survey(table: CameraTable, plan: SurveyPlan) -> torch.Tensor:
     network = InverseGraphicsNetwork(TINY)
     objects = _objects(network, len(TRUE))
     images, masks = _pictures(network, objects)
+    survey = CameraSurvey(table.azimuth, plan)
     losses = hypothesis_losses(
-        network, objects, table.all(), images, masks, weights=WEIGHTS, silhouette=Silhouette(), turns=plan.turns
+        network,
+        objects,
+        table.all(),
+        survey.annotated,
+        images,
+        masks,
+        weights=WEIGHTS,
+        silhouette=Silhouette(),
+        turns=plan.turns,
     )
-    survey = CameraSurvey(len(TRUE), plan)
     survey.add(torch.arange(len(TRUE)), losses)
     return survey.decide(table)
 
 
-def test_hypotheses_are_the_camera_its_mirror_image_and_its_turns():
+def compared(survey: CameraSurvey, view: int, losses: list[float], spread: float = 0.1) -> None:
+    """Four images of a view with these losses on average."""
+    noise = spread * torch.tensor([1.0, -1.0, 0.5, -0.5])[:, None] * torch.linspace(-1, 1, len(losses))
+    survey.add(torch.full((4,), view), torch.tensor(losses) + noise)
+
+
+def test_hypotheses_are_the_camera_its_mirror_image_its_turns_and_the_annotation():
     cameras = Cameras(
         torch.tensor([0.3, 2.0]), torch.tensor([0.1, 0.2]), torch.tensor([3.0, 4.0]), torch.full((2, 2), 0.1)
     )
-    found = hypotheses(cameras, 4)
-    assert len(found) == 10
-    assert found.azimuth[:5].tolist() == pytest.approx(
-        [0.3, -0.3, 0.3 + math.pi / 2, 0.3 + math.pi, 0.3 + 1.5 * math.pi]
+    found = hypotheses(cameras, torch.tensor([0.5, 0.6]), 4)
+    assert len(found) == 12
+    assert found.azimuth[:6].tolist() == pytest.approx(
+        [0.3, -0.3, 0.3 + math.pi / 2, 0.3 + math.pi, 0.3 + 1.5 * math.pi, 0.5]
     )
-    assert found.offset[5:].flatten().tolist() == pytest.approx([0.1, 0.1, -0.1, 0.1] + [0.0] * 6)
-    assert found.elevation[5:].tolist() == pytest.approx([0.2] * 5)
+    assert found.offset[6:].flatten().tolist() == pytest.approx([0.1, 0.1, -0.1, 0.1] + [0.0] * 8)
+    assert found.elevation[6:].tolist() == pytest.approx([0.2] * 6)
 
 
 def test_cameras_stay_where_they_explain_their_pictures():
@@ -77,28 +99,57 @@ def test_a_mirrored_camera_and_a_wrong_bin_are_moved_the_short_way_round():
     assert table.azimuth.rad2deg().tolist() == pytest.approx([5.0, 60.0, 130.0, 192.0, -120.0, 300.0], abs=1e-3)
 
 
-def test_a_small_gain_on_every_picture_is_sure_and_a_large_one_on_some_is_not():
-    present = torch.tensor([3.0, 3.5, 2.5, 3.2])
-    small = present * torch.tensor([0.95, 0.96, 0.95, 0.94])  # the other end of a car: most of the loss is its paint
-    large = present + torch.tensor([-2.0, 0.5, -1.0, 0.5])
-    table = CameraTable([100.0, 200.0])
-    survey = CameraSurvey(2, SurveyPlan(turns=2))
-    for view, turned in enumerate((small, large)):
-        survey.add(torch.full((4,), view), torch.stack([present, 2 * present, turned], dim=1))
-    assert survey.decide(table).tolist() == [True, False]
-    assert table.azimuth.rad2deg().tolist() == pytest.approx([280.0, 200.0], abs=1e-3)
+def test_far_moves_need_certainty_and_effect_and_near_ones_certainty(caplog):
+    """Losses in the order of QUARTERS; all cameras stand where they were annotated."""
+    table = CameraTable([100.0, 100.0, 100.0, 170.0])
+    survey = CameraSurvey(table.azimuth, QUARTERS)
+    compared(survey, 0, [4.0, 9.0, 9.0, 3.7, 9.0, 4.0], spread=0.1)  # 7 %, certain
+    compared(survey, 1, [4.0, 9.0, 9.0, 3.88, 9.0, 4.0], spread=0.01)  # 3 %, as certain
+    compared(survey, 2, [4.0, 9.0, 9.0, 3.0, 9.0, 4.0], spread=2.0)  # 25 %, uncertain
+    compared(survey, 3, [4.0, 3.95, 9.0, 9.0, 9.0, 4.0], spread=0.01)  # 1 %, but near: 190 degrees
+    with caplog.at_level(logging.INFO):
+        assert survey.decide(table).tolist() == [True, False, False, True]
+    assert table.azimuth.rad2deg().tolist() == pytest.approx([280.0, 100.0, 100.0, 190.0], abs=1e-3)
+    far, near = caplog.records
+    assert far.levelno == logging.WARNING
+    assert "view code 0: camera moved from 100 to 280 degrees, annotated 100" in far.getMessage()
+    assert "-7.5 %" in far.getMessage()
+    assert near.levelno == logging.INFO
 
 
-def test_surveys_come_when_planned_and_begin_anew_after_each_decision():
-    survey = CameraSurvey(2, SurveyPlan(at=(0.1, 0.5), after=15, pictures_per_view=2, turns=3))
+def test_a_moved_camera_returns_when_the_evidence_is_gone_and_stays_while_half_of_it_is_there():
+    """Cameras away from their annotation of 100 degrees; the last hypothesis is that azimuth."""
+    table = CameraTable([280.0, 280.0, 280.0, 140.0, 280.0])
+    survey = CameraSurvey(radians(100, 100, 100, 100, 100), QUARTERS)
+    compared(survey, 0, [4.0, 9.0, 9.0, 9.0, 9.0, 4.01])  # as good at home
+    compared(survey, 1, [4.0, 9.0, 9.0, 9.0, 9.0, 4.2])  # 5 % worse at home
+    compared(survey, 2, [4.0, 9.0, 9.0, 9.0, 9.0, 4.06], spread=0.001)  # certain, but 1.5 % only
+    compared(survey, 3, [4.0, 9.0, 9.0, 9.0, 9.0, 3.99])  # within reach
+    assert survey.decide(table).tolist() == [True, False, True, False, False], "nothing is known of the last"
+    assert table.azimuth.rad2deg().remainder(360).tolist() == pytest.approx([100.0, 280.0, 100.0, 140.0, 280.0])
+
+
+def test_surveys_come_when_planned_begin_anew_after_each_decision_and_survive_a_checkpoint():
+    plan = SurveyPlan(at=(0.1, 0.5), after=15, pictures_per_view=2, turns=3)
+    survey = CameraSurvey(radians(0, 90), plan)
     assert [survey.due(seen, 100) for seen in (0, 10, 15, 90)] == [False, False, True, True]
-    survey.add(torch.tensor([0, 1, 0]), torch.eye(3, 4))
+    survey.add(torch.tensor([0, 1, 0]), torch.eye(3, 5))
     assert not survey.complete
-    survey.add(torch.tensor([0]), torch.ones(1, 4))
-    assert survey.complete
-    survey.decide(CameraTable([0.0, 90.0]))
-    assert not survey.complete
-    assert survey.squares.abs().sum() == survey.falls.abs().sum() == 0
-    assert [survey.due(seen, 100) for seen in (20, 50)] == [False, True]
-    survey.decide(CameraTable([0.0, 90.0]))
-    assert not survey.due(100, 100)
+    resumed = CameraSurvey(radians(0, 90), plan)
+    resumed.load_state_dict(survey.state_dict())
+    assert torch.equal(resumed.falls, survey.falls)
+    for one in (survey, resumed):
+        one.add(torch.tensor([0]), torch.ones(1, 5))
+        assert one.complete
+        one.decide(CameraTable([0.0, 90.0]))
+        assert not one.complete
+        assert one.squares.abs().sum() == one.falls.abs().sum() == one.own.sum() == 0
+        assert [one.due(seen, 100) for seen in (20, 50)] == [False, True]
+        one.decide(CameraTable([0.0, 90.0]))
+        assert not one.due(100, 100)
+
+
+@pytest.mark.parametrize("wrong", [{"at": (0.5, 0.1)}, {"at": (1.5,)}, {"turns": 1}, {"reach": 200.0}])
+def test_impossible_plans_are_refused(wrong):
+    with pytest.raises(GanverseError, match="survey"):
+        SurveyPlan(**wrong)

@@ -5,7 +5,6 @@ from dataclasses import astuple, replace
 import pytest
 import torch
 
-from ganverse.geometry.regularity import Adjacency
 from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, inverse_step
 from ganverse.inverse.perceptual import PerceptualDistance
@@ -19,11 +18,8 @@ def network():
 
 
 def run(network, batch, **options):
-    adjacency = Adjacency.build(network.template.faces)
     table = options.pop("table", None) or tiny_table()
-    return inverse_step(
-        network, table, batch.images, batch.masks, batch.view_ids, adjacency, backend="reference", **options
-    )
+    return inverse_step(network, table, batch.images, batch.masks, batch.view_ids, backend="reference", **options)
 
 
 def test_pairs_are_predicted_from_and_seen_as(network):
@@ -64,6 +60,8 @@ def test_perceptual_distance_looks_at_the_planned_renders_only():
     assert plan.indices(12).tolist() == plan.indices(12).tolist()
     assert len(set(plan.indices(12).tolist())) == 3
     assert plan.indices(12).tolist() != replace(plan, seed=6).indices(12).tolist()
+    parts = [replace(plan, samples=plan.samples[rows], renders=1).indices(4) for rows in ([0], [1], [2])]
+    assert plan.indices(12).tolist() == [4 * k + int(part) for k, part in enumerate(parts)], "however they are split"
     loss = run(network, tiny_batch(), perceptual=plan).losses.perceptual
     assert loss > 0
     loss.backward()

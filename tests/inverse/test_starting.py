@@ -1,16 +1,19 @@
-"""Coarse to fine: a network on a finer template begins with what the coarse one knows."""
+"""Where a network starts: an ellipsoid measured on silhouettes, or the weights of a network on a coarser template."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import FOVY_DEGREES
 from ganverse.geometry.meshes import sphere_template, subdivide
+from ganverse.geometry.regularity import Adjacency
 from ganverse.inverse.network import InverseGraphicsNetwork
-from ganverse.inverse.starting import edge_ends, start_from
+from ganverse.inverse.starting import SMALLEST_AXIS, half_extents, measured_axes, start_from
 from tests.reconstruction.toys import NETWORK
 
 
@@ -28,7 +31,7 @@ def trained(subdivisions: int) -> InverseGraphicsNetwork:
 def test_middles_are_those_of_the_template() -> None:
     coarse = sphere_template(1)
     finer, _ = subdivide(coarse.vertices[0], coarse.faces)
-    ends = edge_ends(coarse.faces)
+    ends = Adjacency.build(coarse.faces).edges
     assert torch.equal(finer[len(coarse.vertices[0]) :], coarse.vertices[0][ends].mean(dim=1))
 
 
@@ -44,7 +47,7 @@ def test_the_finer_network_shows_the_coarse_shapes(steps: int) -> None:
     assert torch.allclose(new.displacement[:, :count], old.displacement, atol=1e-5)
     assert torch.equal(new.camera.azimuth, old.camera.azimuth)
     if steps:
-        ends = edge_ends(sphere_template(1).faces)
+        ends = Adjacency.build(sphere_template(1).faces).edges
         middles = new.displacement[:, count : count + len(ends)]
         assert torch.allclose(middles, old.displacement[:, ends].mean(dim=2), atol=1e-5)
 
@@ -54,3 +57,31 @@ def test_other_networks_are_refused() -> None:
     for other in (replace(coarse.config, latent=8), replace(coarse.config, subdivisions=0)):
         with pytest.raises(GanverseError, match="expected weights to start from"):
             start_from(InverseGraphicsNetwork(other), coarse)
+
+
+def box(width: float, height: float, side: int = 64) -> torch.Tensor:
+    """A rectangle in the middle; half sizes in NDC."""
+    axis = ((2 * torch.arange(side) + 1 - side) / side).abs()
+    return ((axis[None] < width) & (axis[:, None] < height)).float()[None]
+
+
+def test_half_extents_in_ndc() -> None:
+    extents = half_extents(torch.stack([box(0.5, 0.25), torch.zeros(1, 64, 64)]))
+    torch.testing.assert_close(extents, torch.tensor([[0.5, 0.25], [0.0, 0.0]]))
+
+
+def test_axes_of_an_ellipsoid_seen_from_all_sides() -> None:
+    x, y, z, distance = 0.3, 0.4, 0.9, 5.0
+    azimuth = torch.arange(0.0, 360.0, 15.0)
+    angle = azimuth.deg2rad()
+    width = ((x * angle.cos()) ** 2 + (z * angle.sin()) ** 2).sqrt()
+    scale = distance * math.tan(math.radians(FOVY_DEGREES) / 2)
+    masks = torch.stack([box(float(w) / scale, y / scale, 256) for w in width])
+    assert measured_axes(masks, azimuth, distance) == pytest.approx((x, y, z), abs=0.02)
+
+
+def test_pictures_without_objects() -> None:
+    masks = torch.stack([box(0.2, 0.2), torch.zeros(1, 64, 64)])
+    assert min(measured_axes(masks, torch.tensor([90.0, 0.0]), 4.0)) >= SMALLEST_AXIS
+    with pytest.raises(GanverseError, match="found none"):
+        measured_axes(torch.zeros(2, 1, 64, 64), torch.zeros(2), 4.0)

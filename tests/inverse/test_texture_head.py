@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from ganverse.geometry.meshes import sphere_template
-from ganverse.inverse.texels import TexelAtlas
+from ganverse.inverse.texture_head import TexelAtlas
 from ganverse.rendering.textures import sample_texture
 
 
