@@ -1,7 +1,7 @@
 """Weights on disk: where they are found, the JSON card beside them, and reading them pinned by its sha256.
 
-A network's weights are `NAME.safetensors` with `NAME.json`, its card: architecture, facts of its training, the sha256 of
-the weights, and the numbers it was given in evaluations. Nothing in these files is executed.
+A network's weights are `NAME.safetensors` with `NAME.json`, its card: architecture, facts of its training, the sha256
+of the weights, and the numbers it was given in evaluations. Nothing in these files is executed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _in_folder(folder: Path, kind: Kind) -> Path:
         if path.is_file():
             return path
     raise GanverseError(
-        f"expected {kind.stage}/{kind.file} or a checkpoint in the run directory {folder}, found neither; train it first"
+        f"expected {kind.stage}/{kind.file} or a checkpoint in the run {folder}, found neither; train it first"
     )
 
 

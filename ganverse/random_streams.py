@@ -1,4 +1,4 @@
-"""Random numbers as pure functions of (seed, index): any order, any machine and any split over processes draws the same."""
+"""Random numbers as pure functions of (seed, index): the same in any order and for any split over processes."""
 
 from __future__ import annotations
 

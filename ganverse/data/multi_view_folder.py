@@ -60,7 +60,7 @@ class MultiViewFolder(MultiViewData):
         self.folder, self._resolution, self.views, self.seed = Path(folder), resolution, views, seed
         if min(resolution, views) < 1 or seed < 0:
             raise GanverseError(
-                f"expected resolution and views of at least 1 and a seed of at least 0, got {resolution}, {views}, {seed}"
+                f"expected resolution and views above 0 and a seed of at least 0, got {resolution}, {views}, {seed}"
             )
         count = len(self.objects)
         super().__init__(batch_size, min(count // 8, 64) if validation_objects is None else validation_objects)

@@ -43,7 +43,7 @@ def open_rerendering(renderer: Path, reader: Path, generator_sha256: str, views:
     model = load_inverse(reader)
     if card.generator_sha256 != generator_sha256 or card.inverse_sha256 != model.card.sha256:
         raise GanverseError(
-            f"expected {renderer} to be a StyleGAN-R of this generator ({generator_sha256[:12]}...) trained with {reader} "
+            f"expected {renderer} to be a StyleGAN-R of this generator ({generator_sha256[:12]}...) and {reader} "
             f"({model.card.sha256[:12]}...), got one of {card.generator_sha256[:12]}... and "
             f"{card.inverse_sha256[:12]}...; give the files of one round"
         )

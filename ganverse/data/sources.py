@@ -1,4 +1,4 @@
-"""Where multi-view samples come from: a generator with its view codes and masks, or the StyleGAN-R of an earlier round."""
+"""Where multi-view samples come from: a generator, its view codes and masks, or an earlier round's StyleGAN-R."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class SourceSettings:
     def __post_init__(self) -> None:
         if (self.renderer is None) != (self.reader is None):
             raise GanverseError(
-                f"expected renderer and reader together, got {self.renderer} and {self.reader}; give the StyleGAN-R and "
-                "the inverse network it was trained with, or neither"
+                f"expected renderer and reader together, got {self.renderer} and {self.reader}; give the StyleGAN-R "
+                "and the inverse network it was trained with, or neither"
             )
         if self.world_views < _BINS or self.world_views % _BINS:
             raise GanverseError(f"expected world_views to be a multiple of {_BINS}, got {self.world_views}")

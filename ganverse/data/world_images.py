@@ -115,8 +115,8 @@ class WorldImages(pl.LightningDataModule):
         expected = (self.images, 3, self.resolution, self.resolution)
         if images.shape != expected:
             raise GanverseError(
-                f"expected images {list(expected)} in {self.cache}, got {list(images.shape)}; remove the file to have it "
-                "rendered anew, or give another path"
+                f"expected images {list(expected)} in {self.cache}, got {list(images.shape)}; remove the file to "
+                "have it rendered anew, or give another path"
             )
         return images
 

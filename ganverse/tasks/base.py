@@ -1,4 +1,4 @@
-"""What the LightningModules share: training counted in images, schedules, hyperparameters, and who their networks are."""
+"""What the LightningModules share: training counted in images, schedules, hyperparameters, identity of networks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class BaseTask(pl.LightningModule):
     Subclasses add to `images_seen` in their training step (`count_images`), build their networks in `configure_model`,
     where the trainer's DataModule is at hand, and name the frozen weights they learn from in `fingerprints`.
 
-    images: of the whole training; schedules end there. ema_half_life: images after which the weight of a contribution to
-    the running average of the weights has halved; 0 keeps no average.
+    images: of the whole training; schedules end there. ema_half_life: images after which a contribution to the running
+    average of the weights has halved; 0 keeps no average.
     """
 
     has_idle_parameters = False
@@ -48,7 +48,7 @@ class BaseTask(pl.LightningModule):
         self.images_seen = 0
 
     def save_settings(self) -> None:
-        """`save_hyperparameters` of the calling __init__, as primitive values, so that checkpoints hold nothing else."""
+        """`save_hyperparameters` of the calling __init__, as primitive values: checkpoints hold nothing else."""
         frame = inspect.currentframe()
         self.save_hyperparameters(frame=None if frame is None else frame.f_back)
         # Lightning's own way to build a module from primitive values, nested dataclasses included

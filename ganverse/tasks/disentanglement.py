@@ -38,8 +38,8 @@ from ganverse.training.media import Medium
 class Disentanglement(BaseTask):
     """Warm-up of the mapping networks on the frozen generator, then fine-tuning of everything with cycle losses.
 
-    The generator, its view codes and the segmenter are those of the trainer's DataModule, or of the hyperparameters of a
-    checkpoint. They and the inverse network are frozen: neither in checkpoints nor among DDP's parameters.
+    The generator, its view codes and the segmenter are those of the trainer's DataModule, or of the hyperparameters of
+    a checkpoint. They and the inverse network are frozen: neither in checkpoints nor among DDP's parameters.
 
     Args:
         inverse: weights of the inverse network and its cameras (see `find_weights`), trained on the same generator.
@@ -97,7 +97,7 @@ class Disentanglement(BaseTask):
         card = self.inverse.card
         if card.generator_sha256 != source.sha256 or card.views != len(source.codes):
             raise GanverseError(
-                f"expected an inverse network of {source.name} ({source.sha256[:12]}...) with {len(source.codes)} views, "
+                f"expected an inverse network of {source.name} ({source.sha256[:12]}...) and {len(source.codes)} views, "
                 f"got one of {card.generator} ({card.generator_sha256[:12] or 'no hash'}) with {card.views}; train "
                 "InverseGraphics on this generator first"
             )
@@ -212,7 +212,7 @@ class Disentanglement(BaseTask):
         return loss
 
     def validation_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
-        """Held-out objects under annotated cameras: distance to the GAN's own object on the background, and silhouettes."""
+        """Held-out objects under annotated cameras: L1 to the GAN's own object on the background, and silhouettes."""
         scene = self.observe(batch.to(self.device), views=1)
         images = self.renderer.render(scene.inputs)
         masks = self.networks.segmenter(images)

@@ -70,7 +70,7 @@ def drop_chart(counts: FilterCounts) -> Image.Image:
 
 
 def metric_curves(files: Sequence[Path]) -> Image.Image | None:
-    """A small plot over images of every number in metrics.csv files (`CSVLogger`), oldest first; None without numbers."""
+    """A small plot over images of every number in metrics.csv files (`CSVLogger`), oldest first; None if empty."""
     series = read_curves(files)
     if not series:
         return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
         try:
             if "state_dict" in torch.load(path, map_location="cpu", weights_only=True, mmap=True):
                 return path
-        except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about
+        except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
             Console(stderr=True).print(f"{path} is damaged ({type(error).__name__}); trying the one before")
     if found:
         raise GanverseError(f"expected a checkpoint in {folder}, all are damaged; delete that folder to start over")
