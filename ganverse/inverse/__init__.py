@@ -1,0 +1,31 @@
+"""Inverse graphics: one image to mesh, texture, camera and light, and how that is trained (paper, section 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ganverse._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ganverse.inverse.camera_table import CameraTable
+    from ganverse.inverse.losses import InverseLossWeights
+    from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig, Reconstruction
+    from ganverse.inverse.objective import inverse_step
+    from ganverse.inverse.perceptual import PerceptualDistance
+    from ganverse.inverse.weights import InverseModel, load_inverse, save_inverse
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "CameraTable": "ganverse.inverse.camera_table",
+        "InverseGraphicsNetwork": "ganverse.inverse.network",
+        "InverseLossWeights": "ganverse.inverse.losses",
+        "InverseModel": "ganverse.inverse.weights",
+        "InverseNetworkConfig": "ganverse.inverse.network",
+        "PerceptualDistance": "ganverse.inverse.perceptual",
+        "Reconstruction": "ganverse.inverse.network",
+        "inverse_step": "ganverse.inverse.objective",
+        "load_inverse": "ganverse.inverse.weights",
+        "save_inverse": "ganverse.inverse.weights",
+    },
+)

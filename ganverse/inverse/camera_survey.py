@@ -175,7 +175,7 @@ class CameraSurvey(nn.Module):
 def _log_move(view: int, azimuth: Tensor, step: Tensor, gain: Tensor, annotated: Tensor, plan: SurveyPlan) -> None:
     before, after, home = (float(angle.rad2deg()) for angle in (azimuth, azimuth + step, annotated))
     away = abs((after - home + 180) % 360 - 180)
-    text = "view code %d: camera moved from %.0f to %.0f degrees, annotated %.0f; the loss of its images changes by %+.1f %%"
+    text = "view code %d: camera moved from %.0f to %.0f degrees (annotated: %.0f); loss of its images %+.1f %%"
     level = logging.WARNING if away > plan.reach else logging.INFO
     _LOG.log(level, text, view, before, after, home, -100 * float(gain))
 

@@ -81,7 +81,8 @@ class PerceptualDistance(nn.Module):
         scaled = ((image * 2 - 1).contiguous(memory_format=torch.channels_last) for image in (first, second))
         a, b = (self.network(image) for image in scaled)
         distance = first.new_zeros(len(first))
-        for stage, (x, y) in enumerate(zip(a, b, strict=True)):
+        for stage in range(self.stages):
+            x, y = a[stage], b[stage]
             difference = (_unit(x) - _unit(y)).square()
             head: Tensor = getattr(self, f"head{stage}")
             distance = distance + torch.einsum("bchw,c->b", difference, head) / x[0, 0].numel()
@@ -129,18 +130,7 @@ def _lpips(
         warnings.filterwarnings("ignore", message=".*(pretrained|weight enum).*", category=UserWarning)
         model = lpips.LPIPS(net=weights.removeprefix("lpips-"), verbose=False, pnet_rand=random_backbone)
     heads = [model.lins[stage].model[-1].weight.detach().flatten() for stage in range(stages)]
-    return _LpipsFeatures(model.scaling_layer, model.net, stages), heads
-
-
-class _LpipsFeatures(nn.Module):
-    """Features of the `lpips` package's first stages; images in [-1, 1]."""
-
-    def __init__(self, scaling: nn.Module, backbone: nn.Module, stages: int) -> None:
-        super().__init__()
-        self.scaling, self.backbone, self.stages = scaling, backbone, stages
-
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
-        return list(self.backbone(self.scaling(image)))[: self.stages]
+    return nn.Sequential(model.scaling_layer, model.net), heads
 
 
 class ShiftTolerantAlexNet(nn.Module):

@@ -34,24 +34,18 @@ def measured_axes(
     Raises:
         GanverseError: no picture shows an object.
     """
-    extents = half_extents(masks)
-    shown = extents.amin(dim=1) > 0
+    solid = masks[:, 0] > 0.5
+    sides = torch.stack([solid.any(dim=1).sum(dim=1), solid.any(dim=2).sum(dim=1)], dim=1)
+    shown = sides.amin(dim=1) > 0
     if not bool(shown.any()):
         raise GanverseError("expected objects in the first pictures, found none; look at the masks (stage generate)")
-    world = extents[shown] * distance * math.tan(math.radians(FOVY_DEGREES) / 2)
+    world = sides[shown] / masks.shape[3] * distance * math.tan(math.radians(FOVY_DEGREES) / 2)
     angle = azimuth_degrees[shown].deg2rad()
     terms = torch.stack([angle.cos(), angle.sin()], dim=1).square()
     squares = torch.linalg.lstsq(terms.double(), world[:, :1].square().double()).solution[:, 0]
     x, z = squares.clamp_min(SMALLEST_AXIS**2).sqrt().tolist()
     y = max(float(world[:, 1].quantile(0.25)), SMALLEST_AXIS)
     return round(x, 3), round(y, 3), round(z, 3)
-
-
-def half_extents(masks: Float[Tensor, "pictures 1 side side"]) -> Float[Tensor, "pictures 2"]:
-    """Half width and half height of every silhouette in NDC (1 is half the picture); 0 where there is none."""
-    solid = masks[:, 0] > 0.5
-    sides = [solid.any(dim=1).sum(dim=1), solid.any(dim=2).sum(dim=1)]
-    return torch.stack(sides, dim=1) / masks.shape[3]
 
 
 @torch.no_grad()

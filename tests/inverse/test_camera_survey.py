@@ -112,7 +112,7 @@ def test_far_moves_need_certainty_and_effect_and_near_ones_certainty(caplog):
     assert table.azimuth.rad2deg().tolist() == pytest.approx([280.0, 100.0, 100.0, 190.0], abs=1e-3)
     far, near = caplog.records
     assert far.levelno == logging.WARNING
-    assert "view code 0: camera moved from 100 to 280 degrees, annotated 100" in far.getMessage()
+    assert "view code 0: camera moved from 100 to 280 degrees (annotated: 100)" in far.getMessage()
     assert "-7.5 %" in far.getMessage()
     assert near.levelno == logging.INFO
 

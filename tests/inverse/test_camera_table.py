@@ -11,17 +11,18 @@ from ganverse.inverse.camera_table import CameraTable
 
 
 def test_starts_at_the_annotation():
-    table = CameraTable([0.0, 30.0, 270.0], elevation_degrees=[0.0, 5.0, 10.0], distance=3.5)
+    table = CameraTable([0.0, 30.0, 270.0], elevation_degrees=10.0, distance=3.5)
     cameras = table(torch.tensor([2, 0]))
     torch.testing.assert_close(cameras.azimuth.rad2deg(), torch.tensor([270.0, 0.0]))
-    torch.testing.assert_close(cameras.elevation.rad2deg(), torch.tensor([10.0, 0.0]))
+    torch.testing.assert_close(cameras.elevation.rad2deg(), torch.tensor([10.0, 10.0]))
     torch.testing.assert_close(cameras.distance, torch.tensor([3.5, 3.5]))
     assert cameras.offset.abs().max() == 0
     assert len(table) == 3
 
 
 def test_the_mean_log_distance_is_pinned_whatever_the_optimizer_does():
-    table = CameraTable([0.0, 90.0, 180.0], distance=[2.0, 3.0, 4.0])
+    table = CameraTable([0.0, 90.0, 180.0])
+    table.log_distance.data += torch.tensor([-0.3, 0.0, 0.3])
     before = table.all().distance.log().mean().item()
     optimizer = torch.optim.Adam(table.parameters(), lr=0.1)
     for _ in range(5):
@@ -32,7 +33,7 @@ def test_the_mean_log_distance_is_pinned_whatever_the_optimizer_does():
     after = table.all()
     assert after.distance.log().mean().item() == pytest.approx(before, abs=1e-6)
     assert after.offset.mean(dim=0).abs().max() < 1e-6
-    assert not torch.allclose(after.distance, torch.tensor([2.0, 3.0, 4.0]))
+    assert not torch.allclose(after.distance, torch.full((3,), 4.0))
 
 
 def test_gradients_reach_every_number_of_the_views_in_use_only():
@@ -65,8 +66,6 @@ def test_without_offsets_every_camera_looks_at_the_origin():
     [
         ([], {}),
         ([0.0], {"distance": 0.0}),
-        ([0.0, 1.0], {"distance": [1.0]}),
-        ([0.0], {"elevation_degrees": [1.0, 2.0]}),
     ],
 )
 def test_bad_starts_are_refused(azimuths, options):

@@ -13,7 +13,7 @@ from ganverse.geometry.cameras import FOVY_DEGREES
 from ganverse.geometry.meshes import sphere_template, subdivide
 from ganverse.geometry.regularity import Adjacency
 from ganverse.inverse.network import InverseGraphicsNetwork
-from ganverse.inverse.starting import SMALLEST_AXIS, half_extents, measured_axes, start_from
+from ganverse.inverse.starting import SMALLEST_AXIS, measured_axes, start_from
 from tests.reconstruction.toys import NETWORK
 
 
@@ -63,11 +63,6 @@ def box(width: float, height: float, side: int = 64) -> torch.Tensor:
     """A rectangle in the middle; half sizes in NDC."""
     axis = ((2 * torch.arange(side) + 1 - side) / side).abs()
     return ((axis[None] < width) & (axis[:, None] < height)).float()[None]
-
-
-def test_half_extents_in_ndc() -> None:
-    extents = half_extents(torch.stack([box(0.5, 0.25), torch.zeros(1, 64, 64)]))
-    torch.testing.assert_close(extents, torch.tensor([[0.5, 0.25], [0.0, 0.0]]))
 
 
 def test_axes_of_an_ellipsoid_seen_from_all_sides() -> None:
