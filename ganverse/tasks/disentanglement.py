@@ -15,8 +15,8 @@ from ganverse.data.batch import MultiViewBatch
 from ganverse.data.sources import Source, SourceSettings, open_segmenter, open_source
 from ganverse.distributed import all_gather, processes
 from ganverse.errors import GanverseError
-from ganverse.inverse.opening import open_inverse
 from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.found_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
 from ganverse.neural_renderer.frozen_networks import FrozenNetworks
@@ -72,7 +72,7 @@ class Disentanglement(BaseTask):
         super().__init__(settings.images, ema_half_life)
         self.save_settings()
         self.settings, self.weights, self.mapping = settings, losses, mapping
-        self.inverse = open_inverse(inverse)
+        self.inverse = load_inverse(inverse)
         self.start = None if start is None else load_stylegan_r(find_weights(start, STYLEGAN_R))
         self.calibrated = self.start is not None
         self.spread_restored = False
