@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -95,7 +97,7 @@ def test_views_of_the_annotated_images_come_from_other_codes() -> None:
 
 
 @pytest.mark.parametrize("values", [{"labeled": 1}, {"folds": 1}, {"classifier_steps": 0}])
-def test_impossible_settings(values: dict[str, int]) -> None:
+def test_impossible_settings(values: dict[str, Any]) -> None:
     with pytest.raises(GanverseError, match="labeled and folds of 2"):
         LearningSettings(**values)
     with pytest.raises(GanverseError, match="above 0"):
