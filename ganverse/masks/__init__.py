@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from ganverse.masks.mask_rcnn import MaskRCNN as MaskRCNN
     from ganverse.masks.masker import Masker as Masker
     from ganverse.masks.masker import Masks as Masks
-    from ganverse.masks.masker import WholePicture as WholePicture
     from ganverse.masks.masker import separate_instances as separate_instances
     from ganverse.masks.segmenter import Segmenter as Segmenter
     from ganverse.masks.segmenter import train_segmenter as train_segmenter
@@ -24,7 +23,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Masker": "ganverse.masks.masker",
         "Masks": "ganverse.masks.masker",
         "Segmenter": "ganverse.masks.segmenter",
-        "WholePicture": "ganverse.masks.masker",
         "filter_masks": "ganverse.masks.filtering",
         "learn_segmenter": "ganverse.masks.learning",
         "separate_instances": "ganverse.masks.masker",

@@ -14,14 +14,13 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
-from ganverse.data.contact_sheet import contact_sheet
 from ganverse.data.sources import generator_path, segmenter_beside
 from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
-from ganverse.io import read_image, read_mask, save_image, to_pil
+from ganverse.io import image_grid, read_image, read_mask, save_image, to_pil
 from ganverse.masks.learning import (
     ANNOTATED_SEED,
     TESTED_SEED,
@@ -85,7 +84,8 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
     save_network(learned.segmenter.network, output, facts)
     images = _synthesize(generator, TESTED_SEED, _TESTED)
     masks = learned.segmenter(images).foreground
-    save_image(contact_sheet(images, masks, columns=8), output.with_suffix(".png"))
+    pairs = torch.stack([images, images * (0.2 + 0.8 * masks)], dim=1).flatten(0, 1)
+    save_image(image_grid(pairs.cpu(), columns=8), output.with_suffix(".png"))
     report(f"{output}: IoU {learned.left_out_iou:.3f} on painted masks left out of the learning")
     report(f"look at {output.with_suffix('.png')}; if outlines are wrong, paint more images and call again")
     return output

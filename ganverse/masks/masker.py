@@ -30,16 +30,6 @@ class Masker(Protocol):
         ...
 
 
-class WholePicture:
-    """A `Masker` for pictures without a background: every pixel is foreground."""
-
-    name = "whole picture"
-
-    def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:
-        """Ones."""
-        return Masks(torch.ones_like(images[:, :1]), torch.ones(len(images), dtype=torch.long, device=images.device))
-
-
 def separate_instances(probability: Float[Tensor, "batch 1 height width"], *, min_area: float = 0.01) -> Masks:
     """Counts the objects of a foreground probability and keeps the largest one.
 

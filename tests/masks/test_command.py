@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ganverse import cli
-from ganverse.data.sources import DataSettings, segmenter_path
+from ganverse.data.sources import SourceSettings, segmenter_path
 from ganverse.errors import GanverseError
 from ganverse.io import read_image, to_pil
 from ganverse.masks.command import read_painted_mask, write_pictures
@@ -40,19 +40,21 @@ def test_two_calls_make_a_segmenter(tmp_path: Path, capsys: pytest.CaptureFixtur
         == json.loads(path.with_suffix(".json").read_text())["working_size"]
     )
     assert path.with_suffix(".png").is_file()
-    assert segmenter_path(DataSettings(generator=str(generator), category="other")) == path
+    assert segmenter_path(SourceSettings(generator=str(generator), category="other")) == path
 
 
 def test_the_segmenter_beside_the_generator_is_taken(tmp_path: Path) -> None:
     generator = pipeline_toys.save_gan(tmp_path)
-    assert segmenter_path(DataSettings(generator=str(generator))) == CAR_WEIGHTS
-    other = DataSettings(generator=str(generator), category="other")
+    assert segmenter_path(SourceSettings(generator=str(generator))) == CAR_WEIGHTS
+    other = SourceSettings(generator=str(generator), category="other")
     with pytest.raises(GanverseError, match="ganverse masks"):
         segmenter_path(other)
     beside = tmp_path / "toy-segmenter.safetensors"
     beside.touch()
     assert segmenter_path(other) == beside
-    assert segmenter_path(DataSettings(segmenter=CAR_WEIGHTS, generator=str(generator), category="bird")) == CAR_WEIGHTS
+    assert (
+        segmenter_path(SourceSettings(segmenter=CAR_WEIGHTS, generator=str(generator), category="bird")) == CAR_WEIGHTS
+    )
 
 
 def test_pictures_that_exist_are_left_alone(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 import torch
 
 from ganverse.masks.masker import (
-    Masker,
-    WholePicture,
     component_areas,
     label_components,
     separate_instances,
@@ -27,15 +25,6 @@ def test_an_empty_picture_has_no_object() -> None:
     masks = separate_instances(torch.full((2, 1, 16, 16), 0.4))
     assert masks.instances.tolist() == [0, 0]
     assert masks.foreground.sum() == 0
-
-
-def test_pictures_without_a_background() -> None:
-    masker = WholePicture()
-    assert isinstance(masker, Masker)
-    masks = masker(torch.rand(2, 3, 8, 16))
-    assert masks.foreground.shape == (2, 1, 8, 16)
-    assert masks.foreground.min() == 1
-    assert masks.instances.tolist() == [1, 1]
 
 
 def test_soft_iou_of_known_masks() -> None:

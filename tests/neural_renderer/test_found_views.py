@@ -76,7 +76,7 @@ def test_a_share_of_the_scenes_is_under_found_views() -> None:
         made = under_found_views(scene, found, generator, CODES, task.networks, chance, share=0.5, own_texture=own)
         assert torch.equal(made.styles[rows], mix_styles(scene.styles[rows], found.styles[[2, 2]], CODES.view_dims))
         assert torch.allclose(made.images[rows], generator.synthesize(made.styles[rows]))
-        assert torch.equal(made.masks[rows], task.networks.segmenter(made.images[rows]))
+        assert torch.equal(made.masks[rows], task.networks.segmenter.probability(made.images[rows]))
         assert torch.equal(made.inputs.cameras.elevation[rows], found.cameras[[2, 2], 1])
         own_textures = task.networks.inverse(made.images[rows]).texture
         expected = own_textures if own else scene.inputs.texture[rows]
