@@ -99,7 +99,7 @@ def measure(size: int, rounds: int = 2) -> PictureCosts:
     return PictureCosts(
         size,
         generator=part(lambda: generator.synthesize(styles), rounds, backward=False),
-        segmenter=part(lambda: segmenter(picture), rounds, backward=False),
+        segmenter=part(lambda: segmenter.probability(picture), rounds, backward=False),
         network=part(reconstruct, rounds),
         render=Part(rendered),
         perceptual=part(compare, rounds),

@@ -26,7 +26,7 @@ from ganverse.apps.stage import ELEVATIONS, SCALES, Look, Stage
 from ganverse.errors import GanverseError
 from ganverse.evaluation.models import load_models
 from ganverse.evaluation.settings import ModelPaths
-from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.pipeline.commands import recorded_data
 from ganverse.pipeline.report import run_models
 
@@ -85,7 +85,7 @@ def open_stage(paths: ModelPaths, objects: int, device: torch.device | str = "cp
     model, source = (models.inverse, models.gan) if models.gan else (models.oracle, models.world)
     if model is None or source is None:
         raise GanverseError("expected an inverse network and the generator it was trained on, got only one of them")
-    gallery = Gallery(model.network, source, source.masker or SegmenterMasker.car().to(device))
+    gallery = Gallery(model.network, source, source.masker or Segmenter.from_pretrained().to(device))
     stage = Stage(model, gallery, models.renderer)
     names = [stage.sample() for _ in range(objects)]
     # The first picture loads the rasterizer's kernels, which would keep the first visitor waiting.

@@ -15,7 +15,7 @@ from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.masks.mask_rcnn import MaskRCNN
-from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.opening import open_views
@@ -128,8 +128,8 @@ def _masker(settings: SourceSettings) -> Masker:
     if settings.masks == "truth":
         raise GanverseError(f"expected masks: segmenter or mask-rcnn, got truth, which only {CAR_WORLD} knows")
     if settings.masks == "mask-rcnn":
-        return MaskRCNN.coco(settings.category)  # refuses what COCO does not know
-    return SegmenterMasker.load(segmenter_path(settings))
+        return MaskRCNN.from_pretrained(settings.category)  # refuses what COCO does not know
+    return Segmenter.from_pretrained(segmenter_path(settings))
 
 
 def world_view_codes(generator: CarWorldGenerator, count: int = 24) -> ViewCodes:
@@ -175,7 +175,7 @@ def _beside(generator: Path, ending: str) -> Path:
 
 def open_segmenter(settings: SourceSettings) -> Segmenter:
     """The segmenter of `settings`, frozen; errors as in `segmenter_path`."""
-    return Segmenter.load(segmenter_path(settings))
+    return Segmenter.from_pretrained(segmenter_path(settings))
 
 
 def segmenter_path(settings: SourceSettings) -> Path:

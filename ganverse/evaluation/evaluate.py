@@ -43,7 +43,7 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import write_atomically
-from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
@@ -227,7 +227,7 @@ class Evaluation:
                     self._add("photos", folder_scores(folder, network, refinement))
             if self.draws:
                 gan = self.models.gan
-                masker = (gan and gan.masker) or SegmenterMasker.car().to(self.settings.device)
+                masker = (gan and gan.masker) or Segmenter.from_pretrained().to(self.settings.device)
                 files = folder.files[:rows]
                 found = [folder.load(path, masker, self.settings.device) for path in files]
                 self.figures.append(photo_sheet("photos-sheet", network, found, [path.stem for path in files]))

@@ -18,7 +18,8 @@ from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.masks.mask_rcnn import MaskRCNN
-from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.masker import Masker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pretrained import load_network
@@ -117,8 +118,8 @@ def _open_gan(
 
 def _open_masker(paths: ModelPaths, device: torch.device | str) -> Masker | None:
     if paths.mask_rcnn is not None:
-        return MaskRCNN.coco(paths.mask_rcnn).to(device)
-    return None if paths.segmenter is None else SegmenterMasker.load(paths.segmenter).to(device)
+        return MaskRCNN.from_pretrained(paths.mask_rcnn).to(device)
+    return None if paths.segmenter is None else Segmenter.from_pretrained(paths.segmenter).to(device)
 
 
 def _open_pose(path: Path, device: torch.device | str) -> PoseRegressor:

@@ -1,104 +1,153 @@
-"""`ganverse masks`: a segmenter for any GAN from a handful of painted pictures."""
+"""`ganverse masks`: a segmenter for any GAN from a handful of images whose masks the user paints."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from rich.console import Console
+from torch import Tensor
 
-from ganverse.data.contact_sheet import contact_sheet
 from ganverse.data.sources import generator_path, segmenter_beside
+from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
-from ganverse.io import save_image
-from ganverse.masks.learning import Learned, LearningSettings, learn_segmenter, mixed_styles, working_side
-from ganverse.masks.painted import mask_path, painted_numbers, read_masks, write_pictures
+from ganverse.io import image_grid, read_image, read_mask, save_image, to_pil
+from ganverse.masks.learning import (
+    ANNOTATED_SEED,
+    TESTED_SEED,
+    LearningSettings,
+    learn_segmenter,
+    mixed_styles,
+    working_side,
+)
 from ganverse.pretrained import save_network
 
-FEWEST = 2
-_CHECKED = 16
+_SMALLEST_SIDE = 256
+"""Images are written at least this large: smaller ones are hard to paint on."""
+_DARK, _LIGHT, _MOST_GRAY = 64 / 255, 191 / 255, 0.1
+_TESTED = 16
+_DESCRIPTION = """\
+Learn a segmenter for a GAN, in two calls.
+
+The first call writes images of the GAN to NAME-masks/. Paint some of them in any program, the object white and
+everything else black, and save each as NNN-mask.png beside NNN.png, at the same size. The second call learns from
+them and writes NAME-segmenter.safetensors, which all commands then find by themselves, and NAME-segmenter.png, a
+picture to check it by. Two masks are the least, five are a start, sixteen are plenty."""
 
 
 def masks_command(arguments: Sequence[str]) -> Path | None:
-    """`ganverse masks GENERATOR`; the segmenter, or None as long as there is still something to paint.
+    """`ganverse masks GENERATOR`: writes images to annotate (None), or the segmenter learned from them (its path).
 
     Raises:
         GanverseError: weights or painted masks that cannot be read.
     """
     given = _parser().parse_args(list(arguments))
-    path = generator_path(given.generator)
+    settings = LearningSettings(labeled=given.labeled)
+    settings = replace(settings, segmenter=replace(settings.segmenter, steps=given.steps))
+    device, path = find_device(given.device), generator_path(given.generator)
     network, card = load_generator(path)
-    generator = framed(network)
-    settings = _settings(given.labeled, given.steps)
+    generator = framed(network.to(device))
     folder = given.folder or path.with_name(f"{path.stem}-masks")
-    say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True, markup=False)
-    numbers = painted_numbers(folder, given.pictures)
-    if len(numbers) < FEWEST:
-        with torch.no_grad():
-            styles = mixed_styles(generator, settings.paint_seed, range(given.pictures))
-            write_pictures(torch.cat([generator.synthesize(row) for row in styles.split(1)]), folder)
-        say(
-            f"{given.pictures} pictures in {folder}: paint the objects white and everything else black, save each as "
-            f"{mask_path(folder, 0).name}, {mask_path(folder, 1).name}, ... beside its picture (five to sixteen are "
-            "enough), then call the same command again"
+    report = partial(Console(stderr=True).print, highlight=False, soft_wrap=True, markup=False)
+    numbers = [number for number in range(given.pictures) if _mask(_picture(folder, number)).is_file()]
+    if len(numbers) < 2:
+        write_pictures(_synthesize(generator, ANNOTATED_SEED, given.pictures), folder)
+        report(
+            f"{given.pictures} images in {folder}: paint the objects white and everything else black, save each as "
+            "000-mask.png, 001-mask.png, ... beside its image (five to sixteen are enough), then call the same command "
+            "again"
         )
         return None
-    output = given.output or segmenter_beside(path)
-    masks = read_masks(folder, numbers, working_side(generator))
-    say(f"learning from {len(numbers)} painted pictures of {folder}")
+    masks = torch.stack([read_painted_mask(_picture(folder, number), working_side(generator)) for number in numbers])
+    report(f"learning from {len(numbers)} painted masks of {folder}")
     learned = learn_segmenter(generator, numbers, masks, settings)
-    _save(learned, output, f"{len(numbers)} painted pictures of {path.stem} ({card.sha256[:12]})", settings)
-    _picture(learned, generator, output.with_suffix(".png"))
-    say(f"{output}: IoU {learned.left_out_iou:.3f} on painted pictures left out of the learning")
-    say(f"look at {output.with_suffix('.png')}; paint more pictures and call again if the outlines are wrong")
+    output = given.output or segmenter_beside(path)
+    facts = {
+        "network": "SegmenterNetwork",
+        "trained_on": f"{len(numbers)} painted masks of images of {path.stem} ({card.sha256[:12]})",
+        "license": "that of the generator",
+        "working_size": learned.segmenter.working_size,
+        "labeled": settings.labeled,
+        "steps": settings.segmenter.steps,
+        "left_out_iou": round(learned.left_out_iou, 4),
+        "agreement_with_classifier": round(learned.agreement, 4),
+    }
+    save_network(learned.segmenter.network, output, facts)
+    images = _synthesize(generator, TESTED_SEED, _TESTED)
+    masks = learned.segmenter(images).foreground
+    pairs = torch.stack([images, images * (0.2 + 0.8 * masks)], dim=1).flatten(0, 1)
+    save_image(image_grid(pairs.cpu(), columns=8), output.with_suffix(".png"))
+    report(f"{output}: IoU {learned.left_out_iou:.3f} on painted masks left out of the learning")
+    report(f"look at {output.with_suffix('.png')}; if outlines are wrong, paint more images and call again")
     return output
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="ganverse masks",
-        description="Called once: writes pictures to paint masks for. Called again: learns to cut the objects out.",
+        prog="ganverse masks", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
     )
-    parser.add_argument("generator", nargs="?", default="car", help='.safetensors file of a GAN, or "car"')
-    parser.add_argument("--folder", type=Path, help="of the pictures and their masks (NAME-masks beside the weights)")
+    parser.add_argument(
+        "generator", nargs="?", default="car", help='.safetensors file of a GAN, or "car" (%(default)s)'
+    )
+    parser.add_argument("--folder", type=Path, help="images and painted masks (NAME-masks beside the weights)")
     parser.add_argument("-o", "--output", type=Path, help="the segmenter (NAME-segmenter.safetensors)")
-    parser.add_argument("--pictures", type=int, default=16, help="how many to paint at most (%(default)s)")
-    parser.add_argument("--labeled", type=int, default=256, help="further pictures to learn from (%(default)s)")
-    parser.add_argument("--steps", type=int, default=150, help="of the segmenter's training (%(default)s)")
+    parser.add_argument("--pictures", type=int, default=16, help="images to write (%(default)s)")
+    parser.add_argument(
+        "--labeled", type=int, default=256, help="further images that the segmenter learns from (%(default)s)"
+    )
+    parser.add_argument("--steps", type=int, default=150, help="training steps of the segmenter (%(default)s)")
+    add_device_option(parser)
     return parser
 
 
-def _settings(labeled: int, steps: int) -> LearningSettings:
-    if labeled < FEWEST or steps < 1:
-        raise GanverseError(f"expected --labeled of {FEWEST} or more and --steps of 1 or more, got {labeled}, {steps}")
-    settings = LearningSettings(labeled=labeled)
-    return replace(settings, learning=replace(settings.learning, steps=steps))
-
-
-def _save(learned: Learned, output: Path, trained_on: str, settings: LearningSettings) -> None:
-    facts: dict[str, str | int | float] = {
-        "network": "SegmenterNetwork",
-        "trained_on": trained_on,
-        "license": "that of the generator",
-        "working_size": learned.segmenter.working_size,
-        "labeled": settings.labeled,
-        "steps": settings.learning.steps,
-        "left_out_iou": round(learned.left_out_iou, 4),
-        "agreement_with_classifier": round(learned.agreement, 4),
-    }
-    save_network(learned.segmenter.network, output, facts)
-
-
 @torch.no_grad()
-def _picture(learned: Learned, generator: ImageGenerator, path: Path) -> None:
-    """A contact sheet of pictures that nobody has painted, with the background dimmed."""
-    styles = mixed_styles(generator, LearningSettings().label_seed + 1, range(_CHECKED))
-    images = torch.cat([generator.synthesize(row) for row in styles.split(1)])
-    save_image(contact_sheet(images, learned.segmenter(images), columns=8), path)
+def _synthesize(generator: ImageGenerator, seed: int, count: int) -> Float[Tensor, "images 3 side side"]:
+    return torch.cat([generator.synthesize(row) for row in mixed_styles(generator, seed, range(count)).split(1)])
+
+
+def _picture(folder: Path, number: int) -> Path:
+    return folder / f"{number:03d}.png"
+
+
+def _mask(picture: Path) -> Path:
+    return picture.with_name(f"{picture.stem}-mask.png")
+
+
+def write_pictures(images: Float[Tensor, "images 3 side side"], folder: Path) -> None:
+    """Writes images in [0, 1] as 000.png, 001.png, ..., small ones enlarged; files that exist are left alone."""
+    zoom = max(1, -(-_SMALLEST_SIDE // images.shape[3]))
+    for number, image in enumerate(images):
+        if not _picture(folder, number).exists():
+            save_image(to_pil(image).resize((zoom * image.shape[2], zoom * image.shape[1])), _picture(folder, number))
+
+
+def read_painted_mask(picture: Path, side: int) -> Float[Tensor, "1 side side"]:
+    """The mask NAME-mask.png beside a picture NAME.png, at `side` pixels, in [0, 1]: 1 where it is white.
+
+    Raises:
+        GanverseError: the mask cannot be read, differs in size from its picture, or is not black and white.
+    """
+    path = _mask(picture)
+    mask, size = read_mask(path), read_image(picture).shape[1:]
+    if mask.shape[1:] != size:
+        raise GanverseError(
+            f"expected {path} with the size of its picture, {size[1]} x {size[0]}, got {mask.shape[2]} x "
+            f"{mask.shape[1]}; paint on a layer over the picture"
+        )
+    gray = float(((mask >= _DARK) & (mask <= _LIGHT)).float().mean())
+    if gray > _MOST_GRAY or 0 < mask.max() < _DARK:
+        raise GanverseError(
+            f"expected {path} to be a mask, white (255) on the object and black (0) elsewhere, got gray levels up to "
+            f"{round(255 * float(mask.max()))}, {gray:.0%} of the pixels neither dark nor light; save it in black and "
+            "white"
+        )
+    return F.interpolate((mask > 0.5).float()[None], (side, side), mode="area")[0]

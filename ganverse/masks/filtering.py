@@ -1,4 +1,4 @@
-"""The paper's filter: an image is rejected if it shows several objects or one that covers less than 10 % of it."""
+"""The paper's filter: rejects images that show several objects or one that covers less than 10 % of the image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from ganverse.masks.masker import Masks
 
 @dataclass(frozen=True)
 class MaskFilter:
-    """min_area: smallest share of the image (paper: 0.10). keep_cut: keep objects cut off by the image's border too."""
+    """Which objects are kept."""
 
     min_area: float = 0.10
+    """Smallest share of the image that the object covers (paper: 0.10)."""
     keep_cut: bool = True
+    """Whether objects that the border of the image cuts off are kept too."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_area < 1:
@@ -39,7 +41,7 @@ class FilterCounts:
 
     @property
     def images(self) -> int:
-        """All images that were looked at."""
+        """All images that the filter has seen."""
         return sum(astuple(self))
 
     @property
@@ -67,7 +69,7 @@ class FilterOutcome:
 
 
 def filter_masks(masks: Masks, settings: MaskFilter | None = None) -> FilterOutcome:
-    """Apply the filter to every image of a batch."""
+    """Applies the filter to every image of a batch."""
     settings = settings or MaskFilter()
     area = masks.foreground.mean(dim=(1, 2, 3))
     solid = masks.foreground[:, 0] > 0.5

@@ -1,53 +1,62 @@
-"""From a handful of painted pictures to a segmenter: DatasetGAN's idea (Zhang et al., CVPR 2021).
+"""From a handful of annotated images to a segmenter: DatasetGAN's idea (Zhang et al., CVPR 2021).
 
-A classifier of GAN features learns from the painted pixels and paints hundreds of further pictures of the same GAN;
-the small U-Net that everything else uses learns from those, and works on photos too, which have no GAN features.
+A classifier of GAN features learns from the annotated pixels and labels hundreds of further images of the same GAN; the
+small U-Net that everything else uses learns from those, and works on photos too, which have no GAN features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
+from ganverse.devices import device_of
+from ganverse.errors import GanverseError
+from ganverse.generators.directed import SubspaceGenerator
+from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.masks.features import pictures_and_features
-from ganverse.masks.pixel_classifier import PixelClassifier, PixelTraining, train_pixel_classifier
-from ganverse.masks.segmenter import WORKING_SIZE, Segmenter
-from ganverse.masks.training import SegmenterTraining, soft_iou, train_segmenter
+from ganverse.io import from_bytes, to_bytes
+from ganverse.masks.masker import soft_iou
+from ganverse.masks.segmenter import WORKING_SIZE, Segmenter, SegmenterTraining, train_segmenter
 from ganverse.random_streams import latents
 
+ANNOTATED_SEED, LABELED_SEED, TESTED_SEED = 21, 22, 23
+"""Streams of the images that a person annotates, of those that the classifier labels, and of those to look at."""
 _BATCH = 8
-_PIXELS_PER_PICTURE = 2048
+_PIXELS = 2048
+"""Pixels of an annotated image that the classifier learns from, and pixels of one of its steps."""
 
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How much is painted, labeled and learned.
+    """How much is labeled and learned."""
 
-    paint_seed: stream of the pictures that are painted. label_seed, labeled: stream and number of those that the
-    classifier paints. folds: the painted pictures are divided into so many parts, each left out in turn, to see what
-    the classifier is worth. learning: of the small network, see `SegmenterTraining`.
-    """
-
-    paint_seed: int = 21
-    label_seed: int = 22
     labeled: int = 256
+    """Images that the pixel classifier labels and the segmenter learns from."""
     folds: int = 4
-    pixels: PixelTraining = field(default_factory=PixelTraining)
-    learning: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=150, batch=16))
+    """Parts of the annotated images; each is left out of the learning in turn to measure the classifier."""
+    classifier_steps: int = 150
+    """Optimizer steps of the pixel classifier."""
+    segmenter: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=150, batch=16))
+    """Training of the segmenter."""
+
+    def __post_init__(self) -> None:
+        if self.labeled < 2 or self.folds < 2 or self.classifier_steps < 1:
+            raise GanverseError(f"expected labeled and folds of 2 or more and classifier_steps above 0, got {self}")
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A segmenter and what is known of it.
+class LearnedSegmenter:
+    """A segmenter and its measured quality.
 
-    left_out_iou: of the classifier, on painted pictures it has not learned from (`folds`). agreement: IoU of the
-    segmenter with the classifier on pictures that neither has seen painted.
+    left_out_iou: of the classifier, on annotated images left out of its learning. agreement: IoU of segmenter and
+    classifier on images that neither has learned from.
     """
 
     segmenter: Segmenter
@@ -61,10 +70,13 @@ def working_side(generator: ImageGenerator) -> int:
 
 
 @torch.no_grad()
-def mixed_styles(generator: ImageGenerator, seed: int, numbers: Sequence[int]) -> Float[Tensor, "pictures styles"]:
-    """w* of pictures as training shows them: the first `view_layers` layers of one latent code, the rest of another."""
+def mixed_styles(generator: ImageGenerator, seed: int, numbers: Sequence[int]) -> Float[Tensor, "images styles"]:
+    """w* of images as training shows them: the first `view_layers` layers of one latent code, the rest of another."""
     own, other = (
-        generator.styles(generator.map(latents(seed, [2 * n + k for n in numbers], generator.z_dim))) for k in (0, 1)
+        generator.styles(
+            generator.map(latents(seed, [2 * n + k for n in numbers], generator.z_dim).to(device_of(generator)))
+        )
+        for k in (0, 1)
     )
     views = sum(generator.style_sizes[: generator.view_layers])
     return torch.cat([other[:, :views], own[:, views:]], dim=1)
@@ -73,75 +85,169 @@ def mixed_styles(generator: ImageGenerator, seed: int, numbers: Sequence[int]) -
 def learn_segmenter(
     generator: ImageGenerator,
     numbers: Sequence[int],
-    masks: Float[Tensor, "painted 1 side side"],
+    masks: Float[Tensor, "annotated 1 side side"],
     settings: LearningSettings | None = None,
-) -> Learned:
-    """Learns from the masks of the pictures `numbers` of `paint_seed`, on the CPU; the same call gives the same result.
+) -> LearnedSegmenter:
+    """Learns from the masks of the images `numbers` of stream `ANNOTATED_SEED`, on the generator's device.
+
+    On the CPU the same call gives the same result. The segmenter lies on the generator's device.
 
     Raises:
-        GanverseError: the masks are all black or all white.
+        GanverseError: fewer than two masks, all of them black or white, or the generator is no StyleGAN.
     """
     settings = settings or LearningSettings()
-    side = masks.shape[3]
-    features = [
-        pictures_and_features(generator, mixed_styles(generator, settings.paint_seed, [n]), side)[1] for n in numbers
-    ]
-    table = _pixel_table(features, masks, settings.pixels.seed)
-    classifier = train_pixel_classifier(*_joined(table, range(len(table))), settings.pixels)
+    if len(numbers) < 2:
+        raise GanverseError(f"expected masks of two images or more, got {len(numbers)}; annotate more images")
+    device, side = device_of(generator), masks.shape[3]
+    masks = masks.to(device)
+    features = [images_and_features(generator, mixed_styles(generator, ANNOTATED_SEED, [n]), side)[1] for n in numbers]
+    table = _pixel_table(features, masks)
+    classifier = train_pixel_classifier(*_join(table, range(len(table))), settings.classifier_steps)
     left_out = _left_out_iou(features, masks, table, settings)
-    images, labels = label(generator, classifier, settings, side)
+    images, labels = _label(generator, classifier, settings.labeled, side)
     tested = max(1, len(images) // 8)
-    segmenter = train_segmenter(images[tested:], labels[tested:], settings.learning)
+    segmenter = train_segmenter(images[tested:], labels[tested:], settings.segmenter, device=device)
     with torch.no_grad():
-        found = segmenter(images[:tested].float() / 255)
-    return Learned(segmenter, left_out, float(_iou(found, labels[:tested].float() / 255)))
+        found = segmenter.probability(from_bytes(images[:tested].to(device)))
+    return LearnedSegmenter(segmenter, left_out, _hard_iou(found, from_bytes(labels[:tested].to(device))))
 
 
 @torch.no_grad()
-def label(
-    generator: ImageGenerator, classifier: PixelClassifier, settings: LearningSettings, side: int
-) -> tuple[UInt8[Tensor, "pictures 3 side side"], UInt8[Tensor, "pictures 1 side side"]]:
-    """Pictures of `label_seed` and what the classifier paints, both in 8-bit steps."""
+def images_and_features(
+    generator: ImageGenerator, styles: Float[Tensor, "batch styles"], side: int
+) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch channels side side"]]:
+    """Images in [0, 1] of w*, and the features of all synthesis blocks, resampled to `side` pixels.
+
+    Raises:
+        GanverseError: the generator is no StyleGAN.
+    """
+    with _recorded_blocks(_synthesis_network(generator)) as outputs:
+        images = generator.synthesize(styles)
+    resized = [F.interpolate(x.float(), (side, side), mode="bilinear", align_corners=False) for x in outputs]
+    return images, torch.cat(resized, dim=1)
+
+
+def _synthesis_network(generator: ImageGenerator) -> nn.Module:
+    """The network with `blocks` inside its wrappers; the car world, which renders, has none."""
+    inside: object = generator
+    while isinstance(inside, (SubspaceGenerator, LetterboxGenerator)):
+        inside = inside.generator
+    if not isinstance(inside, nn.Module) or not isinstance(getattr(inside, "blocks", None), nn.ModuleList):
+        name = type(inside).__name__
+        raise GanverseError(f"expected a StyleGAN, whose features tell objects from background, got {name}")
+    return inside
+
+
+@contextmanager
+def _recorded_blocks(network: nn.Module) -> Iterator[list[Tensor]]:
+    """What every block returns inside the `with` statement, lowest resolution first."""
+    outputs: list[Tensor] = []
+
+    def record(_: nn.Module, __: Any, output: Any) -> None:
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+
+    handles = [block.register_forward_hook(record) for block in network.get_submodule("blocks").children()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class PixelClassifier(nn.Module):
+    """Features of a pixel to the logit of belonging to the object; standardizes the features."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Float[Tensor, " channels"], scale: Float[Tensor, " channels"], hidden: int = 32) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.layers = nn.Sequential(nn.Linear(len(mean), hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+    def forward(self, pixels: Float[Tensor, "pixels channels"]) -> Float[Tensor, " pixels"]:
+        """Logits of pixels."""
+        logits: Tensor = self.layers((pixels - self.mean) / self.scale)
+        return logits[:, 0]
+
+    @torch.no_grad()
+    def masks(self, features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 1 height width"]:
+        """Probabilities in [0, 1] of whole images."""
+        rows: Tensor = self(features.permute(0, 2, 3, 1).flatten(0, 2)).sigmoid()
+        return rows.view(len(features), 1, *features.shape[2:])
+
+
+def train_pixel_classifier(
+    pixels: Float[Tensor, "pixels channels"], truth: Float[Tensor, " pixels"], steps: int = 150
+) -> PixelClassifier:
+    """A classifier in evaluation mode, on the pixels' device; truth in [0, 1]: 1 is the object.
+
+    AdamW along a cosine. On the CPU the same call gives the same weights.
+
+    Raises:
+        GanverseError: all pixels are background, or all are object.
+    """
+    if not 0 < float(truth.mean()) < 1:
+        raise GanverseError("expected masks with white for the object and black for the rest, got only one of the two")
+    random = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        classifier = PixelClassifier(pixels.mean(dim=0), pixels.std(dim=0).clamp_min(1e-6)).to(pixels.device)
+    optimizer = torch.optim.AdamW(classifier.layers.parameters(), lr=5e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        chosen = torch.randint(len(pixels), (_PIXELS,), generator=random).to(pixels.device)
+        loss = F.binary_cross_entropy_with_logits(classifier(pixels[chosen]), truth[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return classifier.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _label(
+    generator: ImageGenerator, classifier: PixelClassifier, count: int, side: int
+) -> tuple[UInt8[Tensor, "images 3 side side"], UInt8[Tensor, "images 1 side side"]]:
+    """The first `count` images of stream `LABELED_SEED` and the classifier's masks, on the CPU."""
     images, masks = [], []
-    for start in range(0, settings.labeled, _BATCH):
-        numbers = range(start, min(start + _BATCH, settings.labeled))
-        made, features = pictures_and_features(generator, mixed_styles(generator, settings.label_seed, numbers), side)
+    for numbers in torch.arange(count).split(_BATCH):
+        styles = mixed_styles(generator, LABELED_SEED, numbers.tolist())
+        made, features = images_and_features(generator, styles, side)
         small = F.interpolate(made, (side, side), mode="bilinear", align_corners=False, antialias=True)
-        images.append((small.clamp(0, 1) * 255).round().byte())
-        masks.append((classifier.masks(features) * 255).round().byte())
+        images.append(to_bytes(small).cpu())
+        masks.append(to_bytes(classifier.masks(features)).cpu())
     return torch.cat(images), torch.cat(masks)
 
 
-def _pixel_table(features: list[Tensor], masks: Tensor, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """Per painted picture a few of its pixels: features [pixels, channels] and truth [pixels]."""
-    random = torch.Generator().manual_seed(seed)
+def _pixel_table(features: list[Tensor], masks: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Per annotated image some of its pixels: features [pixels, channels] and truth [pixels]."""
+    random = torch.Generator().manual_seed(0)
     table = []
     for feature, mask in zip(features, masks, strict=True):
-        chosen = torch.randperm(mask.numel(), generator=random)[:_PIXELS_PER_PICTURE]
+        chosen = torch.randperm(mask.numel(), generator=random)[:_PIXELS].to(mask.device)
         table.append((feature[0].flatten(1)[:, chosen].T.contiguous(), mask.flatten()[chosen]))
     return table
 
 
-def _joined(table: list[tuple[Tensor, Tensor]], rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _join(table: list[tuple[Tensor, Tensor]], rows: Sequence[int]) -> tuple[Tensor, Tensor]:
     return torch.cat([table[row][0] for row in rows]), torch.cat([table[row][1] for row in rows])
 
 
 def _left_out_iou(
     features: list[Tensor], masks: Tensor, table: list[tuple[Tensor, Tensor]], settings: LearningSettings
 ) -> float:
-    """Mean IoU on pictures that the classifier has not learned from."""
-    found = []
-    folds = min(settings.folds, len(table))
+    """Mean IoU on annotated images that the classifier has not learned from."""
+    found, folds = [], min(settings.folds, len(table))
     for fold in range(folds):
         rest = [row for row in range(len(table)) if row % folds != fold]
-        if not rest:
-            return float("nan")
-        classifier = train_pixel_classifier(*_joined(table, rest), settings.pixels)
+        classifier = train_pixel_classifier(*_join(table, rest), settings.classifier_steps)
         found += [
-            float(_iou(classifier.masks(features[row]), masks[row : row + 1])) for row in range(fold, len(table), folds)
+            _hard_iou(classifier.masks(features[row]), masks[row : row + 1]) for row in range(fold, len(table), folds)
         ]
     return sum(found) / len(found)
 
 
-def _iou(found: Tensor, truth: Tensor) -> Tensor:
-    return soft_iou((found > 0.5).float(), (truth > 0.5).float()).mean()
+def _hard_iou(found: Tensor, truth: Tensor) -> float:
+    return float(soft_iou((found > 0.5).float(), (truth > 0.5).float()).mean())

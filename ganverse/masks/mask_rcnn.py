@@ -1,4 +1,4 @@
-"""The paper's own source of masks: torchvision's Mask R-CNN, trained on COCO."""
+"""The paper's source of masks: torchvision's Mask R-CNN, trained on COCO."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ COCO_CATEGORIES = {"car": ("car", "truck", "bus"), "horse": ("horse",), "bird": 
 
 
 class MaskRCNN(nn.Module):
-    """A `Masker`: the best-scored instance of the category is the object, all confident ones are counted.
+    """A `Masker`: the object is the instance of the category with the highest score; all confident ones are counted.
 
-    detector: a torchvision detection model in evaluation mode. labels: class numbers that count. min_score: confidence
-    from which an instance counts.
+    detector: a torchvision detection model. labels: class numbers that count. min_score: confidence from which an
+    instance counts.
     """
 
     def __init__(
@@ -35,10 +35,11 @@ class MaskRCNN(nn.Module):
         self.name = name
 
     @classmethod
-    def coco(cls, category: str = "car", *, min_score: float = 0.7) -> MaskRCNN:
-        """The pretrained network for "car", "horse" or "bird"; torchvision downloads it once (about 180 MB).
+    def from_pretrained(cls, category: str = "car", *, min_score: float = 0.7) -> MaskRCNN:
+        """The network pretrained on COCO for "car", "horse" or "bird"; torchvision downloads it once (180 MB).
 
-        GanverseError if there is no such category or the download is impossible.
+        Raises:
+            GanverseError: there is no such category, or the download fails.
         """
         if category not in COCO_CATEGORIES:
             raise GanverseError(f"expected a category among {sorted(COCO_CATEGORIES)}, got {category!r}")
@@ -52,14 +53,14 @@ class MaskRCNN(nn.Module):
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:
         """Masks of images in [0, 1]."""
-        found = [self._one(detections, images) for detections in self.detector(list(images))]
+        found = [self._main_object(detections, images) for detections in self.detector(list(images))]
         masks, counts = zip(*found, strict=True)
         return Masks(torch.stack(masks), torch.tensor(counts, device=images.device))
 
-    def _one(self, detections: Mapping[str, Tensor], images: Tensor) -> tuple[Tensor, int]:
+    def _main_object(self, detections: Mapping[str, Tensor], images: Tensor) -> tuple[Tensor, int]:
         wanted = torch.isin(detections["labels"], torch.tensor(self.labels, device=images.device))
         confident = (wanted & (detections["scores"] >= self.min_score)).nonzero()[:, 0]
-        # The network removes doubles within a class only; a van found as a car and as a truck is still one object.
+        # The network suppresses duplicates within a class only; a van found as a car and as a truck is one object.
         distinct = confident[nms(detections["boxes"][confident], detections["scores"][confident], 0.5)]
         if len(distinct) == 0:
             return images.new_zeros(1, *images.shape[2:]), 0

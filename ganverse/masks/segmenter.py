@@ -1,15 +1,21 @@
-"""A small U-Net that cuts the object out: the learned masks where Mask R-CNN cannot be had (64 px, CPU, offline)."""
+"""A small U-Net that segments the object, where Mask R-CNN is too large or not at hand (64 px, CPU, offline)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ganverse.errors import GanverseError
+from ganverse.io import from_bytes
+from ganverse.masks.augmentation import augment
+from ganverse.masks.masker import Masks, separate_instances, soft_iou
 from ganverse.pretrained import SHIPPED, load_network, read_facts
 
 CAR_WEIGHTS = SHIPPED / "segmenter-car.safetensors"
@@ -29,7 +35,7 @@ class SegmenterNetwork(nn.Module):
     """Image to foreground logit, both at the same size (height and width multiples of 16).
 
     Works on 2x2 pixel blocks (cheap at full resolution), goes down three times, comes back up with skip connections,
-    and sharpens the outline once more beside the original pixels.
+    and refines the outline at full resolution beside the original pixels.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (20, 36, 56, 72)) -> None:
@@ -56,29 +62,42 @@ class SegmenterNetwork(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Foreground probability of images of any size; the network itself sees about `WORKING_SIZE` pixels a side."""
+    """A `Masker`: predicts the foreground of images of any size with a `SegmenterNetwork`.
 
-    def __init__(self, network: SegmenterNetwork | None = None, working_size: int = WORKING_SIZE) -> None:
+    working_size: shorter side in pixels at which the network sees them.
+    """
+
+    def __init__(
+        self, network: SegmenterNetwork | None = None, working_size: int = WORKING_SIZE, *, name: str = "segmenter"
+    ) -> None:
         super().__init__()
         self.network = network or SegmenterNetwork()
         self.working_size = working_size
-        self.sha256 = ""
+        self.name = name
 
     @classmethod
-    def car(cls) -> Segmenter:
-        """The shipped one, trained on the car world; frozen, in evaluation mode."""
-        return cls.load(CAR_WEIGHTS)
+    def from_pretrained(cls, source: str | Path = "car") -> Segmenter:
+        """Loads a segmenter, frozen and in evaluation mode.
 
-    @classmethod
-    def load(cls, path: Path) -> Segmenter:
-        """One of ours (`ganverse masks`), frozen, in evaluation mode; GanverseError if the file is none."""
+        Args:
+            source: "car" (the package's own, trained on the car world), or a .safetensors file of `ganverse masks`.
+
+        Raises:
+            GanverseError: the file is missing or is no segmenter.
+        """
+        path = CAR_WEIGHTS if source == "car" else Path(source)
         facts = read_facts(path, "SegmenterNetwork", key="network")
         segmenter = cls(working_size=int(facts.get("working_size", WORKING_SIZE)))
-        segmenter.sha256 = load_network(segmenter.network, path)
+        segmenter.name = f"segmenter {load_network(segmenter.network, path)[:12]}"
         return segmenter.eval()
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
-        """images in [0, 1], at least 16 pixels a side, to probabilities in [0, 1]."""
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:
+        """Masks of images in [0, 1], at least 16 pixels a side."""
+        return separate_instances(self.probability(images))
+
+    def probability(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
+        """Foreground probability in [0, 1] of every pixel, with gradients; arguments as above."""
         height, width = images.shape[2:]
         scale = self.working_size / min(height, width)
         working = [max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width)]
@@ -87,3 +106,67 @@ class Segmenter(nn.Module):
         small = F.interpolate(images, working, mode="bilinear", align_corners=False, antialias=True)
         logits = F.interpolate(self.network(small), (height, width), mode="bilinear", align_corners=False)
         return logits.sigmoid()
+
+
+@dataclass(frozen=True)
+class SegmenterTraining:
+    """Training of a segmenter: AdamW with one cycle of the learning rate."""
+
+    steps: int = 1500
+    """Optimizer steps."""
+    batch: int = 32
+    """Images per step."""
+    learning_rate: float = 4e-3
+    """Peak of the cycle."""
+    seed: int = 0
+    """Of the augmentation and of the order of the images."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.learning_rate <= 0:
+            raise GanverseError(f"expected steps, batch and learning_rate above 0, got {self}")
+
+
+def train_segmenter(
+    images: UInt8[Tensor, "samples 3 height width"],
+    masks: UInt8[Tensor, "samples 1 height width"],
+    settings: SegmenterTraining | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    report: Callable[[int, float], None] | None = None,
+) -> Segmenter:
+    """Trains a segmenter on 8-bit pairs (masks: 255 is the object); on the CPU the same call gives the same weights.
+
+    Args:
+        images: on the CPU; height and width multiples of 16.
+        masks: of the images.
+        settings: None for the defaults.
+        device: where it is trained, and where the result lies (in evaluation mode).
+        report: called with the step and its loss every 50 steps.
+    """
+    settings = settings or SegmenterTraining()
+    order = torch.Generator().manual_seed(settings.seed)
+    random = order if torch.device(device).type == "cpu" else torch.Generator(device).manual_seed(settings.seed)
+    segmenter = Segmenter(working_size=min(images.shape[2:])).to(device)
+    network = segmenter.network.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-3)
+    warm_up = 0.1 if settings.steps > 10 else 0.3  # a warm-up of exactly one step divides by zero in OneCycleLR
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=warm_up)
+    for step in range(settings.steps):
+        chosen = torch.randint(len(images), (settings.batch,), generator=order)
+        batch, truth = from_bytes(images[chosen].to(device)), from_bytes(masks[chosen].to(device))
+        batch, truth = augment(batch, truth, random)
+        loss = segmentation_loss(network(batch.contiguous(memory_format=torch.channels_last)), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if report is not None and step % 50 == 0:
+            report(step, loss.item())
+    return segmenter.eval().requires_grad_(False)
+
+
+def segmentation_loss(
+    logits: Float[Tensor, "batch 1 height width"], truth: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, ""]:
+    """Cross entropy plus 1 - soft IoU: the first weighs every pixel, the second every object alike."""
+    return F.binary_cross_entropy_with_logits(logits, truth) + 1 - soft_iou(logits.sigmoid(), truth).mean()

@@ -157,7 +157,7 @@ def _fit(
     settings: FoundViewSettings,
 ) -> tuple[Float[Tensor, "views 5"], Float[Tensor, " views"]]:
     """Cameras of views, and the loss of the known objects' renders plus the spread of their predicted azimuths."""
-    masks = networks.segmenter(images)
+    masks = networks.segmenter.probability(images)
     start, apart = _mean_camera(networks.inverse(images).camera, settings.objects)
     with torch.enable_grad():
         numbers = start.clone().requires_grad_()
@@ -247,5 +247,5 @@ def under_found_views(
         inputs=inputs,
         styles=scene.styles.index_copy(0, rows, styles),
         images=scene.images.index_copy(0, rows, images),
-        masks=scene.masks.index_copy(0, rows, networks.segmenter(images).to(scene.masks)),
+        masks=scene.masks.index_copy(0, rows, networks.segmenter.probability(images).to(scene.masks)),
     )

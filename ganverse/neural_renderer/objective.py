@@ -128,7 +128,7 @@ def cycle_terms(
     """
     scenes = joined(scene.inputs, swapped.scenes)
     images = renderer.render(scenes)
-    masks = networks.segmenter(images)
+    masks = networks.segmenter.probability(images)
     predicted = networks.inverse(images)
     terms: dict[str, Tensor] = {
         "shape": shape_distance(scenes.vertices, predicted.vertices),

@@ -81,7 +81,7 @@ def draw_batches(
     batches = []
     for index in torch.arange(objects, device=device).split(_PER_DRAW):
         images = generator.synthesize(styles[index])
-        masks = networks.segmenter(images)
+        masks = networks.segmenter.probability(images)
         parts = (images, masks, view_ids[index], styles[index])
         images, masks, ids, own = (part[:, None] for part in parts)
         batches.append(MultiViewBatch(images=images, masks=masks, view_ids=ids, sample_index=index, styles=own))

@@ -16,7 +16,8 @@ from ganverse.export.files import FORMATS, check_format
 from ganverse.export.textured import texture_picture
 from ganverse.io import write_atomically
 from ganverse.masks.mask_rcnn import COCO_CATEGORIES, MaskRCNN
-from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.masker import Masker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.reconstruction.reconstructor import Reconstructor
 from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.reconstruction.turntable import check_turntable, png_bytes
@@ -66,8 +67,8 @@ def reconstruct_command(arguments: Sequence[str]) -> int:
 
 def _masker(given: Namespace) -> Masker | None:
     if given.mask_rcnn is not None:
-        return MaskRCNN.coco(given.mask_rcnn).to(given.device)
-    return None if given.segmenter is None else SegmenterMasker.load(given.segmenter).to(given.device)
+        return MaskRCNN.from_pretrained(given.mask_rcnn).to(given.device)
+    return None if given.segmenter is None else Segmenter.from_pretrained(given.segmenter).to(given.device)
 
 
 def _parser() -> ArgumentParser:

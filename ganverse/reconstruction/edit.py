@@ -18,7 +18,8 @@ from ganverse.evaluation.edits import paint_in_chunks, read_scenes
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel, load_inverse
-from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.masker import Masker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.controls import azimuth_sweep
 from ganverse.neural_renderer.refinement import DescentSettings, RefinedScenes, refine
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -55,7 +56,7 @@ class Editor:
                 f"expected {inverse} to be the network that taught {weights} ({card.inverse_sha256[:12]}...), got "
                 f"{model.card.sha256[:12]}...; give its file with --inverse"
             )
-        return cls(renderer, model, SegmenterMasker.car(), PerceptualDistance() if refines else None)
+        return cls(renderer, model, Segmenter.from_pretrained(), PerceptualDistance() if refines else None)
 
     @torch.no_grad()
     def read(self, photo: Path) -> tuple[Float[Tensor, "1 3 size size"], Scenes]:

@@ -14,7 +14,8 @@ from ganverse.export.files import write_mesh
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.weights import load_inverse
-from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.masker import Masker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement
 from ganverse.reconstruction.turntable import on_white, orbit, write_turntable
@@ -42,7 +43,7 @@ class Reconstructor:
         Raises:
             GanverseError: weights that are missing or of another kind.
         """
-        return cls(load_inverse(weights, device).network, masker or SegmenterMasker.car().to(device))
+        return cls(load_inverse(weights, device).network, masker or Segmenter.from_pretrained().to(device))
 
     def __call__(
         self, photo: str | Path | Photo, *, mask: str | Path | None = None, refinement: RefinementSettings | None = None

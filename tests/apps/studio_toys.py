@@ -10,7 +10,7 @@ from PIL import Image
 from ganverse.apps.gallery import Gallery
 from ganverse.apps.stage import Stage
 from ganverse.generators.stylegan2 import StyleGAN2Generator
-from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 from tests.evaluation.tiny_models import tiny_inverse, tiny_renderer, tiny_source
 
@@ -20,7 +20,7 @@ def make_gallery(objects: int = 0) -> Gallery:
     model = tiny_inverse("tiny")
     model.network.shape.weight.data.normal_(std=0.3)
     model.network.camera.linear.weight.data.normal_(std=0.1)
-    gallery = Gallery(model.network, tiny_source(), SegmenterMasker.car())
+    gallery = Gallery(model.network, tiny_source(), Segmenter.from_pretrained())
     for _ in range(objects):
         gallery.sample()
     return gallery

@@ -18,7 +18,7 @@ from ganverse.errors import GanverseError
 from ganverse.evaluation.models import Source
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import load_inverse
-from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.opening import open_views
@@ -112,8 +112,8 @@ def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
     config = model.network.config
     vertices = len(model.network.start)
     renderer = StyleGANR(generator, codes.view_dims, vertices=vertices, texture_size=config.texture_size)
-    source = Source(generator, codes, SegmenterMasker.car())
-    stage = Stage(model, Gallery(model.network, source, SegmenterMasker.car()), renderer.eval())
+    source = Source(generator, codes, Segmenter.from_pretrained())
+    stage = Stage(model, Gallery(model.network, source, Segmenter.from_pretrained()), renderer.eval())
     stage.sample()
     seconds = []
     for turn in range(6):

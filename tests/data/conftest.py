@@ -19,7 +19,7 @@ class BrightPixels:
 
     def __call__(self, images: Tensor) -> Masks:
         gray = images.mean(dim=1, keepdim=True)
-        return separate_instances(((gray - gray.mean(dim=(2, 3), keepdim=True)) * 8 + 0.5).clamp(0, 1), speck=0.08)
+        return separate_instances(((gray - gray.mean(dim=(2, 3), keepdim=True)) * 8 + 0.5).clamp(0, 1), min_area=0.08)
 
 
 @pytest.fixture

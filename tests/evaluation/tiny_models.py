@@ -11,7 +11,6 @@ from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.weights import InverseCard, InverseModel
-from ganverse.masks.masker import SegmenterMasker
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -72,7 +71,7 @@ def tiny_source() -> Source:
     torch.manual_seed(2)
     generator = tiny_gan()
     segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=32).eval()
-    return Source(generator, tiny_codes(generator), SegmenterMasker(segmenter))
+    return Source(generator, tiny_codes(generator), segmenter)
 
 
 def tiny_renderer(generator: StyleGAN2Generator, codes: ViewCodes, model: InverseModel) -> StyleGANR:

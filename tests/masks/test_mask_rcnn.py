@@ -69,10 +69,10 @@ def test_no_network_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     with pytest.raises(GanverseError, match=r"no route.*hub cache.*segmenter"):
-        MaskRCNN.coco("horse")
+        MaskRCNN.from_pretrained("horse")
 
 
 def test_an_unknown_category_is_explained() -> None:
     with pytest.raises(GanverseError, match="bird"):
-        MaskRCNN.coco("plane")
+        MaskRCNN.from_pretrained("plane")
     assert MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta["categories"][CAR] == "car"

@@ -31,7 +31,7 @@ FEW = FoundViewSettings(candidates=6, objects=2, steps=2, worst=10.0)
 
 def test_the_cameras_found_in_the_car_world_are_the_true_ones() -> None:
     world, oracle = CarWorldGenerator(64), load_inverse(SHIPPED / "oracle-car.safetensors")
-    networks = FrozenNetworks(oracle.network, oracle.cameras, Segmenter.car())
+    networks = FrozenNetworks(oracle.network, oracle.cameras, Segmenter.from_pretrained())
     settings = FoundViewSettings(candidates=16, objects=3)
     found = find_views(world, world_view_codes(world), networks, settings, seed=0)
     kept = found.weights > 0
@@ -76,7 +76,7 @@ def test_a_share_of_the_scenes_is_under_found_views() -> None:
         made = under_found_views(scene, found, generator, CODES, task.networks, chance, share=0.5, own_texture=own)
         assert torch.equal(made.styles[rows], mix_styles(scene.styles[rows], found.styles[[2, 2]], CODES.view_dims))
         assert torch.allclose(made.images[rows], generator.synthesize(made.styles[rows]))
-        assert torch.equal(made.masks[rows], task.networks.segmenter(made.images[rows]))
+        assert torch.equal(made.masks[rows], task.networks.segmenter.probability(made.images[rows]))
         assert torch.equal(made.inputs.cameras.elevation[rows], found.cameras[[2, 2], 1])
         own_textures = task.networks.inverse(made.images[rows]).texture
         expected = own_textures if own else scene.inputs.texture[rows]

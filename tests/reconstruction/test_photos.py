@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ganverse.errors import GanverseError
-from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.reconstruction.photos import (
     FILL,
     LARGEST_SIDE,
@@ -27,7 +27,7 @@ from tests.reconstruction.toys import car, save_mask, save_photo
 
 def test_the_object_is_found_and_fills_the_square() -> None:
     wide, mask = car()
-    found = find_object(Photo("a photo", wide), SegmenterMasker.car())
+    found = find_object(Photo("a photo", wide), Segmenter.from_pretrained())
     true = crop(wide, bounding_square(mask[0, 0] > 0.5, FILL), 64)
     assert (found.picture(64) - true).abs().mean() < 0.05
     rows = (found.mask(64)[0, 0] > 0.5).nonzero()
@@ -46,7 +46,7 @@ def test_a_given_mask_decides() -> None:
 def test_sky_holds_no_object() -> None:
     sky = torch.tensor([0.5, 0.6, 0.9]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
     with pytest.raises(GanverseError, match="covering 2 % of the sky"):
-        find_object(Photo("the sky", sky), SegmenterMasker.car())
+        find_object(Photo("the sky", sky), Segmenter.from_pretrained())
 
 
 def test_crops_beyond_the_border_repeat_it() -> None:

@@ -13,7 +13,6 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLossWeights
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.masks.masker import SegmenterMasker
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.found_views import FoundViewSettings
 from ganverse.neural_renderer.frozen_networks import FrozenNetworks
@@ -74,7 +73,7 @@ def stream(batch: int) -> DoubleStream:
     """Samples 0, 1, ... of the tiny GAN."""
     generator, codes = generator_and_codes()
     settings = SamplingSettings(seed=1, attempts=1, block=4)
-    return DoubleStream(MultiViewSampler(generator, codes, SegmenterMasker(segmenter()), settings), batch)
+    return DoubleStream(MultiViewSampler(generator, codes, segmenter(), settings), batch)
 
 
 def inverse_task(processes: int) -> InverseGraphicsTask:

@@ -69,7 +69,7 @@ def make_batch(task: DisentangleTask, objects: int = 4, seed: int = 0) -> MultiV
     views = view_styles(generator, CODES)[view_ids.flatten()]
     styles = mix_styles(content.repeat_interleave(2, dim=0), views, VIEW_DIMS)
     images = generator.synthesize(styles).detach()
-    masks = task.networks.segmenter(images)
+    masks = task.networks.segmenter.probability(images)
     return MultiViewBatch(
         images=images.unflatten(0, (objects, 2)),
         masks=masks.unflatten(0, (objects, 2)),

@@ -12,7 +12,6 @@ from ganverse.data.shards import ShardReader, read_plan
 from ganverse.errors import GanverseError
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.masks.filtering import MaskFilter
-from ganverse.masks.masker import SegmenterMasker
 from ganverse.masks.segmenter import Segmenter
 from ganverse.tasks.generation import GenerationTask
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
@@ -23,7 +22,7 @@ def sampler() -> MultiViewSampler:
     """A random GAN and a random segmenter, filtered so that some samples need several attempts."""
     config = StyleGAN2Config(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channels=(8, 8, 8), view_layers=2)
     generator = StyleGAN2Generator(config)
-    masker = SegmenterMasker(Segmenter(working_size=16).eval())
+    masker = Segmenter(working_size=16).eval()
     codes = ViewCodes("tiny", layer_dims(generator.style_sizes, 2), tuple(ViewCode(i, 30.0 * i) for i in range(12)))
     return MultiViewSampler(generator, codes, masker, SamplingSettings(block=4, filter=MaskFilter(min_area=0.45)))
 
