@@ -131,8 +131,12 @@ def train(arguments: Sequence[str], prog: str = "train.py") -> int:
 def _pipeline(arguments: Sequence[str], prog: str) -> int:
     from argparse import ArgumentParser
 
-    from ganverse.evaluation.command import evaluate_command
     from ganverse.training.pipeline import read_pipeline, run_pipeline
+
+    def evaluate_stage(call: Sequence[str]) -> None:
+        from ganverse.evaluation.command import evaluate_command
+
+        evaluate_command(call, prog)
 
     if arguments and not arguments[0].startswith("-"):
         raise GanverseError(f"expected one of {', '.join(LIGHTNING)}, got {arguments[0]!r}; see {prog} --help")
@@ -145,7 +149,7 @@ def _pipeline(arguments: Sequence[str], prog: str) -> int:
             f"expected --config PIPELINE.yaml and --run DIR without a subcommand, got {unknown[0]}; see {prog} --help"
         )
     stages = read_pipeline(given.config or _config("configs/demo.yaml"), given.run)
-    run_pipeline(stages, lambda call: evaluate_command(call, prog))
+    run_pipeline(stages, evaluate_stage)
     return 0
 
 

@@ -215,7 +215,7 @@ class Disentanglement(BaseTask):
         """Held-out objects under annotated cameras: L1 to the GAN's own object on the background, and silhouettes."""
         scene = self.observe(batch.to(self.device), views=1)
         images = self.renderer.render(scene.inputs)
-        masks = self.networks.segmenter(images)
+        masks = self.networks.segmenter.probability(images)
         union = torch.maximum(masks, scene.masks).sum().clamp_min(1e-6)
         values = {
             "val/l1": (images - scene.composite()).abs().mean(),

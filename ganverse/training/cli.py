@@ -17,6 +17,7 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ganverse.errors import GanverseError
 from ganverse.io import write_atomically
@@ -134,6 +135,10 @@ def run_lightning(arguments: Sequence[str]) -> None:
     try:
         with memory_explained():
             GanverseCLI(arguments)
+    except SystemExit as error:
+        if error.code == 1 or isinstance(error, SIGTERMException):  # how Lightning ends after Ctrl-C and SIGTERM
+            raise KeyboardInterrupt from error
+        raise
     except (ArgumentError, TypeError, ValueError) as error:
         own = next((cause for cause in _chain(error) if isinstance(cause, GanverseError)), None)
         if own is None and not isinstance(error, ArgumentError):

@@ -12,17 +12,26 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 class ImagesProgressBar(TQDMProgressBar):
     """Lightning's bar over the images of the whole training; a resumed run begins where it stands."""
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the bar."""
-        module = trainer.lightning_module
-        images = getattr(module, "images", None)
-        if images is None:
+        super().on_train_start(trainer, pl_module)
+        self._begin(pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Keeps the bar of modules that count images."""
+        if hasattr(trainer.lightning_module, "images_seen"):
+            self._begin(trainer.lightning_module)
+        else:
             super().on_train_epoch_start(trainer, *_)
+
+    def _begin(self, module: pl.LightningModule) -> None:
+        seen = getattr(module, "images_seen", None)
+        if not isinstance(seen, int):
             return
         bar = self.train_progress_bar
         bar.unit, bar.unit_scale = "img", True
-        bar.reset(images)
-        bar.initial = bar.n = bar.last_print_n = module.images_seen
+        bar.reset(getattr(module, "images", None))
+        bar.initial = bar.n = bar.last_print_n = seen
         bar.set_description(type(module).__name__)
 
     def on_train_batch_end(
