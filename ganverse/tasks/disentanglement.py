@@ -174,7 +174,7 @@ class Disentanglement(BaseTask):
     @torch.no_grad()
     def _restore_spread(self, renderer: StyleGANR) -> None:
         """`StyleGANR.restore_spread`: before stage 2, and on the averaged weights when they are exported."""
-        with torch.autocast(self.device.type, enabled=False):
+        with self._float32():
             scenes = self._draw(self.settings.seed + 1)
             predicted = torch.cat([renderer.styles_of(scene.inputs) for scene in scenes])
         real = torch.cat([scene.styles for scene in scenes])
@@ -253,7 +253,9 @@ class Disentanglement(BaseTask):
         """Stage 1, under jittered cameras."""
         noise = normals(self._seed(), scene.keys, 5)
         settings, table = self.settings, self.networks.cameras.all()
-        cameras = jittered(scene.inputs.cameras, table, noise, settings.camera_jitter, settings.azimuth_jitter_degrees)
+        with self._float32():
+            jitter = (settings.camera_jitter, settings.azimuth_jitter_degrees)
+            cameras = jittered(scene.inputs.cameras, table, noise, *jitter)
         return mapping_terms(self.renderer, scene.seen_from(cameras))
 
     def _cycle_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
@@ -265,7 +267,12 @@ class Disentanglement(BaseTask):
     def _swap(self, scene: TrainingScene) -> SwappedScenes:
         own = ProcessSlice(len(scene), self.global_rank, processes(), all_gather)
         chance = uniforms(self._seed(), scene.keys, 5)
-        return swap(scene, self.networks.cameras.all(), chance, own)
+        with self._float32():
+            return swap(scene, self.networks.cameras.all(), chance, own)
+
+    def _float32(self) -> torch.autocast:
+        """Angles and distances lose degrees in bfloat16."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def _seed(self) -> int:
         """Of this step's randomness, on every process: a pure function of the seed and the images seen."""
