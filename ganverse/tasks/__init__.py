@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ganverse._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ganverse.tasks.dataset_generation import DatasetGeneration
+    from ganverse.tasks.disentanglement import Disentanglement
+    from ganverse.tasks.image_gan import ImageGAN
+    from ganverse.tasks.inverse_graphics import InverseGraphics
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

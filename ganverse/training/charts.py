@@ -89,13 +89,16 @@ def read_curves(files: Sequence[Path]) -> Mapping[str, Sequence[tuple[float, flo
     """(images, value) of every logged number; later files replace what a resumed run has logged again."""
     series: dict[str, list[tuple[float, float]]] = {}
     for file in files:
+        found: dict[str, list[tuple[float, float]]] = {}
+        images = 0.0
         with file.open(encoding="utf-8", newline="") as text:
-            rows = [row for row in csv.DictReader(text) if row.get("images")]
-        for name in [name for name in (rows[0] if rows else {}) if name not in _AXES]:
-            points = [(float(row["images"]), float(row[name])) for row in rows if row[name]]
-            earlier = [point for point in series.get(name, []) if points and point[0] < points[0][0]]
-            if points:
-                series[name] = earlier + points
+            for row in csv.DictReader(text):
+                images = float(row.get("images") or images)  # validation rows follow the step they belong to
+                for name, value in row.items():
+                    if value and name not in _AXES:
+                        found.setdefault(name, []).append((images, float(value)))
+        for name, points in found.items():
+            series[name] = [point for point in series.get(name, []) if point[0] < points[0][0]] + points
     return series
 
 
