@@ -19,7 +19,6 @@ from ganverse.evaluation.catalog import CATALOG, IDENTITY
 from ganverse.evaluation.evaluate import SCORES, evaluate_models
 from ganverse.evaluation.models import ModelPaths, models_of_checkpoint, models_of_run
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.pipeline.commands import quieten
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
 from ganverse.pipeline.together import together
 from ganverse.pretrained import write_evaluation
@@ -66,7 +65,6 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     Raises:
         GanverseError: bad settings or missing files.
     """
-    quieten()
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     sections = (Section("", EvaluateCall), Section("", EvaluationSettings))
     given = parse(

@@ -216,8 +216,8 @@ def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
         "shape": scenes.swapped(shape=index),
         "texture": scenes.swapped(texture=index),
         "background": scenes.swapped(background=index),
-        "everything": scenes.swapped(shape=index, texture=index, background=index),
         "camera": scenes.seen_from(scenes.cameras[index]),
+        "everything": scenes.swapped(shape=index, texture=index, background=index),
     }
 
 

@@ -84,7 +84,7 @@ def _reduce(values: Float[Tensor, "rows values"], statistic: Statistic) -> Float
 
 
 def gather_values(
-    batches: Sequence[Mapping[str, Float[Tensor, " batch"]]],
+    batches: Sequence[Mapping[str, Float[Tensor, " _"]]],
 ) -> dict[str, Float[Tensor, " objects"]]:
     """One value per object and name from the batches of all processes, process after process; every process calls it.
 

@@ -52,8 +52,10 @@ class ModelPaths:
         return cls(SourceSettings(), *(_file_or_none(SHIPPED / name) for name in names))
 
 
-def models_of_run(run: Path) -> ModelPaths:
+def models_of_run(run: Path, source: SourceSettings | None = None) -> ModelPaths:
     """The weights that the stages of a run have left, with the source they were trained on.
+
+    source: None takes the one in the configuration of a stage.
 
     Raises:
         GanverseError: this is no run directory, or no stage has finished.
@@ -62,7 +64,7 @@ def models_of_run(run: Path) -> ModelPaths:
     renderer = _file_or_none(run / STYLEGAN_R.stage / STYLEGAN_R.file)
     configs = [run / stage / _CONFIG for stage in (INVERSE.stage, STYLEGAN_R.stage)]
     recorded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in configs if path.is_file()]
-    if not recorded:
+    if not recorded and source is None:
         raise GanverseError(
             f"expected a run directory with {INVERSE.stage}/{_CONFIG} at {run}, found none; check --run"
         )
@@ -71,8 +73,9 @@ def models_of_run(run: Path) -> ModelPaths:
             f"expected trained weights below {run}, found none; run `python train.py --run {run}` first"
         )
     if network is None:  # StyleGAN-R was trained with the network of another run
-        network = Path(recorded[-1].get("inverse") or SHIPPED / INVERSE.shipped)
-    return _with_source(_source_settings(recorded[0]["data"]), network, renderer)
+        named = recorded[-1].get("inverse") if recorded else None
+        network = Path(named or SHIPPED / INVERSE.shipped)
+    return _with_source(source or _source_settings(recorded[0]["data"]), network, renderer)
 
 
 def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:

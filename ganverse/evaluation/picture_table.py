@@ -29,7 +29,7 @@ def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96
     font = ImageFont.load_default(_FONT)
     left = 8 + max((round(font.getlength(label)) for label in rows), default=-8)
     count = max(len(column.pictures) for column in columns)
-    headings = [wrapped(column.heading, cell, font) for column in columns]
+    headings = [wrapped(column.heading, cell - 4, font) for column in columns]
     lines = max(len(heading) for heading in headings)
     top, step = 4 + lines * (_FONT + 2) if lines else 0, cell + _GAP
     sheet = Image.new("RGB", (left + step * len(columns), top + step * count), _PAPER)
