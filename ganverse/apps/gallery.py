@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganverse.data.sampling import MultiViewSampler, SamplingSettings
+from ganverse.data.sources import Source
 from ganverse.errors import GanverseError
-from ganverse.evaluation.models import Source
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.masks.masker import Masker
 from ganverse.neural_renderer.backgrounds import remove_object

@@ -24,11 +24,8 @@ from ganverse.apps.png import data_url
 from ganverse.apps.server import address, application, json_object, listen, serve
 from ganverse.apps.stage import ELEVATIONS, SCALES, Look, Stage
 from ganverse.errors import GanverseError
-from ganverse.evaluation.models import load_models
-from ganverse.evaluation.settings import ModelPaths
+from ganverse.evaluation.models import ModelPaths, load_models, models_of_run
 from ganverse.masks.segmenter import Segmenter
-from ganverse.pipeline.commands import recorded_data
-from ganverse.pipeline.report import run_models
 
 PORT = 8711
 LARGEST_UPLOAD = 32 * 1024 * 1024
@@ -67,7 +64,7 @@ def studio_command(arguments: Sequence[str]) -> None:
 
 
 def _paths(given: Namespace) -> ModelPaths:
-    paths = ModelPaths.shipped() if given.run is None else run_models(given.run, recorded_data(given.run))
+    paths = ModelPaths.shipped() if given.run is None else models_of_run(given.run)
     if paths.inverse is None and paths.oracle is None and given.inverse is None:
         raise GanverseError("expected an inverse network, found none; train one with `python train.py` and give --run")
     return replace(paths, inverse=given.inverse or paths.inverse, stylegan_r=given.neural or paths.stylegan_r)

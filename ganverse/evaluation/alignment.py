@@ -1,14 +1,14 @@
-"""The gauge of a trained inverse network: one similarity between its world and the true one, the same for all objects.
+"""The gauge of a trained inverse network: one similarity from its world to the true one, the same for all objects.
 
 Multi-view training fixes shapes only up to what its cameras can absorb: object scale against camera distance (the
 camera table pins its own mean), a turn about +y against the azimuths, a shift against the image offsets. Before any 3D
-metric one transform per MODEL, never per object, takes this out:
+metric one transform per MODEL, never per object, removes this freedom:
 
 1. `from_cameras`: scale from the mean log distance and turn from the mean azimuth difference between the camera table
-   and the true cameras of the view codes (for a GAN the azimuths measured by a pose regressor, and the distances the
-   car world's photographer keeps there).
+   and the true cameras of the view codes (for a GAN the azimuths that a pose regressor predicts, and the distances that
+   frame a car in the car world).
 2. `refine`: five numbers (scale, turn, shift) that minimize the distance between reconstructions and true shapes of a
-   calibration set, which is disjoint from all objects evaluated.
+   calibration set, which is disjoint from all evaluated objects.
 """
 
 from __future__ import annotations

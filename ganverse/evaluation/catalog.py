@@ -1,4 +1,4 @@
-"""Every number an evaluation can give: what it is called, what it means, what it should reach."""
+"""Every number of an evaluation: its name, its meaning, its target."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Better = Literal["higher", "lower", "neither"]
 class Entry:
     """One number.
 
-    key: in metrics.json, "part/name". meaning: for a reader. target: value to reach, None = there is none. published:
-    whether it is in metrics.json; the others only stand beside them in the tables.
+    key: in metrics.json, "part/name". meaning: for a reader. target: value to reach, None = none. published: whether it
+    is in metrics.json; the others only stand beside those in the tables.
     """
 
     key: str
@@ -24,11 +24,11 @@ class Entry:
 
     @property
     def part(self) -> str:
-        """Which model the number belongs to."""
+        """What is evaluated: a key of `PARTS`."""
         return self.key.split("/")[0]
 
     def reached(self, value: float) -> bool | None:
-        """Whether the target is reached; None if there is none."""
+        """Whether the target is reached; None without a target."""
         if self.target is None:
             return None
         return value >= self.target if self.better == "higher" else value <= self.target
@@ -36,17 +36,17 @@ class Entry:
 
 PARTS = {
     "gan": "Embedded GAN and the inverse network trained on it: held-out objects of the GAN",
-    "world": "The same network on car-world pictures with 3D truth",
+    "world": "The same network on car-world images with 3D ground truth",
     "oracle": "The oracle, trained on the car world itself: the upper bound",
     "pascal3d": "Pascal3D+, the CMR protocol: photos, single image in",
     "photos": "A folder of photos with masks, single image in",
-    "stylegan_r": "StyleGAN-R: what the controls do",
-    "edits": "Real pictures in StyleGAN-R: as read, refined, and plain latent optimization (projected)",
+    "stylegan_r": "StyleGAN-R: how well it follows its inputs",
+    "edits": "Real images in StyleGAN-R: as predicted (read), refined, and by plain latent optimization (projected)",
 }
 
 _PICTURES = (
-    Entry("iou_input", "2D IoU, view that the network saw"),
-    Entry("iou_unseen", "2D IoU, other views of the object"),
+    Entry("iou_input", "2D IoU, input view"),
+    Entry("iou_unseen", "2D IoU, other views"),
     Entry("l1_masked", "RGB L1 inside the mask, input view", "lower"),
     Entry("l1_unseen", "RGB L1 inside the mask, other views", "lower", published=False),
     Entry("psnr_input", "PSNR inside the mask, input view, dB"),
@@ -60,12 +60,17 @@ _PICTURES = (
 )
 _IDENTITY = (
     Entry("azimuth_spread_deg", "azimuth spread of one view code over objects, degrees", "lower"),
-    Entry("azimuth_flips", "share of pictures that show the other end", "lower"),
-    Entry("annotation_deg", "view codes' annotated against shown azimuth, degrees", "lower", published=False),
-    Entry("identity_height", "share of the height that the content explains"),
-    Entry("identity_type", "share of the body type that the content explains"),
-    Entry("identity_color", "share of the paint that the content explains"),
-    Entry("view_color", "share of the paint that the view explains", "lower", published=False),
+    Entry("azimuth_flips", "share of images that show the other end of the object", "lower"),
+    Entry(
+        "annotation_deg",
+        "difference of the view codes' annotated and shown azimuths, degrees",
+        "lower",
+        published=False,
+    ),
+    Entry("identity_height", "share of the height variance that the content explains"),
+    Entry("identity_type", "share of the body type variance that the content explains"),
+    Entry("identity_color", "share of the color variance that the content explains"),
+    Entry("view_color", "share of the color variance that the view explains", "lower", published=False),
 )
 IDENTITY = frozenset(entry.key for entry in _IDENTITY)
 """Names of the numbers that judge a generator and its view codes."""
@@ -74,7 +79,7 @@ _TRUTH = (
     Entry("iou_2d_unseen", "2D IoU under the true camera, other view", published=False),
     Entry("iou_3d", "3D IoU of occupancy"),
     Entry("chamfer", "Chamfer-L1, both directions added (a car is 1.8 long)", "lower"),
-    Entry("f_score", "F-score of surface points, at 0.05 (a car is 1.8 long) unless set otherwise"),
+    Entry("f_score", "F-score of surface points at 0.05 (a car is 1.8 long)"),
     Entry("normal_consistency", "absolute cosine of normals at nearest surface points"),
     Entry("chroma_error", "chroma error, both views", "lower"),
     Entry("chroma_gray", "chroma error of predicting gray", "neither", published=False),
@@ -87,39 +92,39 @@ _PHOTOS = (
     Entry("l1_refined", "RGB L1 after test-time refinement", "lower", published=False),
 )
 _CONTROLS = (
-    Entry("azimuth_error_deg", "azimuth asked against measured, median, degrees", "lower"),
-    Entry("azimuth_flips", "share of pictures that show the other end", "lower", published=False),
-    Entry("elevation_rank", "rank correlation of elevations asked for and measured"),
-    Entry("elevation_slope", "degrees of elevation shown per degree asked for", "higher", published=False),
-    Entry("scale_rank", "rank correlation of sizes asked for and measured"),
-    Entry("scale_slope", "change of size shown per change asked for, logarithms", "higher", published=False),
+    Entry("azimuth_error_deg", "requested against measured azimuth, median, degrees", "lower"),
+    Entry("azimuth_flips", "share of images that show the other end of the object", "lower", published=False),
+    Entry("elevation_rank", "rank correlation of requested and measured elevations"),
+    Entry("elevation_slope", "measured per requested degree of elevation", "higher", published=False),
+    Entry("scale_rank", "rank correlation of requested and measured sizes"),
+    Entry("scale_slope", "measured per requested change of size, logarithms", "higher", published=False),
     Entry("swap_shape_iou", "silhouette after a shape swap against the shape's source"),
     Entry("swap_shape_iou_other", "the same against the scene that kept its shape", "neither", published=False),
     Entry("swap_shape_ratio", "1 - IoU after a shape swap: to its source / to the own one", "lower"),
-    Entry("swap_texture_ratio", "texture after a swap: distance to the one asked for / to the own one", "lower"),
+    Entry("swap_texture_ratio", "texture after a swap: distance to the requested one / to the own one", "lower"),
     Entry("swap_texture_gan", "the same for the GAN itself, other object in the own view", "neither"),
-    Entry("swap_paint_ratio", "paint after a texture swap: distance to the one asked for / to the own one", "lower"),
+    Entry("swap_paint_ratio", "color after a texture swap: distance to the requested one / to the own one", "lower"),
     Entry("swap_paint_gan", "the same for the GAN itself, other object in the own view", "neither"),
-    Entry("swap_background_ratio", "background after a swap: distance to the one asked for / to the own one", "lower"),
-    Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two pictures", "lower", published=False),
-    Entry("identity_color", "share of the paint that the scene explains, over a full rotation"),
-    Entry("identity_height", "share of the height that the scene explains, over a full rotation"),
+    Entry("swap_background_ratio", "background after a swap: distance to the requested one / to the own one", "lower"),
+    Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two images", "lower", published=False),
+    Entry("identity_color", "share of the color variance that the scene explains, over a full rotation"),
+    Entry("identity_height", "share of the height variance that the scene explains, over a full rotation"),
     *(
         Entry(f"moved_{swap}_{thing}", f"swap of {swap}: how far the {thing} moves", "neither", published=False)
         for swap in ("shape", "texture", "background", "camera", "everything")
         for thing in ("silhouette", "texture", "background")
     ),
-    Entry("faithful_iou", "silhouette of un-swapped scenes against the GAN's own picture", published=False),
+    Entry("faithful_iou", "silhouette of scenes without swaps against the GAN's own image", published=False),
     Entry("quality_ratio", "Frechet distance / that of the original GAN", "lower"),
 )
 _EDITS = tuple(
     Entry(f"{name}_{way}", f"{meaning} ({way})", "lower")
     for way in ("read", "refined", "projected")
     for name, meaning in (
-        ("l1", "RGB L1 of the picture painted again"),
-        ("lpips", "perceptual distance of the picture painted again"),
-        ("turn_error_deg", "turned: azimuth asked against measured, median, degrees"),
-        ("turn_color", "turned: L1 of the paint against the picture's"),
+        ("l1", "RGB L1 of the reconstructed image"),
+        ("lpips", "perceptual distance of the reconstructed image"),
+        ("turn_error_deg", "rotated: requested against measured azimuth, median, degrees"),
+        ("turn_color", "rotated: L1 of the color against the image's"),
     )
 )
 _TARGETS = {

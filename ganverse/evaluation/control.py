@@ -1,39 +1,65 @@
-"""StyleGAN-R on held-out objects of its GAN: `control_protocol` and the Frechet distance, as scores."""
+"""StyleGAN-R on held-out objects of its GAN: does it follow camera, shape, texture and background, and at what quality?
+
+Swaps happen at equal cameras. Silhouettes are compared with StyleGAN-R's own image of the shape's source, since the
+predicted shape is only as good as f. Textures and backgrounds are compared with the requested inputs. How close
+StyleGAN-R is to the generator it came from is a separate score (`faithful_iou`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torchmetrics.functional.regression import spearman_corrcoef
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.data.sources import Source
+from ganverse.errors import GanverseError
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.control_metrics import quality_ratio, swap_texture_distances
-from ganverse.evaluation.control_protocol import ControlReport, Instruments, measure_controls, paint_moved
-from ganverse.evaluation.metrics import Score
-from ganverse.evaluation.models import Source
+from ganverse.evaluation.held_out import HeldOutSamples, held_out_samples
+from ganverse.evaluation.identity import explained_shares
+from ganverse.evaluation.metrics import Score, mask_iou
 from ganverse.evaluation.settings import EvaluationSettings
+from ganverse.geometry.cameras import Cameras, angular_difference
+from ganverse.inverse.losses import color_loss
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.masker import Masker
-from ganverse.neural_renderer.backgrounds import background_mask, remove_object
-from ganverse.neural_renderer.controls import render_in_chunks
+from ganverse.neural_renderer.backgrounds import remove_object, background_mask
+from ganverse.neural_renderer.controls import azimuth_sweep, distance_row, elevation_row, render_in_chunks, under_each
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
-_PER_DRAW = 64
+Images = Float[Tensor, "batch 3 height width"]
+SWAPS = ("shape", "texture", "background", "camera", "everything")
+LADDER_AZIMUTHS = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0)
+LADDER_STEPS = 5
+_PER_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What measures synthesized images.
+
+    pose: a pose regressor; azimuths in the inverse network's world. texture: f, UV textures. mask: a segmenter.
+    """
+
+    pose: Callable[[Images], PoseReading]
+    texture: Callable[[Images], Float[Tensor, "batch 3 tex tex"]]
+    mask: Callable[[Images], Float[Tensor, "batch 1 height width"]]
 
 
 @dataclass(frozen=True)
 class Studio:
     """StyleGAN-R with everything it is measured through.
 
-    alignment: of the inverse network's world, in whose azimuths the renderer is asked.
+    alignment: of the inverse network's world to the true one, in whose azimuths the pose regressor predicts.
     """
 
     renderer: StyleGANR
@@ -44,106 +70,246 @@ class Studio:
     alignment: Alignment
 
     @property
-    def instruments(self) -> Instruments:
-        """Readings of synthesized images; cameras in the inverse network's world."""
+    def device(self) -> torch.device:
+        """Where all networks are."""
+        return self.model.network.start.device
 
-        def camera(images: Float[Tensor, "batch 3 height width"]) -> PoseReading:
-            reading = self.pose(images)
-            return replace(reading, azimuth=reading.azimuth - self.alignment.yaw)
+    @property
+    def probes(self) -> Probes:
+        """Measurements in the inverse network's world."""
 
-        return Instruments(
-            camera=camera,
+        def pose(images: Float[Tensor, "batch 3 height width"]) -> PoseReading:
+            predicted = self.pose(images)
+            return replace(predicted, azimuth=predicted.azimuth - self.alignment.yaw)
+
+        return Probes(
+            pose=pose,
             texture=lambda images: self.model.network(images).texture,
             mask=lambda images: self.masker(images).foreground,
-            paint=lambda images: self.pose(images).color,
-            traits=self._traits,
         )
 
-    def _traits(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
-        reading = self.pose(images)
-        return {"height": reading.height[:, None], "color": reading.color}
-
 
 @torch.no_grad()
+def read_scenes(
+    model: InverseModel,
+    images: Float[Tensor, "batch 3 height width"],
+    masks: Float[Tensor, "batch 1 height width"],
+    cameras: Cameras | None = None,
+) -> Scenes:
+    """Shape, texture and background of images. cameras: None takes the predicted ones."""
+    seen = model.network(images)
+    cameras = seen.camera if cameras is None else cameras
+    return Scenes(cameras, seen.vertices, seen.texture, remove_object(images, masks))
+
+
 def scenes_of(model: InverseModel, batch: MultiViewBatch) -> Scenes:
-    """Shape, texture and background of every object's first view, under that view's camera."""
-    seen = model.network(batch.images[:, 0])
-    background = remove_object(batch.images[:, 0], batch.masks[:, 0])
-    return Scenes(model.cameras(batch.view_ids[:, 0]), seen.vertices, seen.texture, background)
+    """Scenes of every object's first view, under that view's learned camera."""
+    return read_scenes(model, batch.images[:, 0], batch.masks[:, 0], model.cameras(batch.view_ids[:, 0]))
 
 
 @torch.no_grad()
-def control(studio: Studio, settings: EvaluationSettings) -> dict[str, Score]:
-    """The numbers of StyleGAN-R by name, see `ControlReport`.
+def control_scores(studio: Studio, settings: EvaluationSettings) -> dict[str, Score]:
+    """Protocol: `control_objects` held-out objects of the GAN as scenes; all scores of StyleGAN-R, by name.
 
-    azimuth_error_deg is the median over scenes and azimuths, swap_*_ratio mean distance over mean distance,
-    everything else a mean over scenes. moved_SWAP_THING: how far a swap moves a thing. quality_ratio: Frechet distance
-    to car-world pictures, StyleGAN-R's over that of the original GAN's pictures of the same objects.
+    quality_ratio: Frechet distance to car-world images, StyleGAN-R's over that of the GAN's images of the same objects.
     """
-    batch = next(_draw(studio, settings, [torch.arange(settings.control_objects)]))
-    found = measure_controls(
-        studio.renderer,
-        scenes_of(studio.model, batch),
-        background_mask(batch.masks[:, 0]),
-        batch.images[:, 0],
-        studio.model.cameras.all(),
-        studio.instruments,
-        sweep_scenes=settings.control_objects,
-        step_degrees=360 / settings.control_azimuths,
-    )
-    scores = {**control_scores(found), **gan_scores(studio, batch)}
-    if settings.quality_images >= 2:
-        scores["quality_ratio"] = Score(_quality(studio, settings), count=settings.quality_images)
+    samples = held_out_samples(studio.source, settings.seed, settings.control_objects, views=1)
+    batch = samples.draw(torch.arange(samples.count)).to(studio.device)
+    scenes, table, probes = scenes_of(studio.model, batch), studio.model.cameras.all(), studio.probes
+    visible, images = background_mask(batch.masks[:, 0]), batch.images[:, 0]
+    scores = {
+        **rotation_scores(studio.renderer, scenes, table, probes, settings.control_azimuths),
+        **ladder_scores(studio.renderer, scenes, table, probes),
+        **swap_scores(studio.renderer, scenes, visible, images, probes),
+        **gan_scores(studio, batch),
+    }
+    if settings.quality_images:
+        scores["quality_ratio"] = Score(_quality(studio, samples, settings), count=settings.quality_images)
     return scores
 
 
 @torch.no_grad()
-def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
-    """The texture's numbers for the GAN itself, as if it had been asked for the swaps: object i + 1 in the view of i.
+def rotation_scores(
+    renderer: StyleGANR, scenes: Scenes, table: Cameras, probes: Probes, azimuths: int
+) -> dict[str, Score]:
+    """Full rotations of the scenes. table: the cameras of the view codes, whose usual elevation and distance are taken.
 
-    Its view codes paint along and f reads two views of one object differently, so that even this is no perfect swap:
-    what StyleGAN-R, which learns from these pictures, can be expected to reach.
+    azimuth_error_deg: requested against measured azimuth, median. azimuth_flips: share of images more than 90 degrees
+    off, front taken for rear. identity_*: share of the variance over scenes and azimuths that the scene explains.
     """
-    source, instruments, images = studio.source, studio.instruments, batch.images[:, 0]
-    index = torch.arange(1, len(batch) + 1, device=images.device) % len(batch)
+    sweep = azimuth_sweep(scenes, table, [360 * step / azimuths for step in range(azimuths)])
+    pose = probes.pose(render_in_chunks(renderer, sweep))
+    shape = (len(scenes), azimuths)
+    error = angular_difference(pose.azimuth, sweep.cameras.azimuth).abs().rad2deg().view(shape)
+    shares = {
+        "color": explained_shares(pose.color.view(*shape, 3)),
+        "height": explained_shares(pose.height.view(*shape, 1)),
+    }
+    return {
+        "azimuth_error_deg": Score.of(error, "median"),
+        "azimuth_flips": Score.of((error > 90).float()),
+        **{f"identity_{name}": Score(share, count=len(scenes)) for name, (share, _) in shares.items()},
+    }
+
+
+@torch.no_grad()
+def ladder_scores(renderer: StyleGANR, scenes: Scenes, table: Cameras, probes: Probes) -> dict[str, Score]:
+    """Rising elevations (measured by the pose regressor) and growing distances (by the area of the mask).
+
+    *_rank: Spearman correlation of requested and measured values per scene and azimuth, 1 where every step is a step in
+    the right direction. *_slope: measured change per requested change, 1 where the setting takes full effect; sizes and
+    distances as logarithms.
+    """
+    rising = under_each(scenes, elevation_row(table, LADDER_AZIMUTHS, LADDER_STEPS))
+    receding = under_each(scenes, distance_row(table, LADDER_AZIMUTHS, LADDER_STEPS))
+    elevation = probes.pose(render_in_chunks(renderer, rising)).elevation
+    area = probes.mask(render_in_chunks(renderer, receding)).mean(dim=(1, 2, 3))
+    ladders = {
+        "elevation": (rising.cameras.elevation, elevation),
+        "scale": (-receding.cameras.distance.log(), area.clamp_min(1e-6).log() / 2),
+    }
+    scores = {}
+    for name, values in ladders.items():
+        rank, slope = rank_and_slope(*(x.view(-1, LADDER_STEPS) for x in values))
+        scores[f"{name}_rank"] = Score.of(rank.view(len(scenes), -1))
+        scores[f"{name}_slope"] = Score.of(slope.view(len(scenes), -1))
+    return scores
+
+
+def rank_and_slope(
+    requested: Float[Tensor, "rows steps"], measured: Float[Tensor, "rows steps"]
+) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
+    """Spearman's correlation (ties share ranks) and the slope of the least-squares line, row by row."""
+    rank = torch.stack([spearman_corrcoef(m, r) for m, r in zip(measured, requested, strict=True)])
+    centered = requested - requested.mean(dim=1, keepdim=True)
+    return rank, (centered * measured).sum(dim=1) / centered.square().sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What a set of images shows: silhouettes, UV textures, and the images themselves for their backgrounds."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    masks: Float[Tensor, "batch 1 height width"]
+    textures: Float[Tensor, "batch 3 tex tex"]
+
+    @classmethod
+    def of(cls, renderer: StyleGANR, scenes: Scenes, probes: Probes) -> Factors:
+        """Render scenes and measure the images."""
+        images = render_in_chunks(renderer, scenes)
+        return cls(images, probes.mask(images), probes.texture(images))
+
+    def moved(self, before: Factors) -> dict[str, Float[Tensor, " batch"]]:
+        """Differences of silhouette (1 - IoU), texture (L1 on the chart), background (L1 outside both objects)."""
+        outside = background_mask(torch.maximum(self.masks, before.masks))
+        return {
+            "silhouette": 1 - mask_iou(self.masks, before.masks),
+            "texture": l1(self.textures, before.textures),
+            "background": color_loss(self.images, before.images, outside),
+        }
+
+
+def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
+    """Scenes that take one or more parts from the scenes `index`, by the part; "own" takes nothing."""
+    return {
+        "own": scenes,
+        "shape": scenes.swapped(shape=index),
+        "texture": scenes.swapped(texture=index),
+        "background": scenes.swapped(background=index),
+        "camera": scenes.seen_from(scenes.cameras[index]),
+        "everything": scenes.swapped(shape=index, texture=index, background=index),
+    }
+
+
+def next_index(count: int, device: torch.device) -> Int[Tensor, " scenes"]:
+    """For every scene the following one, which lends its parts; for the last one the first."""
+    return torch.arange(1, count + 1, device=device) % count
+
+
+@torch.no_grad()
+def swap_scores(
+    renderer: StyleGANR,
+    scenes: Scenes,
+    visible: Float[Tensor, "batch 1 height width"],
+    own_images: Float[Tensor, "batch 3 height width"],
+    probes: Probes,
+) -> dict[str, Score]:
+    """Every part of scene i is swapped with that of scene i + 1, at the camera of scene i.
+
+    visible: 1 where the scenes' backgrounds are known (`background_mask`). own_images: the frozen generator's images of the
+    scenes, from the same cameras.
+
+    swap_*_ratio: mean distance to the requested value over mean distance to the scene's own value: 0 is perfect, 1 is
+    half way, more is unmoved. Shape: 1 - IoU of silhouettes. Texture: L1 on the UV chart. Paint: L1 of the main color,
+    against the generator's images. Background: L1 outside the objects, against the requested backgrounds, and (*_own)
+    against StyleGAN-R's own images of the two scenes.
+    swap_shape_iou: silhouette after a shape swap against that of the shape's source; *_other: against the scene that
+    kept its shape, which is what no effect would give.
+    moved_SWAP_THING: how far a swap moves a thing; "everything" swaps all but the camera.
+    faithful_iou: scenes without swaps against the generator's images.
+
+    Raises:
+        GanverseError: fewer than two scenes.
+    """
+    if len(scenes) < 2:
+        raise GanverseError(f"swaps expect at least two scenes, got {len(scenes)}; evaluate more of them")
+    index = next_index(len(scenes), scenes.vertices.device)
+    shown = {name: Factors.of(renderer, swapped, probes) for name, swapped in swaps(scenes, index).items()}
+    own, source, shape, background = (shown[name] for name in ("own", "everything", "shape", "background"))
+    to_source, to_own = (mask_iou(shape.masks, other.masks) for other in (source, own))
+    known = visible * visible[index] * background_mask(background.masks)
+    outside = background_mask(torch.stack([x.masks for x in (own, source, background)]).amax(dim=0))
+    return {
+        "swap_shape_iou": Score.of(to_source),
+        "swap_shape_iou_other": Score.of(to_own),
+        "swap_shape_ratio": Score.of_ratio(1 - to_source, 1 - to_own),
+        "swap_texture_ratio": swap_ratio(shown["texture"].textures, scenes.texture, index),
+        "swap_paint_ratio": swap_ratio(
+            probes.pose(shown["texture"].images).color, probes.pose(own_images).color, index
+        ),
+        "swap_background_ratio": Score.of_ratio(
+            color_loss(background.images, scenes.background[index], known),
+            color_loss(background.images, scenes.background, known),
+        ),
+        "swap_background_own_ratio": Score.of_ratio(
+            color_loss(background.images, source.images, outside), color_loss(background.images, own.images, outside)
+        ),
+        **{f"moved_{swap}_{thing}": Score.of(x) for swap in SWAPS for thing, x in shown[swap].moved(own).items()},
+        "faithful_iou": Score.of(mask_iou(probes.mask(own_images), own.masks)),
+    }
+
+
+def swap_ratio(
+    result: Float[Tensor, "batch *values"], own: Float[Tensor, "batch *values"], index: Int[Tensor, " batch"]
+) -> Score:
+    """Mean L1 distance of the result to the value of the scene `index`, over that to the scene's own value."""
+    return Score.of_ratio(l1(result, own[index]), l1(result, own))
+
+
+def l1(first: Float[Tensor, "batch *values"], second: Float[Tensor, "batch *values"]) -> Float[Tensor, " batch"]:
+    """Mean absolute difference, per row."""
+    return (first - second).abs().mean(dim=tuple(range(1, first.dim())))
+
+
+@torch.no_grad()
+def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
+    """Texture and paint ratios of the GAN itself, with object i + 1 in the view of object i as the result of the swap.
+
+    Its view codes change the paint too, and f predicts different textures for two views of one object, so even this is
+    no perfect swap: it is what StyleGAN-R, trained on these images, can be expected to reach.
+    """
+    source, probes, images = studio.source, studio.probes, batch.images[:, 0]
+    index = next_index(len(batch), images.device)
     views = view_styles(source.generator, source.codes, device=images.device)[batch.view_ids[:, 0]]
     swapped = source.generator.synthesize(mix_styles(batch.styles[index, 0], views, source.codes.view_dims))
-    asked = instruments.texture(images)
-    texture = swap_texture_distances(instruments.texture(swapped), asked[index], asked)
-    paint = paint_moved(swapped, images, index, instruments)
     return {
-        "swap_texture_gan": Score.of_ratio(texture.to_source, texture.to_other),
-        "swap_paint_gan": Score.of_ratio(paint.to_source, paint.to_other),
-    }
-
-
-def control_scores(found: ControlReport) -> dict[str, Score]:
-    """A report's values with their intervals."""
-    ratios = {
-        "swap_shape_ratio": found.shape,
-        "swap_texture_ratio": found.texture,
-        "swap_paint_ratio": found.paint,
-        "swap_background_ratio": found.background,
-        "swap_background_own_ratio": found.background_own,
-    }
-    return {
-        "azimuth_error_deg": Score.of(found.camera.azimuth_degrees, "median"),
-        "azimuth_flips": Score.of((found.camera.azimuth_degrees > 90).float()),
-        "elevation_rank": Score.of(found.elevation.rank),
-        "elevation_slope": Score.of(found.elevation.slope),
-        "scale_rank": Score.of(found.scale.rank),
-        "scale_slope": Score.of(found.scale.slope),
-        "swap_shape_iou": Score.of(found.shape_iou),
-        "swap_shape_iou_other": Score.of(found.shape_iou_other),
-        **{name: Score.of_ratio(swap.to_source, swap.to_other) for name, swap in ratios.items()},
-        **{f"moved_{swap}_{thing}": Score.of(moved) for (swap, thing), moved in found.effects.items()},
-        **{f"identity_{name}": Score(share, count=len(found.shape_iou)) for name, share in found.identity.items()},
-        "faithful_iou": Score.of(found.faithful_iou),
+        "swap_texture_gan": swap_ratio(probes.texture(swapped), probes.texture(images), index),
+        "swap_paint_gan": swap_ratio(probes.pose(swapped).color, probes.pose(images).color, index),
     }
 
 
 class RegressorFeatures(nn.Module):
-    """What the pose regressor knows about a picture before its last layer: the space of Frechet distances."""
+    """The pose regressor without its last layer: the feature space of Frechet distances."""
 
     def __init__(self, pose: PoseRegressor) -> None:
         super().__init__()
@@ -152,25 +318,42 @@ class RegressorFeatures(nn.Module):
         self.trunk, self.hidden, self.num_features = pose.features, pose.head[:-1], last.in_features
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
-        """Pictures in [0, 1] of any size."""
+        """Images in [0, 1] of any size."""
         if images.shape[2:] != (64, 64):
             images = nn.functional.interpolate(images, (64, 64), mode="bilinear", align_corners=False, antialias=True)
         features: Tensor = self.hidden(self.trunk((images - 0.5) * 4))
         return features
 
 
-def _quality(studio: Studio, settings: EvaluationSettings) -> float:
-    chunks = torch.arange(settings.quality_images).split(_PER_DRAW)
-    batches = list(_draw(studio, settings, chunks))
+@torch.no_grad()
+def frechet_distance(
+    real: Iterable[Float[Tensor, "batch 3 height width"]],
+    fake: Iterable[Float[Tensor, "batch 3 height width"]],
+    features: nn.Module,
+) -> float:
+    """Frechet distance of two image sets (batches in [0, 1], at least two images each) in the space of `features`.
+
+    Of the images of this process alone: every process has all of them.
+    """
+    metric: FrechetInceptionDistance | None = None
+    for batches, is_real in ((real, True), (fake, False)):
+        for batch in batches:
+            if metric is None:
+                size = (3, batch.shape[2], batch.shape[3])
+                metric = FrechetInceptionDistance(features, normalize=True, input_img_size=size, sync_on_compute=False)
+                metric = metric.to(batch.device)
+            metric.update(batch, real=is_real)
+    if metric is None or min(metric.real_features_num_samples, metric.fake_features_num_samples) < 2:
+        raise GanverseError("expected at least two images on either side of a Frechet distance; pass more images")
+    return float(metric.compute())
+
+
+def _quality(studio: Studio, samples: HeldOutSamples, settings: EvaluationSettings) -> float:
+    """Frechet distance to car-world images after fine-tuning over that of the original generator; 1 = kept."""
+    chunks = torch.arange(settings.quality_images).split(_PER_BATCH)
+    batches = [samples.draw(chunk).to(studio.device) for chunk in chunks]
+    world, features = CarWorldGenerator(studio.source.generator.resolution), RegressorFeatures(studio.pose)
+    real = [world_samples(settings.seed, chunk, world)[1].to(studio.device) for chunk in chunks]
     after = [render_in_chunks(studio.renderer, scenes_of(studio.model, batch)) for batch in batches]
-    world = CarWorldGenerator(studio.source.generator.resolution)
-    real = [world_samples(settings.seed, chunk, world)[1].to(settings.device) for chunk in chunks]
-    return quality_ratio(real, [batch.images[:, 0] for batch in batches], after, RegressorFeatures(studio.pose))
-
-
-def _draw(
-    studio: Studio, settings: EvaluationSettings, chunks: Sequence[Int[Tensor, " chunk"]]
-) -> Iterator[MultiViewBatch]:
-    sampler = studio.source.sampler(settings.seed, 1)
-    for chunk in chunks:
-        yield sampler.draw(chunk).batch.to(settings.device)
+    before = [batch.images[:, 0] for batch in batches]
+    return frechet_distance(real, after, features) / max(frechet_distance(real, before, features), 1e-9)

@@ -1,102 +1,175 @@
-"""More figures of StyleGAN-R: ladders of elevation and size, the swap matrix with its numbers, and its failures."""
+"""Figures of StyleGAN-R: rotations, ladders, swaps, its worst images, and edits of real images."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.evaluation.control import Studio, scenes_of
-from ganverse.evaluation.control_protocol import LADDER_STEPS, Factors, read_factors, swaps
-from ganverse.evaluation.figures import Figure
+from ganverse.evaluation.control import LADDER_STEPS, Factors, Studio, next_index, scenes_of, swaps
+from ganverse.evaluation.edits import EditedImages
+from ganverse.evaluation.figures import Figure, numbers
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.geometry.cameras import angular_difference
-from ganverse.neural_renderer.controls import azimuth_sweep, distance_row, elevation_row, render_in_chunks, under_each
+from ganverse.neural_renderer.controls import (
+    Factor,
+    azimuth_sweep,
+    distance_row,
+    elevation_row,
+    render_in_chunks,
+    swap_matrix,
+    under_each,
+)
+from ganverse.neural_renderer.refinement import render_refined
 from ganverse.neural_renderer.scenes import Scenes
+from ganverse.rendering.render import render
 
 _CELL = 90
 _LADDER_AZIMUTH = 60.0
 _SHOWN_FAILURES = 12
-_ROWS = {
-    "own": "nothing",
-    "shape": "shape",
-    "texture": "texture",
-    "background": "background",
-    "camera": "camera",
-    "everything": "all but the camera",
-}
+_FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")
+_SWAP_LABELS = {"own": "nothing", "everything": "all but the camera"}
 
 
 @torch.no_grad()
-def more_control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -> list[Figure]:
-    """Of the objects of a batch, at least two."""
+def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -> list[Figure]:
+    """All figures of the objects of a batch, at least two."""
     scenes = scenes_of(studio.model, batch)
-    return [ladders(studio, scenes), swap_matrix_figure(studio, scenes), failures(studio, scenes, azimuths)]
+    degrees = [360 * step / azimuths for step in range(azimuths)]
+    sweep = azimuth_sweep(scenes, studio.model.cameras.all(), degrees)
+    images = render_in_chunks(studio.renderer, sweep)
+    return [
+        _rotation(batch.images[:, 0], images.unflatten(0, (len(scenes), azimuths)), degrees),
+        _both_renderers(studio, sweep, images.unflatten(0, (len(scenes), azimuths)), degrees),
+        *(_swap(studio, scenes, factor) for factor in _FACTORS),
+        _ladders(studio, scenes),
+        _swap_effects(studio, scenes),
+        _failures(studio, sweep, images),
+    ]
 
 
-def ladders(studio: Studio, scenes: Scenes) -> Figure:
+def _rotation(
+    generated: Float[Tensor, "scenes 3 height width"],
+    images: Float[Tensor, "scenes azimuths 3 height width"],
+    degrees: Sequence[float],
+) -> Figure:
+    columns = [Column("generated", generated), *(Column(f"{d:.0f}°", images[:, i]) for i, d in enumerate(degrees))]
+    return Figure(
+        "stylegan-r-camera",
+        "StyleGAN-R: camera control",
+        "The image of the GAN (left), then its predicted shape, texture and background rendered over a full rotation.",
+        table(columns, rows=numbers(len(images)), cell=_CELL),
+    )
+
+
+def _both_renderers(
+    studio: Studio, sweep: Scenes, images: Float[Tensor, "scenes azimuths 3 height width"], degrees: Sequence[float]
+) -> Figure:
+    mesh = studio.model.network.template.with_vertices(sweep.vertices)
+    rendered = render(mesh, sweep.texture, sweep.cameras, size=images.shape[-1])
+    graphics = (rendered.rgb + (rendered.face_index < 0)[:, None]).unflatten(0, images.shape[:2])
+    both = torch.stack([graphics, images], dim=1).flatten(0, 1)
+    labels = [f"{i + 1} {kind}" for i in range(len(images)) for kind in ("DIB-R", "StyleGAN-R")]
+    return Figure(
+        "dual-renderers",
+        "Two renderers, one scene",
+        "Mesh and texture through DIB-R (on white), and through StyleGAN-R.",
+        table([Column(f"{d:.0f}°", both[:, i]) for i, d in enumerate(degrees)], rows=labels, cell=_CELL),
+    )
+
+
+def _swap(studio: Studio, scenes: Scenes, factor: Factor) -> Figure:
+    count = len(scenes)
+    own = render_in_chunks(studio.renderer, scenes)
+    swapped = render_in_chunks(studio.renderer, swap_matrix(scenes, factor)).unflatten(0, (count, count))
+    columns = [Column("own", own), *(Column(f"{factor} of {j + 1}", swapped[:, j]) for j in range(count))]
+    return Figure(
+        f"swap-{factor}",
+        f"StyleGAN-R: swap of the {factor}",
+        f"Row i keeps everything of scene i but takes the {factor} of the column's scene.",
+        table(columns, rows=numbers(count), cell=_CELL),
+    )
+
+
+def _ladders(studio: Studio, scenes: Scenes) -> Figure:
     """Rows: scenes. Columns: rising elevations, then growing distances, at one azimuth."""
-    table_cameras, columns = studio.model.cameras.all(), []
-    for name, row in (("elevation", elevation_row), ("distance", distance_row)):
-        cameras = row(table_cameras, [_LADDER_AZIMUTH], LADDER_STEPS)
+    views, columns = studio.model.cameras.all(), []
+    rising = elevation_row(views, [_LADDER_AZIMUTH], LADDER_STEPS)
+    receding = distance_row(views, [_LADDER_AZIMUTH], LADDER_STEPS)
+    headings = [f"elevation {elevation:.0f}°" for elevation in rising.elevation.rad2deg().tolist()]
+    headings += [f"distance {distance:.2f}" for distance in receding.distance.tolist()]
+    for cameras in (rising, receding):
         images = render_in_chunks(studio.renderer, under_each(scenes, cameras)).unflatten(0, (len(scenes), -1))
-        asked = [f"{e:.0f}°" for e in cameras.elevation.rad2deg().tolist()]
-        asked = asked if name == "elevation" else [f"{d:.2f}" for d in cameras.distance.tolist()]
-        columns += [Column(f"{name} {value}", images[:, step]) for step, value in enumerate(asked)]
+        columns += [Column(headings[len(columns) + step], images[:, step]) for step in range(LADDER_STEPS)]
     return Figure(
         "stylegan-r-ladders",
         "StyleGAN-R: elevation and scale",
-        "Elevations between the lowest and the highest of the view codes; distances two standard deviations to either"
-        f" side of the usual one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
-        table(columns, rows=[str(i + 1) for i in range(len(scenes))], cell=_CELL),
+        "Elevations between the lowest and the highest of the view codes; distances two standard deviations to either "
+        f"side of the usual one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
+        table(columns, rows=numbers(len(scenes)), cell=_CELL),
     )
 
 
-def swap_matrix_figure(studio: Studio, scenes: Scenes) -> Figure:
+def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
     """Rows: what is taken from the next scene, with how far that moves silhouette, texture and background."""
-    index = torch.arange(1, len(scenes) + 1, device=scenes.vertices.device) % len(scenes)
-    shown = {
-        name: read_factors(studio.renderer, swapped, studio.instruments)
-        for name, swapped in swaps(scenes, index).items()
-        if name in _ROWS
-    }
-    labels = [f"{label}: {_moved(shown[name], shown['own'])}" for name, label in _ROWS.items()]
-    columns = [Column(str(i + 1), torch.stack([shown[name].images[i] for name in _ROWS])) for i in range(len(scenes))]
+    index = next_index(len(scenes), studio.device)
+    shown = {name: Factors.of(studio.renderer, s, studio.probes) for name, s in swaps(scenes, index).items()}
+    labels = []
+    for name, factors in shown.items():
+        moved = [values.mean().item() for values in factors.moved(shown["own"]).values()]
+        labels.append(f"{_SWAP_LABELS.get(name, name)}: {' / '.join(f'{value:.3f}' for value in moved)}")
+    images = torch.stack([factors.images for factors in shown.values()])
     return Figure(
         "swap-matrix",
         "StyleGAN-R: what a swap moves",
-        "Column i is scene i; every row takes one thing from scene i + 1. The numbers: silhouette (1 - IoU) / texture"
-        " on the UV chart (L1) / background outside both objects (L1), moved by the swap, means over the columns.",
-        table(columns, rows=labels, cell=_CELL),
+        "Column i is scene i; every row takes one part from scene i + 1. The numbers are means over the columns of how "
+        "far the swap moves silhouette (1 - IoU) / texture (L1 on the UV chart) / background (L1 outside objects).",
+        table([Column(str(i + 1), images[:, i]) for i in range(len(scenes))], rows=labels, cell=_CELL),
     )
 
 
-def _moved(after: Factors, before: Factors) -> str:
-    moved = {thing: values.mean().item() for thing, values in after.moved(before).items()}
-    return " / ".join(f"{moved[thing]:.3f}" for thing in ("silhouette", "texture", "background"))
-
-
-def failures(studio: Studio, scenes: Scenes, azimuths: int) -> Figure:
-    """The pictures of a full rotation whose azimuth is furthest from what was asked for, worst first."""
-    sweep = azimuth_sweep(scenes, studio.model.cameras.all(), [360 * step / azimuths for step in range(azimuths)])
-    images = render_in_chunks(studio.renderer, sweep)
-    read = studio.instruments.camera(images).azimuth
-    error = angular_difference(read, sweep.cameras.azimuth).abs()
+def _failures(studio: Studio, sweep: Scenes, images: Float[Tensor, "rows 3 height width"]) -> Figure:
+    """The images of a full rotation whose azimuth is furthest from the requested one, worst first."""
+    measured = studio.probes.pose(images).azimuth
+    error = angular_difference(measured, sweep.cameras.azimuth).abs()
     worst = error.argsort(descending=True)[:_SHOWN_FAILURES]
+    requested, found = (angle.rad2deg().remainder(360) for angle in (sweep.cameras.azimuth, measured))
     columns = [
-        Column(f"asked {_degrees(sweep.cameras.azimuth[i])}, read {_degrees(read[i])}", images[i : i + 1])
-        for i in worst.tolist()
+        Column(f"requested {requested[i]:.0f}°, measured {found[i]:.0f}°", images[i : i + 1]) for i in worst.tolist()
     ]
     flipped = (error > torch.pi / 2).float().mean().item()
     return Figure(
         "stylegan-r-failures",
-        "StyleGAN-R: its worst pictures",
-        f"Of {len(images)} pictures all round those with the largest azimuth errors. {flipped:.0%} of all show the"
-        " other end of the object.",
+        "StyleGAN-R: its worst images",
+        f"The largest azimuth errors of {len(images)} images over full rotations. {flipped:.0%} of all show the other "
+        "end of the object.",
         table(columns, cell=_CELL),
     )
 
 
-def _degrees(azimuth: Float[Tensor, ""]) -> str:
-    return f"{azimuth.rad2deg().item() % 360:.0f}°"
+@torch.no_grad()
+def edit_figure(studio: Studio, edited: EditedImages) -> Figure:
+    """Per image: reconstructed in three ways, rotated in two, and with the next image's parts."""
+    count, scenes = len(edited.images), edited.refined.scenes
+    index = next_index(count, studio.device)
+    columns = [
+        Column("image", edited.images),
+        *(Column(f"reconstructed, {way}", images) for way, images in edited.reconstructed.items()),
+    ]
+    for way in ("refined", "projected"):
+        rotated = edited.rotated[way].unflatten(0, (count, -1))
+        columns += [Column(f"{way}, rotated", rotated[:, turn]) for turn in range(rotated.shape[1])]
+    for factor in ("texture", "background", "shape"):
+        swapped = edited.refined.edited(scenes.swapped(**{factor: index}))
+        columns.append(Column(f"{factor} of the next", render_refined(studio.renderer, swapped)))
+    return Figure(
+        "edits",
+        "Real images, edited",
+        "Car-world images that no network was trained on here. Read: shape, texture, background and camera predicted "
+        "from the image. Refined: content styles corrected. Projected: plain latent optimization, rotated by view "
+        "codes.",
+        table(columns, rows=numbers(count), cell=_CELL),
+    )

@@ -1,4 +1,4 @@
-"""Everything that can be measured on what is there: one table, metrics.json, the report page."""
+"""Everything that can be measured on the models at hand: one table, metrics.json, scores.json, the report page."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from ganverse.data.sources import Source
+from ganverse.devices import find_device
 from ganverse.distributed import rank_and_processes
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.catalog import CATALOG
-from ganverse.evaluation.comparison import photo_sheet, world_sheet
-from ganverse.evaluation.control import Studio, control
-from ganverse.evaluation.control_figures import more_control_figures
-from ganverse.evaluation.edits import edit_pictures, edit_scores
+from ganverse.evaluation.control import Studio, control_scores
+from ganverse.evaluation.control_figures import control_figures, edit_figure
+from ganverse.evaluation.edits import edit_images, edit_scores
 from ganverse.evaluation.figures import (
-    Figure,
     aligned_views,
-    control_figures,
-    edit_figure,
+    photo_sheet,
     reconstructions,
     world_reconstructions,
+    world_sheet,
 )
-from ganverse.evaluation.gan_identity import read_grid
-from ganverse.evaluation.held_out import HeldOutObjects, held_out_samples
-from ganverse.evaluation.identity_scores import identity_scores, measured_cameras
+from ganverse.evaluation.held_out import HeldOutSamples, held_out_samples, held_out_scores
+from ganverse.evaluation.identity import identity_scores, measured_cameras, predict_grid
 from ganverse.evaluation.metrics import Score
-from ganverse.evaluation.models import Models, Source, load_models
+from ganverse.evaluation.models import ModelPaths, Models, load_models
 from ganverse.evaluation.pascal3d import Pascal3D
-from ganverse.evaluation.photographs import PhotoFolder, folder_scores, pascal3d_scores
-from ganverse.evaluation.report import Download, Report, summary_table, write_report
-from ganverse.evaluation.settings import EvaluationSettings, ModelPaths
-from ganverse.evaluation.world_truth import WorldTruth, calibrate, world_batch
+from ganverse.evaluation.photographs import PhotoFolder, reprojection_scores
+from ganverse.evaluation.report import Report, summary_table, write_report
+from ganverse.evaluation.settings import EvaluationSettings
+from ganverse.evaluation.world_truth import calibrate, world_batch, world_scores
 from ganverse.export.textured import glb_bytes
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import write_atomically
-from ganverse.masks.segmenter import Segmenter
+from ganverse.masks.masker import Masker, SegmenterMasker
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
@@ -55,51 +55,53 @@ METRICS, SCORES = "metrics.json", "scores.json"
 def evaluate_models(
     paths: ModelPaths, output: Path, settings: EvaluationSettings | None = None, *, console: Console | None = None
 ) -> dict[str, float]:
-    """Load, measure, print one table, write `output`/metrics.json and `output`/index.html.
+    """Load, measure, print one table, write `output`/metrics.json, scores.json and index.html.
 
-    Returns what is in metrics.json: flat, `part/name`; numbers that these models do not cover are absent. On several
-    processes the objects are shared out and the first process prints and writes.
+    Returns the contents of metrics.json: flat, `part/name`; numbers that these models do not cover are absent. On
+    several processes the objects are shared out, and the first process prints and writes.
 
     Raises:
         GanverseError: nothing to evaluate, or models that are missing, broken or do not belong together.
     """
     settings = settings or EvaluationSettings()
-    return evaluate_loaded(load_models(paths, settings.device), output, settings, console=console)
+    if paths.source is not None and paths.source.category != "car":
+        settings = replace(settings, world_objects=0)  # its 3D truth says nothing about other categories
+    models = load_models(paths, find_device(None if settings.device == "auto" else settings.device))
+    return evaluate_loaded(models, output, settings, console=console)
 
 
 def evaluate_loaded(
     models: Models, output: Path, settings: EvaluationSettings, *, console: Console | None = None
 ) -> dict[str, float]:
-    """`evaluate_models` on models that are open already."""
+    """`evaluate_models` on models that are loaded already."""
     first = rank_and_processes()[0] == 0
     console = console or Console(quiet=not first)
-    evaluation = Evaluation(models, settings, console, draws=first)
+    evaluation = Evaluation(models, settings, console, draws=first and settings.figure_objects > 0)
     evaluation.run()
-    metrics = published(evaluation.scores)
+    report, metrics = evaluation.report, published(evaluation.report.scores)
     if first:
-        report = evaluation.report()
         write_json(metrics, output / METRICS)
-        write_json({key: asdict(score) for key, score in finite(evaluation.scores).items()}, output / SCORES)
+        write_json(evaluation.record(), output / SCORES)
         page = write_report(report, output)
-        console.print(summary_table(evaluation.scores, console.width))
+        console.print(summary_table(report.scores, console.width))
         for note in report.notes:
             console.print(f"note: {note}")
         console.print(f"report: {page}")
     return metrics
 
 
-def published(scores: dict[str, Score]) -> dict[str, float]:
-    """What metrics.json holds: finite numbers with an entry of their own, in the catalog's order."""
+def published(scores: Mapping[str, Score]) -> dict[str, float]:
+    """The contents of metrics.json: finite numbers with an entry of their own, in the catalog's order."""
     return {key: score.value for key, score in finite(scores).items() if CATALOG[key].published}
 
 
-def finite(scores: dict[str, Score]) -> dict[str, Score]:
-    """What is a number, in the catalog's order: the contents of scores.json, with intervals and counts."""
+def finite(scores: Mapping[str, Score]) -> dict[str, Score]:
+    """The scores that are numbers, in the catalog's order."""
     return {key: scores[key] for key in CATALOG if key in scores and math.isfinite(scores[key].value)}
 
 
 def write_json(contents: Mapping[str, object], path: Path) -> None:
-    """Indented, without NaN, never half of it."""
+    """Indented, without NaN, atomically."""
     write_atomically(path, (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -111,34 +113,36 @@ class Evaluation:
     settings: EvaluationSettings
     console: Console
     draws: bool = True
-    scores: dict[str, Score] = field(default_factory=dict)
-    figures: list[Figure] = field(default_factory=list)
-    downloads: list[Download] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
 
     def run(self) -> None:
         """All parts that the models allow."""
         models = self.models
-        self.notes += models.notes
+        self.report.notes += models.notes
         cameras = None if models.gan is None else self._views("gan", models.gan)
         if models.inverse is not None:
-            if models.gan is not None:
-                self._held_out("gan", models.gan, models.inverse)
+            self._held_out("gan", self._samples(models.held_out, models.gan), models.inverse)
             self._stylegan_r(models.inverse, self._world("world", models.inverse, cameras))
         if models.oracle is not None and models.world is not None:
             self._views("oracle", models.world)
-            self._held_out("oracle", models.world, models.oracle)
+            self._held_out("oracle", self._samples(None, models.world), models.oracle)
             self._world("oracle", models.oracle, _true_cameras(models.world))
         either = models.inverse or models.oracle
         if either is not None:
             self._photographs(either)
 
-    def report(self) -> Report:
-        """What the page shows."""
-        return Report(dict(self.scores), tuple(self.figures), tuple(self.downloads), tuple(self.notes))
+    def record(self) -> dict[str, object]:
+        """The contents of scores.json: all numbers with intervals and counts, and what they depend on."""
+        scores = {key: asdict(score) for key, score in finite(self.report.scores).items()}
+        return {"perceptual": self.perceptual.source, "images_seen": self.models.images_seen, "scores": scores}
 
-    def _add(self, part: str, scores: dict[str, Score]) -> None:
-        self.scores |= {f"{part}/{name}": score for name, score in scores.items() if f"{part}/{name}" in CATALOG}
+    @cached_property
+    def perceptual(self) -> PerceptualDistance:
+        """The distance behind all lpips_* numbers."""
+        return PerceptualDistance().to(self.models.device)
+
+    def _add(self, part: str, scores: Mapping[str, Score]) -> None:
+        self.report.scores |= {f"{part}/{name}": score for name, score in scores.items()}
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -147,65 +151,57 @@ class Evaluation:
             yield
         self.console.print(f"{what}: {time.monotonic() - start:.0f} s")
 
+    def _samples(self, given: HeldOutSamples | None, source: Source | None) -> HeldOutSamples | None:
+        settings = self.settings
+        if given is not None or source is None:
+            return given
+        return held_out_samples(source, settings.seed, settings.held_out_objects, 1 + settings.unseen_views)
+
     def _views(self, part: str, source: Source) -> Cameras | None:
         """Aligned views and, with a pose regressor, how well view and content are kept apart."""
-        settings, pose, generator = self.settings, self.models.pose, source.generator
-        # The car world makes its pictures on the CPU whatever the device.
-        device = "cpu" if isinstance(generator, CarWorldGenerator) else settings.device
+        settings, pose = self.settings, self.models.pose
         if self.draws:
-            objects, name = settings.figure_objects, f"{part}-views"
-            self.figures.append(aligned_views(name, source, objects, settings.seed, device=device))
-        if pose is None:
+            self.report.figures.append(aligned_views(f"{part}-views", source, settings.figure_objects, settings.seed))
+        if pose is None or not settings.identity_objects:
             return None
         with self._timed(f"{part}: view codes"):
-            objects = settings.identity_objects
-            grid = read_grid(
-                generator, source.codes, pose.to(device), objects=objects, seed=settings.seed, batch=2 * settings.batch
-            )
-            pose.to(settings.device)
+            objects, batch = settings.identity_objects, 2 * settings.batch
+            grid = predict_grid(source.generator, source.codes, pose, objects=objects, seed=settings.seed, batch=batch)
             self._add(part, identity_scores(grid, source.codes))
             return measured_cameras(grid)
 
-    def _held_out(self, part: str, source: Source, model: InverseModel) -> None:
-        if source.masker is None and source.shards is None and not isinstance(source.generator, CarWorldGenerator):
-            self.notes.append(f"{part}: no segmenter was given, so held-out objects were not measured")
-            return
-        settings = self.settings
-        samples = held_out_samples(source, settings, views=2)
-        if source.shards is not None:
-            self.notes.append(
-                f"{part}: held-out objects are the last {samples.count} samples of {source.shards.folder}"
-            )
-        if samples.count == 0:
+    def _held_out(self, part: str, samples: HeldOutSamples | None, model: InverseModel) -> None:
+        if samples is None or not samples.count:
             return
         with self._timed(f"{part}: held-out objects"):
-            perceptual = PerceptualDistance().to(settings.device)
-            self._add(part, HeldOutObjects(source, model, perceptual, settings).scores())
+            self._add(part, held_out_scores(samples, model, self.perceptual, self.settings))
         if not self.draws:
             return
-        batch = samples.draw(torch.arange(min(settings.figure_objects, samples.count))).to(settings.device)
-        self.figures.append(reconstructions(f"{part}-reconstructions", model, batch))
+        objects = torch.arange(min(self.settings.figure_objects, samples.count))
+        batch = samples.draw(objects).to(self.models.device)
+        self.report.figures.append(reconstructions(f"{part}-reconstructions", model, batch))
         with torch.no_grad():
             seen = model.network(batch.images[:, 0])
         for i in range(len(batch)):
             mesh = model.network.template.with_vertices(seen.vertices[i : i + 1])
-            self.downloads.append(Download(f"{part}-{i + 1}.glb", glb_bytes(mesh, seen.texture[i])))
+            self.report.meshes[f"{part}-{i + 1}.glb"] = glb_bytes(mesh, seen.texture[i])
 
     def _world(self, part: str, model: InverseModel, cameras: Cameras | None) -> Alignment:
-        settings, world = self.settings, CarWorldGenerator(model.network.config.resolution)
+        settings, network = self.settings, model.network
         if settings.world_objects == 0:
             return Alignment()
+        world = CarWorldGenerator(network.config.resolution)
         with self._timed(f"{part}: 3D truth"):
             alignment = calibrate(world, model, cameras, settings)
-            found = WorldTruth(world, model, alignment, cameras, settings).measure()
-            self._add(part, found.scores)
-        self.notes.append(f"{part}: alignment to the true world: {alignment}")
+            scores, iou_3d = world_scores(world, model, alignment, cameras, settings)
+            self._add(part, scores)
+        self.report.notes.append(f"{part}: alignment to the true world: {alignment}")
         if self.draws:
-            batch = world_batch(world, settings.seed, torch.arange(settings.figure_objects), settings.device)
-            network, rows = model.network, settings.sheet_objects
-            self.figures.append(world_reconstructions(f"{part}-truth", network, alignment, batch))
-            sheet = world_sheet(f"{part}-sheet", network, alignment, settings.seed, found.iou_3d, rows, settings.device)
-            self.figures.append(sheet)
+            cars = settings.figure_objects
+            self.report.figures += [
+                world_reconstructions(f"{part}-truth", network, alignment, settings.seed, cars),
+                world_sheet(f"{part}-sheet", network, alignment, settings.seed, iou_3d),
+            ]
         return alignment
 
     def _photographs(self, model: InverseModel) -> None:
@@ -213,53 +209,58 @@ class Evaluation:
         refinement = RefinementSettings(steps=photographs.refine) if photographs.refine else None
         rows = self.settings.figure_objects
         if photographs.pascal3d is not None:
+            data = Pascal3D(photographs.pascal3d, photographs.category, photographs.pascal3d_masks)
             with self._timed("pascal3d: test split"):
-                data = Pascal3D(photographs.pascal3d, photographs.category, photographs.pascal3d_masks)
-                self._add("pascal3d", pascal3d_scores(data, network, refinement))
+                self._add("pascal3d", reprojection_scores(network, len(data.objects), data.load, refinement))
             if self.draws:
-                shown = data.objects[:rows]
-                names = [one.name for one in shown]
-                self.figures.append(photo_sheet("pascal3d-sheet", network, [data.load(one) for one in shown], names))
+                found = [data.load(index) for index in range(min(rows, len(data.objects)))]
+                names = [one.name for one in data.objects[:rows]]
+                self.report.figures.append(photo_sheet("pascal3d-sheet", network, found, names))
         if photographs.folder is not None:
-            folder = PhotoFolder(photographs.folder, photographs.masks)
+            masker = None if photographs.masks else self._masker()
+            folder = PhotoFolder(photographs.folder, photographs.masks, masker)
             if photographs.masks is not None:
                 with self._timed("photos"):
-                    self._add("photos", folder_scores(folder, network, refinement))
+                    self._add("photos", reprojection_scores(network, len(folder.files), folder.load, refinement))
             if self.draws:
-                gan = self.models.gan
-                masker = (gan and gan.masker) or Segmenter.from_pretrained().to(self.settings.device)
-                files = folder.files[:rows]
-                found = [folder.load(path, masker, self.settings.device) for path in files]
-                self.figures.append(photo_sheet("photos-sheet", network, found, [path.stem for path in files]))
+                found = [folder.load(index) for index in range(min(rows, len(folder.files)))]
+                names = [path.stem for path in folder.files[:rows]]
+                self.report.figures.append(photo_sheet("photos-sheet", network, found, names))
+
+    def _masker(self) -> Masker:
+        gan = self.models.gan
+        return (gan and gan.masker) or SegmenterMasker.car().to(self.models.device)
 
     def _stylegan_r(self, model: InverseModel, alignment: Alignment) -> None:
         models, settings = self.models, self.settings
         if models.renderer is None:
             return
         if models.gan is None or models.gan.masker is None or models.pose is None:
-            self.notes.append("stylegan_r: needs generator, view codes, segmenter and pose regressor; not measured")
+            self.report.notes.append(
+                "stylegan_r: not measured, needs a generator with a segmenter and a pose regressor"
+            )
             return
         studio = Studio(models.renderer, models.gan, model, models.pose, models.gan.masker, alignment)
-        with self._timed("stylegan_r: camera and swaps"):
-            self._add("stylegan_r", control(studio, settings))
+        if settings.control_objects:
+            with self._timed("stylegan_r: camera and swaps"):
+                self._add("stylegan_r", control_scores(studio, settings))
         if self.draws:
-            drawn = models.gan.sampler(settings.seed, 1).draw(torch.arange(settings.figure_objects))
-            batch = drawn.batch.to(settings.device)
-            self.figures += control_figures(studio, batch) + more_control_figures(studio, batch)
+            samples = held_out_samples(models.gan, settings.seed, settings.figure_objects, views=1)
+            batch = samples.draw(torch.arange(samples.count)).to(models.device)
+            self.report.figures += control_figures(studio, batch)
         if settings.edited_pictures and settings.world_objects:
             self._edits(studio)
 
     def _edits(self, studio: Studio) -> None:
         settings, world = self.settings, CarWorldGenerator(studio.model.network.config.resolution)
-        with self._timed("edits: real pictures"):
-            batch = world_batch(world, settings.seed + 2, torch.arange(settings.edited_pictures), settings.device)
-            perceptual = PerceptualDistance().to(settings.device)
-            descent = DescentSettings(steps=settings.edit_steps)
-            masks = studio.masker(batch.images[:, 0]).foreground
-            report = edit_pictures(studio, batch.images[:, 0], masks, perceptual, descent)
-            self._add("edits", edit_scores(report, studio, perceptual))
+        with self._timed("edits: real images"):
+            cars = torch.arange(settings.edited_pictures)
+            images = world_batch(world, settings.seed + 2, cars, self.models.device).images[:, 0]
+            masks = studio.masker(images).foreground
+            edited = edit_images(studio, images, masks, self.perceptual, DescentSettings(steps=settings.edit_steps))
+            self._add("edits", edit_scores(edited, studio, self.perceptual))
         if self.draws:
-            self.figures.append(edit_figure(studio, report))
+            self.report.figures.append(edit_figure(studio, edited))
 
 
 def _true_cameras(source: Source) -> Cameras:

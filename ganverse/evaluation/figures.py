@@ -1,4 +1,4 @@
-"""The paper's kinds of figures, as labeled tables of pictures."""
+"""Figures of generators and inverse networks, as labeled tables of pictures."""
 
 from __future__ import annotations
 
@@ -6,38 +6,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
+from ganverse.data.sources import Source
+from ganverse.devices import device_of
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.control import Studio, scenes_of
-from ganverse.evaluation.edits import EditReport, paint_in_chunks
-from ganverse.evaluation.models import Source
 from ganverse.evaluation.picture_table import Column, table
-from ganverse.evaluation.world_truth import WorldBatch
+from ganverse.evaluation.world_truth import world_batch
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.weights import InverseModel
-from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_chunks, swap_matrix
-from ganverse.neural_renderer.scenes import Scenes
 from ganverse.random_streams import latents
+from ganverse.reconstruction.photos import FoundObject
 from ganverse.rendering.render import render
 from ganverse.rendering.shading import ambient_light
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
+from ganverse.worlds.generator import MAX_ELEVATION_DEGREES, VIEW_DIMS, CarWorldGenerator
 
-CELL, _SMALL_CELL = 108, 90
-_RENDER = 2 * CELL
+SHEET_ROWS, WORST = 12, 3
+"""Rows of a world sheet, and how many of them show the worst cars."""
+_CELL, _SMALL_CELL = 108, 90
+_RENDER = 2 * _CELL
 _CLAY_DISTANCE = 3.5
-_NOVEL = (30.0, 120.0, 210.0, 300.0)
-_ELEVATION = 15.0
+_NOVEL, _NOVEL_ELEVATION = (30.0, 120.0, 210.0, 300.0), 15.0
+_SHEET, _SHEET_ELEVATION = (45.0, 135.0, 225.0, 315.0), 12.0
+_OWNERS = {
+    "gan": "Embedded GAN",
+    "world": "Trained on the GAN",
+    "oracle": "Oracle",
+    "pascal3d": "Pascal3D+",
+    "photos": "Photos",
+}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of the report. name: of its file, without ending. caption: what it shows and what to look at."""
+    """A picture of the report. name: of its file, without ending. caption: what it shows and what to look for."""
 
     name: str
     title: str
@@ -45,25 +53,27 @@ class Figure:
     image: Image.Image
 
 
+def _figure(name: str, kind: str, caption: str, image: Image.Image) -> Figure:
+    """Titled by its owner, the first word of its name."""
+    return Figure(name, f"{_OWNERS[name.split('-')[0]]}: {kind}", caption, image)
+
+
 @torch.no_grad()
-def aligned_views(
-    name: str, source: Source, objects: int, seed: int, *, columns: int = 12, device: torch.device | str = "cpu"
-) -> Figure:
+def aligned_views(name: str, source: Source, objects: int, seed: int, *, columns: int = 12) -> Figure:
     """Rows: objects. Columns: view codes."""
     order = source.codes.azimuth_degrees.argsort(stable=True)
     chosen = order[torch.linspace(0, len(order) - 1, min(columns, len(order))).round().long()]
-    generator, views = source.generator, view_styles(source.generator, source.codes, device=device)[chosen]
+    generator, device = source.generator, device_of(source.generator)
+    views = view_styles(generator, source.codes, device=device)[chosen]
     content = generator.styles(generator.map(latents(seed, range(objects), generator.z_dim).to(device)))
     styles = [mix_styles(content, view.expand(objects, -1), source.codes.view_dims) for view in views]
     headings = [f"{azimuth:.0f}°" for azimuth in source.codes.azimuth_degrees[chosen].tolist()]
     pictures = [Column(h, generator.synthesize(s).detach()) for h, s in zip(headings, styles, strict=True)]
     caption = (
-        "Each row is one content code, each column one view code with its annotated azimuth: a column"
-        " should show one viewpoint, a row one car."
+        "Each row is one content code, each column one view code with its annotated azimuth: a column should show one "
+        "viewpoint, a row one object."
     )
-    return Figure(
-        name, title(name, "aligned views"), caption, table(pictures, rows=_numbers(objects), cell=_SMALL_CELL)
-    )
+    return _figure(name, "aligned views", caption, table(pictures, rows=numbers(objects), cell=_SMALL_CELL))
 
 
 @torch.no_grad()
@@ -72,174 +82,146 @@ def reconstructions(name: str, model: InverseModel, batch: MultiViewBatch) -> Fi
     network = model.network
     seen = network(batch.images[:, 0])
     own, other = (model.cameras(batch.view_ids[:, view]) for view in (0, 1))
+    mesh, distance = network.mesh(seen), model.cameras.all().distance.max().expand(len(batch))
+    novel = {azimuth: _orbit(azimuth, _NOVEL_ELEVATION, distance) for azimuth in _NOVEL}
     columns = [
         Column("input", batch.images[:, 0]),
-        Column("re-rendered", textured(network.mesh(seen), seen, own, _RENDER)),
+        Column("re-rendered", textured(mesh, seen, own)),
         Column("other view, as generated", batch.images[:, 1]),
-        Column("other view, rendered", textured(network.mesh(seen), seen, other, _RENDER)),
-        *_novel(network, seen, model.cameras.all().distance.max()),
+        Column("other view, rendered", textured(mesh, seen, other)),
+        *(Column(f"{azimuth:.0f}°", textured(mesh, seen, camera)) for azimuth, camera in novel.items()),
+        Column("shape, front", clay(mesh, novel[30.0])),
+        Column("shape, rear", clay(mesh, novel[210.0])),
+        Column("texture", seen.texture),
     ]
     caption = (
-        "Held-out objects from one picture (left). The other view was not shown to the network; the"
-        " novel views and the gray shape are rendered from the mesh; the texture is its UV chart, roof in the center."
+        "Held-out objects from one image (left). The other view was not shown to the network. The novel views and the "
+        "gray shape are rendered from the mesh. The texture is its UV chart, roof in the center."
     )
-    return Figure(name, title(name, "reconstructions"), caption, table(columns, rows=_numbers(len(batch)), cell=CELL))
+    return _figure(name, "reconstructions", caption, table(columns, rows=numbers(len(batch)), cell=_CELL))
 
 
 @torch.no_grad()
 def world_reconstructions(
-    name: str, network: InverseGraphicsNetwork, alignment: Alignment, batch: WorldBatch
+    name: str, network: InverseGraphicsNetwork, alignment: Alignment, seed: int, cars: int
 ) -> Figure:
     """Against the truth: silhouettes, unseen view and shape of cars, under the true cameras after the alignment."""
+    world, device = CarWorldGenerator(network.config.resolution), network.start.device
+    batch = world_batch(world, seed, torch.arange(cars), device)
     seen = network(batch.images[:, 0])
     mesh = network.mesh(seen).with_vertices(alignment.points(seen.vertices))
-    cars = batch.cars
-    truth = Mesh(cars.vertices, cars.faces, torch.zeros(len(cars.faces), 3, 2, device=cars.vertices.device))
-    front, rear = (
-        orbit(azimuth, mesh.vertices.new_full((len(cars.vertices),), _CLAY_DISTANCE)) for azimuth in (30.0, 210.0)
-    )
+    truth = Mesh(batch.cars.vertices, batch.cars.faces, torch.zeros(len(batch.cars.faces), 3, 2, device=device))
+    distance = mesh.vertices.new_full((cars,), _CLAY_DISTANCE)
+    front, rear = (_orbit(azimuth, _NOVEL_ELEVATION, distance) for azimuth in (30.0, 210.0))
     columns = [
         Column("input", batch.images[:, 0]),
-        Column("re-rendered", textured(mesh, seen, batch.cameras[0], _RENDER)),
+        Column("re-rendered", textured(mesh, seen, batch.cameras[0])),
         Column("unseen view, true", batch.images[:, 1]),
-        Column("unseen view, rendered", textured(mesh, seen, batch.cameras[1], _RENDER)),
-        Column("shape, front", clay(mesh, front, _RENDER)),
-        Column("true shape, front", clay(truth, front, _RENDER)),
-        Column("shape, rear", clay(mesh, rear, _RENDER)),
-        Column("true shape, rear", clay(truth, rear, _RENDER)),
+        Column("unseen view, rendered", textured(mesh, seen, batch.cameras[1])),
+        Column("shape, front", clay(mesh, front)),
+        Column("true shape, front", clay(truth, front)),
+        Column("shape, rear", clay(mesh, rear)),
+        Column("true shape, rear", clay(truth, rear)),
     ]
     caption = (
-        "Car-world pictures with known shapes. One similarity for the whole model (never per object) takes the learned"
-        f" world to the true one: {alignment}. Cameras are the true ones."
+        "Car-world images with known shapes, rendered with the true cameras. One similarity for the whole model (never "
+        f"per object) takes the learned world to the true one: {alignment}."
     )
-    return Figure(
-        name, title(name, "against the truth"), caption, table(columns, rows=_numbers(len(cars.vertices)), cell=CELL)
-    )
+    return _figure(name, "against the truth", caption, table(columns, rows=numbers(cars), cell=_CELL))
+
+
+def best_to_worst(scores: Float[Tensor, " objects"], rows: int) -> Int[Tensor, " chosen"]:
+    """Indices by falling score: the worst three, and the others spread evenly from the best downwards."""
+    order = scores.argsort(descending=True, stable=True)
+    if rows >= len(order):
+        return order
+    worst = min(WORST, rows - 1)
+    spread = torch.linspace(0, len(order) - worst - 1, rows - worst).round().long()
+    return torch.cat([order[spread], order[len(order) - worst :]])
 
 
 @torch.no_grad()
-def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -> list[Figure]:
-    """Camera rows, the two renderers side by side, and a swap table per factor."""
-    scenes = scenes_of(studio.model, batch)
-    degrees = [360 * step / azimuths for step in range(azimuths)]
-    sweep = azimuth_sweep(scenes, studio.model.cameras.all(), degrees)
-    neural = render_in_chunks(studio.renderer, sweep).unflatten(0, (len(scenes), azimuths))
-    headings = [f"{degree:.0f}°" for degree in degrees]
-    first = Column("generated", batch.images[:, 0])
-    rows = [first, *(Column(h, neural[:, i]) for i, h in enumerate(headings))]
-    camera = Figure(
-        "stylegan-r-camera",
-        "StyleGAN-R: camera control",
-        "The picture of the GAN (left), then shape, texture and background read from it,"
-        " rendered at azimuths all round.",
-        table(rows, rows=_numbers(len(scenes)), cell=_SMALL_CELL),
+def world_sheet(
+    name: str,
+    network: InverseGraphicsNetwork,
+    alignment: Alignment,
+    seed: int,
+    iou_3d: Float[Tensor, " cars"],
+    rows: int = SHEET_ROWS,
+) -> Figure:
+    """Rows: cars of the world from the best to the worst by 3D IoU. Columns: input, re-render, four novel views, each
+    beside the true one."""
+    chosen, device = best_to_worst(iou_3d.cpu(), rows), network.start.device
+    batch = world_batch(CarWorldGenerator(network.config.resolution), seed, chosen, device)
+    seen = network(batch.images[:, 0])
+    mesh = network.mesh(seen).with_vertices(alignment.points(seen.vertices))
+    columns = [Column("input", batch.images[:, 0]), Column("re-rendered", textured(mesh, seen, batch.cameras[0]))]
+    for azimuth in _SHEET:
+        picture, cameras = _true_view(seed, chosen, azimuth)
+        columns.append(Column(f"{azimuth:.0f}°", textured(mesh, seen, cameras.to(device))))
+        columns.append(Column(f"{azimuth:.0f}° true", picture))
+    labels = [f"{iou_3d[index]:.3f}" for index in chosen.tolist()]
+    caption = (
+        f"{len(chosen)} of {len(iou_3d)} cars by 3D IoU (left): the best on top, the worst {WORST} at the bottom, the "
+        "others evenly between. One image goes in; rendered views stand beside the true ones, under the true cameras."
     )
-    return [camera, _dual(studio, sweep, neural, headings), *(_swap(studio, scenes, f) for f in _FACTORS)]
+    return _figure(name, "from the best to the worst", caption, table(columns, rows=labels, cell=_CELL))
 
 
-_FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")
-
-
-def _dual(studio: Studio, sweep: Scenes, neural: Tensor, headings: Sequence[str]) -> Figure:
-    mesh = studio.model.network.template.with_vertices(sweep.vertices)
-    drawn = render(mesh, sweep.texture, sweep.cameras, size=neural.shape[-1])
-    graphics = (drawn.rgb + (drawn.face_index < 0)[:, None]).unflatten(0, neural.shape[:2])
-    both = torch.stack([graphics, neural], dim=1).flatten(0, 1)
-    labels = [f"{i + 1} {kind}" for i in range(len(neural)) for kind in ("DIB-R", "StyleGAN-R")]
-    return Figure(
-        "dual-renderers",
-        "Two renderers, one scene",
-        "Mesh and texture through DIB-R (on white), and through StyleGAN-R.",
-        table([Column(h, both[:, i]) for i, h in enumerate(headings)], rows=labels, cell=_SMALL_CELL),
-    )
-
-
-def _swap(studio: Studio, scenes: Scenes, factor: Factor) -> Figure:
-    count = len(scenes)
-    own = render_in_chunks(studio.renderer, scenes)
-    swapped = render_in_chunks(studio.renderer, swap_matrix(scenes, factor)).unflatten(0, (count, count))
-    columns = [Column("own", own), *(Column(f"{factor} of {j + 1}", swapped[:, j]) for j in range(count))]
-    caption = f"Row i keeps everything of scene i but takes the {factor} of the column's scene."
-    return Figure(
-        f"swap-{factor}",
-        f"StyleGAN-R: swap of the {factor}",
-        caption,
-        table(columns, rows=_numbers(count), cell=_SMALL_CELL),
-    )
+def _true_view(
+    seed: int, indices: Int[Tensor, " cars"], azimuth: float
+) -> tuple[Float[Tensor, "cars 3 height width"], Cameras]:
+    world = CarWorldGenerator(_CELL)
+    styles = world.styles(world.map(latents(seed, indices, world.z_dim)))
+    angle = torch.tensor(azimuth).deg2rad()
+    view = torch.tensor([angle.sin(), angle.cos(), _SHEET_ELEVATION / MAX_ELEVATION_DEGREES, 0.0])
+    images, _, cameras = world.render_truth(torch.cat([view.expand(len(styles), -1), styles[:, VIEW_DIMS:]], dim=1))
+    return images, cameras
 
 
 @torch.no_grad()
-def edit_figure(studio: Studio, report: EditReport) -> Figure:
-    """Per picture: painted again in three ways, turned in two, and repainted with the next picture's parts."""
-    count, scenes = len(report.pictures), report.refined.scenes
-    following = torch.arange(1, count + 1, device=report.pictures.device) % count
-    swaps = {
-        "texture": scenes.swapped(texture=following),
-        "background": scenes.swapped(background=following),
-        "shape": scenes.swapped(shape=following),
-    }
+def photo_sheet(
+    name: str, network: InverseGraphicsNetwork, found: Sequence[FoundObject], labels: Sequence[str]
+) -> Figure:
+    """Rows: photos. Columns: the square, its mask, the re-render, four novel views, shape, texture."""
+    device = network.start.device
+    photos, masks = (torch.cat([getattr(one, part)(_CELL).to(device) for one in found]) for part in ("picture", "mask"))
+    seen = network(torch.cat([one.picture(network.config.resolution).to(device) for one in found]))
+    mesh, distance = network.mesh(seen), seen.camera.distance
+    novel = {azimuth: _orbit(azimuth, _NOVEL_ELEVATION, distance) for azimuth in _SHEET}
     columns = [
-        Column("picture", report.pictures),
-        *(Column(f"painted again, {way}", images) for way, images in report.painted.items()),
-    ]
-    for way in ("refined", "projected"):
-        turned = report.turned[way].images.unflatten(0, (count, -1))
-        columns += [Column(f"{way}, turned", turned[:, turn]) for turn in range(turned.shape[1])]
-    for name, swapped in swaps.items():
-        images = paint_in_chunks(studio.renderer, report.refined.edited(swapped))
-        columns.append(Column(f"next one's {name}", images))
-    return Figure(
-        "edits",
-        "Real pictures, edited",
-        "Car-world pictures that no network was trained on here. Read: shape, texture, background and camera from the"
-        " picture. Refined: content styles corrected. Projected: plain latent optimization, turned by view codes.",
-        table(columns, rows=_numbers(count), cell=_SMALL_CELL),
-    )
-
-
-def _novel(network: InverseGraphicsNetwork, seen: Reconstruction, distance: Tensor) -> list[Column]:
-    mesh, count = network.mesh(seen), len(seen.vertices)
-    cameras = {azimuth: orbit(azimuth, distance.expand(count)) for azimuth in _NOVEL}
-    return [
-        *(Column(f"{azimuth:.0f}°", textured(mesh, seen, camera, _RENDER)) for azimuth, camera in cameras.items()),
-        Column("shape, front", clay(mesh, cameras[30.0], _RENDER)),
-        Column("shape, rear", clay(mesh, cameras[210.0], _RENDER)),
+        Column("photo", photos),
+        Column("mask", masks.expand(-1, 3, -1, -1)),
+        Column("re-rendered", textured(mesh, seen, seen.camera)),
+        *(Column(f"{azimuth:.0f}°", textured(mesh, seen, camera)) for azimuth, camera in novel.items()),
+        Column("shape", clay(mesh, novel[_SHEET[0]])),
         Column("texture", seen.texture),
     ]
+    caption = "Photos, single image in, under the predicted camera; the novel views are rendered from the mesh."
+    return _figure(name, "photos", caption, table(columns, rows=list(labels), cell=_CELL))
 
 
-def textured(mesh: Mesh, seen: Reconstruction, cameras: Cameras, size: int) -> Float[Tensor, "batch 3 size size"]:
+def textured(mesh: Mesh, seen: Reconstruction, cameras: Cameras) -> Float[Tensor, "batch 3 size size"]:
     """Meshes with the reconstruction's textures and light, on white."""
-    drawn = render(mesh, seen.texture, cameras, seen.light, size)
-    return drawn.rgb + (drawn.face_index < 0)[:, None]
+    rendered = render(mesh, seen.texture, cameras, seen.light, _RENDER)
+    return rendered.rgb + (rendered.face_index < 0)[:, None]
 
 
-def clay(mesh: Mesh, cameras: Cameras, size: int) -> Float[Tensor, "batch 3 size size"]:
+def clay(mesh: Mesh, cameras: Cameras) -> Float[Tensor, "batch 3 size size"]:
     """Shapes alone: light gray, lit from above and in front, on white."""
     light = 0.75 * ambient_light(len(cameras), mesh.vertices.device)
     light[:, 1:4] = light.new_tensor([0.30, 0.15, 0.15])
     gray = mesh.vertices.new_full((len(cameras), 3, 4, 4), 0.75)
-    drawn = render(mesh, gray, cameras, light, size)
-    return drawn.rgb + (drawn.face_index < 0)[:, None]
+    rendered = render(mesh, gray, cameras, light, _RENDER)
+    return rendered.rgb + (rendered.face_index < 0)[:, None]
 
 
-def orbit(azimuth: float, distance: Float[Tensor, " batch"]) -> Cameras:
-    """One azimuth (degrees) for all, 15 degrees up."""
+def _orbit(azimuth: float, elevation: float, distance: Float[Tensor, " batch"]) -> Cameras:
+    """One direction (degrees) for all."""
     count = len(distance)
-    return Cameras.from_degrees([azimuth] * count, [_ELEVATION] * count, distance, device=distance.device)
+    return Cameras.from_degrees([azimuth] * count, [elevation] * count, distance, device=distance.device)
 
 
-def title(name: str, kind: str) -> str:
-    """Whose figure it is, by the first word of its name."""
-    owners = {
-        "gan": "Embedded GAN",
-        "world": "Trained on the GAN",
-        "oracle": "Oracle",
-        "pascal3d": "Pascal3D+",
-        "photos": "Photos",
-    }
-    return f"{owners.get(name.split('-')[0], name)}: {kind}"
-
-
-def _numbers(count: int) -> list[str]:
+def numbers(count: int) -> list[str]:
+    """Row labels 1 .. count."""
     return [str(i + 1) for i in range(count)]

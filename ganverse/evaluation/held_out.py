@@ -1,4 +1,4 @@
-"""Held-out objects of the generator a network was trained on: one view in, that view and unseen ones re-rendered."""
+"""Held-out objects of the source a network was trained on: one view in, that view and unseen ones re-rendered."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.shards import ShardReader
+from ganverse.data.sampling import MultiViewSampler, SamplingSettings
+from ganverse.data.sources import Source
 from ganverse.distributed import own_batches
-from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1, masked_psnr
-from ganverse.evaluation.models import Source
+from ganverse.evaluation.metrics import Score, gather_values, mask_iou, masked_l1, masked_psnr, scores_of
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.inverse.losses import chroma_error
 from ganverse.inverse.perceptual import PerceptualDistance
@@ -22,85 +22,66 @@ from ganverse.rendering.render import render
 
 
 @dataclass(frozen=True)
-class Rerendered:
-    """What a network saw in every object's first view, rendered by the camera table's camera of every view.
-
-    rgb: black outside. mask: 0 or 1.
-    """
-
-    rgb: Float[Tensor, "batch views 3 height width"]
-    mask: Float[Tensor, "batch views 1 height width"]
-
-
-@torch.no_grad()
-def rerender(model: InverseModel, batch: MultiViewBatch) -> Rerendered:
-    """Reconstruct from view 0, render all views."""
-    count, views = batch.view_ids.shape
-    seen = model.network(batch.images[:, 0]).repeat_interleave(views)
-    cameras = model.cameras(batch.view_ids.flatten())
-    drawn = render(model.network.mesh(seen), seen.texture, cameras, seen.light, batch.images.shape[-1])
-    mask = (drawn.face_index >= 0)[:, None].to(drawn.rgb)
-    return Rerendered(drawn.rgb.unflatten(0, (count, views)), mask.unflatten(0, (count, views)))
-
-
-@dataclass(frozen=True)
 class HeldOutSamples:
-    """Objects 0 .. count - 1 that no training has seen; draw: the batch of some of them."""
+    """Objects 0 .. count - 1 that no training has seen; draw: the batch of some of them, input view first."""
 
     count: int
     draw: Callable[[Int[Tensor, " batch"]], MultiViewBatch]
 
 
-def held_out_samples(source: Source, settings: EvaluationSettings, views: int) -> HeldOutSamples:
-    """New objects of `settings.seed` in `views` views; or, in their own views, those that the shards held back."""
-    if source.shards is None:
-        sampler = source.sampler(settings.seed, views)
-        return HeldOutSamples(settings.held_out_objects, lambda indices: sampler.draw(indices).batch)
-    reader, samples = ShardReader(source.shards), source.shards.held_back[: settings.held_out_objects]
-    return HeldOutSamples(len(samples), lambda indices: reader.batch([samples[i] for i in indices.tolist()]))
+def held_out_samples(source: Source, seed: int, count: int, views: int) -> HeldOutSamples:
+    """New objects of a generator in `views` views at any azimuth; the paper's filter applies."""
+    settings = SamplingSettings(seed=seed, views=views)
+    sampler = MultiViewSampler(source.generator, source.codes, source.masker, settings)
+    return HeldOutSamples(count, lambda indices: sampler.draw(indices).batch)
 
 
-@dataclass(frozen=True)
-class HeldOutObjects:
-    """Protocol: objects of the generator that no training has seen (`held_out_samples`).
+def held_out_scores(
+    samples: HeldOutSamples, model: InverseModel, perceptual: PerceptualDistance, settings: EvaluationSettings
+) -> dict[str, Score]:
+    """Protocol: objects that no training has seen, a single image in; every process calls it.
 
-    One view goes in, at any view code; the mesh and texture read from it are rendered by the learned cameras of that
-    view code and of `unseen_views` others, and compared with what the generator paints there. Masks are those of the
-    source (segmenter, truth or files); the paper's filter applies. Scores are means over objects:
+    The first view of an object goes in, at any view code. The predicted mesh and texture are rendered by the learned
+    cameras of that view code and of `unseen_views` others, and compared with the source's images there. Masks are those
+    of the source (segmenter, truth or files). Scores are means over objects:
 
-    iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both pictures black outside
-    their masks. chroma_*: RGB without its gray part, beside gray_*, that of a gray prediction. *_input: the view that
-    went in; *_unseen: mean over the object's other views.
+    iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside their
+    masks. chroma_*: RGB without its gray part, beside gray_*, that of a gray prediction. *_input: the view that went
+    in. *_unseen: mean over the object's other views.
     """
+    batches, device = [], model.network.start.device
+    for indices in own_batches(samples.count, settings.batch):
+        batch = samples.draw(indices).to(device)
+        found = compare_views(batch, *rerender(model, batch), perceptual)
+        views = {"input": lambda values: values[:, 0], "unseen": lambda values: values[:, 1:].mean(dim=1)}
+        batches.append({f"{name}_{view}": of(values) for name, values in found.items() for view, of in views.items()})
+    scores = scores_of(gather_values(batches))
+    scores["l1_masked"] = scores.pop("l1_input")
+    return scores
 
-    source: Source
-    model: InverseModel
-    perceptual: PerceptualDistance
-    settings: EvaluationSettings
 
-    def scores(self) -> dict[str, Score]:
-        """All of them; every process calls it."""
-        settings = self.settings
-        samples = held_out_samples(self.source, settings, 1 + settings.unseen_views)
-        metrics = ("iou", "l1", "psnr", "lpips", "chroma", "gray")
-        found = Accumulator(*(f"{metric}_{view}" for metric in metrics for view in ("input", "unseen")))
-        for indices in own_batches(samples.count, settings.batch):
-            batch = samples.draw(indices).to(settings.device)
-            for name, values in compare_views(batch, rerender(self.model, batch), self.perceptual).items():
-                found.add(f"{name}_input", values[:, 0])
-                found.add(f"{name}_unseen", values[:, 1:].mean(dim=1))
-        scores = found.scores()
-        scores["l1_masked"] = scores.pop("l1_input")
-        return scores
+@torch.no_grad()
+def rerender(
+    model: InverseModel, batch: MultiViewBatch
+) -> tuple[Float[Tensor, "batch views 3 height width"], Float[Tensor, "batch views 1 height width"]]:
+    """Reconstruct from view 0, render all views: RGB, black outside the object, and the covered pixels (0 or 1)."""
+    count, views = batch.view_ids.shape
+    seen = model.network(batch.images[:, 0]).repeat_interleave(views)
+    cameras = model.cameras(batch.view_ids.flatten())
+    rendered = render(model.network.mesh(seen), seen.texture, cameras, seen.light, batch.images.shape[-1])
+    covered = (rendered.face_index >= 0)[:, None].to(rendered.rgb)
+    return rendered.rgb.unflatten(0, (count, views)), covered.unflatten(0, (count, views))
 
 
 @torch.no_grad()
 def compare_views(
-    batch: MultiViewBatch, drawn: Rerendered, perceptual: PerceptualDistance
+    batch: MultiViewBatch,
+    rgb: Float[Tensor, "batch views 3 height width"],
+    covered: Float[Tensor, "batch views 1 height width"],
+    perceptual: PerceptualDistance,
 ) -> dict[str, Float[Tensor, "batch views"]]:
     """All metrics of all views; "gray" is the chroma error of a gray prediction."""
-    shape = batch.view_ids.shape
-    images, masks, rgb, covered = (x.flatten(0, 1) for x in (batch.images, batch.masks, drawn.rgb, drawn.mask))
+    images, masks, rgb, covered = (x.flatten(0, 1) for x in (batch.images, batch.masks, rgb, covered))
     hard = (masks > 0.5).to(masks)
     values = {
         "iou": mask_iou(covered, masks),
@@ -110,4 +91,4 @@ def compare_views(
         "chroma": chroma_error(rgb, images, hard),
         "gray": chroma_error(torch.zeros_like(rgb), images, hard),
     }
-    return {name: value.view(shape) for name, value in values.items()}
+    return {name: value.view(batch.view_ids.shape) for name, value in values.items()}

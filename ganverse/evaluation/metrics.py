@@ -1,153 +1,115 @@
-"""Metrics in two parts: pure functions that give one value per object, and a torchmetrics accumulator for their mean.
-
-Every number of the report is a mean over objects, so that one accumulator, right on any number of processes, serves
-them all, and so that intervals can be had by resampling objects.
-"""
+"""Metrics: unreduced functions with one value per object, and `Score`, their mean with a confidence interval."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities.data import dim_zero_cat
 
-from ganverse.distributed import gathering_device
+from ganverse.distributed import processes
 from ganverse.errors import GanverseError
-
-
-class PerObject(Metric):
-    """Accumulates one value per object; `compute` gathers those of all processes. Nothing is communicated before."""
-
-    full_state_update: bool = False
-    values: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("values", default=[], dist_reduce_fx="cat")
-
-    def update(self, values: Float[Tensor, " batch"]) -> None:
-        """Add one value per object."""
-        self.values.append(values.detach().to(gathering_device(), torch.float32))
-
-    def take_part(self) -> None:
-        """Lets a process that has no objects gather with the others, which would wait for it in vain."""
-        if not self.values:
-            self.update(torch.zeros(0))
-
-    def compute(self) -> Float[Tensor, " objects"]:
-        """The values of all objects, process after process; `Score.of` makes a mean and an interval of them."""
-        return dim_zero_cat(self.values)
-
-
-class Accumulator:
-    """One `PerObject` per name; the names are fixed, so that all processes gather the same things in the same order."""
-
-    def __init__(self, *names: str) -> None:
-        self._values = {name: PerObject() for name in names}
-
-    def add(self, name: str, values: Float[Tensor, " batch"]) -> None:
-        """Values of further objects."""
-        self._values[name].update(values)
-
-    def values(self) -> dict[str, Float[Tensor, " objects"]]:
-        """One value per object of all processes, in the same order under every name."""
-        for values in self._values.values():
-            values.take_part()
-        # torchmetrics squeezes what a single object leaves
-        return {name: values.compute().flatten() for name, values in self._values.items()}
-
-    def scores(self, prefix: str = "") -> dict[str, Score]:
-        """Means and intervals over the objects of all processes."""
-        return {prefix + name: Score.of(values) for name, values in self.values().items()}
-
+from ganverse.inverse.losses import silhouette_iou
 
 Statistic = Literal["mean", "median"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """A number of the report.
+    """A reported number.
 
-    value: mean or median over `count` objects. low, high: its 95 % interval under resampling of the objects, None
-    where the number is not made of objects.
+    value: mean or median of all values. low, high: its 95 % percentile bootstrap interval, None where there is none.
+    count: how many objects (or scenes) the bootstrap resamples.
     """
 
     value: float
     low: float | None = None
     high: float | None = None
-    count: int = 1
+    count: int = 0
 
     @classmethod
-    def of(
-        cls, values: Float[Tensor, " objects"], statistic: Statistic = "mean", *, resamples: int = 1000, seed: int = 0
-    ) -> Score:
-        """Value and percentile interval of the bootstrap; deterministic, independent of the values' order.
+    def of(cls, values: Float[Tensor, "objects *repeats"], statistic: Statistic = "mean") -> Score:
+        """Mean or median of one or more values per object.
+
+        Objects are independent, the values of one object are not: the bootstrap draws whole objects. The order of the
+        objects does not matter.
 
         Raises:
-            GanverseError: no values at all.
+            GanverseError: no objects at all.
         """
-        if not len(values):
-            raise GanverseError("a score expects at least one object, got none: evaluate more objects")
-        ordered = values.double().cpu().sort().values
-        again = _reduce(ordered[_resampled(len(ordered), resamples, seed)], statistic)
-        return cls(_reduce(ordered[None], statistic).item(), *_interval(again), len(ordered))
+        index = resampled_indices(len(values))
+        rows = values.double().cpu().reshape(len(values), -1)
+        rows = rows[rows[:, 0].argsort(stable=True)]
+        value = _reduce(rows.flatten().sort().values[None], statistic).item()
+        return cls(value, *interval(_reduce(rows[index].flatten(1), statistic)), len(rows))
 
     @classmethod
-    def of_ratio(
-        cls,
-        numerators: Float[Tensor, " objects"],
-        denominators: Float[Tensor, " objects"],
-        *,
-        resamples: int = 1000,
-        seed: int = 0,
-    ) -> Score:
+    def of_ratio(cls, numerators: Float[Tensor, " objects"], denominators: Float[Tensor, " objects"]) -> Score:
         """Mean of the numerators over mean of the denominators, all at least 0; the bootstrap draws pairs.
 
-        A mean of ratios would be ruled by the objects whose denominator is next to nothing.
+        A mean of ratios would be ruled by the objects whose denominator is almost zero.
 
         Raises:
-            GanverseError: no pairs at all.
+            GanverseError: no objects at all.
         """
-        if not len(numerators):
-            raise GanverseError("a score expects at least one object, got none: evaluate more objects")
+        index = resampled_indices(len(numerators))
         above, below = numerators.double().cpu(), denominators.double().cpu()
-        index = _resampled(len(above), resamples, seed)
         again = above[index].mean(dim=1) / below[index].mean(dim=1).clamp_min(1e-9)
-        return cls((above.mean() / below.mean().clamp_min(1e-9)).item(), *_interval(again), len(above))
+        return cls((above.mean() / below.mean().clamp_min(1e-9)).item(), *interval(again), len(above))
 
 
-def _resampled(count: int, resamples: int, seed: int) -> Int[Tensor, "resamples objects"]:
-    return torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(seed))
+def resampled_indices(count: int, resamples: int = 1000) -> Int[Tensor, "resamples objects"]:
+    """Bootstrap: `resamples` draws of `count` objects with replacement, always the same ones.
+
+    Raises:
+        GanverseError: no objects at all.
+    """
+    if count < 1:
+        raise GanverseError("a score expects at least one object, got none: evaluate more objects")
+    return torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(0))
 
 
-def _interval(values: Float[Tensor, " resamples"]) -> tuple[float, float]:
-    low, high = torch.quantile(values, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+def interval(resamples: Float[Tensor, " resamples"]) -> tuple[float, float]:
+    """The central 95 %."""
+    low, high = torch.quantile(resamples, torch.tensor([0.025, 0.975], dtype=resamples.dtype)).tolist()
     return low, high
 
 
-def _reduce(values: Float[Tensor, "rows objects"], statistic: Statistic) -> Float[Tensor, " rows"]:
+def _reduce(values: Float[Tensor, "rows values"], statistic: Statistic) -> Float[Tensor, " rows"]:
     return values.mean(dim=1) if statistic == "mean" else values.quantile(0.5, dim=1)
 
 
-def mask_iou(
-    prediction: Float[Tensor, "batch 1 height width"],
-    target: Float[Tensor, "batch 1 height width"],
-    *,
-    threshold: float | None = 0.5,
-) -> Float[Tensor, " batch"]:
-    """Intersection over union of masks in [0, 1], per image; two empty masks agree (1).
+def gather_values(
+    batches: Sequence[Mapping[str, Float[Tensor, " _"]]],
+) -> dict[str, Float[Tensor, " objects"]]:
+    """One value per object and name from the batches of all processes, process after process; every process calls it.
 
-    threshold: both masks are cut there; None keeps them soft, sum(p t) / sum(p + t - p t), as in the loss L_IoU.
+    A process may have no batches (see `distributed.own_batches`). That is why this is no torchmetrics aggregator:
+    `CatMetric` drops empty states, and then its processes wait for each other forever.
     """
-    if threshold is not None:
-        prediction, target = (prediction > threshold).to(prediction), (target > threshold).to(target)
-    both = (prediction * target).flatten(1).sum(dim=1)
-    either = (prediction + target - prediction * target).flatten(1).sum(dim=1)
-    return torch.where(either > 0, both / either.clamp_min(1e-9), torch.ones_like(either))
+    own = [{name: values.detach().cpu().float() for name, values in batch.items()} for batch in batches]
+    shares = [own]
+    if processes() > 1:
+        shares = [[] for _ in range(processes())]
+        dist.all_gather_object(shares, own)
+    every = [batch for share in shares for batch in share]
+    return {name: torch.cat([batch[name] for batch in every]) for name in (every[0] if every else ())}
+
+
+def scores_of(values: Mapping[str, Float[Tensor, " objects"]]) -> dict[str, Score]:
+    """Means with intervals, by name."""
+    return {name: Score.of(column) for name, column in values.items()}
+
+
+def mask_iou(
+    prediction: Float[Tensor, "batch 1 height width"], target: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, " batch"]:
+    """Intersection over union of masks in [0, 1], cut at one half, per image; 0 for two empty masks."""
+    return silhouette_iou((prediction > 0.5).to(prediction), (target > 0.5).to(prediction))
 
 
 def masked_l1(
@@ -155,9 +117,8 @@ def masked_l1(
     target: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> Float[Tensor, " batch"]:
-    """Mean absolute RGB difference inside the mask, per image; what the prediction leaves black counts as black."""
-    difference = ((prediction - target).abs().mean(dim=1, keepdim=True) * mask).flatten(1).sum(dim=1)
-    return difference / mask.flatten(1).sum(dim=1).clamp_min(1e-9)
+    """Mean absolute RGB difference inside the mask, per image."""
+    return _masked_mean((prediction - target).abs(), mask)
 
 
 def masked_psnr(
@@ -165,6 +126,12 @@ def masked_psnr(
     target: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> Float[Tensor, " batch"]:
-    """Peak signal-to-noise ratio of RGB in [0, 1] inside the mask, dB per image; at most 60, where 8 bits end."""
-    squared = ((prediction - target).square().mean(dim=1, keepdim=True) * mask).flatten(1).sum(dim=1)
-    return -10 * (squared / mask.flatten(1).sum(dim=1).clamp_min(1e-9)).clamp_min(1e-6).log10()
+    """Peak signal-to-noise ratio of RGB in [0, 1] inside the mask, in dB per image; at most 60, where 8 bits end."""
+    return -10 * _masked_mean((prediction - target).square(), mask).clamp_min(1e-6).log10()
+
+
+def _masked_mean(
+    values: Float[Tensor, "batch 3 height width"], mask: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, " batch"]:
+    total = (values.mean(dim=1, keepdim=True) * mask).flatten(1).sum(dim=1)
+    return total / mask.flatten(1).sum(dim=1).clamp_min(1e-9)

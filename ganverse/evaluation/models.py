@@ -1,63 +1,146 @@
-"""The models of one evaluation, opened and checked against each other."""
+"""The models of one evaluation: found in the package, a run or a file, opened, and checked against each other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
+from jsonargparse import ArgumentParser
 from torch import nn
 
-from ganverse.data.sampling import MultiViewSampler, SamplingSettings
-from ganverse.data.shards import ShardPlan, read_plan
-from ganverse.data.world_views import world_view_codes
+from ganverse.data.sources import DataSettings as SourceSettings
+from ganverse.data.sources import Source, open_source
+from ganverse.data.world_views import NAME as CAR_WORLD
 from ganverse.errors import GanverseError
-from ganverse.evaluation.settings import ModelPaths
-from ganverse.generators.framing import framed
-from ganverse.generators.protocol import ImageGenerator
-from ganverse.generators.weights import load_generator
+from ganverse.evaluation.held_out import HeldOutSamples
+from ganverse.inverse.weights import ARCHITECTURE as INVERSE_ARCHITECTURE
 from ganverse.inverse.weights import InverseModel, load_inverse
-from ganverse.masks.mask_rcnn import MaskRCNN
-from ganverse.masks.masker import Masker
-from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.pretrained import load_network
-from ganverse.viewpoints.opening import open_views
-from ganverse.viewpoints.pose_regressor import PoseRegressor
-from ganverse.viewpoints.view_codes import ViewCodes
-from ganverse.worlds.generator import CarWorldGenerator
+from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, load_network, read_kind
+from ganverse.viewpoints.pose_regressor import CAR_WEIGHTS, PoseRegressor
+
+ORACLE = "oracle-car.safetensors"
+_CONFIG = "config.yaml"
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Source:
-    """A generator with its view codes; masker None = it knows its own masks, or `shards` hold those there are."""
+class ModelPaths:
+    """What to evaluate, as files with their cards; None omits a model.
 
-    generator: ImageGenerator
-    codes: ViewCodes
-    masker: Masker | None = None
-    shards: ShardPlan | None = None
+    source: the GAN with its view codes and masks, the source of the images of `inverse` and `stylegan_r`. inverse: the
+    network and cameras trained on it. oracle: the same trained on the car world. stylegan_r: needs `source` and
+    `inverse`. pose_regressor: predicts the viewpoints of car images.
+    """
 
-    def sampler(self, seed: int, views: int) -> MultiViewSampler:
-        """Held-out objects: input view first, then views at any azimuth; the paper's filter applies."""
-        settings = SamplingSettings(seed=seed, views=views)
-        return MultiViewSampler(self.generator, self.codes, self.masker, settings)
+    source: SourceSettings | None = None
+    inverse: Path | None = None
+    oracle: Path | None = None
+    stylegan_r: Path | None = None
+    pose_regressor: Path | None = None
+
+    @classmethod
+    def shipped(cls) -> ModelPaths:
+        """The car models inside the package."""
+        names = (INVERSE.shipped, ORACLE, STYLEGAN_R.shipped, CAR_WEIGHTS.name)
+        return cls(SourceSettings(), *(_file_or_none(SHIPPED / name) for name in names))
+
+
+def models_of_run(run: Path, source: SourceSettings | None = None) -> ModelPaths:
+    """The weights that the stages of a run have left, with the source they were trained on.
+
+    source: None takes the one in the configuration of a stage.
+
+    Raises:
+        GanverseError: this is no run directory, or no stage has finished.
+    """
+    network = _file_or_none(run / INVERSE.stage / INVERSE.file)
+    renderer = _file_or_none(run / STYLEGAN_R.stage / STYLEGAN_R.file)
+    configs = [run / stage / _CONFIG for stage in (INVERSE.stage, STYLEGAN_R.stage)]
+    recorded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in configs if path.is_file()]
+    if not recorded and source is None:
+        raise GanverseError(
+            f"expected a run directory with {INVERSE.stage}/{_CONFIG} at {run}, found none; check --run"
+        )
+    if network is None and renderer is None:
+        raise GanverseError(
+            f"expected trained weights below {run}, found none; run `python train.py --run {run}` first"
+        )
+    if network is None:  # StyleGAN-R was trained with the network of another run
+        named = recorded[-1].get("inverse") if recorded else None
+        network = Path(named or SHIPPED / INVERSE.shipped)
+    return _with_source(source or _source_settings(recorded[0]["data"]), network, renderer)
+
+
+def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:
+    """One file of weights; generator: as in `SourceSettings`, the source it was trained on.
+
+    Raises:
+        GanverseError: the file is neither an inverse network nor a StyleGAN-R.
+    """
+    if weights.suffix != ".safetensors":
+        raise GanverseError(f"expected --checkpoint to be a .safetensors file with its card, got {weights}")
+    kind, source = read_kind(weights), SourceSettings(generator=generator)
+    if kind == INVERSE_ARCHITECTURE:
+        return _with_source(source, weights, None)
+    if kind == STYLEGAN_R_ARCHITECTURE:
+        return _with_source(source, SHIPPED / INVERSE.shipped, weights)
+    raise GanverseError(
+        f"expected weights of {INVERSE_ARCHITECTURE} or {STYLEGAN_R_ARCHITECTURE} at {weights}, got {kind}"
+    )
+
+
+def _with_source(source: SourceSettings, network: Path, renderer: Path | None) -> ModelPaths:
+    if source.generator == CAR_WORLD:
+        return ModelPaths(oracle=network)
+    pose = CAR_WEIGHTS if source.category == "car" else None
+    return ModelPaths(source, network, None, renderer, pose)
+
+
+def _source_settings(recorded: dict[str, Any]) -> SourceSettings:
+    """Settings out of a configuration file."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(SourceSettings, "data")
+    settings: SourceSettings = parser.instantiate(parser.parse_object({"data": recorded})).data
+    return settings
+
+
+def _file_or_none(path: Path) -> Path | None:
+    return path if path.is_file() else None
 
 
 @dataclass(frozen=True)
 class Models:
-    """What there is to evaluate; None = not there.
+    """Opened models, all on `device`; None = not there.
 
-    gan, world: the sources of images of `inverse` and `oracle`. notes: what a reader of the numbers should know.
+    gan: the source of the images of `inverse` and `renderer`. held_out: objects that `inverse` was not trained on,
+    where they are not to be drawn from `gan`. images_seen: by the evaluated network in training. notes: what a reader
+    of the scores should know.
     """
 
     gan: Source | None = None
     inverse: InverseModel | None = None
-    world: Source | None = None
     oracle: InverseModel | None = None
     renderer: StyleGANR | None = None
     pose: PoseRegressor | None = None
-    notes: tuple[str, ...] = field(default=())
+    held_out: HeldOutSamples | None = None
+    images_seen: int = 0
+    notes: tuple[str, ...] = ()
+    device: torch.device = _CPU
+
+    @cached_property
+    def world(self) -> Source | None:
+        """The car world at the resolution and with the view codes that the oracle was trained on."""
+        if self.oracle is None:
+            return None
+        resolution, views = self.oracle.network.config.resolution, self.oracle.card.views
+        return open_source(SourceSettings(CAR_WORLD, world_resolution=resolution, world_views=views))
 
 
 def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models:
@@ -66,71 +149,50 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
     Raises:
         GanverseError: nothing to evaluate, a file that is missing or broken, or models that do not belong together.
     """
-    if not any((paths.generator, paths.inverse, paths.oracle)):
-        raise GanverseError(
-            "expected at least a generator, an inverse network or a oracle to evaluate, got none of them"
-        )
-    inverse = None if paths.inverse is None else load_inverse(paths.inverse, device)
-    gan, sha256, notes = _open_gan(paths, None if inverse is None else inverse.card.config.resolution, device)
-    oracle = None if paths.oracle is None else load_inverse(paths.oracle, device)
+    if not any((paths.source, paths.inverse, paths.oracle)):
+        raise GanverseError("expected a generator, an inverse network or an oracle to evaluate, got none of them")
+    inverse, oracle = (None if path is None else load_inverse(path, device) for path in (paths.inverse, paths.oracle))
+    gan, notes = None, []
+    if paths.source is not None:
+        gan = _open_gan(paths.source, inverse, device)
+        notes.append(f"generator {gan.sha256[:12]}: {len(gan.codes)} view codes")
     for name, model in (("inverse network", inverse), ("oracle", oracle)):
         if model is not None:
-            notes.append(f"{name} {model.card.sha256[:12]}: {model.card.images_seen} pictures seen in training")
-    if gan is not None and inverse is not None:
-        _check_views(inverse, gan.codes)
-        if inverse.card.generator_sha256 not in ("", sha256):
-            notes.append(
-                f"the inverse network was trained on generator {inverse.card.generator_sha256[:12]}, not {sha256[:12]}"
-            )
+            notes.append(f"{name} {model.card.sha256[:12]}: {model.card.images_seen} images seen in training")
+    if gan is not None and inverse is not None and inverse.card.generator_sha256 not in ("", gan.sha256):
+        notes.append(
+            f"the inverse network was trained on generator {inverse.card.generator_sha256[:12]}, not {gan.sha256[:12]}"
+        )
+    renderer, card = (None, None) if paths.stylegan_r is None else load_stylegan_r(paths.stylegan_r, device)
+    trained = [one for one in (card, inverse and inverse.card, oracle and oracle.card) if one]
     return Models(
         gan,
         inverse,
-        None if oracle is None else world_source(oracle),
         oracle,
-        None if paths.stylegan_r is None else load_stylegan_r(paths.stylegan_r, device)[0],
+        renderer,
         None if paths.pose_regressor is None else _open_pose(paths.pose_regressor, device),
-        tuple(notes),
+        images_seen=trained[0].images_seen if trained else 0,
+        notes=tuple(notes),
+        device=torch.device(device),
     )
 
 
-def world_source(oracle: InverseModel) -> Source:
-    """The car world with the view codes that a network was trained on."""
-    world = CarWorldGenerator(oracle.network.config.resolution)
-    source = Source(world, world_view_codes(world, oracle.card.views))
-    _check_views(oracle, source.codes)
+def _open_gan(settings: SourceSettings, inverse: InverseModel | None, device: torch.device | str) -> Source:
+    """Scaled to the images that the network takes. StyleGAN-R's own images, of a later round, are not measured on."""
+    resolution = None if inverse is None else inverse.card.config.resolution
+    source = open_source(replace(settings, resolution=resolution, renderer=None, reader=None))
+    if inverse is not None and len(inverse.cameras) != len(source.codes):
+        raise GanverseError(
+            f"expected one camera per view code, got {len(inverse.cameras)} cameras and {len(source.codes)} codes; "
+            "evaluate a network with the view codes it was trained on"
+        )
+    for module in (source.generator, source.masker):
+        if isinstance(module, nn.Module):
+            module.to(device)
     return source
-
-
-def _open_gan(
-    paths: ModelPaths, resolution: int | None, device: torch.device | str
-) -> tuple[Source | None, str, list[str]]:
-    """resolution: of the pictures that the inverse network knows, None where there is none."""
-    if paths.generator is None or paths.view_codes is None:
-        return None, "", []
-    network, card = load_generator(paths.generator)
-    generator, codes = open_views(paths.view_codes, framed(network, resolution))
-    masker = _open_masker(paths, device)
-    seen = f"generator {card.sha256[:12]}: {card.images_seen} images seen, {len(codes)} view codes"
-    assert isinstance(generator, nn.Module)
-    shards = None if paths.shards is None else read_plan(paths.shards)
-    return Source(generator.to(device), codes, masker, shards), card.sha256, [seen]
-
-
-def _open_masker(paths: ModelPaths, device: torch.device | str) -> Masker | None:
-    if paths.mask_rcnn is not None:
-        return MaskRCNN.from_pretrained(paths.mask_rcnn).to(device)
-    return None if paths.segmenter is None else Segmenter.from_pretrained(paths.segmenter).to(device)
 
 
 def _open_pose(path: Path, device: torch.device | str) -> PoseRegressor:
     regressor = PoseRegressor()
     load_network(regressor, path)
     return regressor.eval().to(device)
-
-
-def _check_views(model: InverseModel, codes: ViewCodes) -> None:
-    if len(model.cameras) != len(codes):
-        raise GanverseError(
-            f"expected one camera per view code, got {len(model.cameras)} cameras and {len(codes)} codes; evaluate "
-            "a network with the view codes it was trained on"
-        )

@@ -1,4 +1,4 @@
-"""Pascal3D+ release 1.1 as it lies on disk: which objects count, their boxes and masks (the CMR protocol).
+"""Pascal3D+ release 1.1 as it lies on disk: the evaluated objects, their boxes and masks (the CMR protocol).
 
 Layout, below the root:
 
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from torchvision.ops import box_iou, masks_to_boxes
 
 from ganverse.errors import GanverseError
 from ganverse.reconstruction.photos import Box, FoundObject, Photo
@@ -45,9 +46,9 @@ class Annotation:
 class Pascal3D:
     """Protocol: Pascal3D+ test split, single image in, after CMR (Kanazawa et al. 2018).
 
-    Evaluated are the objects of the category in the VOC part (not the ImageNet one) whose image is not in VOC's train
-    list, which are neither difficult, truncated nor occluded, have at least 4 visible keypoints, and a mask. The
-    square is the annotated box, 5 % larger on every side, made square. Reported is the IoU of the re-projected
+    The evaluated objects belong to the category in the VOC part (not the ImageNet one), lie in an image that is not in
+    VOC's train list, are neither difficult, truncated nor occluded, and have at least 4 visible keypoints and a mask.
+    The square is the annotated box, 5 % larger on every side, made square. The score is the IoU of the re-projected
     silhouette, under the predicted camera, with the mask, both cut at one half at 256 pixels.
 
     Differences to CMR: it also drops objects whose keypoints its structure from motion does not explain (needs its own
@@ -76,7 +77,7 @@ class Pascal3D:
 
     @cached_property
     def objects(self) -> list[Annotation]:
-        """All objects that count and have a mask, in the order of their names."""
+        """All evaluated objects, in the order of their names."""
         train = self._train_list()
         files = [path for path in sorted(self._annotations.glob("*.mat")) if path.stem not in train]
         found = [one for path in files for one in self._usable(path) if self._has_mask(one)]
@@ -87,14 +88,16 @@ class Pascal3D:
             )
         return found
 
-    def load(self, one: Annotation) -> FoundObject:
-        """Photo, mask and square of an object.
+    def load(self, index: int) -> FoundObject:
+        """Photo, mask and square of one of the `objects`.
 
         Raises:
             GanverseError: the image is missing or no picture.
         """
-        photo, scale = self._photo(one.name)
+        one = self.objects[index]
+        photo, (width_on_disk, _) = Photo.read(self._image_path(one)), self._size(one)
         height, width = photo.pixels.shape[2:]
+        scale = width / width_on_disk
         mask = Image.fromarray(self._mask(one)).resize((width, height), Image.Resampling.BILINEAR)
         x1, y1, x2, y2 = (edge * scale for edge in one.box)
         side = max(1, round(max(x2 - x1, y2 - y1) * (1 + 2 * PADDING)))
@@ -109,7 +112,8 @@ class Pascal3D:
             raise GanverseError(f"expected VOC's train list at {path}, but it cannot be read ({error})") from error
 
     def _usable(self, path: Path) -> Iterator[Annotation]:
-        for number, one in enumerate(_records(path), start=1):
+        records = _read(path)["record"]["objects"]
+        for number, one in enumerate([records] if isinstance(records, dict) else records, start=1):
             flags = (int(one.get(name, 0) or 0) for name in ("difficult", "truncated", "occluded"))
             anchors = one.get("anchors", {})
             if one["class"] != self.category or any(flags) or _visible(anchors) < VISIBLE_ANCHORS:
@@ -117,12 +121,13 @@ class Pascal3D:
             x1, y1, x2, y2 = (float(edge) for edge in one["bbox"])
             yield Annotation(path.stem, number, (x1, y1, x2, y2))
 
-    def _photo(self, name: str) -> tuple[Photo, float]:
-        """The photo as it is read, and how much smaller than on disk that is."""
-        path = self.root / "Images" / f"{self.category}_pascal" / f"{name}.jpg"
-        photo = Photo.read(path)
-        with Image.open(path) as file:
-            return photo, photo.pixels.shape[3] / file.width
+    def _image_path(self, one: Annotation) -> Path:
+        return self.root / "Images" / f"{self.category}_pascal" / f"{one.name}.jpg"
+
+    def _size(self, one: Annotation) -> tuple[int, int]:
+        """Width and height on disk; photos are read at fewer pixels where they are large."""
+        with Image.open(self._image_path(one)) as file:
+            return file.size
 
     def _has_mask(self, one: Annotation) -> bool:
         if self.masks is not None:
@@ -137,16 +142,10 @@ class Pascal3D:
         if self.masks is None:
             with Image.open(self._instance_path(one)) as file:
                 return _instance(np.array(file), one.box)
-        with Image.open(self.root / "Images" / f"{self.category}_pascal" / f"{one.name}.jpg") as file:
-            canvas = Image.new("L", file.size)
+        canvas = Image.new("L", self._size(one))
         corners = [(float(x), float(y)) for x, y in self._polygons[one.name, one.number]]
         ImageDraw.Draw(canvas).polygon(corners, fill=255)
         return np.array(canvas)
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    objects = _read(path)["record"]["objects"]
-    return [objects] if isinstance(objects, dict) else list(objects)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -184,18 +183,11 @@ def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
 
 def _instance(labels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
     """The instance of a VOC segmentation whose own box fits best, if the two overlap by half (IoU)."""
-    best, chosen = 0.5, np.zeros_like(labels, dtype=np.uint8)
-    for label in set(np.unique(labels).tolist()) - {0, 255}:
-        rows, columns = np.nonzero(labels == label)
-        left, top, right, bottom = (float(edge) + 1 for edge in (columns.min(), rows.min(), columns.max(), rows.max()))
-        if (overlap := _overlap((left, top, right, bottom), box)) > best:
-            best, chosen = overlap, np.where(labels == label, 255, 0).astype(np.uint8)
-    return chosen
-
-
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """IoU of two boxes with inclusive corners."""
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]) + 1)
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]) + 1)
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
-    return width * height / (sum(areas) - width * height)
+    instances = [labels == label for label in np.unique(labels) if label not in (0, 255)]
+    if not instances:
+        return np.zeros_like(labels, dtype=np.uint8)
+    # VOC's corners are pixels from 1, both inside the box; torchvision's are edges.
+    found = masks_to_boxes(torch.from_numpy(np.stack(instances))) + torch.tensor([0, 0, 1, 1])
+    overlap = box_iou(found, torch.tensor([box]) - torch.tensor([1, 1, 0, 0]))[:, 0]
+    best = int(overlap.argmax())
+    return (instances[best] * (overlap[best] > 0.5).numpy() * 255).astype(np.uint8)

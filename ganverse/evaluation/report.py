@@ -1,11 +1,11 @@
-"""The report: a table for the terminal, and one offline page with everything inside."""
+"""The report: a table for the terminal, and one offline page with scores, figures and meshes inside."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -15,123 +15,110 @@ from rich.table import Table
 from ganverse.evaluation.catalog import CATALOG, PARTS, Entry
 from ganverse.evaluation.figures import Figure
 from ganverse.evaluation.metrics import Score
-from ganverse.io import write_atomically
+from ganverse.io import png_bytes, write_atomically
 
-_ROOM_FOR_MEANINGS = 120  # columns; the numbers alone take 80
+_HEADINGS = ("number", "value", "95 % interval", "target", "meaning")
+_ROOM_FOR_MEANINGS = 120  # columns; the other cells take 80
 _TEMPLATE = Path(__file__).with_name("report.html")
 
 
-@dataclass(frozen=True)
-class Download:
-    """A file that the page offers."""
-
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True)
+@dataclass
 class Report:
-    """What the page shows: numbers by key, figures, files, and notes of one sentence each."""
+    """What the page shows: scores by key, figures, meshes (contents of GLB files by name), notes of a sentence each."""
 
-    scores: dict[str, Score]
-    figures: tuple[Figure, ...]
-    downloads: tuple[Download, ...]
-    notes: tuple[str, ...]
+    scores: dict[str, Score] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    meshes: dict[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """`folder`/index.html, which needs nothing else, and beside it the pictures and meshes as files of their own."""
+    """`folder`/index.html, which needs nothing else, and beside it the figures and meshes as files of their own."""
     for figure in report.figures:
-        write_atomically(folder / "figures" / f"{figure.name}.png", png_bytes(figure.image))
-    for download in report.downloads:
-        write_atomically(folder / "meshes" / download.name, download.data)
+        write_atomically(folder / "figures" / f"{figure.name}.png", png_bytes(figure.image, compression=9))
+    for name, data in report.meshes.items():
+        write_atomically(folder / "meshes" / name, data)
     page = folder / "index.html"
     write_atomically(page, html(report).encode())
     return page
 
 
-def summary_table(scores: dict[str, Score], width: int) -> Table:
-    """The table for a terminal of so many columns; a narrow one leaves to the page what the numbers mean."""
-    explained = width >= _ROOM_FOR_MEANINGS
-    table = Table(title="Evaluation")
-    for heading in ("number", "value", "95 % interval", "target"):
-        table.add_column(heading, justify="left" if heading == "number" else "right", no_wrap=True)
-    if explained:
-        table.add_column("what it is")
+def summary_table(scores: Mapping[str, Score], width: int) -> Table:
+    """The table for a terminal of so many columns; a narrow one leaves the meanings to the page."""
+    table, columns = Table(title="Evaluation"), 5 if width >= _ROOM_FOR_MEANINGS else 4
+    for number, heading in enumerate(_HEADINGS[:columns]):
+        table.add_column(heading, justify="right" if 0 < number < 4 else "left", no_wrap=number < 4)
+    styles = {"": "", "reached": "green", "missed": "red"}
     for part in PARTS:
-        for entry, score in _of_part(scores, part):
-            reached = entry.reached(score.value)
-            style = "dim" if not entry.published else {True: "green", False: "red", None: ""}[reached]
-            meaning = (entry.meaning,) if explained else ()
-            table.add_row(entry.key, _number(score.value), _interval(score), _target(entry), *meaning, style=style)
+        for entry, state, cells in _rows(scores, part):
+            table.add_row(entry.key, *cells[: columns - 1], style=styles[state] if entry.published else "dim")
         table.add_section()
     return table
 
 
 def html(report: Report) -> str:
     """The page."""
-    sections = "\n".join(_section(report.scores, part) for part in PARTS)
-    figures = "\n".join(_figure(figure) for figure in report.figures)
-    downloads = "\n".join(f"<li>{_link(download)}</li>" for download in report.downloads)
-    notes = "\n".join(f"<li>{escape(note)}</li>" for note in report.notes)
+    contents = {
+        "numbers": (_section(report.scores, part) for part in PARTS),
+        "notes": (f"<li>{escape(note)}</li>" for note in report.notes),
+        "figures": map(_figure, report.figures),
+        "meshes": (f"<li>{_download(name, data)}</li>" for name, data in report.meshes.items()),
+    }
     page = _TEMPLATE.read_text(encoding="utf-8")
-    for name, text in (("numbers", sections), ("figures", figures), ("downloads", downloads), ("notes", notes)):
-        page = page.replace(f"<!-- {name} -->", text)
+    for name, lines in contents.items():
+        page = page.replace(f"<!-- {name} -->", "\n".join(lines))
     return page
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """A lossless picture file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _of_part(scores: dict[str, Score], part: str) -> Iterator[tuple[Entry, Score]]:
+def _rows(scores: Mapping[str, Score], part: str) -> Iterator[tuple[Entry, str, tuple[str, str, str, str]]]:
+    """Every score of a part: its entry, whether its target is "reached" or "missed", and its cells but the first."""
     for key, entry in CATALOG.items():
         if entry.part == part and key in scores:
-            yield entry, scores[key]
-
-
-def _section(scores: dict[str, Score], part: str) -> str:
-    rows = "\n".join(_row(entry, score) for entry, score in _of_part(scores, part))
-    if not rows:
-        return ""
-    heads = "<tr><th>number</th><th>value</th><th>95 % interval</th><th>target</th><th>what it is</th></tr>"
-    return f"<h3>{escape(PARTS[part])}</h3>\n<table>\n<thead>{heads}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-
-
-def _row(entry: Entry, score: Score) -> str:
-    state = {True: "reached", False: "missed", None: ""}[entry.reached(score.value)]
-    kind = f"{state} {'' if entry.published else 'aside'}".strip()
-    cells = (f"<code>{entry.key}</code>", _number(score.value), _interval(score), _target(entry), escape(entry.meaning))
-    return f'<tr class="{kind}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _figure(figure: Figure) -> str:
-    data = base64.b64encode(png_bytes(figure.image)).decode()
-    caption = escape(figure.caption)
-    picture = f'<img src="data:image/png;base64,{data}" width="{figure.image.width}" alt="{caption}">'
-    heading = f"<h3>{escape(figure.title)}</h3>"
-    return f'<figure id="{figure.name}">{heading}<div>{picture}</div><figcaption>{caption}</figcaption></figure>'
-
-
-def _link(download: Download) -> str:
-    data = base64.b64encode(download.data).decode()
-    name = escape(download.name)
-    size = f"{len(download.data) / 1024:.0f} KB"
-    return f'<a download="{name}" href="data:model/gltf-binary;base64,{data}">{name}</a> <small>{size}</small>'
+            score = scores[key]
+            low_high = (score.low, score.high)
+            interval = " .. ".join(_number(edge) for edge in low_high if edge is not None)
+            target = "" if entry.target is None else f"{'≥' if entry.better == 'higher' else '≤'} {entry.target:g}"
+            state = {True: "reached", False: "missed", None: ""}[entry.reached(score.value)]
+            yield entry, state, (_number(score.value), interval, target, entry.meaning)
 
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def _interval(score: Score) -> str:
-    return "" if score.low is None or score.high is None else f"{_number(score.low)} .. {_number(score.high)}"
-
-
-def _target(entry: Entry) -> str:
-    if entry.target is None:
+def _section(scores: Mapping[str, Score], part: str) -> str:
+    rows = []
+    for entry, state, cells in _rows(scores, part):
+        kind = state if entry.published else f"{state} aside".strip()
+        cells_ = "".join(f"<td>{cell}</td>" for cell in (f"<code>{entry.key}</code>", *map(escape, cells)))
+        rows.append(f'<tr class="{kind}">{cells_}</tr>')
+    if not rows:
         return ""
-    return f"{'≥' if entry.better == 'higher' else '≤'} {entry.target:g}"
+    heads = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
+    body = "\n".join(rows)
+    return (
+        f"<h3>{escape(PARTS[part])}</h3>\n<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    )
+
+
+def _figure(figure: Figure) -> str:
+    caption, width = escape(figure.caption), figure.image.width
+    picture = f'<img src="{_data_url("image/webp", _webp_bytes(figure.image))}" width="{width}" alt="{caption}">'
+    heading = f"<h3>{escape(figure.title)}</h3>"
+    return f'<figure id="{figure.name}">{heading}<div>{picture}</div><figcaption>{caption}</figcaption></figure>'
+
+
+def _webp_bytes(image: Image.Image) -> bytes:
+    """An eighth of a PNG; the PNGs lie beside the page."""
+    file = io.BytesIO()
+    image.save(file, format="WEBP", quality=92, method=6)
+    return file.getvalue()
+
+
+def _download(name: str, data: bytes) -> str:
+    link = f'<a download="{escape(name)}" href="{_data_url("model/gltf-binary", data)}">{escape(name)}</a>'
+    return f"{link} <small>{len(data) / 1024:.0f} KB</small>"
+
+
+def _data_url(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -124,13 +124,6 @@ def nearest(
     return distance, (normals * queries.normals[:, :count]).sum(dim=-1).abs()
 
 
-def distance_to_surface(
-    points: Float[Tensor, "batch n 3"], surface: SurfaceSamples, *, chunk: int = 512
-) -> Float[Tensor, "batch n"]:
-    """Distance of points to a surface, as in `nearest_triangle`."""
-    return nearest_triangle(points, surface, chunk=chunk)[0]
-
-
 def nearest_triangle(
     points: Float[Tensor, "batch n 3"], surface: SurfaceSamples, *, neighbors: int = 4, chunk: int = 512
 ) -> tuple[Float[Tensor, "batch n"], Int[Tensor, "batch n"]]:

@@ -1,4 +1,4 @@
-"""Car-world pictures with 3D truth: a single image in, its shape, silhouette and colors against the true ones."""
+"""Car-world images with 3D ground truth: a single image in; shape, silhouette and colors against the true ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganverse.distributed import own_batches
 from ganverse.evaluation.alignment import Alignment, azimuth_errors, from_cameras, refine
-from ganverse.evaluation.metrics import Accumulator, Score, mask_iou
+from ganverse.evaluation.metrics import Score, gather_values, mask_iou, scores_of
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.evaluation.surfaces import SurfaceDistances, sample_outer_surface
 from ganverse.geometry.cameras import Cameras
@@ -23,8 +23,14 @@ from ganverse.rendering.render import RenderResult, render
 from ganverse.worlds.cars import Cars
 from ganverse.worlds.generator import VIEW_DIMS, CarWorldGenerator
 
-_CALIBRATION = 1_000_000
-"""Index of the first calibration car: far beyond the evaluated ones."""
+VOXELS = 64
+"""Per side of the occupancy grid over [-1, 1]^3."""
+SURFACE_SAMPLES, SURFACE_QUERIES = 4000, 1000
+"""Points that stand for a surface, and how many of them are measured from."""
+F_SCORE_DISTANCE = 0.05
+"""Threshold of the F-score in world units (a car is 1.8 long)."""
+_CALIBRATION_SAMPLES = 750
+_FIRST_CALIBRATION_CAR = 1_000_000  # far beyond the evaluated ones
 
 
 @dataclass(frozen=True)
@@ -49,97 +55,74 @@ def world_batch(world: CarWorldGenerator, seed: int, indices: Tensor, device: to
     return WorldBatch(stacked[0], stacked[1], (cameras[0].to(device), cameras[1].to(device)), cars)
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """Reconstructions moved to the true world, and what the true cameras see of them."""
-
-    vertices: Float[Tensor, "batch verts 3"]
-    views: tuple[RenderResult, RenderResult]
-
-
 @torch.no_grad()
-def reconstruct(network: InverseGraphicsNetwork, alignment: Alignment, batch: WorldBatch) -> Aligned:
-    """Reconstruct from view 0, align, render both views with the true cameras."""
+def reconstruct(
+    network: InverseGraphicsNetwork, alignment: Alignment, batch: WorldBatch
+) -> tuple[Float[Tensor, "batch verts 3"], list[RenderResult]]:
+    """Reconstruct from view 0, move the vertices to the true world, render both views with the true cameras."""
     seen = network(batch.images[:, 0])
     vertices = alignment.points(seen.vertices)
     mesh, size = network.mesh(seen).with_vertices(vertices), batch.images.shape[-1]
-    first, second = (render(mesh, seen.texture, cameras, seen.light, size) for cameras in batch.cameras)
-    return Aligned(vertices, (first, second))
+    return vertices, [render(mesh, seen.texture, cameras, seen.light, size) for cameras in batch.cameras]
 
 
 @torch.no_grad()
 def calibrate(
     world: CarWorldGenerator, model: InverseModel, true_cameras: Cameras | None, settings: EvaluationSettings
 ) -> Alignment:
-    """The model's one alignment, from its cameras and then from calibration cars that are evaluated nowhere.
+    """The model's one alignment, from its cameras and then from calibration cars that no score is computed on.
 
-    true_cameras: of the view codes; None = unknown, the refinement then starts from none.
+    true_cameras: of the view codes; None = unknown, the refinement then starts from the identity.
     """
-    indices = torch.arange(_CALIBRATION, _CALIBRATION + settings.calibration_objects)
-    batch = world_batch(world, settings.seed, indices, settings.device)
+    indices = torch.arange(_FIRST_CALIBRATION_CAR, _FIRST_CALIBRATION_CAR + settings.calibration_objects)
+    batch = world_batch(world, settings.seed, indices, model.network.start.device)
     start = Alignment() if true_cameras is None else from_cameras(model.cameras.all(), true_cameras)
-    vertices, count = model.network(batch.images[:, 0]).vertices, min(750, settings.surface_samples)
-    learned = sample_outer_surface(vertices, model.network.template.faces, count)
-    true = sample_outer_surface(batch.cars.vertices, batch.cars.faces, count, seed=1).with_mirror_images()
+    vertices = model.network(batch.images[:, 0]).vertices
+    learned = sample_outer_surface(vertices, model.network.template.faces, _CALIBRATION_SAMPLES)
+    true = sample_outer_surface(batch.cars.vertices, batch.cars.faces, _CALIBRATION_SAMPLES, seed=1)
     if model.network.config.symmetric:
         learned = learned.with_mirror_images()
-    return refine(start, learned, true)
+    return refine(start, learned, true.with_mirror_images())
 
 
-@dataclass(frozen=True)
-class WorldScores:
-    """scores: by name. iou_3d: of every car, by its number (car i is `world_batch` of index i)."""
+def world_scores(
+    world: CarWorldGenerator,
+    model: InverseModel,
+    alignment: Alignment,
+    true_cameras: Cameras | None,
+    settings: EvaluationSettings,
+) -> tuple[dict[str, Score], Float[Tensor, " cars"]]:
+    """Protocol: car-world images with 3D ground truth, a single image in; every process calls it.
 
-    scores: dict[str, Score]
-    iou_3d: Float[Tensor, " cars"]
+    Returns the scores by name, and the 3D IoU of every car by its number (car i is `world_batch` of index i).
 
+    A random camera sees a random car. The network's mesh and texture are moved by ONE similarity for the whole model
+    (`alignment`, estimated on cars that are not evaluated) and compared with the truth:
 
-@dataclass(frozen=True)
-class WorldTruth:
-    """Protocol: car-world pictures with 3D truth, a single picture in.
-
-    A random camera sees a random car; the network's mesh and texture are moved by ONE similarity for the whole model
-    (see `alignment`, estimated on cars that are not evaluated) and compared with the truth:
-
-    iou_2d, iou_2d_unseen: silhouettes under the TRUE cameras, the input's and another one. iou_3d: occupancy,
-    `voxels` a side. chamfer: Chamfer-L1, world units. f_score: at `f_score_distance`. normal_consistency: mean absolute
-    cosine of normals at nearest points. chroma_error: mean over both views; chroma_gray: of a gray prediction.
+    iou_2d, iou_2d_unseen: silhouettes under the TRUE cameras, the input's and another one. iou_3d: occupancy, `VOXELS`
+    a side. chamfer: Chamfer-L1, world units. f_score: at `F_SCORE_DISTANCE`. normal_consistency: mean absolute cosine
+    of normals at nearest points. chroma_error: mean over both views; chroma_gray: of a gray prediction.
     azimuth_error_deg: of the view codes' learned cameras, where the true ones are known.
     """
-
-    world: CarWorldGenerator
-    model: InverseModel
-    alignment: Alignment
-    true_cameras: Cameras | None
-    settings: EvaluationSettings
-
-    def measure(self) -> WorldScores:
-        """All cars; every process calls it."""
-        model, settings, alignment = self.model, self.settings, self.alignment
-        names = ("iou_2d", "iou_2d_unseen", "iou_3d", "chamfer", "f_score", "normal_consistency")
-        found = Accumulator(*names, "chroma_error", "chroma_gray", "index")
-        for indices in own_batches(settings.world_objects, settings.batch):
-            batch = world_batch(self.world, settings.seed, indices, settings.device)
-            aligned = reconstruct(model.network, alignment, batch)
-            shapes = _shape_metrics(batch, aligned, model.network, settings)
-            for name, value in (_picture_metrics(batch, aligned) | shapes).items():
-                found.add(name, value)
-            found.add("index", indices.to(aligned.vertices))
-        values = found.values()
-        order = values.pop("index").argsort()
-        scores = {name: Score.of(column) for name, column in values.items()}
-        if self.true_cameras is not None:
-            errors = azimuth_errors(alignment, model.cameras.all(), self.true_cameras)
-            scores["azimuth_error_deg"] = Score.of(errors)
-        return WorldScores(scores, values["iou_3d"][order])
+    batches = []
+    for indices in own_batches(settings.world_objects, settings.batch):
+        batch = world_batch(world, settings.seed, indices, model.network.start.device)
+        vertices, views = reconstruct(model.network, alignment, batch)
+        found = _picture_metrics(batch, views) | _shape_metrics(batch, vertices, model.network)
+        batches.append({**found, "index": indices})
+    values = gather_values(batches)
+    order = values.pop("index").argsort()
+    scores = scores_of(values)
+    if true_cameras is not None:
+        scores["azimuth_error_deg"] = Score.of(azimuth_errors(alignment, model.cameras.all(), true_cameras))
+    return scores, values["iou_3d"][order]
 
 
-def _picture_metrics(batch: WorldBatch, aligned: Aligned) -> dict[str, Tensor]:
+def _picture_metrics(batch: WorldBatch, views: list[RenderResult]) -> dict[str, Tensor]:
     images, masks = batch.images.unbind(dim=1), (batch.masks > 0.5).to(batch.images).unbind(dim=1)
-    covered = [(view.face_index >= 0)[:, None].to(view.rgb) for view in aligned.views]
+    covered = [(view.face_index >= 0)[:, None].to(view.rgb) for view in views]
     first, second = (mask_iou(*pair) for pair in zip(covered, masks, strict=True))
-    rgb = [view.rgb for view in aligned.views]
-    chroma = [chroma_error(*parts) for parts in zip(rgb, images, masks, strict=True)]
+    chroma = [chroma_error(view.rgb, image, mask) for view, image, mask in zip(views, images, masks, strict=True)]
     gray = [chroma_error(torch.zeros_like(image), image, mask) for image, mask in zip(images, masks, strict=True)]
     return {
         "iou_2d": first,
@@ -150,16 +133,15 @@ def _picture_metrics(batch: WorldBatch, aligned: Aligned) -> dict[str, Tensor]:
 
 
 def _shape_metrics(
-    batch: WorldBatch, aligned: Aligned, network: InverseGraphicsNetwork, settings: EvaluationSettings
+    batch: WorldBatch, vertices: Float[Tensor, "batch verts 3"], network: InverseGraphicsNetwork
 ) -> dict[str, Tensor]:
-    faces, cars, count = network.template.faces, batch.cars, settings.surface_samples
-    occupancies = [voxelize(v, f, settings.voxels) for v, f in ((aligned.vertices, faces), (cars.vertices, cars.faces))]
-    prediction = sample_outer_surface(aligned.vertices, faces, count)
-    truth = sample_outer_surface(cars.vertices, cars.faces, count, seed=1)
-    distances = SurfaceDistances.measure(prediction, truth, settings.surface_queries)
+    faces, cars = network.template.faces, batch.cars
+    prediction = sample_outer_surface(vertices, faces, SURFACE_SAMPLES)
+    truth = sample_outer_surface(cars.vertices, cars.faces, SURFACE_SAMPLES, seed=1)
+    distances = SurfaceDistances.measure(prediction, truth, SURFACE_QUERIES)
     return {
-        "iou_3d": voxel_iou(*occupancies),
+        "iou_3d": voxel_iou(voxelize(vertices, faces, VOXELS), voxelize(cars.vertices, cars.faces, VOXELS)),
         "chamfer": distances.chamfer_l1,
-        "f_score": distances.f_score(settings.f_score_distance),
+        "f_score": distances.f_score(F_SCORE_DISTANCE),
         "normal_consistency": distances.normal_consistency,
     }

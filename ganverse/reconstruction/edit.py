@@ -14,14 +14,14 @@ from rich.console import Console
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.edits import paint_in_chunks, read_scenes
+from ganverse.evaluation.control import read_scenes
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.controls import azimuth_sweep
-from ganverse.neural_renderer.refinement import DescentSettings, RefinedScenes, refine
+from ganverse.neural_renderer.refinement import DescentSettings, RefinedScenes, refine, render_refined
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
 from ganverse.neural_renderer.weights import load_stylegan_r
@@ -77,7 +77,8 @@ class Editor:
         """The scene from other sides (degrees), its correction kept."""
         sweep = azimuth_sweep(refined.scenes, self.model.cameras.all(), azimuths)
         correction = refined.correction.repeat_interleave(len(azimuths), dim=0)
-        return paint_in_chunks(self.renderer, RefinedScenes(sweep, correction))
+        with torch.no_grad():
+            return render_refined(self.renderer, RefinedScenes(sweep, correction))
 
 
 def edit_command(arguments: Sequence[str]) -> Path:
@@ -110,7 +111,8 @@ def edit_sheet(
         rows[f"{part} borrowed"] = refined.edited(borrowed(refined.scenes, {part: lender}))
     if len(lenders) > 1:
         rows["all borrowed"] = refined.edited(borrowed(refined.scenes, lenders))
-    own = [paint_in_chunks(editor.renderer, row) for row in rows.values()]
+    with torch.no_grad():
+        own = [render_refined(editor.renderer, row) for row in rows.values()]
     turned = torch.stack([editor.turned(row, _TURNS) for row in rows.values()])
     columns = [
         Column("photo", picture.expand(len(rows), -1, -1, -1)),

@@ -15,7 +15,7 @@ from PIL import Image
 from ganverse.apps.gallery import Gallery
 from ganverse.apps.stage import SIDE, Look, Stage
 from ganverse.errors import GanverseError
-from ganverse.evaluation.models import Source
+from ganverse.data.sources import Source, SourceSettings
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import load_inverse
 from ganverse.masks.segmenter import Segmenter
@@ -112,7 +112,7 @@ def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
     config = model.network.config
     vertices = len(model.network.start)
     renderer = StyleGANR(generator, codes.view_dims, vertices=vertices, texture_size=config.texture_size)
-    source = Source(generator, codes, Segmenter.from_pretrained())
+    source = Source(SourceSettings(), "tiny", generator, "", codes, Segmenter.from_pretrained())
     stage = Stage(model, Gallery(model.network, source, Segmenter.from_pretrained()), renderer.eval())
     stage.sample()
     seconds = []

@@ -10,7 +10,7 @@ import pytest
 from ganverse import cli
 from ganverse.apps.studio import LARGEST_UPLOAD, NO_NEURAL, open_stage, studio_app
 from ganverse.errors import GanverseError
-from ganverse.evaluation.settings import ModelPaths
+from ganverse.evaluation.models import ModelPaths
 from tests.apps.serving import client
 from tests.apps.studio_toys import make_stage, photo_file
 
@@ -66,7 +66,7 @@ def test_the_shipped_weights_open() -> None:
 
 def test_what_does_not_belong_together() -> None:
     with pytest.raises(GanverseError, match="only one of them"):
-        open_stage(replace(ModelPaths.shipped(), generator=None, oracle=None), 1)
+        open_stage(replace(ModelPaths.shipped(), source=None, oracle=None), 1)
     with pytest.raises(GanverseError, match="one object"):
         open_stage(ModelPaths.shipped(), 0)
 

@@ -13,7 +13,7 @@ import trimesh
 from PIL import Image
 
 from ganverse.apps.studio import open_stage, studio_app
-from ganverse.evaluation.settings import ModelPaths
+from ganverse.evaluation.models import ModelPaths
 from tests.apps.serving import serving
 from tests.apps.studio_toys import make_stage, photo_file
 

@@ -9,13 +9,13 @@ from rich.console import Console
 from ganverse.evaluation import evaluate as module
 from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.evaluate import evaluate_loaded, evaluate_models, published
+from ganverse.evaluation.held_out import held_out_samples
 from ganverse.evaluation.metrics import Score
-from ganverse.evaluation.models import Models
-from ganverse.evaluation.settings import ModelPaths
+from ganverse.evaluation.models import ModelPaths, Models
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseCard, save_inverse
-from tests.evaluation.tiny_models import TINY_SETTINGS, VIEWS, tiny_inverse, tiny_models, tiny_world
+from tests.evaluation.tiny_models import TINY_SETTINGS, VIEWS, tiny_inverse, tiny_models
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,10 @@ def test_everything_at_once(tmp_path: Path) -> None:
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
     apart = ("photos", "pascal3d")
     assert set(metrics) == {key for key, e in CATALOG.items() if e.published and e.part not in apart}
-    scores = json.loads((tmp_path / "scores.json").read_text())
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert written["perceptual"] == PerceptualDistance(stages=1).source
+    assert written["images_seen"] == 0
+    scores = written["scores"]
     assert {key: score["value"] for key, score in scores.items() if key in metrics} == metrics
     assert all(score["low"] <= score["value"] <= score["high"] for score in scores.values() if score["low"] is not None)
     without = {f"stylegan_r/{name}" for name in ("quality_ratio", "identity_color", "identity_height")}
@@ -56,7 +59,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_absent(tmp_path: Path) -> None:
-    models = Models(world=tiny_world(), oracle=tiny_inverse())
+    models = Models(oracle=tiny_inverse())
     metrics = evaluate_loaded(models, tmp_path, TINY_SETTINGS, console=quiet())
     assert {key.split("/")[0] for key in metrics} == {"oracle"}
     assert "oracle/iou_3d" in metrics
@@ -86,6 +89,25 @@ def test_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "alignment to the true world" in printed
     assert "index.html" in printed
     assert 0 < metrics["oracle/iou_input"] < 1
+
+
+def test_samples_of_a_source_without_a_generator(tmp_path: Path) -> None:
+    """A folder of pictures has held-out objects, too."""
+    world = Models(oracle=tiny_inverse()).world
+    assert world is not None
+    samples = held_out_samples(world, 0, 2, views=2)
+    settings = replace(TINY_SETTINGS, world_objects=0, figure_objects=0)
+    metrics = evaluate_loaded(Models(inverse=tiny_inverse(), held_out=samples), tmp_path, settings, console=quiet())
+    assert {key.split("/")[0] for key in metrics} == {"gan"}
+    assert not (tmp_path / "figures").exists()
+
+
+def test_0_objects_omit_a_part(tmp_path: Path) -> None:
+    parts = ("held_out_objects", "identity_objects", "control_objects", "edited_pictures", "figure_objects")
+    settings = replace(TINY_SETTINGS, **dict.fromkeys(parts, 0))
+    metrics = evaluate_loaded(tiny_models(), tmp_path, settings, console=quiet())
+    assert {key.split("/")[0] for key in metrics} == {"world", "oracle"}
+    assert "oracle/iou_input" not in metrics
 
 
 def test_numbers_that_are_none_are_not_published() -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.evaluation.held_out import HeldOutObjects, Rerendered, compare_views, rerender
+from ganverse.evaluation.held_out import compare_views, held_out_samples, held_out_scores, rerender
 from ganverse.inverse.perceptual import PerceptualDistance
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_inverse, tiny_world
 
@@ -13,9 +13,9 @@ def perceptual() -> PerceptualDistance:
 
 
 def test_a_perfect_prediction_has_no_errors(perceptual: PerceptualDistance) -> None:
-    batch = tiny_world().sampler(0, 2).draw(torch.arange(2)).batch
+    batch = held_out_samples(tiny_world(), 0, 2, views=2).draw(torch.arange(2))
     hard = (batch.masks > 0.5).float()
-    values = compare_views(batch, Rerendered(batch.images * hard, hard), perceptual)
+    values = compare_views(batch, batch.images * hard, hard, perceptual)
     assert torch.equal(values["iou"], torch.ones(2, 2))
     assert torch.equal(values["psnr"], torch.full((2, 2), 60.0))
     assert all(values[name].abs().max() < 1e-6 for name in ("l1", "lpips", "chroma"))
@@ -23,12 +23,12 @@ def test_a_perfect_prediction_has_no_errors(perceptual: PerceptualDistance) -> N
 
 
 def test_a_wrong_hue_shows_in_chroma_and_a_gray_one_equals_the_baseline(perceptual: PerceptualDistance) -> None:
-    batch = tiny_world().sampler(0, 2).draw(torch.arange(2)).batch
+    batch = held_out_samples(tiny_world(), 0, 2, views=2).draw(torch.arange(2))
     hard = (batch.masks > 0.5).float()
     gray = (batch.images.mean(dim=2, keepdim=True) * hard).expand_as(batch.images)
-    values = compare_views(batch, Rerendered(gray, hard), perceptual)
+    values = compare_views(batch, gray, hard, perceptual)
     assert torch.allclose(values["chroma"], values["gray"], atol=1e-6)
-    swapped = compare_views(batch, Rerendered(batch.images.roll(1, dims=2) * hard, hard), perceptual)
+    swapped = compare_views(batch, batch.images.roll(1, dims=2) * hard, hard, perceptual)
     assert (swapped["chroma"] > values["chroma"]).all()
 
 
@@ -37,14 +37,15 @@ def test_views_are_rendered_by_their_own_cameras() -> None:
     images, masks = torch.rand(1, 2, 3, 32, 32), torch.ones(1, 2, 1, 32, 32)
     # View 0 looks from the front, where a car is narrow; view 3 from the side, where it is long.
     batch = MultiViewBatch(images, masks, torch.tensor([[0, 3]]), torch.tensor([0]), torch.zeros(1, 2, 1))
-    drawn = rerender(model, batch)
-    widths = drawn.mask[0, :, 0].amax(dim=1).sum(dim=1)
+    rgb, covered = rerender(model, batch)
+    widths = covered[0, :, 0].amax(dim=1).sum(dim=1)
     assert widths[1] > 1.5 * widths[0]
-    assert (drawn.rgb * (1 - drawn.mask)).abs().max() == 0
+    assert (rgb * (1 - covered)).abs().max() == 0
 
 
 def test_scores_cover_input_and_unseen_views(perceptual: PerceptualDistance) -> None:
-    scores = HeldOutObjects(tiny_world(), tiny_inverse(), perceptual, TINY_SETTINGS).scores()
+    samples = held_out_samples(tiny_world(), TINY_SETTINGS.seed, 2, views=3)
+    scores = held_out_scores(samples, tiny_inverse(), perceptual, TINY_SETTINGS)
     assert {"iou_input", "iou_unseen", "l1_masked", "lpips_input", "lpips_unseen", "chroma_unseen"} <= set(scores)
     assert all(score.count == 2 for score in scores.values())
     assert 0 < scores["iou_input"].value < 1

@@ -5,7 +5,7 @@ import torch
 from torch import multiprocessing
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.metrics import Accumulator, Score, mask_iou, masked_l1
+from ganverse.evaluation.metrics import Score, gather_values, mask_iou, masked_l1, masked_psnr, scores_of
 
 
 def test_mask_iou_of_half_covered_masks() -> None:
@@ -14,14 +14,13 @@ def test_mask_iou_of_half_covered_masks() -> None:
     assert mask_iou(left, left).item() == 1
     assert mask_iou(left, right).item() == 0
     assert mask_iou(left, middle).item() == pytest.approx(1 / 3)
-    assert mask_iou(empty, empty).item() == 1
+    assert mask_iou(empty, empty).item() == 0
     assert mask_iou(empty, left).item() == 0
 
 
-def test_mask_iou_cuts_at_one_half_unless_told_to_stay_soft() -> None:
+def test_mask_iou_cuts_at_one_half() -> None:
     prediction, target = torch.full((1, 1, 2, 2), 0.6), torch.ones(1, 1, 2, 2)
     assert mask_iou(prediction, target).item() == 1
-    assert mask_iou(prediction, target, threshold=None).item() == pytest.approx(0.6)
     assert mask_iou(prediction - 0.2, target).item() == 0
 
 
@@ -32,6 +31,14 @@ def test_masked_l1_looks_at_nothing_else() -> None:
     prediction = torch.where(mask > 0, target + torch.tensor([0.3, 0.0, 0.0])[:, None, None], prediction)
     assert masked_l1(prediction, target, mask).tolist() == pytest.approx([0.1] * 3)
     assert masked_l1(prediction, target, mask * 0).tolist() == [0, 0, 0]
+
+
+def test_masked_psnr_is_that_of_the_pixels_inside_and_ends_at_60() -> None:
+    target, mask = torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4)
+    mask[:, :, :2] = 1
+    prediction = torch.where(mask > 0, target + 0.1, torch.rand(2, 3, 4, 4))
+    assert masked_psnr(prediction, target, mask).tolist() == pytest.approx([20.0] * 2, abs=1e-3)
+    assert masked_psnr(target, target, mask).tolist() == pytest.approx([60.0] * 2)
 
 
 def test_score_is_the_mean_with_an_interval_that_shrinks() -> None:
@@ -52,6 +59,18 @@ def test_score_does_not_depend_on_the_order() -> None:
     assert Score.of(torch.tensor([1.0, 2.0, 90.0]), "median").value == 2
 
 
+def test_the_values_of_one_object_are_drawn_together() -> None:
+    """Value and interval of repeated measurements are those of the objects' means, whatever their order."""
+    values = torch.rand(12, 5)
+    clustered, means = Score.of(values), Score.of(values.mean(dim=1))
+    assert clustered.value == pytest.approx(values.mean().item())
+    assert clustered.count == 12
+    assert (clustered.low, clustered.high) == pytest.approx((means.low, means.high), abs=0.02)
+    assert Score.of(values.flip(0)) == clustered
+    assert Score.of(values[:, :1]) == Score.of(values[:, 0])
+    assert Score.of(torch.tensor([[1.0, 2.0], [3.0, 90.0]]), "median").value == 2.5
+
+
 def test_a_score_of_nothing_is_refused() -> None:
     with pytest.raises(GanverseError, match="at least one object"):
         Score.of(torch.zeros(0))
@@ -69,25 +88,19 @@ def test_a_ratio_is_one_of_means() -> None:
         Score.of_ratio(torch.zeros(0), torch.zeros(0))
 
 
-def test_accumulator_takes_batches_of_any_size() -> None:
-    found, values = Accumulator("a", "b"), torch.rand(10)
-    for part in values.split(3):
-        found.add("a", part)
-        found.add("b", 2 * part)
-    scores = found.scores("part/")
-    assert scores["part/a"].value == pytest.approx(values.mean().item())
-    assert scores["part/b"].value == pytest.approx(2 * values.mean().item())
-    assert scores["part/a"].count == 10
+def test_batches_of_any_size_are_gathered() -> None:
+    values = torch.rand(10)
+    found = gather_values([{"a": part, "b": 2 * part} for part in values.split(3)])
+    assert torch.equal(found["a"], values)
+    assert scores_of(found)["b"] == Score.of(2 * values)
+    assert gather_values([]) == {}
 
 
 def _gather(rank: int, store: str, values: torch.Tensor, results: torch.Tensor) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    found = Accumulator("shared", "first alone")
-    for part in values[rank::2].split(2):
-        found.add("shared", part)
-    if rank == 0:
-        found.add("first alone", values)
-    results[:, rank] = torch.stack([column.sort().values for column in found.values().values()])
+    shared = gather_values([{"shared": part} for part in values[rank::2].split(2)])
+    alone = gather_values([{"first alone": values}] if rank == 0 else [])
+    results[:, rank] = torch.stack([column.sort().values for column in (*shared.values(), *alone.values())])
     torch.distributed.destroy_process_group()
 
 

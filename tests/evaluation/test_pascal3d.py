@@ -24,7 +24,7 @@ def test_whole_unhidden_objects_of_other_images_than_those_of_training_count(roo
 
 def test_square_and_mask(root: Path) -> None:
     data = Pascal3D(root)
-    one = data.load(data.objects[0])
+    one = data.load(0)
     assert one.box.side == round(59 * 1.1)
     assert abs(one.box.left + one.box.side / 2 - (21 + 80) / 2) <= 1
     assert abs(one.box.top + one.box.side / 2 - (31 + 60) / 2) <= 1
@@ -39,7 +39,7 @@ def test_polygons_of_the_cmr_authors(root: Path, tmp_path: Path) -> None:
     data = Pascal3D(root, masks=save_polygons(tmp_path / "segkps" / "car.mat"))
     (one,) = data.objects
     assert one.name == "2008_000002"
-    area = int((data.load(one).foreground > 0.5).sum())
+    area = int((data.load(0).foreground > 0.5).sum())
     assert area == pytest.approx(30 * 60 / 2, rel=0.1)
 
 

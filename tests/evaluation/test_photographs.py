@@ -12,8 +12,9 @@ from ganverse.errors import GanverseError
 from ganverse.evaluation.evaluate import evaluate_loaded
 from ganverse.evaluation.models import Models
 from ganverse.evaluation.pascal3d import Pascal3D
-from ganverse.evaluation.photographs import PhotoFolder, folder_scores, pascal3d_scores, reprojection_scores
+from ganverse.evaluation.photographs import PhotoFolder, reprojection_scores
 from ganverse.evaluation.settings import Photographs
+from ganverse.masks.masker import SegmenterMasker
 from ganverse.reconstruction.photos import FoundObject, Photo, bounding_square
 from ganverse.reconstruction.refinement import RefinementSettings, view
 from tests.evaluation.pascal3d_tree import save_tree
@@ -40,7 +41,7 @@ def test_the_silhouette_of_the_network_itself_agrees() -> None:
     mask = (drawn.face_index >= 0)[:, None].float()
     box = replace(bounding_square(mask[0, 0] > 0.5, 0.5), left=0, top=0, side=256)
     one = FoundObject(Photo("own", drawn.rgb), mask, box)
-    scores = reprojection_scores(NETWORK, 1, lambda _: one, None)
+    scores = reprojection_scores(NETWORK, 1, lambda _: one)
     assert set(scores) == {"iou", "l1_masked"}
     assert scores["iou"].value > 0.99
 
@@ -48,7 +49,7 @@ def test_the_silhouette_of_the_network_itself_agrees() -> None:
 def test_a_folder_with_masks(folders: tuple[Path, Path]) -> None:
     folder = PhotoFolder(*folders)
     assert [path.name for path in folder.files] == ["a.jpg", "b.jpg"]
-    scores = folder_scores(folder, NETWORK, FEW)
+    scores = reprojection_scores(NETWORK, 2, folder.load, FEW)
     assert set(scores) == {"iou", "l1_masked", "iou_refined", "l1_refined"}
     assert scores["iou"].count == 2
     assert 0 < scores["iou"].value < scores["iou_refined"].value < 1
@@ -56,7 +57,7 @@ def test_a_folder_with_masks(folders: tuple[Path, Path]) -> None:
 
 
 def test_pascal3d(tmp_path: Path) -> None:
-    scores = pascal3d_scores(Pascal3D(save_tree(tmp_path)), NETWORK, None)
+    scores = reprojection_scores(NETWORK, 2, Pascal3D(save_tree(tmp_path)).load)
     assert scores["iou"].count == 2
     assert 0 < scores["iou"].value < 1
 
@@ -72,11 +73,16 @@ def test_in_the_report(tmp_path: Path, folders: tuple[Path, Path]) -> None:
         assert f'id="{name}-sheet"' in (output / "index.html").read_text()
 
 
+def test_without_masks_a_masker_finds_the_objects(folders: tuple[Path, Path]) -> None:
+    found = PhotoFolder(folders[0], masker=SegmenterMasker.car()).load(0)
+    assert 0.05 < float((found.foreground > 0.5).float().mean()) < 0.9
+
+
 def test_missing_masks_and_photos(folders: tuple[Path, Path], tmp_path: Path) -> None:
     photos, _ = folders
     with pytest.raises(GanverseError, match=r"mask a.png in .*\(2 are missing\)"):
         _ = PhotoFolder(photos, tmp_path).files
     with pytest.raises(GanverseError, match="expected pictures"):
         _ = PhotoFolder(tmp_path).files
-    with pytest.raises(GanverseError, match="masks or a source"):
-        PhotoFolder(photos).load(photos / "a.jpg")
+    with pytest.raises(GanverseError, match="masks or a masker"):
+        PhotoFolder(photos).load(0)

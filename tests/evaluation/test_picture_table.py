@@ -1,7 +1,7 @@
 import torch
 from PIL import ImageFont
 
-from ganverse.evaluation.picture_table import Column, as_picture, table, wrapped
+from ganverse.evaluation.picture_table import Column, resized, table, wrapped
 
 
 def test_cells_lie_where_rows_and_columns_say() -> None:
@@ -26,7 +26,7 @@ def test_no_labels_take_no_room() -> None:
 def test_whole_multiples_keep_their_pixels() -> None:
     picture = torch.zeros(3, 2, 2)
     picture[:, 0, 0] = 1
-    enlarged = as_picture(picture, 8)
+    enlarged = resized(picture, 8)
     assert enlarged.getpixel((3, 3)) == (255, 255, 255)
     assert enlarged.getpixel((4, 3)) == (0, 0, 0)
 

@@ -2,12 +2,15 @@ import base64
 import io
 import re
 
+import numpy as np
+import torch
 from PIL import Image
 from rich.console import Console
 
 from ganverse.evaluation.figures import Figure
 from ganverse.evaluation.metrics import Score
-from ganverse.evaluation.report import Download, Report, html, summary_table, write_report
+from ganverse.evaluation.report import Report, html, summary_table, write_report
+from ganverse.io import to_pil
 
 REPORT = Report(
     scores={
@@ -15,9 +18,9 @@ REPORT = Report(
         "oracle/iou_3d": Score(0.5, 0.4, 0.6, 100),
         "world/chroma_gray": Score(0.056),
     },
-    figures=(Figure("gan-views", "Views", "rows < columns", Image.new("RGB", (3, 2), (9, 8, 7))),),
-    downloads=(Download("gan-1.glb", b"glTF"),),
-    notes=("a <note>",),
+    figures=[Figure("gan-views", "Views", "rows < columns", Image.new("RGB", (3, 2), (9, 8, 7)))],
+    meshes={"gan-1.glb": b"glTF"},
+    notes=["a <note>"],
 )
 
 
@@ -25,13 +28,25 @@ def test_page_is_whole_and_offline(tmp_path) -> None:
     page = write_report(REPORT, tmp_path).read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "http" not in page.replace("http-equiv", "")
-    assert "<!-- numbers -->" not in page
-    assert "<!-- figures -->" not in page
+    assert not re.search(r"<!-- \w+ -->", page)
     assert (tmp_path / "figures" / "gan-views.png").is_file()
     assert (tmp_path / "meshes" / "gan-1.glb").read_bytes() == b"glTF"
     assert base64.b64encode(b"glTF").decode() in page
     assert "rows &lt; columns" in page
     assert "a &lt;note&gt;" in page
+
+
+def test_pictures_in_the_page_look_like_the_files_beside_it(tmp_path) -> None:
+    shades = torch.linspace(0, 1, 96)
+    picture = to_pil(torch.stack([shades.expand(96, -1), shades[:, None].expand(-1, 96), torch.full((96, 96), 0.5)]))
+    report = Report(figures=[Figure("gan-views", "Views", "shades", picture)])
+    page = write_report(report, tmp_path).read_text(encoding="utf-8")
+    (data,) = re.findall(r'src="data:image/webp;base64,([^"]+)"', page)
+    shown = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    assert Image.open(tmp_path / "figures" / "gan-views.png").tobytes() == picture.tobytes()
+    difference = np.abs(np.asarray(shown, float) - np.asarray(picture, float))
+    assert difference.mean() < 2
+    assert difference.max() < 16
 
 
 def test_page_tells_reached_from_missed_and_covered_from_not() -> None:

@@ -5,7 +5,7 @@ import torch
 
 from ganverse.evaluation import world_truth as module
 from ganverse.evaluation.alignment import Alignment
-from ganverse.evaluation.world_truth import Aligned, WorldBatch, WorldTruth, calibrate, reconstruct, world_batch
+from ganverse.evaluation.world_truth import WorldBatch, calibrate, reconstruct, world_batch, world_scores
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.rendering.render import RenderResult
@@ -28,13 +28,13 @@ def test_the_same_car_from_two_cameras() -> None:
 def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPatch) -> None:
     """The truth itself in place of the network's answer."""
 
-    def truth(network: object, alignment: Alignment, batch: WorldBatch) -> Aligned:
+    def truth(network: object, alignment: Alignment, batch: WorldBatch) -> tuple[torch.Tensor, list[RenderResult]]:
         views = []
         for view in range(2):
             face_index = torch.where(batch.masks[:, view, 0] > 0.5, 0, -1)
             rgb = batch.images[:, view]
             views.append(RenderResult(rgb, batch.masks[:, view], torch.zeros_like(rgb[:, :1]), face_index))
-        return Aligned(batch.cars.vertices, (views[0], views[1]))
+        return batch.cars.vertices, views
 
     cars = world_batch(WORLD, TINY_SETTINGS.seed, torch.arange(1)).cars
     model = tiny_inverse()
@@ -43,10 +43,8 @@ def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPat
     model.network._template = replace(model.network.template, faces=cars.faces, face_uvs=uvs)
     table = CameraTable([0.0, 90.0], elevation_degrees=5.0, distance=3.0)
     cameras = Cameras.from_degrees([0.0, 90.0], [5.0, 5.0], [3.0, 3.0])
-    settings = replace(TINY_SETTINGS, surface_samples=2000)
-    found = WorldTruth(WORLD, replace(model, cameras=table), Alignment(), cameras, settings).measure()
-    scores = found.scores
-    assert found.iou_3d.tolist() == [1, 1]
+    scores, iou_3d = world_scores(WORLD, replace(model, cameras=table), Alignment(), cameras, TINY_SETTINGS)
+    assert iou_3d.tolist() == [1, 1]
     assert scores["normal_consistency"].value > 0.9
     assert scores["iou_2d"].value == scores["iou_2d_unseen"].value == scores["iou_3d"].value == 1
     assert scores["chamfer"].value < 0.01
@@ -56,7 +54,7 @@ def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPat
 
 
 def test_unknown_cameras_leave_their_error_out() -> None:
-    scores = WorldTruth(WORLD, tiny_inverse(), Alignment(), None, TINY_SETTINGS).measure().scores
+    scores, _ = world_scores(WORLD, tiny_inverse(), Alignment(), None, TINY_SETTINGS)
     assert "azimuth_error_deg" not in scores
     assert 0.2 < scores["iou_3d"].value < 0.9
 
@@ -65,9 +63,9 @@ def test_calibration_undoes_a_wrong_scale() -> None:
     """A network whose world is 1.25 times too large gets the same aligned shapes as one of the right size."""
     right, large = tiny_inverse(), tiny_inverse()
     large.network.start *= 1.25
-    settings = replace(TINY_SETTINGS, calibration_objects=4, surface_samples=300)
+    settings = replace(TINY_SETTINGS, calibration_objects=4)
     alignments = [calibrate(WORLD, model, None, settings) for model in (right, large)]
     assert alignments[0].scale / alignments[1].scale == pytest.approx(1.25, rel=0.03)
     batch = world_batch(WORLD, 0, torch.arange(2))
-    shapes = [reconstruct(m.network, a, batch).vertices for m, a in zip((right, large), alignments, strict=True)]
+    shapes = [reconstruct(m.network, a, batch)[0] for m, a in zip((right, large), alignments, strict=True)]
     assert (shapes[0] - shapes[1]).norm(dim=-1).mean() < 0.05

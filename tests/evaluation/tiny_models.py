@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ganverse.data.world_views import world_view_codes
-from ganverse.evaluation.models import Models, Source
+from ganverse.data.sources import Source, SourceSettings
+from ganverse.evaluation.alignment import Alignment
+from ganverse.evaluation.control import Studio
+from ganverse.evaluation.models import Models
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.inverse.camera_table import CameraTable
@@ -16,7 +18,6 @@ from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
-from ganverse.worlds.generator import CarWorldGenerator
 
 VIEWS = 12
 TINY_SETTINGS = EvaluationSettings(
@@ -30,11 +31,9 @@ TINY_SETTINGS = EvaluationSettings(
     quality_images=4,
     edited_pictures=2,
     edit_steps=2,
-    voxels=16,
-    surface_samples=200,
-    surface_queries=50,
     figure_objects=2,
     batch=2,
+    device="cpu",
 )
 _NETWORK = InverseNetworkConfig(
     resolution=32, subdivisions=1, channels=(8, 16), latent=16, texture_size=16, texture_channels=(8, 8)
@@ -52,8 +51,9 @@ def tiny_inverse(generator: str = "car-world", seed: int = 0) -> InverseModel:
 
 
 def tiny_world() -> Source:
-    world = CarWorldGenerator(32)
-    return Source(world, world_view_codes(world, VIEWS))
+    world = Models(oracle=tiny_inverse()).world
+    assert world is not None
+    return world
 
 
 def tiny_gan() -> StyleGAN2Generator:
@@ -71,7 +71,7 @@ def tiny_source() -> Source:
     torch.manual_seed(2)
     generator = tiny_gan()
     segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=32).eval()
-    return Source(generator, tiny_codes(generator), segmenter)
+    return Source(SourceSettings(), "tiny", generator, "", tiny_codes(generator), segmenter)
 
 
 def tiny_renderer(generator: StyleGAN2Generator, codes: ViewCodes, model: InverseModel) -> StyleGANR:
@@ -93,8 +93,17 @@ def tiny_models() -> Models:
     return Models(
         gan=source,
         inverse=model,
-        world=tiny_world(),
         oracle=tiny_inverse(seed=4),
         renderer=tiny_renderer(source.generator, source.codes, model),
         pose=PoseRegressor().eval(),
     )
+
+
+def tiny_studio() -> Studio:
+    models = tiny_models()
+    assert models.gan is not None
+    assert models.inverse is not None
+    assert models.gan.masker is not None
+    assert models.renderer is not None
+    assert models.pose is not None
+    return Studio(models.renderer, models.gan, models.inverse, models.pose, models.gan.masker, Alignment())

@@ -17,9 +17,9 @@ from ganverse.cli import train
 from ganverse.distributed import rank_and_processes
 from ganverse.evaluation import evaluate
 from ganverse.evaluation.catalog import CATALOG
+from ganverse.evaluation.command import evaluate_command
 from ganverse.evaluation.evaluate import Evaluation, finite, write_json
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.pipeline.commands import evaluate_command
 from ganverse.pipeline.together import together
 from tests import pipeline_toys as toys
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_models
@@ -46,7 +46,7 @@ def test_two_processes_print_the_numbers_of_one(tmp_path: Path, capfd: pytest.Ca
     generator = toys.save_gan(tmp_path)
     run = tmp_path / "run"
     assert train(["inverse", *toys.stage_flags("inverse", run, generator)]) == 0
-    asked = ["--run", str(run), *toys.flags(toys.EVALUATION), "--evaluation.held_out_objects=6"]
+    asked = ["--run", str(run), *toys.flags(toys.EVALUATE), "--held_out_objects=6"]
     capfd.readouterr()
     alone = evaluate_command([*asked, "--output", str(tmp_path / "one")], "evaluate.py")
     printed = numbers(capfd.readouterr().out)
@@ -77,4 +77,4 @@ def measure_tiny(output: Path) -> None:
         evaluation = Evaluation(tiny_models(), UNEVEN, Console(quiet=True), draws=False)
         evaluation.run()
         if rank_and_processes()[0] == 0:
-            write_json({key: asdict(score) for key, score in finite(evaluation.scores).items()}, output)
+            write_json({key: asdict(score) for key, score in finite(evaluation.report.scores).items()}, output)

@@ -1,0 +1,137 @@
+"""`python evaluate.py` and `ganverse evaluate`: the weights in the package, a run, or one file of weights."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import set_parsing_settings
+from rich.console import Console
+
+from ganverse.data.sources import generator_path
+from ganverse.distributed import rank_and_processes
+from ganverse.errors import GanverseError
+from ganverse.evaluation.catalog import CATALOG, IDENTITY
+from ganverse.evaluation.evaluate import SCORES, evaluate_models
+from ganverse.evaluation.models import ModelPaths, models_of_checkpoint, models_of_run
+from ganverse.evaluation.settings import EvaluationSettings
+from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
+from ganverse.pipeline.together import together
+from ganverse.pretrained import write_evaluation
+from ganverse.training.media import Sheet, save, show
+from ganverse.training.weights_and_biases import Dashboard
+
+_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class EvaluateCall:
+    """What to evaluate. Default: the weights inside the package."""
+
+    run: Path | None = None
+    """Run directory of train.py."""
+    checkpoint: Path | None = None
+    """One .safetensors file of an inverse network or a StyleGAN-R, instead of a run."""
+    data: str = "car"
+    """Generator that `checkpoint` was trained on: car, car-world, or a .safetensors file."""
+    output: Path | None = None
+    """Folder for metrics.json, figures and index.html. Default: RUN/report, or runs/shipped/report."""
+    logger: Literal["files", "wandb"] = "files"
+    """`wandb` sends numbers, figures and meshes to Weights & Biases too."""
+    cards: bool = False
+    """Also write the numbers into the JSON cards beside the weights."""
+
+    def __post_init__(self) -> None:
+        if self.run is not None and self.checkpoint is not None:
+            raise GanverseError("expected --run or --checkpoint, got both; give one of them")
+
+    def models(self) -> tuple[ModelPaths, Path]:
+        """The weights to evaluate, and the folder for the report."""
+        if self.run is not None:
+            return models_of_run(self.run), self.output or self.run / "report"
+        if self.checkpoint is not None:
+            folder = self.output or self.checkpoint.parent / "report"
+            return models_of_checkpoint(self.checkpoint, self.data), folder
+        return ModelPaths.shipped(), self.output or Path("runs/shipped/report")
+
+
+def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
+    """Evaluates what the command line names; returns the contents of metrics.json.
+
+    Raises:
+        GanverseError: bad settings or missing files.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    sections = (Section("", EvaluateCall), Section("", EvaluationSettings))
+    given = parse(
+        build_parser(prog, "Scores, figures and a report page of trained weights.", sections), arguments, None
+    )
+    call: EvaluateCall = section_of(given, sections[0])
+    settings: EvaluationSettings = section_of(given, sections[1])
+    models, output = call.models()
+    output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
+    with together():
+        metrics = evaluate_models(models, output, settings)
+        if rank_and_processes()[0] == 0:
+            written = json.loads((output / SCORES).read_text(encoding="utf-8"))
+            publish(output, metrics, written["images_seen"], dashboard=call.logger == "wandb")
+            if call.cards:
+                write_cards(models, written)
+            Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
+    return metrics
+
+
+def publish(folder: Path, metrics: Mapping[str, float], images_seen: int, *, dashboard: bool) -> None:
+    """Writes `folder`/numbers.csv. dashboard: sends it, the numbers, figures/ and meshes/ to Weights & Biases.
+
+    images_seen: by the evaluated network in training, its place on the step axis.
+    """
+    entries = [CATALOG[key] for key in metrics]
+    rows = tuple(
+        (one.key, value, "" if one.target is None else one.target, one.better, one.meaning)
+        for one, value in zip(entries, metrics.values(), strict=True)
+    )
+    files = {"numbers": save(Sheet(("number", "value", "target", "better", "meaning"), rows), folder / "numbers")}
+    if not dashboard:
+        return
+    for path in sorted([*folder.glob("figures/*.png"), *folder.glob("meshes/*.glb")]):
+        files[path.stem] = path
+    board = Dashboard(folder, lambda: images_seen)
+    board.log_metrics(metrics)
+    show(files, [board])
+    board.finalize("success")
+
+
+def write_cards(models: ModelPaths, written: Mapping[str, Any]) -> list[Path]:
+    """Puts every number of a scores.json into the card of the weights that it judges; returns these weights.
+
+    Raises:
+        GanverseError: a card is missing or broken.
+    """
+    shares: dict[Path, dict[str, Any]] = defaultdict(dict)
+    for key, score in written["scores"].items():
+        path = judged(key, models)
+        if path is not None:
+            share = {
+                name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in score.items()
+            }
+            # LPIPS means nothing without its weights
+            shares[path][key] = {**share, "perceptual": written["perceptual"]} if "lpips" in key else share
+    for path, share in shares.items():
+        write_evaluation(path, share)
+    return list(shares)
+
+
+def judged(key: str, models: ModelPaths) -> Path | None:
+    """The weights that a number judges."""
+    part, name = key.split("/")
+    if part == "gan" and name in IDENTITY:
+        return None if models.source is None else generator_path(models.source.generator)
+    if part in ("stylegan_r", "edits"):
+        return models.stylegan_r
+    # photos go through the network of the GAN, and through the oracle where there is none
+    return models.oracle if part == "oracle" or models.inverse is None else models.inverse

@@ -1,0 +1,144 @@
+"""`python evaluate.py`: settings that make no sense, devices, cards, Weights & Biases."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ganverse import cli
+from ganverse.errors import GanverseError
+from ganverse.evaluation.catalog import CATALOG
+from ganverse.evaluation.command import EvaluateCall, judged, publish, write_cards
+from ganverse.evaluation.models import ModelPaths, SourceSettings
+from ganverse.evaluation.settings import EvaluationSettings
+from ganverse.export.textured import glb_bytes
+from ganverse.generators.weights import load_generator
+from ganverse.geometry.meshes import sphere_template
+from ganverse.inverse.weights import load_inverse
+from ganverse.pretrained import read_evaluation
+from tests import pipeline_toys as toys
+from tests.offline_runs import finished_run, history
+from tests.reconstruction.toys import save_weights
+
+
+def test_nothing_named_means_the_weights_in_the_package() -> None:
+    models, output = EvaluateCall().models()
+    assert models == ModelPaths.shipped()
+    assert output == Path("runs/shipped/report")
+    with pytest.raises(GanverseError, match="got both"):
+        EvaluateCall(run=Path("a"), checkpoint=Path("b"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--held_out_objects", "-1"], "held_out_objects to be at least 0"),
+        (["--batch", "0"], "batch to be at least 1"),
+        (["--control_objects", "1"], "control_objects of 0 or at least 2"),
+        (["--photographs.refine", "many"], "photographs.refine"),
+        (["--held_out_object", "3"], "did you mean held_out_objects"),
+        (["--checkpoint", "weights.ckpt"], "expected --checkpoint to be a .safetensors file"),
+        (["--run", "nowhere"], "expected a run directory"),
+        (["--device", "tpu9"], "expected --device"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.evaluate([*arguments, "--output", str(tmp_path)]) == cli.BAD_INPUT
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_gpu_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert cli.evaluate(["--device", "cuda", "--output", str(tmp_path)]) == cli.BAD_INPUT
+    assert "got cuda" in capsys.readouterr().err
+
+
+def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        cli.evaluate(["--help"])
+    shown = capsys.readouterr().out
+    for settings in (EvaluateCall, EvaluationSettings):
+        for name in settings.__dataclass_fields__:
+            assert f"--{name} " in shown, name
+    assert "Steps of test-time refinement" in shown
+
+
+def test_a_number_goes_to_the_weights_it_judges() -> None:
+    models = ModelPaths(SourceSettings("g.safetensors"), Path("i"), Path("o"), Path("s"))
+    expected = {
+        "gan/azimuth_spread_deg": Path("g.safetensors"),
+        "gan/iou_input": Path("i"),
+        "world/iou_3d": Path("i"),
+        "pascal3d/iou": Path("i"),
+        "oracle/identity_height": Path("o"),
+        "oracle/iou_3d": Path("o"),
+        "stylegan_r/swap_shape_iou": Path("s"),
+        "edits/l1_read": Path("s"),
+    }
+    assert {key: judged(key, models) for key in expected} == expected
+    assert judged("photos/iou", ModelPaths(oracle=Path("o"))) == Path("o")
+    assert all(judged(key, ModelPaths()) is None for key in CATALOG)
+
+
+SCORE = {"value": 0.123456789, "low": 0.1, "high": None, "count": 7}
+
+
+def test_cards_carry_their_numbers_and_weights_still_load(tmp_path: Path) -> None:
+    generator, network = toys.save_gan(tmp_path), save_weights(tmp_path / "inverse.safetensors")
+    before = load_inverse(network).card
+    keys = ("gan/azimuth_spread_deg", "gan/lpips_input", "world/iou_3d", "stylegan_r/scale_rank")
+    written = {"perceptual": "some-weights", "images_seen": 3, "scores": dict.fromkeys(keys, SCORE)}
+    assert write_cards(ModelPaths(SourceSettings(str(generator)), network), written) == [generator, network]
+    rounded = {"value": 0.12346, "low": 0.1, "high": None, "count": 7}
+    assert read_evaluation(generator) == {"gan/azimuth_spread_deg": rounded}
+    assert read_evaluation(network) == {
+        "gan/lpips_input": {**rounded, "perceptual": "some-weights"},
+        "world/iou_3d": rounded,
+    }
+    assert load_inverse(network).card == before
+    load_generator(generator)
+
+
+def test_no_card_no_numbers(tmp_path: Path) -> None:
+    written = {"perceptual": "some-weights", "scores": {"oracle/iou_3d": SCORE}}
+    with pytest.raises(GanverseError, match="expected a card"):
+        write_cards(ModelPaths(oracle=tmp_path / "oracle.safetensors"), written)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_becomes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder, sphere = tmp_path / "report", sphere_template(1)
+    for name in ("figures", "meshes"):
+        (folder / name).mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(folder / "figures" / "gan-views.png")
+    (folder / "meshes" / "gan-1.glb").write_bytes(glb_bytes(sphere, sphere.vertices.new_ones(3, 4, 4)))
+    publish(folder, {"gan/iou_input": 0.91, "gan/azimuth_flips": 0.25}, 640, dashboard=True)
+    with (folder / "numbers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["number"], float(row["value"])) for row in rows] == [
+        ("gan/iou_input", 0.91),
+        ("gan/azimuth_flips", 0.25),
+    ]
+    assert all(row["meaning"] for row in rows)
+    run = finished_run(folder)
+    numbers, media = history(run)
+    assert (numbers["gan/iou_input"], numbers["images"]) == (0.91, 640)
+    shown = {key: value["_type"] for key, value in media.items() if key.startswith("media/")}
+    assert shown == {"media/numbers": "table-file", "media/gan-views": "image-file", "media/gan-1": "object3D-file"}
+    table = json.loads((run / "files" / media["media/numbers"]["path"]).read_text())
+    assert table["data"][0][:2] == ["gan/iou_input", 0.91]
