@@ -11,9 +11,7 @@ from rich.console import Console
 
 from ganverse.data.sources import DataSettings, generator_path, open_segmenter, views_beside
 from ganverse.errors import GanverseError
-from ganverse.viewpoints.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
-from ganverse.generators.directed import SubspaceGenerator
-from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
 from ganverse.viewpoints.automatic import AutoViews, find_automatic_views
@@ -22,6 +20,7 @@ from ganverse.viewpoints.opening import directions_path
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import ProposalSettings, propose_view_codes
 from ganverse.viewpoints.trained import take_trained_azimuths
+from ganverse.viewpoints.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
 from ganverse.viewpoints.view_codes import layer_dims
 
 
