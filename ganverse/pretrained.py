@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from torch import nn
+from torch import Tensor, nn
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.io import pack_tensors, write_atomically
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -27,6 +31,11 @@ EVALUATION = "evaluation"
 """What a card may carry besides the facts of its weights: the numbers they were given."""
 _WEIGHTS = ".safetensors"
 _HUB = "hf://"
+_MAX_CARD = 2**20
+_MAX_HEADER = 2**22
+"""Bytes; the largest networks have some hundred tensors of a hundred bytes each in the header of their file."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,35 +103,56 @@ def _from_hub(name: str, kind: Kind) -> Path:
     file = parts[2] if len(parts) == 3 else kind.file
     if len(parts) < 2 or not file.endswith(_WEIGHTS):
         raise GanverseError(f"expected {_HUB}owner/repository or {_HUB}owner/repository/file{_WEIGHTS}, got {name}")
+    repository = "/".join(parts[:2])
+    hub_file(repository, str(Path(file).with_suffix(".json")))
+    return hub_file(repository, file)
+
+
+def hub_file(repository: str, file: str) -> Path:
+    """A file of owner/repository on the Hugging Face hub, downloaded into the hub's cache.
+
+    Raises:
+        GanverseError: huggingface-hub is not installed, or there is no such file.
+    """
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise GanverseError(
-            f"expected a run directory {name} here, or huggingface-hub to look on the hub, found neither; correct the "
-            "path or pip install 'ganverse[hub]'"
+            f"expected huggingface-hub to get {file} of {repository} from the hub, or a local path, found neither; "
+            "correct the path or pip install 'ganverse[hub]'"
         ) from error
-    repository = "/".join(parts[:2])
     try:
-        hf_hub_download(repository, str(Path(file).with_suffix(".json")))
         return Path(hf_hub_download(repository, file))
     except (OSError, ValueError, RuntimeError) as error:  # the hub's own errors derive from these
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise GanverseError(
-            f"expected {file} and its card in {repository} on the hub (no run directory has this name), got: {reason}"
+            f"expected {file} in {repository} on the hub (there is no local path of this name), got: {reason}"
         ) from error
 
 
-def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> dict[str, Any]:
-    """What the card of the weights at `path` says, without its evaluation; `key` is the line that names the network.
+def read_card(path: Path) -> dict[str, Any]:
+    """What the card of the weights at `path` says, without its evaluation.
 
     Raises:
-        GanverseError: the card is missing, is no JSON, or belongs to another `architecture`.
+        GanverseError: the card is missing or is no JSON.
     """
     facts = _read(path)
     facts.pop(EVALUATION, None)
+    return facts
+
+
+def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> dict[str, Any]:
+    """`read_card` of a network whose name, at `key`, must be `architecture`.
+
+    Raises:
+        GanverseError: as above, or the card belongs to another architecture.
+    """
+    facts = read_card(path)
     found = facts.get(key, "none")
     if found != architecture:
-        raise GanverseError(f"expected the weights of a {architecture} network at {path}, got architecture {found}")
+        raise GanverseError(
+            f"expected the weights of a {architecture} network at {path}, got architecture {found!r:.40}"
+        )
     return facts
 
 
@@ -150,14 +180,68 @@ def write_card(path: Path, facts: Mapping[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     card = path.with_suffix(".json")
     try:
-        facts = json.loads(card.read_text(encoding="utf-8"))
+        with card.open("rb") as stream:
+            text = stream.read(_MAX_CARD + 1)
+        if len(text) > _MAX_CARD:
+            raise GanverseError(f"expected a card of at most {_MAX_CARD >> 20} MiB at {card}; export the weights again")
+        facts = json.loads(text)
     except OSError as error:
         raise GanverseError(f"expected a card at {card} beside the weights, but it cannot be read ({error})") from error
-    except ValueError as error:
-        raise GanverseError(f"expected JSON in {card}, got {error}; export the weights again") from error
+    except (ValueError, RecursionError) as error:
+        raise GanverseError(f"expected JSON in {card}, got {brief(error):.80}; export the weights again") from error
     if not isinstance(facts, dict):
         raise GanverseError(f"expected a mapping in {card}, got a {type(facts).__name__}; export the weights again")
     return facts
+
+
+def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> T:
+    """The dataclass `kind` from JSON: its fields by name, lists as tuples, nothing converted otherwise.
+
+    ready: fields that are no JSON.
+
+    Raises:
+        GanverseError: a field is unknown, missing, of another type, or out of the range that `kind` checks.
+    """
+    if not isinstance(facts, dict):
+        raise GanverseError(f"expected a mapping with the fields of {kind.__name__}, got a {type(facts).__name__}")
+    hints = get_type_hints(kind)
+    for name in facts.keys() - hints.keys():
+        raise GanverseError(f"expected the fields of {kind.__name__}, got one named {name!r:.40}")
+    try:
+        return kind(**{name: _typed(value, hints[name], name) for name, value in facts.items()}, **(ready or {}))
+    except TypeError as error:
+        raise GanverseError(f"expected all fields of {kind.__name__} ({brief(error):.200})") from error
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    """`value` as a field of type `hint` holds it."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        hint = next((kind for kind in inner if _is(value, kind)), inner[0])
+        return _typed(value, hint, name)
+    if not _is(value, hint):
+        kind = getattr(hint, "__name__", str(hint))
+        raise GanverseError(f"expected {name} of type {kind}, got {value!r:.40}")
+    if isinstance(hint, type) and is_dataclass(hint):
+        return build(hint, value)
+    if origin is tuple:
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(_typed(item, kind, name) for item, kind in zip(value, kinds, strict=True))
+    return value
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether JSON's `value` can be of type `hint`; of the items of a list only their number counts."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        return isinstance(value, list) and (inner[-1] is Ellipsis or len(value) == len(inner))
+    if is_dataclass(hint):
+        return isinstance(value, dict)
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return value is None if hint is type(None) else type(value) is hint
 
 
 def read_pinned(path: Path, sha256: str) -> bytes:
@@ -174,6 +258,31 @@ def read_pinned(path: Path, sha256: str) -> bytes:
     if found != sha256:
         raise GanverseError(f"expected {path} with the sha256 of its card, {sha256[:12]}..., got {found[:12]}...")
     return data
+
+
+def read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors in the .safetensors file at `path`.
+
+    Raises:
+        GanverseError: it is missing, not the one that the card describes, or broken.
+    """
+    data = read_pinned(path, sha256)
+    try:
+        if struct.unpack_from("<Q", data)[0] > _MAX_HEADER:
+            raise GanverseError(f"expected weights at {path}, got a header of more than {_MAX_HEADER >> 20} MiB")
+        return load_tensors(data)
+    except (SafetensorError, struct.error) as error:
+        raise GanverseError(f"expected safetensors at {path}, got {brief(error):.200}") from error
+
+
+def mismatch(network: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
+    """The first tensor that is missing, too many or of another shape than the network's; None if all fit."""
+    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            return f"{name[:80]} of shape {found.get(name, 'none')} in place of {expected.get(name, 'none')}"
+    return None
 
 
 def save_network(
@@ -197,10 +306,11 @@ def load_network(network: nn.Module, path: Path) -> str:
         GanverseError: the file is missing, is not what its card says, or belongs to another architecture.
     """
     digest = str(_read(path).get("sha256"))
-    tensors = load_tensors(read_pinned(path, digest))
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise GanverseError(f"expected weights of {type(network).__name__} in {path}, got another architecture's")
+    tensors = read_tensors(path, digest)
+    complaint = mismatch(network, tensors)
+    if complaint is not None:
+        kind = type(network).__name__
+        raise GanverseError(f"expected weights of {kind} in {path}, got another architecture's ({complaint})")
     network.load_state_dict(tensors)
     network.eval().requires_grad_(False)
     return digest

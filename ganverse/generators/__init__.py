@@ -1,1 +1,45 @@
-"""Image GANs behind one protocol; nothing here knows about three dimensions."""
+"""Image GANs behind one protocol, with their weights and cards; nothing here knows about three dimensions."""
+
+from typing import TYPE_CHECKING
+
+from ganverse._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ganverse.generators.discriminator import Discriminator as Discriminator
+    from ganverse.generators.framing import Framing as Framing
+    from ganverse.generators.framing import LetterboxGenerator as LetterboxGenerator
+    from ganverse.generators.framing import framed as framed
+    from ganverse.generators.protocol import ImageGenerator as ImageGenerator
+    from ganverse.generators.protocol import SubspaceGenerator as SubspaceGenerator
+    from ganverse.generators.protocol import style_slices as style_slices
+    from ganverse.generators.stylegan1 import StyleGAN1Config as StyleGAN1Config
+    from ganverse.generators.stylegan1 import StyleGAN1Generator as StyleGAN1Generator
+    from ganverse.generators.stylegan2 import StyleGAN2Config as StyleGAN2Config
+    from ganverse.generators.stylegan2 import StyleGAN2Generator as StyleGAN2Generator
+    from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config as PaperStyleGAN2Config
+    from ganverse.generators.stylegan2_paper import PaperStyleGAN2Generator as PaperStyleGAN2Generator
+    from ganverse.generators.weights import GeneratorCard as GeneratorCard
+    from ganverse.generators.weights import load_generator as load_generator
+    from ganverse.generators.weights import save_generator as save_generator
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Discriminator": "ganverse.generators.discriminator",
+        "Framing": "ganverse.generators.framing",
+        "GeneratorCard": "ganverse.generators.weights",
+        "ImageGenerator": "ganverse.generators.protocol",
+        "LetterboxGenerator": "ganverse.generators.framing",
+        "PaperStyleGAN2Config": "ganverse.generators.stylegan2_paper",
+        "PaperStyleGAN2Generator": "ganverse.generators.stylegan2_paper",
+        "StyleGAN1Config": "ganverse.generators.stylegan1",
+        "StyleGAN1Generator": "ganverse.generators.stylegan1",
+        "StyleGAN2Config": "ganverse.generators.stylegan2",
+        "StyleGAN2Generator": "ganverse.generators.stylegan2",
+        "SubspaceGenerator": "ganverse.generators.protocol",
+        "framed": "ganverse.generators.framing",
+        "load_generator": "ganverse.generators.weights",
+        "save_generator": "ganverse.generators.weights",
+        "style_slices": "ganverse.generators.protocol",
+    },
+)

@@ -1,5 +1,7 @@
 """Residual discriminator that grows with the generator (Karras et al. 2020, section 4.1; minibatch deviation: 2018)."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalized import EqualConv2d, EqualLinear
+from ganverse.generators.layers import EqualizedConv2d, EqualizedLinear
 
 
 class ResidualBlock(nn.Module):
@@ -18,10 +20,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv0 = EqualConv2d(inputs, inputs, 3)
+        self.conv0 = EqualizedConv2d(inputs, inputs, 3)
         # Both branches carry the 1/sqrt(2) of the residual sum in their weights.
-        self.conv1 = EqualConv2d(inputs, outputs, 3, gain=1.0)
-        self.skip = EqualConv2d(inputs, outputs, 1, activate=False, gain=math.sqrt(0.5))
+        self.conv1 = EqualizedConv2d(inputs, outputs, 3, gain=1.0)
+        self.skip = EqualizedConv2d(inputs, outputs, 1, activate=False, gain=math.sqrt(0.5))
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs half_h half_w"]:
         """Features at half the resolution."""
@@ -30,16 +32,16 @@ class ResidualBlock(nn.Module):
 
 
 Neighbors = Callable[[Tensor, int], tuple[Tensor, int]]
-"""Rows of a process and the size of a group to the rows that its groups are made of, and where its own ones begin."""
+"""Maps the samples of a process and the group size to the samples its groups consist of, and where its own begin."""
 
 
-def only_own(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "batch *rest"], int]:
-    """`Neighbors` of a process whose groups are made of its own samples."""
+def local_samples(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "batch *rest"], int]:
+    """`Neighbors` of a process whose groups consist of its own samples."""
     return x, 0
 
 
 def minibatch_deviation(
-    x: Float[Tensor, "batch channels height width"], group: int = 4, neighbors: Neighbors = only_own
+    x: Float[Tensor, "batch channels height width"], group: int = 4, neighbors: Neighbors = local_samples
 ) -> Float[Tensor, "batch channels_and_one height width"]:
     """Appends one channel: the mean standard deviation over groups of consecutive samples."""
     rows, first = neighbors(x, group)
@@ -58,15 +60,15 @@ class Discriminator(nn.Module):
     neighbors: for the minibatch deviation, whose groups may reach beyond this process.
     """
 
-    def __init__(self, channels: tuple[int, ...], neighbors: Neighbors = only_own) -> None:
+    def __init__(self, channels: tuple[int, ...], neighbors: Neighbors = local_samples) -> None:
         super().__init__()
         self.neighbors = neighbors
-        self.from_rgb = nn.ModuleList(EqualConv2d(3, width, 1) for width in channels)
+        self.from_rgb = nn.ModuleList(EqualizedConv2d(3, width, 1) for width in channels)
         self.blocks = nn.ModuleList(ResidualBlock(above, below) for below, above in pairwise(channels))
         width = channels[0]
-        self.final_conv = EqualConv2d(width + 1, width, 3)
-        self.final_hidden = EqualLinear(width * 16, width, activate=True)
-        self.final_logit = EqualLinear(width, 1)
+        self.final_conv = EqualizedConv2d(width + 1, width, 3)
+        self.final_hidden = EqualizedLinear(width * 16, width, activate=True)
+        self.final_logit = EqualizedLinear(width, 1)
 
     def forward(self, image: Float[Tensor, "batch 3 side side"], fade: float = 1.0) -> Float[Tensor, " batch"]:
         """Logits; starts at the level of the image's size.
@@ -88,7 +90,5 @@ class Discriminator(nn.Module):
     def _level(self, side: int) -> int:
         sides = [4 * 2**k for k in range(len(self.from_rgb))]
         if side not in sides:
-            raise GanverseError(
-                f"This discriminator looks at images of {sides} px, got {side} px; resize the images first."
-            )
+            raise GanverseError(f"expected images of {sides} px, got {side} px; resize them first")
         return sides.index(side)

@@ -1,73 +1,120 @@
-"""A generator's pictures as networks take them: square, of a chosen size, nothing stretched."""
+"""Between a generator's images, of any proportions, and networks that take squares: nothing is stretched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.protocol import GeneratorWrapper, ImageGenerator
 
 
-class LetterboxGenerator(nn.Module):
-    """Puts pictures that are not square between black bars, and scales them down to `resolution` pixels a side.
+@dataclass(frozen=True)
+class Framing:
+    """Letterboxing: scales images down to fit a square, then pads them to it with exactly black bars.
 
-    The bars are exactly black, whatever the network painted there (`StyleBasedConfig.crop`). All else is the
-    generator's own.
+    `apply` is differentiable and takes whatever lies on the pixels of the images: colors, masks, features. `invert`
+    brings what lies on the square back to the proportions and the size of the images. Images are never enlarged: one
+    that is smaller than the square stands in its center.
+
+    height, width: of the images in pixels. resolution: side of the square in pixels.
     """
 
-    def __init__(self, generator: ImageGenerator, resolution: int) -> None:
-        super().__init__()
-        self.generator = generator
-        self.resolution = resolution
-        self.z_dim = generator.z_dim
-        self.style_sizes = generator.style_sizes
-        self.view_layers = generator.view_layers
+    height: int
+    width: int
+    resolution: int
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.resolution) < 1:
+            raise GanverseError(
+                f"expected at least one pixel, got {self.width} x {self.height} in a square of {self.resolution}"
+            )
 
     @property
-    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """Those of the generator inside."""
-        return self.generator.noise_shapes
+    def scale(self) -> float:
+        """Pixels of the square per pixel of the images; at most 1."""
+        return min(1.0, self.resolution / max(self.height, self.width))
 
-    def map(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
-        """Latent codes to intermediate codes w."""
-        return self.generator.map(z)
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in the square of what is not bars."""
+        return max(1, round(self.height * self.scale)), max(1, round(self.width * self.scale))
 
-    def styles(
-        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
-    ) -> Float[Tensor, "batch styles"]:
-        """Codes w to w*."""
-        return self.generator.styles(w)
+    @property
+    def offset(self) -> tuple[int, int]:
+        """(top, left) in the square: the thickness of the first bars; the opposite ones may have one pixel more."""
+        height, width = self.size
+        return (self.resolution - height) // 2, (self.resolution - width) // 2
+
+    def apply(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels resolution resolution"]:
+        """Images or masks in [0, 1] as a square network takes them; the bars are 0 whatever lies beside them."""
+        if images.shape[2:] != (self.height, self.width):
+            raise GanverseError(
+                f"expected images of {self.width} x {self.height} pixels, got {images.shape[3]} x {images.shape[2]}"
+            )
+        height, width = self.size
+        if self.scale < 1.0:
+            images = F.interpolate(images, self.size, mode="bilinear", align_corners=False, antialias=True).clamp(
+                0.0, 1.0
+            )
+        top, left = self.offset
+        # padded after scaling: the filter would otherwise mix the image into the bars
+        return F.pad(images, (left, self.resolution - width - left, top, self.resolution - height - top))
+
+    def crop(
+        self, squares: Float[Tensor, "batch channels resolution resolution"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """The part of squares that is not bars, at their own resolution."""
+        (top, left), (height, width) = self.offset, self.size
+        return squares[:, :, top : top + height, left : left + width]
+
+    def invert(
+        self, squares: Float[Tensor, "batch channels resolution resolution"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Squares without their bars, enlarged (bilinearly) to the size of the images."""
+        seen = self.crop(squares)
+        if self.scale == 1.0:
+            return seen
+        return F.interpolate(seen, (self.height, self.width), mode="bilinear", align_corners=False)
+
+
+class LetterboxGenerator(GeneratorWrapper):
+    """A generator whose images are `framing.resolution` pixels a side, letterboxed."""
+
+    def __init__(self, generator: ImageGenerator, resolution: int) -> None:
+        super().__init__(generator)
+        self.resolution = resolution
+        self.framing = Framing(*generator.image_size, resolution)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels: equal."""
+        return self.resolution, self.resolution
 
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
     ) -> Float[Tensor, "batch 3 side side"]:
         """w* to square images in [0, 1]."""
-        seen = self.generator.synthesize(styles, noise)
-        side = self.generator.resolution
-        height, width = side - seen.shape[2], side - seen.shape[3]
-        square = F.pad(seen, (width // 2, width - width // 2, height // 2, height - height // 2))
-        if side == self.resolution:
-            return square
-        size = (self.resolution, self.resolution)
-        return F.interpolate(square, size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+        return self.framing.apply(self.generator.synthesize(styles, noise))
 
 
 def framed(generator: ImageGenerator, resolution: int | None = None) -> ImageGenerator:
-    """`generator` itself where its pictures are square and of `resolution` (None: its own), else in a frame.
+    """`generator` itself where its images are square and of `resolution` (None: its own), else letterboxed.
 
     Raises:
         GanverseError: a resolution above the generator's.
     """
-    wanted = resolution or generator.resolution
-    if not 1 <= wanted <= generator.resolution:
+    side = resolution or generator.resolution
+    if not 1 <= side <= generator.resolution:
         raise GanverseError(
-            f"expected a picture size between 1 and the generator's {generator.resolution} pixels, got {wanted}"
+            f"expected an image size between 1 and the generator's {generator.resolution} pixels, got {side}"
         )
-    config = getattr(generator, "config", None)
-    if wanted == generator.resolution and getattr(config, "crop", None) is None:
+    if generator.image_size == (side, side):
         return generator
-    return LetterboxGenerator(generator, wanted).eval().requires_grad_(False)
+    return LetterboxGenerator(generator, side).eval().requires_grad_(False)

@@ -1,11 +1,14 @@
-"""What the rest of ganverse expects of an image GAN."""
+"""What the rest of ganverse expects of an image GAN, and wrappers that keep it."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -13,13 +16,19 @@ class ImageGenerator(Protocol):
     """A frozen or trainable image GAN with per-layer styles.
 
     `w*` is the flat vector of all post-affine styles, layer after layer; `style_sizes` holds one length per layer.
-    `view_layers` is the number of first layers that carry the viewpoint.
+    `view_layers` is the number of first layers that carry the viewpoint. `resolution` is the side in pixels of the
+    square that the network synthesizes; `image_size` is that of the images, which may be the center of the square.
     """
 
     resolution: int
     z_dim: int
     style_sizes: tuple[int, ...]
     view_layers: int
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        ...
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -41,6 +50,90 @@ class ImageGenerator(Protocol):
     ) -> Float[Tensor, "batch 3 height width"]:
         """Styles w* to images in [0, 1]; without noise the result is deterministic."""
         ...
+
+
+class GeneratorWrapper(nn.Module):
+    """An `ImageGenerator` around another one, `generator`, to which it leaves what it does not define itself."""
+
+    def __init__(self, generator: ImageGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+        self.resolution = generator.resolution
+        self.z_dim = generator.z_dim
+        self.style_sizes = generator.style_sizes
+        self.view_layers = generator.view_layers
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.generator.image_size
+
+    @property
+    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Those of the generator inside."""
+        return self.generator.noise_shapes
+
+    def map(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+        """Latent codes to intermediate codes w."""
+        return self.generator.map(z)
+
+    def styles(
+        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
+    ) -> Float[Tensor, "batch styles"]:
+        """Codes w to w*."""
+        return self.generator.styles(w)
+
+    def synthesize(
+        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """w* to images in [0, 1]."""
+        return self.generator.synthesize(styles, noise)
+
+
+class SubspaceGenerator(GeneratorWrapper):
+    """Puts coordinates of a subspace in front of w*: w*' = (c, w*) with c = read^T w*.
+
+    `synthesize` uses w* + write (c - read^T w*), that is w* with its coordinates set to c. So a view code may replace
+    whole layers of w* while c, which is not among its dimensions, stays with the object. `styles` returns w* at
+    coordinates zero, so that equal remainders are equal numbers.
+
+    generator: an nn.Module behind `ImageGenerator`. read, write: [styles, directions] with read^T write = 1 (see
+    `viewpoints.directions`); buffers, stored with the weights.
+    """
+
+    read: Tensor
+    write: Tensor
+
+    def __init__(
+        self,
+        generator: ImageGenerator,
+        read: Float[Tensor, "styles directions"],
+        write: Float[Tensor, "styles directions"],
+    ) -> None:
+        super().__init__(generator)
+        self.register_buffer("read", read)
+        self.register_buffer("write", write)
+        self.view_layers = generator.view_layers + 1
+        self.style_sizes = (read.shape[1], *generator.style_sizes)
+
+    def styles(
+        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
+    ) -> Float[Tensor, "batch styles"]:
+        """Codes w to (coordinates, w*)."""
+        styles = self.generator.styles(w)
+        coordinates = styles @ self.read
+        return torch.cat([coordinates, styles - coordinates @ self.write.T], dim=1)
+
+    def synthesize(
+        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """(coordinates, w*) to images in [0, 1]."""
+        return self.generator.synthesize(self.plain_styles(styles), noise)
+
+    def plain_styles(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch plain_styles"]:
+        """The w* of the generator inside that these styles stand for."""
+        coordinates, plain = styles.split([self.read.shape[1], self.read.shape[0]], dim=1)
+        return plain + (coordinates - plain @ self.read) @ self.write.T
 
 
 def style_slices(style_sizes: Sequence[int]) -> list[slice]:

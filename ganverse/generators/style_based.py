@@ -1,4 +1,4 @@
-"""What StyleGAN1 and StyleGAN2 share: the mapping, the average of w, truncation, noise, the visible part."""
+"""What StyleGAN1, 2 and 3 share: the mapping, the average of w, truncation, styles; of imported ones noise and crop."""
 
 from __future__ import annotations
 
@@ -12,68 +12,77 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalized import EqualLinear
-from ganverse.generators.mapping import MappingNetwork
+from ganverse.generators.layers import EqualizedLinear, MappingNetwork
 from ganverse.generators.protocol import style_slices
 
+SIDES = tuple(4 << k for k in range(10))
 NoiseMode = Literal["constant", "random", "none"]
+MAX_WIDTH = 8192
+"""Of latents and features; 16 times the published ones. Bounds what a hostile card may ask for."""
 
 
 @dataclass(frozen=True)
 class StyleBasedConfig:
-    """Architecture of a generator that was trained elsewhere, and how its pictures are taken.
-
-    channels: one count for each of 4, 8, ... `resolution` px. view_layers: first layers that carry the viewpoint.
-    noise: "constant" uses the planes stored with the weights, always the same; "random" lets the caller of `synthesize`
-    give planes and paints without any otherwise; "none" never has any.
-    truncation: psi of `map` where the caller names none; 1 leaves w alone.
-    crop: (height, width) of the visible center, for pictures that were letterboxed into a square; None shows all.
-    """
+    """Architecture of a style-based generator."""
 
     resolution: int
+    """Pixels per side: 4, 8, 16, ... 2048."""
     z_dim: int
+    """Size of the latent codes z."""
     w_dim: int
+    """Size of the intermediate codes w."""
     mapping_layers: int
+    """Fully connected layers from z to w."""
     channels: tuple[int, ...]
+    """Feature channels: one count for each of 4, 8, ... `resolution` px."""
     view_layers: int = 4
-    noise: NoiseMode = "constant"
-    truncation: float = 1.0
-    crop: tuple[int, int] | None = None
+    """First layers that carry the viewpoint."""
 
     def __post_init__(self) -> None:
-        if len(self.channels) < 2 or self.resolution != 4 * 2 ** (len(self.channels) - 1):
-            raise GanverseError(
-                f"expected one channel count for each of 4, 8, ... {self.resolution} px, got {len(self.channels)}"
-            )
+        if self.resolution not in SIDES:
+            raise GanverseError(f"expected a resolution of 4, 8, ... {SIDES[-1]} px, got {self.resolution}")
+        for width in (self.z_dim, self.w_dim, *self.channels):
+            if not 1 <= width <= MAX_WIDTH:
+                raise GanverseError(f"expected z_dim, w_dim and channels from 1 to {MAX_WIDTH}, got {width}")
+        if not 1 <= self.mapping_layers <= 64:
+            raise GanverseError(f"expected 1 to 64 mapping layers, got {self.mapping_layers}")
+        self.check_channels()
         if not 0 <= self.view_layers <= self.layers:
             raise GanverseError(f"expected 0 to {self.layers} view layers, got {self.view_layers}")
-        if self.noise not in ("constant", "random", "none"):
-            raise GanverseError(f"expected noise constant, random or none, got {self.noise!r}")
-        if self.crop is not None and not all(0 < side <= self.resolution for side in self.crop):
+
+    def check_channels(self) -> None:
+        """GanverseError if there are not as many channel counts as the architecture has features."""
+        if len(self.channels) < 2 or self.resolution != 2 << len(self.channels):
             raise GanverseError(
-                f"expected a crop within {self.resolution} x {self.resolution}, got {self.crop[1]} x {self.crop[0]}"
+                f"expected one channel count for each of 4, 8, ... {self.resolution} px, got {len(self.channels)}; "
+                "make `channels` and `resolution` agree"
             )
 
     @property
     def layers(self) -> int:
-        """Number of layers of the W+ convention: 2 log2(resolution) - 2."""
+        """Number of layers of the W+ convention."""
         return 2 * len(self.channels)
 
 
 class StyledLayer(nn.Module, ABC):
     """A layer that takes `style_size` numbers of w*, made from w by its `affine` map."""
 
-    affine: EqualLinear
+    affine: EqualizedLinear
     style_size: int
 
 
 class StyleBasedGenerator(nn.Module, ABC):
-    """Implements `ImageGenerator` around `layers` and `colors`, which the architectures define."""
+    """Implements `ImageGenerator` around `layers` and `synthesize_raw`, which the architectures define.
 
+    `w_average` is the average of w that truncation pulls codes towards; `truncation` the default of `map`.
+    """
+
+    config: StyleBasedConfig
     w_average: Tensor
     style_sizes: tuple[int, ...]
+    truncation: float = 1.0
 
-    def __init__(self, config: StyleBasedConfig, noise_sides: Sequence[int], *, amplify_bias: bool) -> None:
+    def __init__(self, config: StyleBasedConfig, *, amplify_bias: bool = True) -> None:
         super().__init__()
         self.config = config
         self.resolution = config.resolution
@@ -81,40 +90,35 @@ class StyleBasedGenerator(nn.Module, ABC):
         self.view_layers = config.view_layers
         self.mapping = MappingNetwork(config.z_dim, config.w_dim, config.mapping_layers, amplify_bias=amplify_bias)
         self.register_buffer("w_average", torch.zeros(config.w_dim))
-        for k, side in enumerate(noise_sides):
-            self.register_buffer(f"noise_{k}", torch.randn(1, 1, side, side))
-        self._noise_count = len(noise_sides)
 
     @abstractmethod
     def layers(self) -> list[list[StyledLayer]]:
         """The styled modules of every W+ layer, in the order of w*."""
 
     @abstractmethod
-    def colors(
-        self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
-    ) -> Float[Tensor, "batch 3 side side"]:
-        """Un-bounded colors, nominally [-1, 1], of the whole square; one style per styled module."""
+    def synthesize_raw(
+        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Unbounded colors, nominally [-1, 1], from flat styles w*; noise as in `synthesize`."""
 
     @property
-    def noise_planes(self) -> list[Float[Tensor, "1 1 _ _"]]:
-        """The stored noise of every convolution."""
-        return [self.get_buffer(f"noise_{k}") for k in range(self._noise_count)]
+    @abstractmethod
+    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of every noise input, in the order in which `synthesize` takes them."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.resolution, self.resolution
 
     def sizes(self) -> tuple[int, ...]:
         """Styles of each W+ layer; what `style_sizes` is set to once the layers exist."""
         return tuple(sum(module.style_size for module in layer) for layer in self.layers())
 
-    @property
-    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of the planes which the caller of `synthesize` is to draw; empty unless noise is "random"."""
-        if self.config.noise != "random":
-            return ()
-        return tuple((plane.shape[2], plane.shape[3]) for plane in self.noise_planes)
-
     def map(self, z: Float[Tensor, "batch z_dim"], truncation: float | None = None) -> Float[Tensor, "batch w_dim"]:
-        """Latents to w; truncation < 1 (None: the configuration's) pulls w towards its average (StyleGAN, app. B)."""
+        """Latents to w; truncation < 1 (None: the generator's own) pulls w towards its average (StyleGAN, app. B)."""
         w: Tensor = self.mapping(z)
-        psi = self.config.truncation if truncation is None else truncation
+        psi = self.truncation if truncation is None else truncation
         return w if psi == 1.0 else torch.lerp(self.w_average, w, psi)
 
     def truncate(self, w: Float[Tensor, "batch w_dim"], psi: float, layers: int) -> Float[Tensor, "batch layers w_dim"]:
@@ -126,29 +130,13 @@ class StyleBasedGenerator(nn.Module, ABC):
         self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
     ) -> Float[Tensor, "batch styles"]:
         """Codes w, one for all layers or one per layer, to flat styles w*."""
-        parts = [
-            module.affine(w if w.dim() == 2 else w[:, k]) for k, layer in enumerate(self.layers()) for module in layer
-        ]
-        return torch.cat(parts, dim=1)
-
-    def paint(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
-        """Un-bounded colors, nominally [-1, 1], of the visible part; noise as in `synthesize`."""
-        sizes = [module.style_size for layer in self.layers() for module in layer]
-        planes: Sequence[Tensor | None] = noise or [None] * self._noise_count
-        if not noise and self.config.noise == "constant":
-            planes = self.noise_planes
-        return _center(self.colors([styles[:, where] for where in style_slices(sizes)], planes), self.config.crop)
+        return post_affine(self.layers(), w)
 
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Images in [0, 1] from flat styles w*, cropped to the visible part.
-
-        Without `noise` the result is deterministic: with the stored planes where noise is "constant", else with none.
-        """
-        return (self.paint(styles, noise) * 0.5 + 0.5).clamp(0.0, 1.0)
+        """Images in [0, 1] from flat styles w*; without noise the result is deterministic."""
+        return (self.synthesize_raw(styles, noise) * 0.5 + 0.5).clamp(0.0, 1.0)
 
     @torch.no_grad()
     def estimate_average(self, count: int = 10_000) -> None:
@@ -158,8 +146,87 @@ class StyleBasedGenerator(nn.Module, ABC):
         self.w_average.copy_(self.mapping(z).mean(dim=0))
 
 
-def _center(image: Tensor, crop: tuple[int, int] | None) -> Tensor:
-    if crop is None:
-        return image
-    top, left = ((whole - part) // 2 for whole, part in zip(image.shape[2:], crop, strict=True))
-    return image[:, :, top : top + crop[0], left : left + crop[1]]
+def post_affine(
+    layers: Sequence[Sequence[StyledLayer]], w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
+) -> Float[Tensor, "batch styles"]:
+    """The styles of `layers` one after the other, from one code w for all or one per layer."""
+    parts = [module.affine(w if w.dim() == 2 else w[:, k]) for k, layer in enumerate(layers) for module in layer]
+    return torch.cat(parts, dim=1)
+
+
+@dataclass(frozen=True)
+class ImportedConfig(StyleBasedConfig):
+    """Architecture of a generator that was trained elsewhere, and how its images are taken."""
+
+    noise: NoiseMode = "constant"
+    """constant: the planes stored with the weights; random: those given to `synthesize`, if any; none: never any."""
+    truncation: float = 1.0
+    """psi of `map` where the caller names none; 1 leaves w alone."""
+    crop: tuple[int, int] | None = None
+    """(height, width) of the visible center, for images that were letterboxed into a square; None shows all."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise not in ("constant", "random", "none"):
+            raise GanverseError(f"expected noise constant, random or none, got {self.noise!r:.40}")
+        if not -2.0 <= self.truncation <= 2.0:
+            raise GanverseError(f"expected a truncation from -2 to 2, got {self.truncation}")
+        if self.crop is not None and not all(0 < side <= self.resolution for side in self.crop):
+            raise GanverseError(
+                f"expected a crop within {self.resolution} x {self.resolution}, got {self.crop[1]} x {self.crop[0]}"
+            )
+
+
+class ImportedGenerator(StyleBasedGenerator, ABC):
+    """A generator that was trained elsewhere: its noise planes are stored with the weights; it may show its center.
+
+    noise_sides: of the square noise planes, one for every layer that takes noise.
+    """
+
+    config: ImportedConfig
+
+    def __init__(self, config: ImportedConfig, noise_sides: Sequence[int], *, amplify_bias: bool = True) -> None:
+        super().__init__(config, amplify_bias=amplify_bias)
+        self.truncation = config.truncation
+        for k, side in enumerate(noise_sides):
+            self.register_buffer(f"noise_{k}", torch.randn(1, 1, side, side))
+        self._noise_count = len(noise_sides)
+
+    @abstractmethod
+    def colors(
+        self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
+    ) -> Float[Tensor, "batch 3 side side"]:
+        """Unbounded colors, nominally [-1, 1], of the whole square; one style per styled module."""
+
+    @property
+    def noise_planes(self) -> list[Float[Tensor, "1 1 _ _"]]:
+        """The stored noise of every convolution."""
+        return [self.get_buffer(f"noise_{k}") for k in range(self._noise_count)]
+
+    @property
+    def noise_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the planes that the caller of `synthesize` draws; empty unless noise is "random"."""
+        if self.config.noise != "random":
+            return ()
+        return tuple((plane.shape[2], plane.shape[3]) for plane in self.noise_planes)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.config.crop or super().image_size
+
+    def synthesize_raw(
+        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Unbounded colors, nominally [-1, 1], of the visible part.
+
+        Without `noise` the result is deterministic: with the stored planes where noise is "constant", else with none.
+        """
+        sizes = [module.style_size for layer in self.layers() for module in layer]
+        planes: Sequence[Tensor | None] = noise or [None] * self._noise_count
+        if not noise and self.config.noise == "constant":
+            planes = self.noise_planes
+        colors = self.colors([styles[:, where] for where in style_slices(sizes)], planes)
+        height, width = self.image_size
+        top, left = (self.resolution - height) // 2, (self.resolution - width) // 2
+        return colors[:, :, top : top + height, left : left + width]

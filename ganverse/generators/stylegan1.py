@@ -16,17 +16,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.generators.equalized import ACTIVATION_GAIN, LEAK, EqualLinear
-from ganverse.generators.filters import blur
-from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer
+from ganverse.generators.layers import ACTIVATION_GAIN, SLOPE, EqualizedLinear, blur
+from ganverse.generators.style_based import ImportedConfig, ImportedGenerator, StyledLayer
 
 FUSED_SIDE = 128
 """From this output side on, enlarging is a transposed convolution, which sees its kernel turned by 180 degrees."""
 
 
 @dataclass(frozen=True)
-class StyleGAN1Config(StyleBasedConfig):
-    """Nothing beyond what every style-based generator has."""
+class StyleGAN1Config(ImportedConfig):
+    """Has no settings of its own."""
 
 
 class Epilogue(StyledLayer):
@@ -36,7 +35,7 @@ class Epilogue(StyledLayer):
         super().__init__()
         self.noise_weight = nn.Parameter(torch.zeros(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.affine = EqualLinear(w_dim, 2 * channels)
+        self.affine = EqualizedLinear(w_dim, 2 * channels)
         self.style_size = 2 * channels
 
     def forward(
@@ -48,7 +47,7 @@ class Epilogue(StyledLayer):
         """Styled features; the style is (scales, offsets)."""
         if noise is not None:
             x = x + noise * self.noise_weight[:, None, None]
-        x = F.leaky_relu(x + self.bias[:, None, None], LEAK)
+        x = F.leaky_relu(x + self.bias[:, None, None], SLOPE)
         x = x - x.mean(dim=(2, 3), keepdim=True)
         x = x * torch.rsqrt(x.square().mean(dim=(2, 3), keepdim=True) + 1e-8)
         scale, offset = style[:, :, None, None].chunk(2, dim=1)
@@ -100,7 +99,7 @@ def _scaled(weight: Tensor) -> Tensor:
     return weight * (ACTIVATION_GAIN / math.sqrt(weight[0].numel()))
 
 
-class StyleGAN1Generator(StyleBasedGenerator):
+class StyleGAN1Generator(ImportedGenerator):
     """Layers 2k and 2k+1 of W+ drive the two epilogues of block k, (scales, offsets) each."""
 
     config: StyleGAN1Config
@@ -125,7 +124,7 @@ class StyleGAN1Generator(StyleBasedGenerator):
     def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
-        """Un-bounded colors, nominally [-1, 1]."""
+        """Unbounded colors, nominally [-1, 1]."""
         x = self.start.expand(styles[0].shape[0], -1, -1, -1)
         for k, block in enumerate(self.blocks):
             pair = slice(2 * k, 2 * k + 2)

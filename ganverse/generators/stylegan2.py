@@ -6,6 +6,8 @@ after one convolution shared by the batch (the same function as per-sample weigh
 regularization.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,19 +19,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalized import ACTIVATION_GAIN, LEAK, EqualLinear
-from ganverse.generators.mapping import MappingNetwork
+from ganverse.generators.layers import ACTIVATION_GAIN, SLOPE, EqualizedLinear
 from ganverse.generators.protocol import style_slices
+from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer, post_affine
 
 
 @dataclass(frozen=True)
-class StyleGAN2Config:
-    """Architecture.
-
-    channels: one count for each of 4, 8, ... `resolution` px. view_layers: first layers that carry the viewpoint.
-    noise: whether the network was trained with noise inputs; without them every detail belongs to the latent code, as
-    multi-view data want it.
-    """
+class StyleGAN2Config(StyleBasedConfig):
+    """Architecture of the generator that is trained here."""
 
     resolution: int = 64
     z_dim: int = 128
@@ -38,22 +35,7 @@ class StyleGAN2Config:
     channels: tuple[int, ...] = (128, 128, 96, 64, 32)
     view_layers: int = 4
     noise: bool = True
-
-    def __post_init__(self) -> None:
-        if self.resolution != 4 * 2 ** (len(self.channels) - 1) or len(self.channels) < 2:
-            raise GanverseError(
-                f"StyleGAN2 expected one channel count for each of 4, 8, ... {self.resolution} px, "
-                f"got {len(self.channels)}; make `channels` and `resolution` agree."
-            )
-        if not 0 <= self.view_layers <= self.layers:
-            raise GanverseError(
-                f"StyleGAN2 has {self.layers} layers, got view_layers={self.view_layers}; choose between 0 and that."
-            )
-
-    @property
-    def layers(self) -> int:
-        """Number of layers of the W+ convention: 2 log2(resolution) - 2."""
-        return 2 * len(self.channels)
+    """Trained with noise inputs; without them every detail belongs to the latent code, as multi-view data want it."""
 
 
 def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height2 width2"]:
@@ -61,12 +43,12 @@ def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-class StyledConvolution(nn.Module):
+class StyledConvolution(StyledLayer):
     """Modulated 3x3 convolution with demodulation, noise, bias and leaky ReLU times sqrt(2)."""
 
     def __init__(self, inputs: int, outputs: int, w_dim: int, *, up: bool = False) -> None:
         super().__init__()
-        self.affine = EqualLinear(w_dim, inputs, bias_init=1.0)
+        self.affine = EqualizedLinear(w_dim, inputs, bias_init=1.0)
         weight = torch.randn(outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -91,15 +73,15 @@ class StyledConvolution(nn.Module):
             out = out.add_(noise * (self.noise_strength * ACTIVATION_GAIN))
         if self._up:
             out = upsample(out)
-        return F.leaky_relu_(out, LEAK)
+        return F.leaky_relu_(out, SLOPE)
 
 
-class ToRGB(nn.Module):
+class ToRGB(StyledLayer):
     """Modulated 1x1 convolution to colors, without demodulation."""
 
     def __init__(self, inputs: int, w_dim: int) -> None:
         super().__init__()
-        self.affine = EqualLinear(w_dim, inputs, bias_init=1.0)
+        self.affine = EqualizedLinear(w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(3, inputs))
         self.bias = nn.Parameter(torch.zeros(3))
         self.style_size = inputs
@@ -108,7 +90,7 @@ class ToRGB(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Colors, un-bounded, 0 is mid-gray."""
+        """Colors, unbounded, 0 is mid-gray."""
         # Three output channels: the one place where per-sample weights are cheaper than scaled activations.
         weight = self.weight * (style * self._gain)[:, None, :]
         colors = torch.matmul(x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)) + self.bias
@@ -140,35 +122,29 @@ class SynthesisBlock(nn.Module):
         return x, colors if image is None else torch.add(upsample(image), colors, alpha=fade)
 
 
-class StyleGAN2Generator(nn.Module):
-    """Implements `ImageGenerator`; grows progressively through `paint(resolution=, fade=)`.
+class StyleGAN2Generator(StyleBasedGenerator):
+    """Grows progressively through `synthesize_raw(resolution=, fade=)`.
 
     Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1 and the up-sampling convolution of block
     k (in this order inside w*); layer 2k the second convolution of block k; the last layer the colors at the top.
     """
 
-    w_average: Tensor
+    config: StyleGAN2Config
 
     def __init__(self, config: StyleGAN2Config) -> None:
-        super().__init__()
-        self.config = config
-        self.resolution = config.resolution
-        self.z_dim = config.z_dim
-        self.view_layers = config.view_layers
-        self.mapping = MappingNetwork(config.z_dim, config.w_dim, config.mapping_layers)
+        super().__init__(config)
         start = torch.randn(1, config.channels[0], 4, 4).contiguous(memory_format=torch.channels_last)
         self.start = nn.Parameter(start)
         inputs = (None, *config.channels[:-1])
         self.blocks = nn.ModuleList(
             SynthesisBlock(i, o, config.w_dim) for i, o in zip(inputs, config.channels, strict=True)
         )
-        self.register_buffer("w_average", torch.zeros(config.w_dim))
-        self.style_sizes = tuple(sum(m.style_size for m in layer) for layer in self._layers())
+        self.style_sizes = self.sizes()
 
-    def _layers(self) -> list[list[StyledConvolution | ToRGB]]:
-        """The modulated modules of every W+ layer, in the order of w*."""
-        layers: list[list[StyledConvolution | ToRGB]] = [[]]
-        for block in cast(Iterable[SynthesisBlock], self.blocks):
+    def layers(self, resolution: int | None = None) -> list[list[StyledLayer]]:
+        """The modulated modules of every W+ layer, in the order of w*; a lower `resolution` uses fewer."""
+        layers: list[list[StyledLayer]] = [[]]
+        for block in cast(Iterable[SynthesisBlock], self.blocks[: self._depth(resolution)]):
             if block.conv0 is not None:
                 layers[-1].append(block.conv0)
                 layers.append([])
@@ -188,16 +164,11 @@ class StyleGAN2Generator(nn.Module):
         return tuple((side, side) for side in sides)
 
     def noise(self, batch: int, *, seed: int, resolution: int | None = None) -> list[Float[Tensor, "batch 1 _ _"]]:
-        """Standard normal noise for `paint` and `synthesize`, a pure function of the seed on a given device."""
+        """Standard normal noise for `synthesize`, a pure function of the seed on a given device."""
         device = self.start.device
         source = torch.Generator(device).manual_seed(seed)
         count = 2 * self._depth(resolution) - 1
         return [torch.randn(batch, 1, *shape, generator=source, device=device) for shape in self.noise_shapes[:count]]
-
-    def map(self, z: Float[Tensor, "batch z_dim"], truncation: float = 1.0) -> Float[Tensor, "batch w_dim"]:
-        """Latents to w; truncation < 1 pulls w towards the tracked average (StyleGAN, appendix B)."""
-        w: Tensor = self.mapping(z)
-        return w if truncation == 1.0 else torch.lerp(self.w_average, w, truncation)
 
     @torch.no_grad()
     def track_average(self, w: Float[Tensor, "batch w_dim"], decay: float = 0.998) -> None:
@@ -209,22 +180,13 @@ class StyleGAN2Generator(nn.Module):
         w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"],
         resolution: int | None = None,
     ) -> Float[Tensor, "batch styles"]:
-        """Flat styles w*; a lower `resolution` gives the prefix which `paint` needs there.
+        """Flat styles w*; a lower `resolution` gives the prefix that `synthesize_raw` needs there.
 
         A [batch, layers, w_dim] input may hold one code per layer of the full generator or of that resolution.
         """
-        depth = self._depth(resolution)
-        top = self.blocks[depth - 1].to_rgb
-        parts = []
-        for index, layer in enumerate(self._layers()[: 2 * depth]):
-            code = w if w.dim() == 2 else w[:, index]
-            for module in layer:
-                parts.append(module.affine(code))
-                if module is top:
-                    break
-        return torch.cat(parts, dim=1)
+        return post_affine(self.layers(resolution), w)
 
-    def paint(
+    def synthesize_raw(
         self,
         styles: Float[Tensor, "batch styles"],
         noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None,
@@ -232,26 +194,20 @@ class StyleGAN2Generator(nn.Module):
         resolution: int | None = None,
         fade: float = 1.0,
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Un-bounded colors, nominally [-1, 1], at `resolution` (default: full).
+        """Unbounded colors, nominally [-1, 1], at `resolution` (None: full).
 
-        `fade` in [0, 1] weighs the colors which the top block adds to the up-sampled image of the block below.
+        `fade` in [0, 1] weighs the colors that the top block adds to the up-sampled image of the block below.
         """
         depth = self._depth(resolution)
-        modules = [module for layer in self._layers() for module in layer]
+        modules = [module for layer in self.layers(resolution) for module in layer]
         codes = (styles[:, where] for where in style_slices([module.style_size for module in modules]))
         planes: Sequence[Tensor | None] = noise or [None] * (2 * depth - 1)
         noises = iter(planes)
         x, image = self.blocks[0](self.start.expand(styles.shape[0], -1, -1, -1), None, codes, noises)
         for block in self.blocks[1:depth]:
             x, image = block(x, image, codes, noises, fade if block is self.blocks[depth - 1] else 1.0)
-        painted: Tensor = image
-        return painted
-
-    def synthesize(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
-        """Images in [0, 1] at full resolution from flat styles w*; without noise the result is deterministic."""
-        return (self.paint(styles, noise) * 0.5 + 0.5).clamp(0.0, 1.0)
+        colors: Tensor = image
+        return colors
 
     def _depth(self, resolution: int | None) -> int:
         """Number of blocks that are used at a resolution."""
@@ -259,7 +215,5 @@ class StyleGAN2Generator(nn.Module):
         if resolution is None:
             return len(self.blocks)
         if resolution not in depths:
-            raise GanverseError(
-                f"This generator paints at {sorted(depths)} px, got resolution {resolution}; choose one of those."
-            )
+            raise GanverseError(f"expected a resolution of {sorted(depths)} px, got {resolution}")
         return depths[resolution]

@@ -16,30 +16,29 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.equalized import ACTIVATION_GAIN, LEAK, EqualLinear
-from ganverse.generators.filters import blur, upsample
-from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer
-
-BINOMIAL = (1.0, 3.0, 3.0, 1.0)
+from ganverse.generators.layers import ACTIVATION_GAIN, BINOMIAL, SLOPE, EqualizedLinear, blur, upsample
+from ganverse.generators.style_based import SIDES, ImportedConfig, ImportedGenerator, StyledLayer
 
 
 @dataclass(frozen=True)
-class PaperStyleGAN2Config(StyleBasedConfig):
-    """Config-f is `channels = min(32768 / side, 512)` with skip connections (table 1).
-
-    branches: how the resolutions are joined (section 4.1), colors that add up ("skip") or features ("residual").
-    clamp: bound of the activations, for weights trained with mixed precision (Karras et al. 2020b, appendix).
-    half_resolutions: so many of the highest resolutions run in float16 on a GPU; a CPU always uses float32.
-    """
+class PaperStyleGAN2Config(ImportedConfig):
+    """Config-f is `channels = min(32768 / side, 512)` with skip connections (table 1)."""
 
     branches: Literal["skip", "residual"] = "skip"
+    """How resolutions are joined (section 4.1): "skip" adds up their colors, "residual" their features."""
     clamp: float | None = None
+    """Bound of the activations, for weights trained with mixed precision (Karras et al. 2020b, appendix)."""
     half_resolutions: int = 0
+    """That many of the highest resolutions run in float16 on a GPU; a CPU always uses float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.branches not in ("skip", "residual"):
-            raise GanverseError(f"expected branches skip or residual, got {self.branches!r}")
+            raise GanverseError(f"expected branches skip or residual, got {self.branches!r:.40}")
+        if self.clamp is not None and not self.clamp > 0:
+            raise GanverseError(f"expected a positive clamp, got {self.clamp}")
+        if not 0 <= self.half_resolutions <= len(SIDES):
+            raise GanverseError(f"expected half_resolutions from 0 to {len(SIDES)}, got {self.half_resolutions}")
 
 
 class ModulatedConvolution(StyledLayer):
@@ -47,7 +46,7 @@ class ModulatedConvolution(StyledLayer):
 
     def __init__(self, inputs: int, outputs: int, config: PaperStyleGAN2Config, *, up: bool, gain: float) -> None:
         super().__init__()
-        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
+        self.affine = EqualizedLinear(config.w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
@@ -73,7 +72,7 @@ class ModulatedConvolution(StyledLayer):
         out = out * demodulation.to(x.dtype)[:, :, None, None]
         if noise is not None:
             out = out + (noise * self.noise_strength).to(x.dtype)
-        out = F.leaky_relu(out + self.bias.to(x.dtype)[:, None, None], LEAK) * self._gain
+        out = F.leaky_relu(out + self.bias.to(x.dtype)[:, None, None], SLOPE) * self._gain
         return out if self._clamp is None else out.clamp(-self._clamp, self._clamp)
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -83,12 +82,12 @@ class ModulatedConvolution(StyledLayer):
         return 4.0 * blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), BINOMIAL)
 
 
-class Colors(StyledLayer):
+class ToRGB(StyledLayer):
     """Modulated 1x1 convolution to RGB, without demodulation and noise."""
 
     def __init__(self, inputs: int, config: PaperStyleGAN2Config) -> None:
         super().__init__()
-        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
+        self.affine = EqualizedLinear(config.w_dim, inputs, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.style_size = inputs
@@ -98,7 +97,7 @@ class Colors(StyledLayer):
     def forward(
         self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """float32 colors, un-bounded, 0 is mid-gray."""
+        """float32 colors, unbounded, 0 is mid-gray."""
         scaled = x * (style * self._weight_gain).to(x.dtype)[:, :, None, None]
         out = F.conv2d(scaled, self.weight.to(x.dtype), self.bias.to(x.dtype))
         return (out if self._clamp is None else out.clamp(-self._clamp, self._clamp)).float()
@@ -113,7 +112,7 @@ class Block(nn.Module):
         gain = math.sqrt(0.5) if residual else 1.0
         self.conv0 = None if inputs is None else ModulatedConvolution(inputs, outputs, config, up=True, gain=1.0)
         self.conv1 = ModulatedConvolution(outputs, outputs, config, up=False, gain=gain)
-        self.colors = Colors(outputs, config) if top or config.branches == "skip" else None
+        self.to_rgb = ToRGB(outputs, config) if top or config.branches == "skip" else None
         self.skip = nn.Parameter(torch.randn(outputs, inputs or 0, 1, 1)) if residual else None
 
     def forward(
@@ -134,13 +133,13 @@ class Block(nn.Module):
             weight = self.skip * math.sqrt(0.5 / self.skip.shape[1])
             x = x + upsample(F.conv2d(below, weight.to(x.dtype)))
         image = None if image is None else upsample(image)
-        if self.colors is not None:
-            painted = self.colors(x, next(styles))
-            image = painted if image is None else image + painted
+        if self.to_rgb is not None:
+            colors = self.to_rgb(x, next(styles))
+            image = colors if image is None else image + colors
         return x, image
 
 
-class PaperStyleGAN2Generator(StyleBasedGenerator):
+class PaperStyleGAN2Generator(ImportedGenerator):
     """The layers of W+ and their order inside w* are those of `StyleGAN2Generator`.
 
     Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1, then the up-sampling convolution of
@@ -151,7 +150,7 @@ class PaperStyleGAN2Generator(StyleBasedGenerator):
 
     def __init__(self, config: PaperStyleGAN2Config) -> None:
         sides = [4 * 2**k for k in range(len(config.channels))]
-        super().__init__(config, [4, *(side for side in sides[1:] for _ in range(2))], amplify_bias=True)
+        super().__init__(config, [4, *(side for side in sides[1:] for _ in range(2))])
         self.start = nn.Parameter(torch.randn(1, config.channels[0], 4, 4))
         inputs = (None, *config.channels[:-1])
         self.blocks = nn.ModuleList(
@@ -169,13 +168,13 @@ class PaperStyleGAN2Generator(StyleBasedGenerator):
                 layers[-1].append(block.conv0)
                 layers.append([])
             layers[-1].append(block.conv1)
-            layers.append([] if block.colors is None else [block.colors])
+            layers.append([] if block.to_rgb is None else [block.to_rgb])
         return layers
 
     def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
-        """Un-bounded colors, nominally [-1, 1]."""
+        """Unbounded colors, nominally [-1, 1]."""
         image, codes, planes = None, iter(styles), iter(noise)
         x = self.start.expand(styles[0].shape[0], -1, -1, -1)
         for k, block in enumerate(self.blocks):

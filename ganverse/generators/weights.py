@@ -1,26 +1,34 @@
-"""Generators on disk: `<name>.safetensors` next to a JSON card that says what the weights are and pins their hash."""
+"""Generators on disk: `NAME.safetensors` with a JSON card that names the architecture and pins the sha256."""
 
-import hashlib
-import json
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 
 from ganverse.errors import GanverseError
-from ganverse.generators.architectures import (
-    Config,
-    Generator,
-    architecture_of,
-    empty_generator,
-    make_generator,
+from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator
+from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
+from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyleGAN2Generator
+from ganverse.pretrained import (
+    CHECKPOINT,
+    GENERATOR,
+    build,
+    find_weights,
     mismatch,
-    read_config,
+    read_card,
+    read_tensors,
+    save_network,
 )
-from ganverse.io import pack_tensors, write_atomically
-from ganverse.pretrained import EVALUATION, read_pinned
+
+_CONFIGS: dict[str, type[StyleBasedConfig]] = {
+    "stylegan2": StyleGAN2Config,
+    "stylegan2-paper": PaperStyleGAN2Config,
+    "stylegan1": StyleGAN1Config,
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class GeneratorCard:
     seed, images_seen: of the training; both 0 for imported weights. source, source_sha256: the file they came from.
     """
 
-    config: Config
+    config: StyleBasedConfig
     license: str
     trained_on: str
     seed: int
@@ -47,7 +55,7 @@ class GeneratorCard:
 
     @property
     def resolution(self) -> int:
-        """Height and width of the images in pixels."""
+        """Side in pixels of the square that the network synthesizes."""
         return self.config.resolution
 
     @property
@@ -56,54 +64,81 @@ class GeneratorCard:
         return self.config.view_layers
 
 
-_SHOWN = ("resolution", "view_layers")  # on the card for people; they follow from the configuration
+_DERIVED = ("resolution", "view_layers")  # on the card for people; they follow from the configuration
 
 
-def save_generator(generator: Generator, path: Path, card: GeneratorCard, *, half: bool = False) -> GeneratorCard:
+def architecture_of(config: StyleBasedConfig) -> str:
+    """The name of the architecture on a card."""
+    return next(name for name, kind in _CONFIGS.items() if type(config) is kind)
+
+
+def read_config(architecture: Any, facts: Any) -> StyleBasedConfig:
+    """Settings of an architecture from JSON.
+
+    Raises:
+        GanverseError: another architecture; settings that it does not have, that are out of range or do not agree.
+    """
+    if architecture not in list(_CONFIGS):
+        raise GanverseError(f"expected architecture {' or '.join(map(repr, _CONFIGS))}, got {architecture!r:.40}")
+    return build(_CONFIGS[architecture], facts)
+
+
+def make_generator(config: StyleBasedConfig) -> StyleBasedGenerator:
+    """A new generator with random weights; under `torch.device("meta")` it takes no memory."""
+    match config:
+        case StyleGAN2Config():
+            return StyleGAN2Generator(config)
+        case PaperStyleGAN2Config():
+            return PaperStyleGAN2Generator(config)
+        case StyleGAN1Config():
+            return StyleGAN1Generator(config)
+    raise GanverseError(f"expected the configuration of a generator, got a {type(config).__name__}")
+
+
+def save_generator(
+    generator: StyleBasedGenerator, path: Path, card: GeneratorCard, *, half: bool = False
+) -> GeneratorCard:
     """Writes `path` (ending in .safetensors) and the card beside it; returns the card as written.
 
     `card.config` and `card.sha256` are replaced by what belongs to the generator.
     """
-    data = pack_tensors(dict(generator.state_dict()), half=half)
-    written = replace(card, config=generator.config, sha256=hashlib.sha256(data).hexdigest())
-    facts = {**asdict(written), **{name: getattr(written, name) for name in ("architecture", *_SHOWN)}}
-    write_atomically(path, data)
-    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
-    return written
+    written = replace(card, config=generator.config)
+    facts = {**asdict(written), **{name: getattr(written, name) for name in ("architecture", *_DERIVED)}}
+    return replace(written, sha256=save_network(generator, path, facts, half=half)["sha256"])
 
 
-def read_card(path: Path) -> GeneratorCard:
-    """The card of the weights at `path`.
-
-    Raises GanverseError if the card is missing, broken or of another architecture.
-    """
-    card = path.with_suffix(".json")
+def read_generator_card(path: Path) -> GeneratorCard:
+    """The card of the weights at `path`; GanverseError if it is missing, broken or of another kind."""
+    facts = read_card(path)
+    for name in _DERIVED:
+        facts.pop(name, None)
     try:
-        facts = json.loads(card.read_text())
-        config = read_config(facts.pop("architecture"), facts.pop("config"))
-        return GeneratorCard(
-            config, **{name: value for name, value in facts.items() if name not in (*_SHOWN, EVALUATION)}
-        )
-    except OSError as error:
-        raise GanverseError(f"Expected the card {card} beside the weights, could not read it ({error}).") from error
-    except (ValueError, KeyError, TypeError, AttributeError, GanverseError) as error:
-        raise GanverseError(f"The card {card} is not a generator card ({error}); export the weights again.") from error
+        config = read_config(facts.pop("architecture", "none"), facts.pop("config", None))
+        return build(GeneratorCard, facts, {"config": config})
+    except GanverseError as error:
+        raise GanverseError(f"{path.with_suffix('.json')} is not the card of a generator: {error}") from error
 
 
-def load_generator(path: Path, device: torch.device | str = "cpu") -> tuple[Generator, GeneratorCard]:
-    """A frozen float32 generator in evaluation mode and its card.
+def load_generator(source: str | Path, device: torch.device | str = "cpu") -> tuple[StyleBasedGenerator, GeneratorCard]:
+    """A frozen float32 generator in evaluation mode, and its card.
 
-    Raises GanverseError if a file is missing, or if the weights are not those which the card describes.
+    Args:
+        source: "car" (the package's own GAN), a .safetensors file, its .json card, a run directory, or
+            hf://owner/repository[/file.safetensors].
+        device: where the generator goes.
+
+    Raises:
+        GanverseError: a file is missing, or the weights are not those that the card describes.
     """
-    card = read_card(path)
-    data = read_pinned(path, card.sha256)
-    try:
-        weights = {name: tensor.float() for name, tensor in load_tensors(data).items()}
-        complaint = mismatch(empty_generator(card.config), weights)
-    except (SafetensorError, GanverseError) as error:
-        complaint = str(error)
+    path = find_weights(source, GENERATOR)
+    if path.suffix == CHECKPOINT:
+        raise GanverseError(f"expected the .safetensors of a generator, got the checkpoint {path}; finish its training")
+    card = read_generator_card(path)
+    weights = read_tensors(path, card.sha256)
+    with torch.device("meta"):
+        complaint = mismatch(make_generator(card.config), weights)
     if complaint is not None:
-        raise GanverseError(f"The weights {path} do not fit the architecture on their card ({complaint}).")
+        raise GanverseError(f"expected weights at {path} that fit the architecture on their card, got {complaint}")
     generator = make_generator(card.config)
     generator.load_state_dict(weights)
     return generator.eval().requires_grad_(False).to(device), card

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from ganverse.devices import device_of
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.framing import LetterboxGenerator
-from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.io import from_bytes, to_bytes
 from ganverse.masks.masker import soft_iou
 from ganverse.masks.segmenter import WORKING_SIZE, Segmenter, SegmenterTraining, train_segmenter

@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from ganverse.errors import GanverseError, brief
-from ganverse.generators.architectures import Config, Generator, architecture_of, make_generator, read_config
-from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.framing import LetterboxGenerator
-from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
+from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator
+from ganverse.generators.weights import architecture_of, make_generator, read_config
 from ganverse.io import pack_tensors, write_atomically
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -29,12 +29,12 @@ class StyleGANRCard:
     """Facts about a StyleGAN-R; `sha256` (of the file) is filled in when the weights are written.
 
     generator: architecture of the GAN inside. content_directions: how many there are where the GAN is directed
-    (`generators.directed`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
+    (`generators.protocol`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
     generator_sha256, inverse_sha256: files of the GAN it started from, and of the network and cameras that taught it.
     images_seen: pictures of training.
     """
 
-    generator: Config
+    generator: StyleBasedConfig
     view_dims: tuple[int, ...]
     vertices: int
     texture_size: int
@@ -74,7 +74,7 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
         raise GanverseError(f"expected a whole card beside {path}, got {error}; export the weights again") from error
 
 
-def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
+def described_generator(generator: ImageGenerator) -> tuple[StyleBasedConfig, int]:
     """A generator's architecture and number of content directions, for the card; GanverseError for one without."""
     directions = 0
     if isinstance(generator, SubspaceGenerator):
@@ -84,13 +84,13 @@ def described_generator(generator: ImageGenerator) -> tuple[Config, int]:
             "expected the GAN's own square pictures, which StyleGAN-R paints, got scaled or letterboxed ones; leave "
             "--data.resolution out, or import the GAN without --crop"
         )
-    if not isinstance(generator, Generator):
+    if not isinstance(generator, StyleBasedGenerator):
         name = type(generator).__name__
         raise GanverseError(f"expected an image GAN to fine-tune, got a {name}, which has no weights")
     return generator.config, directions
 
 
-def _empty_generator(card: StyleGANRCard) -> Generator | SubspaceGenerator:
+def _empty_generator(card: StyleGANRCard) -> StyleBasedGenerator | SubspaceGenerator:
     network = make_generator(card.generator)
     if not card.content_directions:
         return network

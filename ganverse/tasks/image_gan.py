@@ -227,7 +227,7 @@ class ImageGAN(BaseTask):
         self._track_average(own)
         w = torch.where(codes.mixed[:, :, None], other[:, None], own[:, None])
         styles = self.generator.styles(w, state.resolution)
-        return self.generator.paint(styles, codes.noise, resolution=state.resolution, fade=state.fade)
+        return self.generator.synthesize_raw(styles, codes.noise, resolution=state.resolution, fade=state.fade)
 
     def _track_average(self, w: Float[Tensor, "batch w_dim"]) -> None:
         """The average of w follows the mean over all processes, so that it stays the same on each."""
@@ -301,7 +301,7 @@ class ImageGAN(BaseTask):
         generator, state = self.generator_average, self.growth
         styles = generator.styles(generator.map(self._codes(count, _OBJECTS)), state.resolution)
         noise = generator.noise(count, seed=_NOISE, resolution=state.resolution)
-        return _unit(generator.paint(styles, noise, resolution=state.resolution, fade=state.fade))
+        return _unit(generator.synthesize_raw(styles, noise, resolution=state.resolution, fade=state.fade))
 
     def mixed_samples(self, rows: int, columns: int) -> Float[Tensor, "cells 3 side side"]:
         """Row-major table of mixed images without noise, in [0, 1]: object of the row, view code of the column."""
@@ -311,7 +311,7 @@ class ImageGAN(BaseTask):
         view = generator.map(self._codes(columns, _VIEWS)).repeat(rows, 1)
         by_view = torch.arange(layers, device=self.device)[None, :, None] < generator.view_layers
         styles = generator.styles(torch.where(by_view, view[:, None], content[:, None]), state.resolution)
-        return _unit(generator.paint(styles, resolution=state.resolution, fade=state.fade))
+        return _unit(generator.synthesize_raw(styles, resolution=state.resolution, fade=state.fade))
 
     def _codes(self, count: int, seed: int) -> Float[Tensor, "count z_dim"]:
         return latents(seed, range(count), self.generator.z_dim).to(self.generator.start)

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from ganverse.data.sources import DataSettings, generator_path, open_segmenter, views_beside
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import SubspaceGenerator
-from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
 from ganverse.viewpoints.automatic import AutoViews, find_automatic_views

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import SubspaceGenerator
-from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.viewpoints.directions import load_directions
 from ganverse.viewpoints.view_codes import ViewCodes
 

@@ -53,7 +53,7 @@ def content_directions_of(
 ) -> ContentDirections:
     """The `count` directions of the first `settings.layers` layers that stay with the object; deterministic.
 
-    For `generators.directed.SubspaceGenerator`.
+    For `generators.protocol.SubspaceGenerator`.
     """
     styles, reading = read_random_samples(generator, regressor, settings)
     return fit_content_directions(

@@ -33,6 +33,7 @@ class CarWorldGenerator:
     def __init__(self, resolution: int = 64, supersampling: int = 2) -> None:
         self.resolution = resolution
         self.supersampling = supersampling
+        self.image_size = (resolution, resolution)
 
     def map(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z"]:
         """Latents in [-inf, inf] to uniform numbers; the view's first two stay normal (their angle is uniform)."""

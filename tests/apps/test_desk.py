@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganverse.apps.desk import Desk, column, open_annotation
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import SubspaceGenerator
+from ganverse.generators.protocol import SubspaceGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.viewpoints.annotation import Decision
 from ganverse.viewpoints.candidates import CandidateSettings

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from ganverse.generators.directed import SubspaceGenerator
-from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
 

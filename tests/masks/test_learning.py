@@ -9,8 +9,9 @@ import torch
 
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import framed
+from ganverse.generators.style_based import StyleBasedGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from ganverse.generators.weights import Generator, load_generator
+from ganverse.generators.weights import load_generator
 from ganverse.masks.learning import (
     ANNOTATED_SEED,
     LearningSettings,
@@ -81,7 +82,9 @@ def test_a_handful_of_annotated_images_is_enough() -> None:
 
 
 @torch.no_grad()
-def annotated(generator: Generator, annotator: Segmenter, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def annotated(
+    generator: StyleBasedGenerator, annotator: Segmenter, seed: int, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Images of the GAN and their outlines (0 or 1)."""
     images = generator.synthesize(mixed_styles(generator, seed, range(count)))
     return images, (annotator.probability(images) > 0.5).float()

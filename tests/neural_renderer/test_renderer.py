@@ -124,7 +124,7 @@ def test_impossible_view_dims_are_refused(dims: tuple[int, ...]) -> None:
 
 
 class _NotAModule:
-    resolution, z_dim, style_sizes, view_layers, noise_shapes = 16, 4, (4, 5), 1, ()
+    resolution, image_size, z_dim, style_sizes, view_layers, noise_shapes = 16, (16, 16), 4, (4, 5), 1, ()
     map = styles = synthesize = lambda self, x: x
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import SubspaceGenerator
 from ganverse.generators.framing import framed
+from ganverse.generators.protocol import SubspaceGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.mapping import MappingSettings

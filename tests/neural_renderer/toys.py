@@ -21,6 +21,7 @@ class ToyGenerator(nn.Module):
     """`ImageGenerator`: two layers of 4 and 5 styles, one deconvolution of w* to 16 px."""
 
     resolution = 16
+    image_size = (16, 16)
     z_dim = 4
     style_sizes = (4, 5)
     view_layers = 1

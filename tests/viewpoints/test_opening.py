@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.directed import SubspaceGenerator
+from ganverse.generators.protocol import SubspaceGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.viewpoints.directions import ContentDirections, save_directions
 from ganverse.viewpoints.opening import directions_path, open_views

@@ -25,6 +25,7 @@ class Compass:
     """A generator whose picture shows its azimuth in two channels; view code 3's objects never agree."""
 
     resolution = 4
+    image_size = (4, 4)
     z_dim = 4
     style_sizes = (2, 2)
     view_layers = 1

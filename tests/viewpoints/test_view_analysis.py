@@ -1,5 +1,6 @@
 import torch
 
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_analysis import (
     ViewAnalysis,
     content_descriptors,
@@ -8,7 +9,6 @@ from ganverse.viewpoints.view_analysis import (
     read_random_samples,
     view_dims_of,
 )
-from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.worlds.generator import CarWorldGenerator
 
 
