@@ -18,10 +18,9 @@ from ganverse.evaluation.models import Source
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.masker import Masker
-from ganverse.neural_renderer.backgrounds import background_mask, remove_object
 from ganverse.neural_renderer.controls import render_in_chunks
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, background_mask, remove_object
 from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples

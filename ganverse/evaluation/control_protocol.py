@@ -28,10 +28,9 @@ from ganverse.evaluation.control_metrics import (
 )
 from ganverse.evaluation.gan_identity import explained_shares
 from ganverse.geometry.cameras import Cameras
-from ganverse.neural_renderer.backgrounds import background_mask
 from ganverse.neural_renderer.controls import azimuth_sweep, distance_row, elevation_row, render_in_chunks, under_each
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, background_mask
 
 Images = Float[Tensor, "batch 3 height width"]
 LADDER_AZIMUTHS = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0)

@@ -18,7 +18,6 @@ from ganverse.evaluation.metrics import Score
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
-from ganverse.neural_renderer.backgrounds import remove_object
 from ganverse.neural_renderer.controls import render_in_chunks
 from ganverse.neural_renderer.refinement import (
     DEFAULT_DESCENT,
@@ -29,7 +28,7 @@ from ganverse.neural_renderer.refinement import (
     render_refined,
 )
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, remove_object
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 
 WAYS = ("read", "refined", "projected")
