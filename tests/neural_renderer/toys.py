@@ -112,7 +112,7 @@ def toy_batch(generator: ToyGenerator, networks: FrozenNetworks, objects: int = 
     views = view_styles(generator, CODES)[view_ids.flatten()]
     styles = mix_styles(content.repeat_interleave(2, dim=0), views, VIEW_DIMS)
     images = generator.synthesize(styles).detach()
-    masks = networks.segmenter(images).detach()
+    masks = networks.segmenter.probability(images).detach()
     return MultiViewBatch(
         images=images.unflatten(0, (objects, 2)),
         masks=masks.unflatten(0, (objects, 2)),
