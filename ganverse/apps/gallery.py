@@ -18,7 +18,7 @@ from ganverse.data.sources import Source
 from ganverse.errors import GanverseError
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.masks.masker import Masker
-from ganverse.neural_renderer.backgrounds import remove_object
+from ganverse.neural_renderer.scenes import remove_object
 from ganverse.reconstruction.photos import Photo, find_object
 
 LARGEST_PHOTO = 1024

@@ -18,9 +18,8 @@ from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.io import quantize
 from ganverse.masks.filtering import filter_masks
 from ganverse.masks.masker import Masker, Masks
-from ganverse.neural_renderer.backgrounds import remove_object
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, remove_object
 from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r
 
 

@@ -28,10 +28,9 @@ from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.losses import color_loss
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.masker import Masker
-from ganverse.neural_renderer.backgrounds import remove_object, background_mask
 from ganverse.neural_renderer.controls import azimuth_sweep, distance_row, elevation_row, render_in_chunks, under_each
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, background_mask, remove_object
 from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples

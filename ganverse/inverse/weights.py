@@ -123,4 +123,5 @@ def _card(facts: Mapping[str, Any]) -> InverseCard:
 
 
 def _config(facts: Mapping[str, Any]) -> InverseNetworkConfig:
-    return InverseNetworkConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
+    return InverseNetworkConfig(**values)

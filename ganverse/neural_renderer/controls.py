@@ -67,8 +67,8 @@ def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 3"]) -> Cameras
 
     The first number is the azimuth; the second mixes the neighboring codes' elevation, distance and offset (0) with
     the typical ones at that azimuth (1). The third one's lower half changes nothing; its upper half is an elevation
-    between the table's lowest and highest instead, since few codes have each azimuth at one elevation only, and a
-    renderer that never saw it at another cannot tell what the elevation does.
+    between the table's lowest and highest instead, since few codes have each azimuth at one elevation only, and the
+    effect of the elevation cannot be learned from that.
     """
     azimuth = uniform[:, 0] * 2 * math.pi
     local, usual = cameras_between(table, azimuth), typical_cameras(table, azimuth)
@@ -87,8 +87,8 @@ def jittered(
 ) -> Cameras:
     """Cameras moved by standard normal `noise`: everything but the azimuth by `share` of its spread over the table.
 
-    With a few dozen codes only, g_v could otherwise name every code by its exact distance or offset, and would know
-    nothing of the cameras in between.
+    With a few dozen codes only, g_v could otherwise identify every code by its exact distance or offset, and would not
+    generalize to the cameras in between.
     """
     return Cameras(
         cameras.azimuth + noise[:, 0] * math.radians(azimuth_degrees),
@@ -137,15 +137,8 @@ def _typical_rows(table: Cameras, azimuth_degrees: Sequence[float], steps: int) 
 def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:
     """All b * b combinations, row by row: scene i * b + j is scene i with the `factor` of scene j."""
     count = len(scenes)
-    index = torch.arange(count, device=scenes.vertices.device)
-    rows, columns = index.repeat_interleave(count), index.repeat(count)
-    base, source = scenes[rows], scenes[columns]
-    return Scenes(
-        base.cameras,
-        source.vertices if factor == "shape" else base.vertices,
-        source.texture if factor == "texture" else base.texture,
-        source.background if factor == "background" else base.background,
-    )
+    columns = torch.arange(0, count * count, count, device=scenes.vertices.device).repeat(count)
+    return scenes.repeat_interleave(count).swapped(**{factor: columns})
 
 
 @torch.no_grad()

@@ -21,8 +21,8 @@ from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.losses import color_loss, silhouette_loss
-from ganverse.neural_renderer.frozen_networks import FrozenNetworks
-from ganverse.neural_renderer.training_scenes import TrainingScene, draw_contents
+from ganverse.inverse.objective import SOFT
+from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene, draw_contents
 from ganverse.rendering.render import SHARP, Silhouette, render
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_latents, view_styles
 
@@ -30,7 +30,7 @@ CAMERA_NUMBERS = 5
 _FIRST_SEED = 1_000_000
 _PER_FIT = 16
 _SECTORS, _ENOUGH = 12, 4
-_SOFT, _SOFT_STEPS = Silhouette(5000.0, 0.06), 0.6
+_SOFT_STEPS = 0.6
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _fit(
         for step in range(settings.steps):
             optimizer.param_groups[0]["lr"] = settings.rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
             optimizer.zero_grad()
-            rim = _SOFT if step < _SOFT_STEPS * settings.steps else SHARP
+            rim = SOFT if step < _SOFT_STEPS * settings.steps else SHARP
             _losses(networks, known, images, masks, numbers, rim).sum().backward()
             optimizer.step()
     numbers = numbers.detach()

@@ -1,7 +1,7 @@
-"""The four mapping networks of StyleGAN-R (paper, section 4): camera, shape, texture, background -> style values.
+"""The mapping networks of StyleGAN-R and their fusion (paper, section 4): camera, shape, texture, background -> styles.
 
 All outputs are *standardized* style values: `StyleGANR` scales them by the statistics of the generator's own styles,
-so a fresh network already speaks in the right units.
+so a fresh network already has the right units.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, one_hot
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
@@ -25,21 +26,27 @@ COARSE = 642
 
 @dataclass(frozen=True)
 class MappingSettings:
-    """Sizes of the mapping networks.
-
-    camera_width: hidden width of g_v, which learns from a few dozen cameras only. width: hidden width of g_s and of
-    the heads of g_t and g_b. channels: channels of the first convolution of g_t and g_b, doubled at every halving
-    up to four times that. picture: larger textures and backgrounds are averaged down to this side first; style codes
-    hold no detail, and most of the cost lies in the first layers. background_view, texture_view: whether g_b, g_t reach
-    the view dimensions too (see `ImageMapping`).
-    """
+    """Sizes of the mapping networks."""
 
     camera_width: int = 128
+    """Hidden width of g_v, which learns from a few dozen cameras, and of the heads that correct the view."""
     width: int = 512
+    """Hidden width of g_s and of the heads of g_t and g_b."""
     channels: int = 32
+    """Channels of the first convolution of g_t and g_b, doubled at every halving up to four times that."""
     picture: int = 32
+    """Larger textures and backgrounds are averaged down to this side first, a power of two: style codes hold no detail,
+    and most of the cost lies in the first layers."""
     background_view: bool = True
+    """Whether g_b reaches the view dimensions too (see `ImageMapping`); the paper's does not."""
     texture_view: bool = True
+    """As `background_view`, of g_t."""
+
+    def __post_init__(self) -> None:
+        if min(self.camera_width, self.width, self.channels) < 1:
+            raise GanverseError(f"expected widths and channels of 1 or more, got {self}")
+        if self.picture < 8 or self.picture & (self.picture - 1):
+            raise GanverseError(f"expected mapping.picture to be a power of two of 8 or more, got {self.picture}")
 
 
 DEFAULT_MAPPING = MappingSettings()
@@ -82,7 +89,7 @@ def zero_init(layers: nn.Sequential) -> None:
 
 
 class CameraMapping(nn.Module):
-    """g_v: camera -> values of the view dimensions; smooth in the camera, so it answers between the view codes too.
+    """g_v: camera -> values of the view dimensions; smooth in the camera, also between the view codes.
 
     Features are centered on the mean of the table's cameras (`calibrate`), of which azimuth is left alone.
     """
@@ -110,8 +117,8 @@ class ShapeMapping(nn.Module):
     it learned faster than the other mapping networks and the camera lost the elevation (docs/results.md).
 
     A second head adds to the view dimensions. In small GANs the coarse layers that turn the object also proportion it,
-    and a shape that could not reach them would have no say; it starts at zero and is trained in stage 2 only, since in
-    stage 1's data the view dimensions do not depend on the object.
+    and a shape that cannot reach them has little effect. The head starts at zero and is trained in stage 2 only, since
+    in stage 1's data the view dimensions do not depend on the object.
     """
 
     center: Tensor
@@ -147,14 +154,14 @@ class ShapeMapping(nn.Module):
 
 
 class ImageMapping(nn.Module):
-    """g_t and g_b: a small strided CNN on a square picture in [0, 1] -> values of the content dimensions.
+    """g_t and g_b: a small strided CNN on a square image in [0, 1] -> values of the content dimensions.
 
-    The picture is halved down to 4 x 4 and flattened, so positions (in the UV chart, in the image) keep their meaning.
+    The image is halved down to 4 x 4 and flattened, so positions (in the UV chart, in the image) keep their meaning.
 
     view_outputs: of a second head that adds to the view dimensions, for the reason that `ShapeMapping` has one: the
-    coarse layers that turn the object also paint most of what is behind it (on the embedded GAN 97 % of the variance
-    of the picture's border), and some of its view codes paint every car gray. It starts at zero and is trained in stage
-    2 only.
+    coarse layers that turn the object also decide most of the background (on the embedded GAN 97 % of the variance of
+    the image's border), and some of its view codes make every car gray. It starts at zero and is trained in stage 2
+    only.
     """
 
     def __init__(
@@ -162,9 +169,7 @@ class ImageMapping(nn.Module):
     ) -> None:
         super().__init__()
         if size < 8 or size & (size - 1):
-            raise GanverseError(f"expected a square picture of a power of two >= 8 pixels, got {size}; resize it first")
-        if settings.picture < 8 or settings.picture & (settings.picture - 1):
-            raise GanverseError(f"expected MappingSettings.picture to be a power of two >= 8, got {settings.picture}")
+            raise GanverseError(f"expected a square image of a power of two >= 8 pixels, got {size}; resize it first")
         self.size = size
         self.factor = max(1, size // settings.picture)
         channels, layers = 3, []
@@ -181,8 +186,41 @@ class ImageMapping(nn.Module):
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch outputs_and_view_outputs"]:
         """The content values, then what is added to the view dimensions (nothing where there is no such head)."""
         if image.shape[-1] != self.size:
-            raise GanverseError(f"expected pictures of {self.size} pixels, got {image.shape[-1]}; resize them first")
-        small = torch.nn.functional.avg_pool2d(image, self.factor)
+            raise GanverseError(f"expected images of {self.size} pixels, got {image.shape[-1]}; resize them first")
+        small = avg_pool2d(image, self.factor)
         features = self.convolutions(2 * small - 1).flatten(1)
         content: Tensor = self.head(features)
         return content if self.view_head is None else torch.cat([content, self.view_head(features)], dim=1)
+
+
+class StyleFusion(nn.Module):
+    """content = s_m * z_shape + s_t * z_txt + s_b * z_bck, the three weights of every dimension summing to one.
+
+    The weights are global: a property of the generator, not of a sample. Starting from 1/3 each, the entropy term
+    drives them to one-hot, so that in the end every style dimension belongs to one source.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(3, dimensions))
+
+    @property
+    def weights(self) -> Float[Tensor, "3 dims"]:
+        """s_m, s_t, s_b, one row each."""
+        return self.logits.softmax(dim=0)
+
+    def forward(
+        self,
+        shape: Float[Tensor, "batch dims"],
+        texture: Float[Tensor, "batch dims"],
+        background: Float[Tensor, "batch dims"],
+    ) -> Float[Tensor, "batch dims"]:
+        return torch.einsum("sd,sbd->bd", self.weights, torch.stack([shape, texture, background]))
+
+    def entropy(self) -> Float[Tensor, " dims"]:
+        """Entropy in nats of every dimension's weights: log 3 at the start, 0 when one-hot."""
+        return -(self.weights * self.logits.log_softmax(dim=0)).sum(dim=0)
+
+    def shares(self) -> Float[Tensor, "3"]:
+        """Fraction of the dimensions won by shape, texture and background."""
+        return one_hot(self.logits.argmax(dim=0), len(self.logits)).float().mean(dim=0)

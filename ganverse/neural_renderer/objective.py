@@ -14,13 +14,11 @@ from torch import Tensor
 
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.losses import color_loss, silhouette_loss
-from ganverse.neural_renderer.backgrounds import background_mask, remove_object
-from ganverse.neural_renderer.frozen_networks import FrozenNetworks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scene_swaps import SwappedScenes
-from ganverse.neural_renderer.scenes import Scenes, joined
+from ganverse.neural_renderer.scenes import Scenes, background_mask, remove_object
 from ganverse.neural_renderer.settings import DisentangleSettings
-from ganverse.neural_renderer.training_scenes import TrainingScene
+from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene
 from ganverse.rendering.render import render
 
 
@@ -126,7 +124,7 @@ def cycle_terms(
         weights: which terms are computed.
         settings: of the background removal and of the silhouette.
     """
-    scenes = joined(scene.inputs, swapped.scenes)
+    scenes = scene.inputs.joined(swapped.scenes)
     images = renderer.render(scenes)
     masks = networks.segmenter.probability(images)
     predicted = networks.inverse(images)
@@ -157,7 +155,7 @@ def cycle_terms(
 
 def _standard_distance(renderer: StyleGANR, scene: TrainingScene) -> Float[Tensor, " batch"]:
     standardize = renderer.standardize
-    return style_distance(standardize(renderer.styles_of(scene.inputs)), standardize(scene.styles))
+    return style_distance(standardize(renderer.styles(scene.inputs)), standardize(scene.styles))
 
 
 def _background_code_terms(

@@ -1,7 +1,7 @@
-"""Real pictures: style codes that reproduce them, found by descent from what StyleGAN-R reads, or from nothing.
+"""Real images: style codes that reproduce them, by descent from StyleGAN-R's prediction or from the mean style.
 
-The second is the plain latent optimization (Image2StyleGAN, in w*) that the paper compares with: it may paint the
-picture as well, but what its dimensions mean is anybody's guess, so it cannot be turned or repainted at will.
+The second is plain latent optimization (Image2StyleGAN, in w*), which the paper compares with: it may reproduce the
+image as well, but its dimensions have no known meaning, so the object cannot be turned or edited.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ Images = Float[Tensor, "batch 3 height width"]
 
 @dataclass(frozen=True)
 class DescentSettings:
-    """steps, rate: Adam's, on styles in standard deviations from where they start. l1, perceptual: weights of the
-    distance to the picture. prior: weight of the mean square of what was moved.
-    """
+    """Descent on styles, in standard deviations from where they start."""
 
     steps: int = 60
+    """Steps of Adam."""
     rate: float = 0.05
+    """Learning rate of Adam."""
     l1: float = 1.0
+    """Weight of the mean absolute color difference to the image."""
     perceptual: float = 1.0
+    """Weight of the perceptual distance to the image."""
     prior: float = 0.02
+    """Weight of the mean square of the move."""
 
 
 DEFAULT_DESCENT = DescentSettings()
@@ -59,24 +62,22 @@ def refine(
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> RefinedScenes:
-    """Correct the content styles until StyleGAN-R paints the pictures that the scenes were read from.
+    """Correct the content styles until StyleGAN-R reproduces the images that the scenes were read from.
 
     View dimensions stay with the camera, which therefore keeps its meaning. perceptual: None leaves its term out.
     """
     free = renderer.content_dims.to(pictures.dtype)
 
-    def paint(correction: Float[Tensor, "batch styles"]) -> Images:
+    def synthesize(correction: Float[Tensor, "batch styles"]) -> Images:
         return render_refined(renderer, RefinedScenes(scenes, correction * free))
 
     start = torch.zeros(len(scenes), len(renderer.mean), device=pictures.device)
-    return RefinedScenes(scenes, _descend(paint, start, pictures, perceptual, settings) * free)
+    return RefinedScenes(scenes, _descend(synthesize, start, pictures, perceptual, settings) * free)
 
 
 def render_refined(renderer: StyleGANR, refined: RefinedScenes) -> Float[Tensor, "batch 3 height width"]:
     """Images in [0, 1]."""
-    scenes = refined.scenes
-    styles = renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
-    return renderer.generator.synthesize(styles + refined.correction * renderer.deviation)
+    return renderer.generator.synthesize(renderer.styles(refined.scenes) + refined.correction * renderer.deviation)
 
 
 def project(
@@ -87,21 +88,21 @@ def project(
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> Float[Tensor, "batch styles"]:
-    """Plain latent optimization: styles w* of `generator` that paint the pictures, from the mean style on.
+    """Plain latent optimization: styles w* of `generator` that reproduce the images, from the mean style on.
 
     mean, deviation: of the generator's own styles (`StyleGANR.mean`, `StyleGANR.deviation`).
     """
 
-    def paint(moved: Float[Tensor, "batch styles"]) -> Images:
+    def synthesize(moved: Float[Tensor, "batch styles"]) -> Images:
         return generator.synthesize(mean + moved * deviation)
 
     start = torch.zeros(len(pictures), len(mean), device=pictures.device)
-    return mean + _descend(paint, start, pictures, perceptual, settings) * deviation
+    return mean + _descend(synthesize, start, pictures, perceptual, settings) * deviation
 
 
 @torch.enable_grad()
 def _descend(
-    paint: Callable[[Tensor], Tensor],
+    synthesize: Callable[[Tensor], Tensor],
     start: Float[Tensor, "batch styles"],
     pictures: Float[Tensor, "batch 3 height width"],
     perceptual: PerceptualDistance | None,
@@ -111,11 +112,11 @@ def _descend(
     optimizer = torch.optim.Adam([moved], lr=settings.rate)
     for _ in range(settings.steps):
         optimizer.zero_grad()
-        images = paint(moved)
+        images = synthesize(moved)
         distance = settings.l1 * (images - pictures).abs().mean(dim=(1, 2, 3))
         if perceptual is not None and settings.perceptual:
             distance = distance + settings.perceptual * perceptual(images, pictures)
-        # A sum, so that no picture's steps depend on how many there are.
+        # A sum, so that no image's steps depend on how many there are.
         loss = (distance + settings.prior * moved.square().mean(dim=1)).sum()
         (moved.grad,) = torch.autograd.grad(loss, [moved])
         optimizer.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,13 +13,13 @@ from torch import Tensor, nn
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
-from ganverse.neural_renderer.fusion import StyleFusion
 from ganverse.neural_renderer.mapping import (
     DEFAULT_MAPPING,
     CameraMapping,
     ImageMapping,
     MappingSettings,
     ShapeMapping,
+    StyleFusion,
 )
 from ganverse.neural_renderer.scenes import Scenes
 
@@ -26,14 +27,17 @@ from ganverse.neural_renderer.scenes import Scenes
 class StyleGANR(nn.Module):
     """Mapping networks, style fusion and a fine-tunable copy of a generator.
 
-    generator: any `ImageGenerator` that is an nn.Module; it is copied, the original stays untouched. view_dims:
-    dimensions of w* that carry the view (`ViewCodes.view_dims`); g_v predicts them from the camera, to which g_s, g_t
-    and g_b may add corrections in stage 2 (see `ShapeMapping` and `ImageMapping`; the paper has none). ALL other
-    dimensions are content, also those of the first layers: the paper leaves open how its other 1904 are filled, and the
-    multi-view data of `viewpoints.mix_styles` keep them with the content. vertices: number of the template. texture_size,
-    generator.resolution: powers of two.
+    g_v predicts the view dimensions of w* from the camera, to which g_s, g_t and g_b may add corrections in stage 2
+    (see `ShapeMapping` and `ImageMapping`; the paper has none). ALL other dimensions are content, also those of the
+    first layers: the paper leaves open how its other 1904 are filled, and the multi-view data of
+    `viewpoints.mix_styles` keep them with the content. Call `calibrate` once on real samples before training.
 
-    Call `calibrate` once on real samples before training.
+    Args:
+        generator: any `ImageGenerator` that is an nn.Module, of a power of two of pixels; it is copied.
+        view_dims: dimensions of w* that carry the view (`ViewCodes.view_dims`).
+        vertices: how many the template has.
+        texture_size: texels per side, a power of two.
+        settings: sizes of the mapping networks.
     """
 
     mean: Tensor
@@ -61,14 +65,24 @@ class StyleGANR(nn.Module):
         freeze_all_but_synthesis(self.generator)
         self.camera_mapping = CameraMapping(len(view), settings)
         self.shape_mapping = ShapeMapping(vertices, len(content), len(view), settings)
-        paint, behind = (len(view) * reaches for reaches in (settings.texture_view, settings.background_view))
-        self.texture_mapping = ImageMapping(texture_size, len(content), settings, view_outputs=paint)
-        self.background_mapping = ImageMapping(generator.resolution, len(content), settings, view_outputs=behind)
+        of_texture, of_background = (len(view) * on for on in (settings.texture_view, settings.background_view))
+        self.texture_mapping = ImageMapping(texture_size, len(content), settings, view_outputs=of_texture)
+        self.background_mapping = ImageMapping(generator.resolution, len(content), settings, view_outputs=of_background)
         self.fusion = StyleFusion(len(content))
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("deviation", torch.ones(total))
         # Position in cat([view, content]) of every dimension of w*.
         self.register_buffer("order", torch.tensor(view + content).argsort())
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> StyleGANR:
+        """The frozen StyleGAN-R of `source`: "car", a path, a run directory or hf://owner/repository.
+
+        See `ganverse.neural_renderer.weights.load_stylegan_r`, which also gives its card, for details and errors.
+        """
+        from ganverse.neural_renderer.weights import load_stylegan_r  # which imports this module
+
+        return load_stylegan_r(source, device)[0]
 
     @torch.no_grad()
     def calibrate(
@@ -94,17 +108,20 @@ class StyleGANR(nn.Module):
     ) -> None:
         """Give every content dimension the mean that it has in the generator, and the spread over objects.
 
-        A regression can tell a style from (S, T, B) only in part and says its mean for the rest: half the spread is
-        lost, and with it the colors and proportions of the generator's objects. An affine map per dimension brings it
-        back; it goes into the last layers of g_s, g_t and g_b, whose weights in the fusion sum to one.
+        A regression can predict a style from (S, T, B) only in part and predicts its mean for the rest: half the spread
+        is lost, and with it the colors and proportions of the generator's objects. An affine map per dimension restores
+        it; it goes into the last layers of g_s, g_t and g_b, whose weights in the fusion sum to one.
 
-        predicted: what `styles` says of scenes that were read from pictures of the styles `real`. share: exponent of
-        the factors; 1 restores the whole spread, 0.5 half of its logarithm. limit: of the factors before.
+        Args:
+            predicted: `styles` of scenes that were read from images of the styles `real`.
+            real: w* of the generator.
+            share: exponent of the factors; 1 restores the whole spread, 0.5 half of its logarithm.
+            limit: of the factors before.
         """
         content = self.content_dims
-        said, meant = (self.standardize(styles)[:, content] for styles in (predicted, real))
-        gain = (meant.std(dim=0) / said.std(dim=0).clamp_min(1e-3)).clamp_max(limit) ** share
-        shift = meant.mean(dim=0) - gain * said.mean(dim=0)
+        found, meant = (self.standardize(styles)[:, content] for styles in (predicted, real))
+        gain = (meant.std(dim=0) / found.std(dim=0).clamp_min(1e-3)).clamp_max(limit) ** share
+        shift = meant.mean(dim=0) - gain * found.mean(dim=0)
         for layers in (self.shape_mapping.layers, self.texture_mapping.head, self.background_mapping.head):
             last = layers[-1]
             assert isinstance(last, nn.Linear)
@@ -125,27 +142,22 @@ class StyleGANR(nn.Module):
         """g_b(B) as it enters the styles: only the dimensions that the fusion gives to the background count, and all
         of what g_b adds to the view.
 
-        Gradients reach the picture alone. Were g_b trained to make its own codes agree, it would agree on a constant
-        (measured: all backgrounds alike after 100 steps); as it is, the picture has to show what g_b reads.
+        Gradients reach the image alone. Were g_b trained to make its own codes agree, it would agree on a constant
+        (measured: all backgrounds alike after 100 steps); as it is, the image has to show what g_b reads.
         """
-        held = {name: parameter.detach() for name, parameter in self.background_mapping.named_parameters()}
-        code: Tensor = torch.func.functional_call(self.background_mapping, held, (background,))
+        frozen = {name: parameter.detach() for name, parameter in self.background_mapping.named_parameters()}
+        code: Tensor = torch.func.functional_call(self.background_mapping, frozen, (background,))
         content, view = code.tensor_split([len(self.fusion.logits[2])], dim=1)
         return torch.cat([content * self.fusion.weights[2].detach(), view], dim=1)
 
-    def styles(
-        self,
-        cameras: Cameras,
-        vertices: Float[Tensor, "batch verts 3"],
-        texture: Float[Tensor, "batch 3 tex tex"],
-        background: Float[Tensor, "batch 3 size size"],
-    ) -> Float[Tensor, "batch styles"]:
-        """The flat style vector w~ of a scene; arguments as in `Scenes`."""
-        painted, behind = self.texture_mapping(texture), self.background_mapping(background)
-        (paint, *paint_view), (back, *back_view) = (self._parted(values) for values in (painted, behind))
-        content = self.fusion(self.shape_mapping(vertices), paint, back)
-        view = self.camera_mapping(cameras) + self.shape_mapping.view(vertices)
-        for correction in (*paint_view, *back_view):
+    def styles(self, scenes: Scenes) -> Float[Tensor, "batch styles"]:
+        """The flat style vectors w~ of scenes."""
+        shape = self.shape_mapping(scenes.vertices)
+        texture, *texture_view = self._parted(self.texture_mapping(scenes.texture))
+        background, *background_view = self._parted(self.background_mapping(scenes.background))
+        content = self.fusion(shape, texture, background)
+        view = self.camera_mapping(scenes.cameras) + self.shape_mapping.view(scenes.vertices)
+        for correction in (*texture_view, *background_view):
             view = view + correction
         standard = torch.cat([view, content], dim=1)[:, self.order]
         return standard * self.deviation + self.mean
@@ -155,6 +167,10 @@ class StyleGANR(nn.Module):
         parts = values.tensor_split([self.fusion.logits.shape[1]], dim=1)
         return [part for part in parts if part.shape[1]]
 
+    def render(self, scenes: Scenes) -> Float[Tensor, "batch 3 height width"]:
+        """Images in [0, 1] of a batch of scenes."""
+        return self.generator.synthesize(self.styles(scenes))
+
     def forward(
         self,
         cameras: Cameras,
@@ -163,15 +179,7 @@ class StyleGANR(nn.Module):
         background: Float[Tensor, "batch 3 size size"],
     ) -> Float[Tensor, "batch 3 height width"]:
         """Images in [0, 1]; arguments as in `Scenes`."""
-        return self.generator.synthesize(self.styles(cameras, vertices, texture, background))
-
-    def styles_of(self, scenes: Scenes) -> Float[Tensor, "batch styles"]:
-        """`styles` of a batch of scenes."""
-        return self.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
-
-    def render(self, scenes: Scenes) -> Float[Tensor, "batch 3 height width"]:
-        """`forward` on a batch of scenes."""
-        return self(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+        return self.render(Scenes(cameras, vertices, texture, background))
 
     def synthesis_parameters(self) -> list[nn.Parameter]:
         """The generator's parameters that stage 2 fine-tunes."""
@@ -179,9 +187,9 @@ class StyleGANR(nn.Module):
 
     def content_mapping_parameters(self) -> list[nn.Parameter]:
         """The parameters of g_s, g_t and g_b that stage 1 trains."""
-        paint, behind = self.texture_mapping, self.background_mapping
-        networks = (self.shape_mapping.layers, paint.convolutions, paint.head, behind.convolutions, behind.head)
-        return [p for network in networks for p in network.parameters()]
+        texture, background = self.texture_mapping, self.background_mapping
+        images = (texture.convolutions, texture.head, background.convolutions, background.head)
+        return [p for network in (self.shape_mapping.layers, *images) for p in network.parameters()]
 
     def view_correction_parameters(self) -> list[nn.Parameter]:
         """The parameters of what g_s, g_t and g_b add to the view dimensions, for stage 2 only."""
@@ -201,6 +209,7 @@ def split_dims(total: int, view_dims: Sequence[int]) -> tuple[list[int], list[in
     return view, content
 
 
+@torch.enable_grad()
 def freeze_all_but_synthesis(generator: ImageGenerator) -> None:
     """requires_grad only for what turns w* into an image: one tiny backward tells which parameters those are."""
     assert isinstance(generator, nn.Module)

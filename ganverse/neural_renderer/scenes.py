@@ -1,4 +1,4 @@
-"""What StyleGAN-R renders: a batch of cameras, shapes, textures and backgrounds that can be swapped one by one."""
+"""What StyleGAN-R renders: cameras, shapes, textures and backgrounds that can be swapped one by one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from ganverse.geometry.cameras import Cameras, concatenate
 
@@ -53,12 +54,52 @@ class Scenes:
             background=self.background if background is None else self.background[background],
         )
 
+    def joined(self, other: Scenes) -> Scenes:
+        """Both batches, one after the other."""
+        return Scenes(
+            concatenate([self.cameras, other.cameras]),
+            torch.cat([self.vertices, other.vertices]),
+            torch.cat([self.texture, other.texture]),
+            torch.cat([self.background, other.background]),
+        )
 
-def joined(first: Scenes, second: Scenes) -> Scenes:
-    """Both batches, one after the other."""
-    return Scenes(
-        concatenate([first.cameras, second.cameras]),
-        torch.cat([first.vertices, second.vertices]),
-        torch.cat([first.texture, second.texture]),
-        torch.cat([first.background, second.background]),
-    )
+
+def remove_object(
+    image: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+    *,
+    grow: int = 2,
+    fill: bool = True,
+) -> Float[Tensor, "batch 3 height width"]:
+    """The image without its object (mask > 0.5, grown by `grow` pixels to take the rim along).
+
+    fill: the hole is filled smoothly from its surroundings. With fill=False it is black, as in the paper, but then
+    the hole's outline tells the background network both the shape and the view. Gradients reach the image, not the
+    mask.
+    """
+    visible = background_mask(mask, grow=grow).to(image.dtype)
+    kept = image * visible
+    return kept + (1 - visible) * _spread(kept, visible) if fill else kept
+
+
+def background_mask(
+    mask: Float[Tensor, "batch 1 height width"], *, grow: int = 2
+) -> Float[Tensor, "batch 1 height width"]:
+    """1 where an image certainly shows its background, 0 on its object (mask > 0.5) and `grow` pixels round it."""
+    grown = max_pool2d(mask.detach(), 2 * grow + 1, stride=1, padding=grow)
+    return (grown < 0.5).to(mask.dtype)
+
+
+def _spread(
+    color: Float[Tensor, "batch 3 height width"], weight: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch 3 height width"]:
+    """Pull-push: every hole takes the mean of its visible surroundings at the finest scale that has any."""
+    height, width = color.shape[-2:]
+    if max(height, width) == 1:
+        return color / weight.clamp_min(1e-6)
+    kernel = (2 if height > 1 else 1, 2 if width > 1 else 1)
+    coarse = _spread(avg_pool2d(color, kernel, ceil_mode=True), avg_pool2d(weight, kernel, ceil_mode=True))
+    coarse = interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
+    # Weights are area fractions: a pixel that saw anything keeps what it saw.
+    seen = weight > 0
+    return torch.where(seen, color / weight.clamp_min(1e-6), coarse)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import GanverseError
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator
 from ganverse.generators.weights import architecture_of, make_generator, read_config
-from ganverse.io import pack_tensors, write_atomically
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.pretrained import read_facts, read_pinned
+from ganverse.pretrained import STYLEGAN_R, find_weights, load_network, read_facts, save_network
 
 ARCHITECTURE = "stylegan-r"
 
@@ -30,8 +25,8 @@ class StyleGANRCard:
 
     generator: architecture of the GAN inside. content_directions: how many there are where the GAN is directed
     (`generators.protocol`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
-    generator_sha256, inverse_sha256: files of the GAN it started from, and of the network and cameras that taught it.
-    images_seen: pictures of training.
+    generator_sha256, inverse_sha256: files of the GAN it started from, and of the inverse network with its cameras.
+    images_seen: images of training.
     """
 
     generator: StyleBasedConfig
@@ -50,28 +45,45 @@ class StyleGANRCard:
     architecture: str = ARCHITECTURE
 
 
-def save_stylegan_r(renderer: StyleGANR, path: Path, card: StyleGANRCard, *, half: bool = False) -> StyleGANRCard:
-    """Writes `path` (.safetensors, float16 if `half`) and its card; returns the card as written."""
-    data = pack_tensors(dict(renderer.state_dict()), half=half)
-    written = replace(card, sha256=hashlib.sha256(data).hexdigest())
-    write_atomically(path, data)
-    facts = {**asdict(written), "generator_architecture": architecture_of(written.generator)}
-    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
-    return written
+def load_stylegan_r(source: str | Path, device: torch.device | str = "cpu") -> tuple[StyleGANR, StyleGANRCard]:
+    """A frozen float32 StyleGAN-R in evaluation mode and its card.
+
+    Args:
+        source: "car" (in the package), a run directory, a .safetensors file or hf://owner/repository[/file.safetensors];
+            see `pretrained.find_weights`.
+        device: of the network.
+
+    Raises:
+        GanverseError: there are no weights, or they are damaged or not those of their card.
+    """
+    path = find_weights(source, STYLEGAN_R)
+    card = read_stylegan_r_card(path)
+    renderer = StyleGANR(
+        _empty_generator(card),
+        card.view_dims,
+        vertices=card.vertices,
+        texture_size=card.texture_size,
+        settings=card.mapping,
+    )
+    load_network(renderer, path)
+    return renderer.to(device), card
 
 
 def read_stylegan_r_card(path: Path) -> StyleGANRCard:
     """The card of the weights at `path`; GanverseError if it is missing or of another kind."""
     facts = read_facts(path, ARCHITECTURE)
     try:
-        # cards written before there were other architectures do not name it
-        config = read_config(facts.pop("generator_architecture", "stylegan2"), facts.pop("generator"))
-        # nor did their g_b and g_t reach the view dimensions
-        mapping = MappingSettings(**{"background_view": False, "texture_view": False, **facts.pop("mapping")})
-        view_dims = tuple(facts.pop("view_dims"))
+        config = read_config(facts.pop("generator_architecture"), facts.pop("generator"))
+        mapping, view_dims = MappingSettings(**facts.pop("mapping")), tuple(facts.pop("view_dims"))
         return StyleGANRCard(generator=config, mapping=mapping, view_dims=view_dims, **facts)
     except (KeyError, TypeError) as error:
         raise GanverseError(f"expected a whole card beside {path}, got {error}; export the weights again") from error
+
+
+def save_stylegan_r(renderer: StyleGANR, path: Path, card: StyleGANRCard, *, half: bool = False) -> StyleGANRCard:
+    """Write `path` (.safetensors, float16 if `half`) and its card; return the card as written."""
+    facts = {**asdict(card), "generator_architecture": architecture_of(card.generator)}
+    return replace(card, sha256=save_network(renderer, path, facts, half=half)["sha256"])
 
 
 def described_generator(generator: ImageGenerator) -> tuple[StyleBasedConfig, int]:
@@ -81,8 +93,8 @@ def described_generator(generator: ImageGenerator) -> tuple[StyleBasedConfig, in
         directions, generator = generator.read.shape[1], generator.generator
     if isinstance(generator, LetterboxGenerator):
         raise GanverseError(
-            "expected the GAN's own square pictures, which StyleGAN-R paints, got scaled or letterboxed ones; leave "
-            "--data.resolution out, or import the GAN without --crop"
+            "expected the GAN's own square images, which StyleGAN-R renders, got scaled or letterboxed ones; omit "
+            "the resolution of the data, or import the GAN without --crop"
         )
     if not isinstance(generator, StyleBasedGenerator):
         name = type(generator).__name__
@@ -96,25 +108,3 @@ def _empty_generator(card: StyleGANRCard) -> StyleBasedGenerator | SubspaceGener
         return network
     empty = torch.zeros(sum(network.style_sizes), card.content_directions)
     return SubspaceGenerator(network, empty, empty.clone())
-
-
-def load_stylegan_r(path: Path, device: torch.device | str = "cpu") -> tuple[StyleGANR, StyleGANRCard]:
-    """A frozen float32 StyleGAN-R in evaluation mode and its card.
-
-    Raises:
-        GanverseError: a file is missing, or the weights are not those of the card.
-    """
-    card = read_stylegan_r_card(path)
-    data = read_pinned(path, card.sha256)
-    renderer = StyleGANR(
-        _empty_generator(card),
-        card.view_dims,
-        vertices=card.vertices,
-        texture_size=card.texture_size,
-        settings=card.mapping,
-    )
-    try:
-        renderer.load_state_dict(load_tensors(data))
-    except (SafetensorError, RuntimeError) as error:
-        raise GanverseError(f"expected weights that fit the card of {path}, got others ({brief(error)})") from error
-    return renderer.eval().requires_grad_(False).to(device), card

@@ -19,15 +19,13 @@ from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.found_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
-from ganverse.neural_renderer.frozen_networks import FrozenNetworks
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
 from ganverse.neural_renderer.objective import DEFAULT_WEIGHTS, DisentangleWeights, cycle_terms, mapping_terms
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scene_swaps import ProcessSlice, SwappedScenes, swap
 from ganverse.neural_renderer.settings import DEFAULT_SETTINGS, DisentangleSettings
-from ganverse.neural_renderer.training_scenes import TrainingScene, draw_batches, read_training_scene
+from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene, draw_batches, read_training_scene
 from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
-from ganverse.pretrained import STYLEGAN_R, find_weights
 from ganverse.random_streams import normals, step_seed, uniforms
 from ganverse.tasks.base import BaseTask, primitive
 from ganverse.tasks.disentanglement_media import disentanglement_media
@@ -73,7 +71,7 @@ class Disentanglement(BaseTask):
         self.save_settings()
         self.settings, self.weights, self.mapping = settings, losses, mapping
         self.inverse = load_inverse(inverse)
-        self.start = None if start is None else load_stylegan_r(find_weights(start, STYLEGAN_R))
+        self.start = None if start is None else load_stylegan_r(start)
         self.calibrated = self.start is not None
         self.spread_restored = False
         self._diagnostics: dict[str, Tensor] = {}
@@ -176,7 +174,7 @@ class Disentanglement(BaseTask):
         """`StyleGANR.restore_spread`: before stage 2, and on the averaged weights when they are exported."""
         with self._float32():
             scenes = self._draw(self.settings.seed + 1)
-            predicted = torch.cat([renderer.styles_of(scene.inputs) for scene in scenes])
+            predicted = torch.cat([renderer.styles(scene.inputs) for scene in scenes])
         real = torch.cat([scene.styles for scene in scenes])
         renderer.restore_spread(predicted, real, share=self.settings.keep_spread)
 

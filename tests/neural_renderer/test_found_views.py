@@ -1,11 +1,10 @@
 """Views that nobody annotated: are their cameras right, and how do they enter the training scenes?"""
 
-from dataclasses import replace
-from pathlib import Path
-
+import pytest
 import torch
 
-from ganverse.data.world_views import world_view_codes
+from ganverse.data.sources import world_view_codes
+from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import angular_difference
 from ganverse.inverse.weights import load_inverse
 from ganverse.masks.segmenter import Segmenter
@@ -18,13 +17,11 @@ from ganverse.neural_renderer.found_views import (
     under_found_views,
     view_weights,
 )
-from ganverse.neural_renderer.frozen_networks import FrozenNetworks
+from ganverse.neural_renderer.training_scenes import FrozenNetworks, read_training_scene
 from ganverse.pretrained import SHIPPED
-from ganverse.tasks.disentangle import DisentangleTask
 from ganverse.viewpoints.view_codes import mix_styles
 from ganverse.worlds.generator import CarWorldGenerator
-from tests.neural_renderer.toys import toy_cameras
-from tests.tasks.test_disentangle import CODES, SCHEDULE, fit, make_batch, make_task
+from tests.neural_renderer.toys import CODES, ToyGenerator, toy_batch, toy_cameras, toy_networks
 
 FEW = FoundViewSettings(candidates=6, objects=2, steps=2, worst=10.0)
 
@@ -67,18 +64,18 @@ def test_views_come_up_as_often_as_they_weigh() -> None:
 
 
 def test_a_share_of_the_scenes_is_under_found_views() -> None:
-    task, generator = make_task(), make_task()._frozen[0]
-    scene = task.observe(make_batch(task), views=1)
+    networks, generator = toy_networks(), ToyGenerator()
+    scene = read_training_scene(toy_batch(generator, networks), networks, views=1)
     found = FoundViews(torch.randn(3, 2), torch.randn(3, 5), torch.tensor([0.0, 0.0, 1.0]))
     chance = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.2, 0.5], [0.8, 0.5]])
     rows, kept = [0, 2], [1, 3]
     for own in (False, True):
-        made = under_found_views(scene, found, generator, CODES, task.networks, chance, share=0.5, own_texture=own)
+        made = under_found_views(scene, found, generator, CODES, networks, chance, share=0.5, own_texture=own)
         assert torch.equal(made.styles[rows], mix_styles(scene.styles[rows], found.styles[[2, 2]], CODES.view_dims))
         assert torch.allclose(made.images[rows], generator.synthesize(made.styles[rows]))
-        assert torch.equal(made.masks[rows], task.networks.segmenter.probability(made.images[rows]))
+        assert torch.equal(made.masks[rows], networks.segmenter.probability(made.images[rows]))
         assert torch.equal(made.inputs.cameras.elevation[rows], found.cameras[[2, 2], 1])
-        own_textures = task.networks.inverse(made.images[rows]).texture
+        own_textures = networks.inverse(made.images[rows]).texture
         expected = own_textures if own else scene.inputs.texture[rows]
         assert torch.allclose(made.inputs.texture[rows], expected)
         for name in ("styles", "images", "masks"):
@@ -86,14 +83,16 @@ def test_a_share_of_the_scenes_is_under_found_views() -> None:
         assert torch.allclose(camera_numbers(made.inputs.cameras)[kept], camera_numbers(scene.inputs.cameras)[kept])
 
 
-def test_a_run_looks_for_views_once(tmp_path: Path) -> None:
-    task = make_task(settings=replace(SCHEDULE, found_views=FEW))
-    fit(task, tmp_path, steps=3)
-    weights = task.found_weights
-    assert 0 < int((weights > 0).sum()) < FEW.candidates
-    assert torch.isfinite(task.found_cameras).all()
-    again: DisentangleTask = make_task(settings=replace(SCHEDULE, found_views=FEW))
-    again.load_state_dict(task.state_dict())
-    again.found_styles.add_(1)
-    fit(again, tmp_path, steps=1)
-    assert torch.equal(again.found_styles, task.found_styles + 1)
+def test_views_are_found_for_a_toy_and_are_a_pure_function_of_the_seed() -> None:
+    networks, generator = toy_networks(), ToyGenerator()
+    found, again = (find_views(generator, CODES, networks, FEW, seed=3) for _ in range(2))
+    assert 0 < int((found.weights > 0).sum()) < FEW.candidates
+    assert torch.isfinite(found.cameras).all()
+    assert torch.equal(found.cameras, again.cameras)
+    assert found.styles.shape == (FEW.candidates, 2)
+
+
+@pytest.mark.parametrize("wrong", [{"candidates": -1}, {"objects": 0}, {"kept": 1.5}, {"share": -0.1}])
+def test_impossible_settings_are_refused(wrong: dict) -> None:
+    with pytest.raises(GanverseError, match="found_views"):
+        FoundViewSettings(**wrong)

@@ -4,9 +4,22 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
-from ganverse.neural_renderer.objective import shape_distance, style_distance, view_distance
-from tests.neural_renderer.toys import toy_renderer, toy_scenes
+from ganverse.neural_renderer.objective import (
+    CycleResult,
+    DisentangleWeights,
+    cycle_terms,
+    mapping_terms,
+    shape_distance,
+    style_distance,
+    view_distance,
+)
+from ganverse.neural_renderer.renderer import StyleGANR
+from ganverse.neural_renderer.scene_swaps import ProcessSlice, swap
+from ganverse.neural_renderer.settings import DisentangleSettings
+from ganverse.neural_renderer.training_scenes import TrainingScene, read_training_scene
+from tests.neural_renderer.toys import toy_batch, toy_networks, toy_renderer, toy_scenes, toy_trainee
 
 
 def test_style_distance_is_a_root_mean_square_per_sample() -> None:
@@ -49,7 +62,7 @@ def test_the_mapping_loss_falls_and_view_dims_follow_the_camera() -> None:
     optimizer = torch.optim.Adam([*mapping, renderer.fusion.logits], lr=5e-3)
     losses = []
     for _ in range(120):
-        styles = renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+        styles = renderer.styles(scenes)
         loss = style_distance(renderer.standardize(styles), goal).mean() + 0.05 * renderer.fusion.entropy().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -58,3 +71,74 @@ def test_the_mapping_loss_falls_and_view_dims_follow_the_camera() -> None:
     assert losses[-1] < 0.4 * losses[0]
     renderer_view = renderer.standardize(styles)[:, [0, 3]]
     assert (renderer_view - goal[:, [0, 3]]).square().mean() < 0.1
+
+
+NETWORKS = toy_networks()
+
+
+def trainee_and_scene() -> tuple[StyleGANR, TrainingScene]:
+    renderer = toy_trainee(NETWORKS)
+    return renderer, read_training_scene(toy_batch(renderer.generator, NETWORKS), NETWORKS, views=1)
+
+
+def cycle(renderer: StyleGANR, scene: TrainingScene, weights: DisentangleWeights | None = None) -> CycleResult:
+    chance = torch.rand(len(scene), 5, generator=torch.Generator().manual_seed(0))
+    swapped = swap(scene, NETWORKS.cameras.all(), chance, ProcessSlice(len(scene)))
+    return cycle_terms(renderer, NETWORKS, scene, swapped, weights or DisentangleWeights(), DisentangleSettings())
+
+
+def test_every_term_is_named_like_its_weight_and_can_be_switched_off() -> None:
+    renderer, scene = trainee_and_scene()
+    terms = mapping_terms(renderer, scene) | cycle(renderer, scene).terms
+    assert set(terms) == set(vars(DisentangleWeights()))
+    assert all(torch.isfinite(value).all() for value in terms.values())
+    off = DisentangleWeights(*[0.0] * len(terms))
+    assert off.total(cycle(renderer, scene, off).terms) == 0
+    assert set(cycle(renderer, scene, off).terms) == {"shape", "texture", "view"}, "which cost nothing"
+
+
+def test_the_total_is_the_weighted_sum_of_means() -> None:
+    terms = {"shape": torch.tensor([1.0, 3.0]), "entropy": torch.tensor([4.0, 8.0, 6.0])}
+    assert DisentangleWeights(shape=2.0, entropy=0.5).total(terms).item() == pytest.approx(2 * 2 + 0.5 * 6)
+
+
+def test_the_cycle_reaches_cameras_and_generator_and_no_frozen_network() -> None:
+    renderer, scene = trainee_and_scene()
+    terms = cycle(renderer, scene).terms
+    for name in ("camera", "view", "shape", "texture", "background", "shared_background"):
+        renderer.zero_grad()
+        terms[name].mean().backward(retain_graph=True)
+        assert renderer.camera_mapping.layers[0].weight.grad is not None, name
+        assert renderer.generator.paint.weight.grad.abs().sum() > 0, name
+    assert all(p.grad is None for network in NETWORKS.networks() for p in network.parameters())
+
+
+def test_only_copies_under_the_same_camera_must_have_the_same_background() -> None:
+    terms = cycle(*trainee_and_scene()).terms
+    assert terms["shared_background"].bool().tolist() == [True, False, True, False]
+    assert terms["background"].shape == (8,)
+
+
+def test_backgrounds_are_learned_from_pixels_and_reach_the_view_dimensions() -> None:
+    renderer, scene = trainee_and_scene()
+    cycle(renderer, scene).terms["background_pixels"].mean().backward()
+    head = renderer.background_mapping.view_head
+    assert head is not None
+    assert head[-1].weight.grad.abs().sum() > 0
+    assert renderer.background_mapping.head[0].weight.grad.abs().sum() > 0
+
+
+def test_rates_follow_the_two_stages() -> None:
+    schedule = DisentangleSettings(warm_up_images=100, fine_tune_images=200)
+    assert schedule.images == 300
+    assert schedule.rates(0) == (schedule.mapping_rate, schedule.mapping_rate, schedule.fusion_rate, 0.0, 0.0)
+    assert schedule.rates(99)[1] < 0.01 * schedule.mapping_rate
+    start = schedule.rates(100)
+    assert start[0] == 0, "g_v rests"
+    assert replace(schedule, camera_factor=0.5).rates(100)[0] == pytest.approx(0.5 * schedule.mapping_rate)
+    assert start[1] == pytest.approx(schedule.fine_tune_factor * schedule.mapping_rate)
+    assert start[4] == schedule.synthesis_rate
+    assert schedule.rates(300)[4] == pytest.approx(0)
+    assert replace(schedule, warm_up_images=0).rates(0)[4] == schedule.synthesis_rate
+    with pytest.raises(GanverseError, match="keep_spread"):
+        replace(schedule, keep_spread=1.5)

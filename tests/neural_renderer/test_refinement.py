@@ -6,9 +6,9 @@ from tests.neural_renderer.toys import VIEW_DIMS, toy_renderer, toy_scenes
 FAST = DescentSettings(steps=80, rate=0.1, prior=0.0)
 
 
-def test_refinement_paints_the_picture_and_leaves_the_view_alone() -> None:
+def test_refinement_reproduces_the_picture_and_leaves_the_view_alone() -> None:
     renderer, scenes = toy_renderer().requires_grad_(False), toy_scenes(3)
-    styles = renderer.styles(scenes.cameras, scenes.vertices, scenes.texture, scenes.background)
+    styles = renderer.styles(scenes)
     moved = styles + 2 * torch.randn_like(styles) * renderer.content_dims
     pictures = renderer.generator.synthesize(moved)
     before = (renderer.render(scenes) - pictures).abs().mean()

@@ -1,4 +1,4 @@
-"""A tiny generator whose picture is a colored disc: enough to see whether a control moves what it should."""
+"""A tiny generator, frozen networks and samples: enough to see whether a control or a loss moves what it should."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ganverse.data.batch import MultiViewBatch
 from ganverse.geometry.cameras import Cameras
+from ganverse.inverse.camera_table import CameraTable
+from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
+from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.training_scenes import FrozenNetworks
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_styles
 
 VERTICES = 6
 TEXTURE = 8
 VIEW_DIMS = (0, 3)
 SETTINGS = MappingSettings(camera_width=16, width=24, channels=4)
+CODES = ViewCodes("toy", VIEW_DIMS, tuple(ViewCode(i, 90.0 * i) for i in range(4)))
+NETWORK = InverseNetworkConfig(
+    resolution=16, subdivisions=1, unshuffle=2, channels=(8, 8), latent=16, texture_size=16, texture_channels=(8, 8)
+)
 
 
 class ToyGenerator(nn.Module):
@@ -62,4 +73,51 @@ def toy_scenes(count: int, seed: int = 0) -> Scenes:
         torch.randn(count, VERTICES, 3, generator=source),
         torch.rand(count, 3, TEXTURE, TEXTURE, generator=source),
         torch.rand(count, 3, 16, 16, generator=source),
+    )
+
+
+class PlainDistance(PerceptualDistance):
+    """Stands in for LPIPS, which wants larger pictures."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def forward(
+        self, first: Float[Tensor, "batch 3 height width"], second: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, " batch"]:
+        return (first - second).square().mean(dim=(1, 2, 3))
+
+
+def toy_networks(seed: int = 1) -> FrozenNetworks:
+    torch.manual_seed(seed)
+    inverse = InverseGraphicsNetwork(NETWORK)
+    inverse.shape.weight.data.normal_(std=0.1)
+    inverse.camera.linear.weight.data.normal_(std=0.1)  # an untrained head predicts the same camera for every picture
+    segmenter = Segmenter(SegmenterNetwork((4, 4, 4, 4)), working_size=16)
+    segmenter.network.leave[0].bias.data.fill_(-2.0)  # some background must be left
+    return FrozenNetworks(inverse, CameraTable([0.0, 90.0, 180.0, 270.0]), segmenter, PlainDistance())
+
+
+def toy_trainee(networks: FrozenNetworks, seed: int = 0) -> StyleGANR:
+    """A StyleGAN-R that fits the networks."""
+    torch.manual_seed(seed)
+    vertices = networks.inverse.template.vertices.shape[1]
+    return StyleGANR(ToyGenerator(), VIEW_DIMS, vertices=vertices, texture_size=16, settings=SETTINGS)
+
+
+def toy_batch(generator: ToyGenerator, networks: FrozenNetworks, objects: int = 4, seed: int = 0) -> MultiViewBatch:
+    """Two views of every object."""
+    source = torch.Generator().manual_seed(seed)
+    content = generator.styles(generator.map(torch.randn(objects, 4, generator=source))).detach()
+    view_ids = torch.stack([torch.randperm(4, generator=source)[:2] for _ in range(objects)])
+    views = view_styles(generator, CODES)[view_ids.flatten()]
+    styles = mix_styles(content.repeat_interleave(2, dim=0), views, VIEW_DIMS)
+    images = generator.synthesize(styles).detach()
+    masks = networks.segmenter.probability(images).detach()
+    return MultiViewBatch(
+        images=images.unflatten(0, (objects, 2)),
+        masks=masks.unflatten(0, (objects, 2)),
+        view_ids=view_ids,
+        sample_index=torch.arange(objects),
+        styles=styles.unflatten(0, (objects, 2)),
     )

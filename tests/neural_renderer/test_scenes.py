@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from ganverse.neural_renderer.backgrounds import remove_object
+from ganverse.neural_renderer.scenes import remove_object
+from tests.neural_renderer.toys import toy_scenes
 
 
-def _scene() -> tuple[torch.Tensor, torch.Tensor]:
+def pictured() -> tuple[torch.Tensor, torch.Tensor]:
     image = torch.zeros(1, 3, 32, 32)
     image[:, 2, :16], image[:, 1, 16:] = 1.0, 1.0
     mask = torch.zeros(1, 1, 32, 32)
@@ -13,13 +14,13 @@ def _scene() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_nothing_of_the_object_is_left() -> None:
-    image, mask = _scene()
+    image, mask = pictured()
     for fill in (True, False):
         assert remove_object(image, mask, fill=fill)[:, 0].max() < 1e-6
 
 
 def test_far_pixels_stay_and_the_hole_is_filled_from_around() -> None:
-    image, mask = _scene()
+    image, mask = pictured()
     background = remove_object(image, mask)
     assert torch.equal(background[..., :4], image[..., :4])
     assert background.sum(dim=1).min() > 0.9  # no black hole
@@ -29,7 +30,7 @@ def test_far_pixels_stay_and_the_hole_is_filled_from_around() -> None:
 
 def test_fill_hides_the_outline() -> None:
     plain = torch.full((1, 3, 32, 32), 0.5)
-    _, mask = _scene()
+    _, mask = pictured()
     assert torch.allclose(remove_object(plain, mask), plain, atol=1e-5)
 
 
@@ -42,10 +43,22 @@ def test_any_size(size: tuple[int, int]) -> None:
 
 
 def test_gradients_reach_the_image_only() -> None:
-    image, mask = _scene()
+    image, mask = pictured()
     image.requires_grad_(), mask.requires_grad_()
     remove_object(image, mask).sum().backward()
     assert mask.grad is None
     assert image.grad is not None
     assert image.grad[:, :, 16, 16].abs().max() == 0
     assert image.grad[:, :, 16, 4].abs().min() > 0
+
+
+def test_scenes_are_swapped_joined_and_repeated() -> None:
+    scenes, index = toy_scenes(3), torch.tensor([1, 2, 0])
+    swapped = scenes.swapped(texture=index)
+    assert torch.equal(swapped.texture, scenes.texture[index])
+    assert torch.equal(swapped.vertices, scenes.vertices)
+    both = scenes.joined(swapped)
+    assert len(both) == 6
+    assert torch.equal(both[3:].texture, swapped.texture)
+    assert torch.equal(both[3:].cameras.azimuth, scenes.cameras.azimuth)
+    assert torch.equal(scenes.repeat_interleave(2).vertices, scenes.vertices[torch.tensor([0, 0, 1, 1, 2, 2])])
