@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import set_parsing_settings
 from rich.console import Console
 
 from ganverse.data.sources import generator_path
-from ganverse.distributed import rank_and_processes
+from ganverse.distributed import process_group, rank_and_processes
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG, IDENTITY
 from ganverse.evaluation.evaluate import SCORES, evaluate_models
 from ganverse.evaluation.models import ModelPaths, models_of_checkpoint, models_of_run
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
-from ganverse.pipeline.together import together
 from ganverse.pretrained import write_evaluation
-from ganverse.training.media import Sheet, save, show
-from ganverse.training.weights_and_biases import Dashboard
+from ganverse.settings import parse_settings
+from ganverse.training.media import Table, log_report, save
 
 _DIGITS = 5
 
@@ -65,16 +62,11 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     Raises:
         GanverseError: bad settings or missing files.
     """
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    sections = (Section("", EvaluateCall), Section("", EvaluationSettings))
-    given = parse(
-        build_parser(prog, "Scores, figures and a report page of trained weights.", sections), arguments, None
-    )
-    call: EvaluateCall = section_of(given, sections[0])
-    settings: EvaluationSettings = section_of(given, sections[1])
+    description = "Scores, figures and a report page of trained weights."
+    call, settings = parse_settings(prog, description, (EvaluateCall, EvaluationSettings), arguments)
     models, output = call.models()
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
-    with together():
+    with process_group():
         metrics = evaluate_models(models, output, settings)
         if rank_and_processes()[0] == 0:
             written = json.loads((output / SCORES).read_text(encoding="utf-8"))
@@ -95,15 +87,12 @@ def publish(folder: Path, metrics: Mapping[str, float], images_seen: int, *, das
         (one.key, value, "" if one.target is None else one.target, one.better, one.meaning)
         for one, value in zip(entries, metrics.values(), strict=True)
     )
-    files = {"numbers": save(Sheet(("number", "value", "target", "better", "meaning"), rows), folder / "numbers")}
+    files = {"numbers": save(Table(("number", "value", "target", "better", "meaning"), rows), folder / "numbers")}
     if not dashboard:
         return
     for path in sorted([*folder.glob("figures/*.png"), *folder.glob("meshes/*.glb")]):
         files[path.stem] = path
-    board = Dashboard(folder, lambda: images_seen)
-    board.log_metrics(metrics)
-    show(files, [board])
-    board.finalize("success")
+    log_report(folder, {**metrics, "images": images_seen}, files)
 
 
 def write_cards(models: ModelPaths, written: Mapping[str, Any]) -> list[Path]:

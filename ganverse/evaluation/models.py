@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-import yaml
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from ganverse.data.sources import DataSettings as SourceSettings
-from ganverse.data.sources import Source, open_source
-from ganverse.data.world_views import NAME as CAR_WORLD
+from ganverse.data.multi_view import VALIDATION_START
+from ganverse.data.multi_view_folder import MultiViewFolder
+from ganverse.data.shards import read_plan
+from ganverse.data.sources import CAR_WORLD, Source, SourceSettings, open_source
 from ganverse.errors import GanverseError
 from ganverse.evaluation.held_out import HeldOutSamples
 from ganverse.inverse.weights import ARCHITECTURE as INVERSE_ARCHITECTURE
 from ganverse.inverse.weights import InverseModel, load_inverse
+from ganverse.io import read_yaml
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, load_network, read_kind
+from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, find_weights, load_network, read_kind
+from ganverse.settings import one_sentence
 from ganverse.viewpoints.pose_regressor import CAR_WEIGHTS, PoseRegressor
 
 ORACLE = "oracle-car.safetensors"
 _CONFIG = "config.yaml"
 _CPU = torch.device("cpu")
+Built = TypeVar("Built")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class ModelPaths:
 
     source: the GAN with its view codes and masks, the source of the images of `inverse` and `stylegan_r`. inverse: the
     network and cameras trained on it. oracle: the same trained on the car world. stylegan_r: needs `source` and
-    `inverse`. pose_regressor: predicts the viewpoints of car images.
+    `inverse`. pose_regressor: predicts the viewpoints of car images. folder: the pictures that `inverse` was trained on
+    instead of a source.
     """
 
     source: SourceSettings | None = None
@@ -44,6 +49,7 @@ class ModelPaths:
     oracle: Path | None = None
     stylegan_r: Path | None = None
     pose_regressor: Path | None = None
+    folder: MultiViewFolder | None = None
 
     @classmethod
     def shipped(cls) -> ModelPaths:
@@ -52,10 +58,10 @@ class ModelPaths:
         return cls(SourceSettings(), *(_file_or_none(SHIPPED / name) for name in names))
 
 
-def models_of_run(run: Path, source: SourceSettings | None = None) -> ModelPaths:
-    """The weights that the stages of a run have left, with the source they were trained on.
+def models_of_run(run: Path) -> ModelPaths:
+    """The weights that the stages of a run have left, with the data they were trained on (their config.yaml).
 
-    source: None takes the one in the configuration of a stage.
+    Nothing that a configuration names is imported.
 
     Raises:
         GanverseError: this is no run directory, or no stage has finished.
@@ -63,19 +69,24 @@ def models_of_run(run: Path, source: SourceSettings | None = None) -> ModelPaths
     network = _file_or_none(run / INVERSE.stage / INVERSE.file)
     renderer = _file_or_none(run / STYLEGAN_R.stage / STYLEGAN_R.file)
     configs = [run / stage / _CONFIG for stage in (INVERSE.stage, STYLEGAN_R.stage)]
-    recorded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in configs if path.is_file()]
-    if not recorded and source is None:
+    recorded = [_mapping(read_yaml(path), path) for path in configs if path.is_file()]
+    if not recorded:
         raise GanverseError(
             f"expected a run directory with {INVERSE.stage}/{_CONFIG} at {run}, found none; check --run"
         )
     if network is None and renderer is None:
-        raise GanverseError(
-            f"expected trained weights below {run}, found none; run `python train.py --run {run}` first"
-        )
+        raise GanverseError(f"expected trained weights below {run}, found none; train the run first")
     if network is None:  # StyleGAN-R was trained with the network of another run
-        named = recorded[-1].get("inverse") if recorded else None
-        network = Path(named or SHIPPED / INVERSE.shipped)
-    return _with_source(source or _source_settings(recorded[0]["data"]), network, renderer)
+        network = find_weights(str(_mapping(_mapping(recorded[-1]["model"])["init_args"])["inverse"]), INVERSE)
+    data = _mapping(recorded[0].get("data"))
+    kind, arguments = str(data.get("class_path")).rsplit(".", 1)[-1], _mapping(data.get("init_args"))
+    if kind == MultiViewFolder.__name__:
+        return ModelPaths(inverse=network, folder=_built(MultiViewFolder, arguments))
+    if kind == "MultiViewShards":
+        return _with_source(read_plan(Path(str(arguments["folder"]))).source, network, renderer)
+    known = {field.name for field in fields(SourceSettings)}
+    settings = _built(SourceSettings, {name: value for name, value in arguments.items() if name in known})
+    return _with_source(settings, network, renderer)
 
 
 def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:
@@ -103,12 +114,24 @@ def _with_source(source: SourceSettings, network: Path, renderer: Path | None) -
     return ModelPaths(source, network, None, renderer, pose)
 
 
-def _source_settings(recorded: dict[str, Any]) -> SourceSettings:
-    """Settings out of a configuration file."""
+def _built(cls: type[Built], arguments: Mapping[str, Any]) -> Built:
+    """An instance out of a configuration file."""
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(SourceSettings, "data")
-    settings: SourceSettings = parser.instantiate(parser.parse_object({"data": recorded})).data
-    return settings
+    parser.add_class_arguments(cls, "data")
+    with one_sentence():
+        built: Built = parser.instantiate_classes(parser.parse_object({"data": dict(arguments)})).data
+    return built
+
+
+def _mapping(value: object, path: Path | str = "the configuration") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise GanverseError(f"expected lines `key: value` in {path}, got a {type(value).__name__}")
+    return value
+
+
+def _folder_samples(folder: MultiViewFolder) -> HeldOutSamples:
+    """The objects of a folder that are kept out of training."""
+    return HeldOutSamples(folder.validation_objects, lambda indices: folder.make(indices + VALIDATION_START))
 
 
 def _file_or_none(path: Path) -> Path | None:
@@ -140,7 +163,7 @@ class Models:
         if self.oracle is None:
             return None
         resolution, views = self.oracle.network.config.resolution, self.oracle.card.views
-        return open_source(SourceSettings(CAR_WORLD, world_resolution=resolution, world_views=views))
+        return open_source(SourceSettings(CAR_WORLD, resolution=resolution, world_views=views))
 
 
 def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models:
@@ -171,6 +194,7 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
         oracle,
         renderer,
         None if paths.pose_regressor is None else _open_pose(paths.pose_regressor, device),
+        held_out=None if paths.folder is None else _folder_samples(paths.folder),
         images_seen=trained[0].images_seen if trained else 0,
         notes=tuple(notes),
         device=torch.device(device),

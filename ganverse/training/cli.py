@@ -13,7 +13,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ArgumentError, set_parsing_settings
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
@@ -21,15 +20,13 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ganverse.errors import GanverseError
 from ganverse.io import write_atomically
+from ganverse.settings import one_sentence
 from ganverse.training.diagnostics import Diagnostics
 from ganverse.training.media import SampleLogger
 from ganverse.training.progress import ImagesProgressBar
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
-
-# help texts come from the string literals below the fields of the settings, too
-set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
 class GanverseCLI(LightningCLI):
@@ -133,17 +130,12 @@ def run_lightning(arguments: Sequence[str]) -> None:
     """
     quieten()
     try:
-        with memory_explained():
+        with one_sentence(), memory_explained():
             GanverseCLI(arguments)
     except SystemExit as error:
         if error.code == 1 or isinstance(error, SIGTERMException):  # how Lightning ends after Ctrl-C and SIGTERM
             raise KeyboardInterrupt from error
         raise
-    except (ArgumentError, TypeError, ValueError) as error:
-        own = next((cause for cause in _chain(error) if isinstance(cause, GanverseError)), None)
-        if own is None and not isinstance(error, ArgumentError):
-            raise
-        raise own or GanverseError(_sentence(error)) from error
 
 
 def quieten() -> None:
@@ -186,18 +178,3 @@ def memory_explained() -> Iterator[None]:
         if "can't allocate memory" not in str(error):
             raise
         raise too_large from error
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
-def _sentence(error: Exception) -> str:
-    """What jsonargparse complains about, as one sentence of bounded length."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"<class '(?:[a-zA-Z_]+\.)*([A-Za-z]+)'>", r"\1", text).replace("typing.", "")
-    text = text if len(text) <= 400 else f"{text[:400]} ..."
-    return f"expected settings that fit the classes named, got: {text}; see --help"
