@@ -221,7 +221,8 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         return _typed(value, hint, name)
     if not _is(value, hint):
         kind = getattr(hint, "__name__", str(hint))
-        raise GanverseError(f"expected {name} of type {kind}, got {value!r:.40}")
+        found = f"a {type(value).__name__}" if isinstance(value, (list, dict)) else f"{value!r:.40}"
+        raise GanverseError(f"expected {name} of type {kind}, got {found}")
     if isinstance(hint, type) and is_dataclass(hint):
         return build(hint, value)
     if origin is tuple:
@@ -239,6 +240,8 @@ def _is(value: Any, hint: Any) -> bool:
         return isinstance(value, list) and (inner[-1] is Ellipsis or len(value) == len(inner))
     if is_dataclass(hint):
         return isinstance(value, dict)
+    if type(value) is int and abs(value) >= 2**63:
+        return False
     if hint is float:
         return type(value) in (int, float) and math.isfinite(value)
     return value is None if hint is type(None) else type(value) is hint

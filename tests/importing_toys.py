@@ -106,9 +106,9 @@ def ada_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
                 tensors[f"{block}.{conv}.noise_const"] = ours[f"noise_{index}"][0, 0]
                 tensors[f"{block}.{conv}.resample_filter"] = FILTER
                 index += 1
-        if f"blocks.{k}.colors.weight" in ours:
+        if f"blocks.{k}.to_rgb.weight" in ours:
             for part in ("weight", "bias", "affine.weight", "affine.bias"):
-                tensors[f"{block}.torgb.{part}"] = ours[f"blocks.{k}.colors.{part}"]
+                tensors[f"{block}.torgb.{part}"] = ours[f"blocks.{k}.to_rgb.{part}"]
         if f"blocks.{k}.skip" in ours:
             tensors[f"{block}.skip.weight"] = ours[f"blocks.{k}.skip"]
             tensors[f"{block}.skip.resample_filter"] = FILTER
@@ -156,7 +156,7 @@ def rosinality_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
         if name.endswith("conv0"):
             tensors[f"{theirs}.conv.blur.kernel"] = FILTER * 4
     for k, theirs in enumerate(("to_rgb1", "to_rgbs.0", "to_rgbs.1")):
-        name = f"blocks.{k}.colors"
+        name = f"blocks.{k}.to_rgb"
         tensors[f"{theirs}.conv.weight"] = ours[f"{name}.weight"][None]
         tensors[f"{theirs}.conv.modulation.weight"] = ours[f"{name}.affine.weight"]
         tensors[f"{theirs}.conv.modulation.bias"] = ours[f"{name}.affine.bias"]
@@ -200,10 +200,10 @@ def tensorflow2(generator: PaperStyleGAN2Generator, **kwargs: Any) -> tuple[Any,
     synthesis += [(f"noise{i}", ours[f"noise_{i}"]) for i in range(5)]
     for name, theirs in (
         ("blocks.0.conv1", "4x4/Conv"),
-        ("blocks.0.colors", "4x4/ToRGB"),
+        ("blocks.0.to_rgb", "4x4/ToRGB"),
         *((f"blocks.{k}.conv0", f"{4 * 2**k}x{4 * 2**k}/Conv0_up") for k in (1, 2)),
         *((f"blocks.{k}.conv1", f"{4 * 2**k}x{4 * 2**k}/Conv1") for k in (1, 2)),
-        *((f"blocks.{k}.colors", f"{4 * 2**k}x{4 * 2**k}/ToRGB") for k in (1, 2)),
+        *((f"blocks.{k}.to_rgb", f"{4 * 2**k}x{4 * 2**k}/ToRGB") for k in (1, 2)),
     ):
         if f"{name}.weight" in ours:
             weight = ours[f"{name}.weight"].permute(2, 3, 1, 0)

@@ -135,7 +135,7 @@ class Evaluation:
     def record(self) -> dict[str, object]:
         """The contents of scores.json: all numbers with intervals and counts, and what they depend on."""
         scores = {key: asdict(score) for key, score in finite(self.report.scores).items()}
-        return {"perceptual": self.perceptual.source, "images_seen": self.models.images_seen, "scores": scores}
+        return {"perceptual": self.perceptual.name, "images_seen": self.models.images_seen, "scores": scores}
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:

@@ -5,22 +5,13 @@ from typing import TYPE_CHECKING
 from ganverse._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ganverse.generators.discriminator import Discriminator as Discriminator
-    from ganverse.generators.framing import Framing as Framing
-    from ganverse.generators.framing import LetterboxGenerator as LetterboxGenerator
-    from ganverse.generators.framing import framed as framed
-    from ganverse.generators.protocol import ImageGenerator as ImageGenerator
-    from ganverse.generators.protocol import SubspaceGenerator as SubspaceGenerator
-    from ganverse.generators.protocol import style_slices as style_slices
-    from ganverse.generators.stylegan1 import StyleGAN1Config as StyleGAN1Config
-    from ganverse.generators.stylegan1 import StyleGAN1Generator as StyleGAN1Generator
-    from ganverse.generators.stylegan2 import StyleGAN2Config as StyleGAN2Config
-    from ganverse.generators.stylegan2 import StyleGAN2Generator as StyleGAN2Generator
-    from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config as PaperStyleGAN2Config
-    from ganverse.generators.stylegan2_paper import PaperStyleGAN2Generator as PaperStyleGAN2Generator
-    from ganverse.generators.weights import GeneratorCard as GeneratorCard
-    from ganverse.generators.weights import load_generator as load_generator
-    from ganverse.generators.weights import save_generator as save_generator
+    from ganverse.generators.discriminator import Discriminator
+    from ganverse.generators.framing import Framing, LetterboxGenerator, framed
+    from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator, style_slices
+    from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
+    from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+    from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyleGAN2Generator
+    from ganverse.generators.weights import GeneratorCard, load_generator, save_generator
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

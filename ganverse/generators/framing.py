@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -10,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.protocol import GeneratorWrapper, ImageGenerator
+from ganverse.generators.protocol import GeneratorWrapper, ImageGenerator, Images, Noise, Styles
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,7 @@ class LetterboxGenerator(GeneratorWrapper):
         """Height and width of the images in pixels: equal."""
         return self.resolution, self.resolution
 
-    def synthesize(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 side side"]:
+    def synthesize(self, styles: Styles, noise: Noise = None) -> Images:
         """w* to square images in [0, 1]."""
         return self.framing.apply(self.generator.synthesize(styles, noise))
 

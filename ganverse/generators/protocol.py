@@ -10,14 +10,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Latents = Float[Tensor, "batch z_dim"]
+"""Latent codes z, standard normal."""
+W = Float[Tensor, "batch w_dim"]
+Codes = Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
+"""Intermediate codes w, one for all layers or one per layer."""
+Styles = Float[Tensor, "batch styles"]
+"""The flat vector w* of all post-affine styles, layer after layer."""
+Noise = Sequence[Float[Tensor, "#batch 1 _ _"]] | None
+"""Standard normal planes, of the generator's `noise_shapes`."""
+Images = Float[Tensor, "batch 3 height width"]
+
 
 @runtime_checkable
 class ImageGenerator(Protocol):
     """A frozen or trainable image GAN with per-layer styles.
 
-    `w*` is the flat vector of all post-affine styles, layer after layer; `style_sizes` holds one length per layer.
-    `view_layers` is the number of first layers that carry the viewpoint. `resolution` is the side in pixels of the
-    square that the network synthesizes; `image_size` is that of the images, which may be the center of the square.
+    `style_sizes` is the length of each layer's part of w*. `view_layers` is the number of first layers that carry the
+    viewpoint. `resolution` is the side in pixels of the square that the network synthesizes; `image_size` is that of
+    the images, which may be the center of the square.
     """
 
     resolution: int
@@ -35,20 +46,16 @@ class ImageGenerator(Protocol):
         """Height and width of every noise input, in the order in which `synthesize` takes them."""
         ...
 
-    def map(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
-        """Latent codes (standard normal) to intermediate codes w."""
+    def map(self, z: Latents) -> W:
+        """Latent codes to intermediate codes w."""
         ...
 
-    def styles(
-        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
-    ) -> Float[Tensor, "batch styles"]:
-        """Codes w (one for all layers or one per layer) to the flat style vector w*."""
+    def styles(self, w: Codes) -> Styles:
+        """Codes w to w*."""
         ...
 
-    def synthesize(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
-        """Styles w* to images in [0, 1]; without noise the result is deterministic."""
+    def synthesize(self, styles: Styles, noise: Noise = None) -> Images:
+        """w* to images in [0, 1]; without noise the result is deterministic."""
         ...
 
 
@@ -73,19 +80,15 @@ class GeneratorWrapper(nn.Module):
         """Those of the generator inside."""
         return self.generator.noise_shapes
 
-    def map(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+    def map(self, z: Latents) -> W:
         """Latent codes to intermediate codes w."""
         return self.generator.map(z)
 
-    def styles(
-        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
-    ) -> Float[Tensor, "batch styles"]:
+    def styles(self, w: Codes) -> Styles:
         """Codes w to w*."""
         return self.generator.styles(w)
 
-    def synthesize(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def synthesize(self, styles: Styles, noise: Noise = None) -> Images:
         """w* to images in [0, 1]."""
         return self.generator.synthesize(styles, noise)
 
@@ -116,21 +119,17 @@ class SubspaceGenerator(GeneratorWrapper):
         self.view_layers = generator.view_layers + 1
         self.style_sizes = (read.shape[1], *generator.style_sizes)
 
-    def styles(
-        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
-    ) -> Float[Tensor, "batch styles"]:
+    def styles(self, w: Codes) -> Styles:
         """Codes w to (coordinates, w*)."""
         styles = self.generator.styles(w)
         coordinates = styles @ self.read
         return torch.cat([coordinates, styles - coordinates @ self.write.T], dim=1)
 
-    def synthesize(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def synthesize(self, styles: Styles, noise: Noise = None) -> Images:
         """(coordinates, w*) to images in [0, 1]."""
         return self.generator.synthesize(self.plain_styles(styles), noise)
 
-    def plain_styles(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch plain_styles"]:
+    def plain_styles(self, styles: Styles) -> Float[Tensor, "batch plain_styles"]:
         """The w* of the generator inside that these styles stand for."""
         coordinates, plain = styles.split([self.read.shape[1], self.read.shape[0]], dim=1)
         return plain + (coordinates - plain @ self.read) @ self.write.T

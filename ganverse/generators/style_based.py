@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
 from ganverse.generators.layers import EqualizedLinear, MappingNetwork
-from ganverse.generators.protocol import style_slices
+from ganverse.generators.protocol import Codes, Images, Latents, Noise, Styles, W, style_slices
 
 SIDES = tuple(4 << k for k in range(10))
 NoiseMode = Literal["constant", "random", "none"]
@@ -96,9 +96,7 @@ class StyleBasedGenerator(nn.Module, ABC):
         """The styled modules of every W+ layer, in the order of w*."""
 
     @abstractmethod
-    def synthesize_raw(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def synthesize_raw(self, styles: Styles, noise: Noise = None) -> Images:
         """Unbounded colors, nominally [-1, 1], from flat styles w*; noise as in `synthesize`."""
 
     @property
@@ -115,26 +113,22 @@ class StyleBasedGenerator(nn.Module, ABC):
         """Styles of each W+ layer; what `style_sizes` is set to once the layers exist."""
         return tuple(sum(module.style_size for module in layer) for layer in self.layers())
 
-    def map(self, z: Float[Tensor, "batch z_dim"], truncation: float | None = None) -> Float[Tensor, "batch w_dim"]:
+    def map(self, z: Latents, truncation: float | None = None) -> W:
         """Latents to w; truncation < 1 (None: the generator's own) pulls w towards its average (StyleGAN, app. B)."""
         w: Tensor = self.mapping(z)
         psi = self.truncation if truncation is None else truncation
         return w if psi == 1.0 else torch.lerp(self.w_average, w, psi)
 
-    def truncate(self, w: Float[Tensor, "batch w_dim"], psi: float, layers: int) -> Float[Tensor, "batch layers w_dim"]:
+    def truncate(self, w: W, psi: float, layers: int) -> Float[Tensor, "batch layers w_dim"]:
         """One code per layer, the first `layers` of them pulled towards the average: StyleGAN1's way (psi 0.7, 8)."""
         pulled = torch.lerp(self.w_average, w, psi)
         return torch.stack([pulled if k < layers else w for k in range(self.config.layers)], dim=1)
 
-    def styles(
-        self, w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
-    ) -> Float[Tensor, "batch styles"]:
+    def styles(self, w: Codes) -> Styles:
         """Codes w, one for all layers or one per layer, to flat styles w*."""
         return post_affine(self.layers(), w)
 
-    def synthesize(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def synthesize(self, styles: Styles, noise: Noise = None) -> Images:
         """Images in [0, 1] from flat styles w*; without noise the result is deterministic."""
         return (self.synthesize_raw(styles, noise) * 0.5 + 0.5).clamp(0.0, 1.0)
 
@@ -146,9 +140,7 @@ class StyleBasedGenerator(nn.Module, ABC):
         self.w_average.copy_(self.mapping(z).mean(dim=0))
 
 
-def post_affine(
-    layers: Sequence[Sequence[StyledLayer]], w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"]
-) -> Float[Tensor, "batch styles"]:
+def post_affine(layers: Sequence[Sequence[StyledLayer]], w: Codes) -> Styles:
     """The styles of `layers` one after the other, from one code w for all or one per layer."""
     parts = [module.affine(w if w.dim() == 2 else w[:, k]) for k, layer in enumerate(layers) for module in layer]
     return torch.cat(parts, dim=1)
@@ -215,9 +207,7 @@ class ImportedGenerator(StyleBasedGenerator, ABC):
         """Height and width of the images in pixels."""
         return self.config.crop or super().image_size
 
-    def synthesize_raw(
-        self, styles: Float[Tensor, "batch styles"], noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def synthesize_raw(self, styles: Styles, noise: Noise = None) -> Images:
         """Unbounded colors, nominally [-1, 1], of the visible part.
 
         Without `noise` the result is deterministic: with the stored planes where noise is "constant", else with none.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
 from ganverse.generators.layers import ACTIVATION_GAIN, SLOPE, EqualizedLinear
-from ganverse.generators.protocol import style_slices
+from ganverse.generators.protocol import Codes, Images, Noise, Styles, W, style_slices
 from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer, post_affine
 
 
@@ -171,15 +171,11 @@ class StyleGAN2Generator(StyleBasedGenerator):
         return [torch.randn(batch, 1, *shape, generator=source, device=device) for shape in self.noise_shapes[:count]]
 
     @torch.no_grad()
-    def track_average(self, w: Float[Tensor, "batch w_dim"], decay: float = 0.998) -> None:
+    def track_average(self, w: W, decay: float = 0.998) -> None:
         """Moves the running average of w (for truncation) towards the mean of this batch."""
         self.w_average.lerp_(w.detach().to(self.w_average).mean(dim=0), 1.0 - decay)
 
-    def styles(
-        self,
-        w: Float[Tensor, "batch w_dim"] | Float[Tensor, "batch layers w_dim"],
-        resolution: int | None = None,
-    ) -> Float[Tensor, "batch styles"]:
+    def styles(self, w: Codes, resolution: int | None = None) -> Styles:
         """Flat styles w*; a lower `resolution` gives the prefix that `synthesize_raw` needs there.
 
         A [batch, layers, w_dim] input may hold one code per layer of the full generator or of that resolution.
@@ -187,13 +183,8 @@ class StyleGAN2Generator(StyleBasedGenerator):
         return post_affine(self.layers(resolution), w)
 
     def synthesize_raw(
-        self,
-        styles: Float[Tensor, "batch styles"],
-        noise: Sequence[Float[Tensor, "#batch 1 _ _"]] | None = None,
-        *,
-        resolution: int | None = None,
-        fade: float = 1.0,
-    ) -> Float[Tensor, "batch 3 height width"]:
+        self, styles: Styles, noise: Noise = None, *, resolution: int | None = None, fade: float = 1.0
+    ) -> Images:
         """Unbounded colors, nominally [-1, 1], at `resolution` (None: full).
 
         `fade` in [0, 1] weighs the colors that the top block adds to the up-sampled image of the block below.

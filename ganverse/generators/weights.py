@@ -53,19 +53,6 @@ class GeneratorCard:
         """Name of the network that `config` belongs to."""
         return architecture_of(self.config)
 
-    @property
-    def resolution(self) -> int:
-        """Side in pixels of the square that the network synthesizes."""
-        return self.config.resolution
-
-    @property
-    def view_layers(self) -> int:
-        """Number of first layers that carry the viewpoint."""
-        return self.config.view_layers
-
-
-_DERIVED = ("resolution", "view_layers")  # on the card for people; they follow from the configuration
-
 
 def architecture_of(config: StyleBasedConfig) -> str:
     """The name of the architecture on a card."""
@@ -103,15 +90,14 @@ def save_generator(
     `card.config` and `card.sha256` are replaced by what belongs to the generator.
     """
     written = replace(card, config=generator.config)
-    facts = {**asdict(written), **{name: getattr(written, name) for name in ("architecture", *_DERIVED)}}
+    facts = {"architecture": written.architecture, **asdict(written)}
     return replace(written, sha256=save_network(generator, path, facts, half=half)["sha256"])
 
 
 def read_generator_card(path: Path) -> GeneratorCard:
     """The card of the weights at `path`; GanverseError if it is missing, broken or of another kind."""
-    facts = read_card(path)
-    for name in _DERIVED:
-        facts.pop(name, None)
+    repeated = ("resolution", "view_layers")  # what cards of version 0.1 say a second time
+    facts = {name: value for name, value in read_card(path).items() if name not in repeated}
     try:
         config = read_config(facts.pop("architecture", "none"), facts.pop("config", None))
         return build(GeneratorCard, facts, {"config": config})

@@ -31,7 +31,7 @@ def import_command(arguments: Sequence[str]) -> Path:
     )
     path, card = import_generator(given.file, given.output, settings, given.sha256)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path}\n{card.architecture}, {card.resolution} px, from: {card.notes}", markup=False)
+    console.print(f"{path}\n{card.architecture}, {card.config.resolution} px, from: {card.notes}", markup=False)
     console.print(f"license: {card.license}", markup=False)
     return path
 

@@ -151,7 +151,7 @@ def _table(config: PaperStyleGAN2Config) -> Table:
             table |= _pairs(f"blocks.{k}.{conv}", f"{block}.{conv}", (*MODULATED, "noise_strength"))
             table[f"noise_{next(planes)}"] = (f"{block}.{conv}.noise_const", plane)
         if config.branches == "skip" or k == len(config.channels) - 1:
-            table |= _pairs(f"blocks.{k}.colors", f"{block}.torgb", MODULATED)
+            table |= _pairs(f"blocks.{k}.to_rgb", f"{block}.torgb", MODULATED)
         if config.branches == "residual" and k:
             table[f"blocks.{k}.skip"] = (f"{block}.skip.weight", same)
     return table

@@ -75,8 +75,8 @@ def _table(config: PaperStyleGAN2Config) -> Table:
             table[f"blocks.{k}.{ours}.noise_strength"] = (f"{theirs}.noise.weight", lambda t: t.squeeze(0))
             table[f"noise_{index}"] = (f"noises.noise_{index}", same)
         colors = f"to_rgbs.{k - 1}" if k else "to_rgb1"
-        table |= _modulated(f"blocks.{k}.colors", colors)
-        table[f"blocks.{k}.colors.bias"] = (f"{colors}.bias", lambda t: t[0, :, 0, 0])
+        table |= _modulated(f"blocks.{k}.to_rgb", colors)
+        table[f"blocks.{k}.to_rgb.bias"] = (f"{colors}.bias", lambda t: t[0, :, 0, 0])
     return table
 
 

@@ -45,7 +45,7 @@ def _table(config: PaperStyleGAN2Config) -> Table:
             table |= _convolution(f"blocks.{k}.conv0", f"{_side(k)}/Conv0_up", turned_convolution, 2 * k - 1)
         table |= _convolution(f"blocks.{k}.conv1", f"{_side(k)}/{'Conv1' if k else 'Conv'}", convolution, 2 * k)
         if config.branches == "skip" or k == len(config.channels) - 1:
-            table |= _modulated(f"blocks.{k}.colors", f"{_side(k)}/ToRGB", convolution)
+            table |= _modulated(f"blocks.{k}.to_rgb", f"{_side(k)}/ToRGB", convolution)
         if config.branches == "residual" and k:
             table[f"blocks.{k}.skip"] = (f"{_side(k)}/Skip/weight", convolution)
     return table

@@ -82,7 +82,7 @@ def test_weights_and_card(make: Maker, tmp_path: Path) -> None:
 def test_gradients_reach_styles_and_weights(make: Maker) -> None:
     generator = make().requires_grad_(True)
     styles = torch.randn(1, sum(generator.style_sizes), requires_grad=True)
-    generator.paint(styles).square().sum().backward()
+    generator.synthesize_raw(styles).square().sum().backward()
     assert styles.grad is not None
     assert styles.grad.abs().min() > 0
     assert all(

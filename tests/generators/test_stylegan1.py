@@ -1,4 +1,4 @@
-"""StyleGAN1 against a slow twin, written from the paper."""
+"""StyleGAN1 against a slow oracle, written from the paper."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nearest(x: Tensor) -> Tensor:
     return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
 
 
-def twin(generator: StyleGAN1Generator, z: Tensor) -> Tensor:
+def oracle(generator: StyleGAN1Generator, z: Tensor) -> Tensor:
     """The image of z, in [-1, 1], with the stored noise, for resolutions below 128 px."""
     w = z / (z.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
     for layer in generator.mapping.layers:
@@ -46,11 +46,11 @@ def twin(generator: StyleGAN1Generator, z: Tensor) -> Tensor:
     return F.conv2d(x, generator.color_weight / math.sqrt(x.shape[1])) + generator.color_bias.view(1, -1, 1, 1)
 
 
-def test_equals_the_twin() -> None:
+def test_equals_the_oracle() -> None:
     generator = stylegan1()
     z = torch.randn(3, 6)
-    painted = generator.paint(generator.styles(generator.map(z)))
-    torch.testing.assert_close(painted, twin(generator, z), atol=1e-5, rtol=1e-4)
+    raw = generator.synthesize_raw(generator.styles(generator.map(z)))
+    torch.testing.assert_close(raw, oracle(generator, z), atol=1e-5, rtol=1e-4)
 
 
 def test_enlarging_is_repeating_and_convolving() -> None:

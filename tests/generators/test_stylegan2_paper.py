@@ -1,4 +1,4 @@
-"""The published StyleGAN2 against a slow twin with per-sample weights and zero-insertion, written from the paper."""
+"""The published StyleGAN2 against a slow oracle with per-sample weights and zero-insertion, written from the paper."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def modulated(x: Tensor, weight: Tensor, style: Tensor, *, demodulate: bool, up:
     return torch.cat(rows)
 
 
-def twin(generator: PaperStyleGAN2Generator, z: Tensor) -> Tensor:
+def oracle(generator: PaperStyleGAN2Generator, z: Tensor) -> Tensor:
     """The image of z, in [-1, 1], with the stored noise."""
     w = z / (z.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
     for layer in generator.mapping.layers:
@@ -77,20 +77,20 @@ def twin(generator: PaperStyleGAN2Generator, z: Tensor) -> Tensor:
             skip = F.conv2d(below, block.skip / math.sqrt(below.shape[1]))
             x = (x + filtered(lifted(skip), 2, 1)) * math.sqrt(0.5)
         image = None if image is None else filtered(lifted(image), 2, 1)
-        if block.colors is not None:
-            style = dense(w, block.colors.affine) / math.sqrt(x.shape[1])
-            colors = modulated(x, block.colors.weight, style, demodulate=False) + block.colors.bias[:, None, None]
+        if block.to_rgb is not None:
+            style = dense(w, block.to_rgb.affine) / math.sqrt(x.shape[1])
+            colors = modulated(x, block.to_rgb.weight, style, demodulate=False) + block.to_rgb.bias[:, None, None]
             image = colors if image is None else image + colors
     assert image is not None
     return image
 
 
 @pytest.mark.parametrize("branches", ["skip", "residual"])
-def test_equals_the_twin(branches: str) -> None:
+def test_equals_the_oracle(branches: str) -> None:
     generator = stylegan2(branches=branches)
     z = torch.randn(3, 6)
-    painted = generator.paint(generator.styles(generator.map(z)))
-    torch.testing.assert_close(painted, twin(generator, z), atol=1e-5, rtol=1e-4)
+    raw = generator.synthesize_raw(generator.styles(generator.map(z)))
+    torch.testing.assert_close(raw, oracle(generator, z), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("branches", ["skip", "residual"])
@@ -138,8 +138,8 @@ def test_clamp_bounds_colors_and_features() -> None:
     free, bounded = stylegan2(), stylegan2(clamp=0.01)
     bounded.load_state_dict(free.state_dict())
     styles = free.styles(free.map(torch.randn(2, 6)))
-    assert bounded.paint(styles).abs().max() <= 0.01 * 3
-    assert free.paint(styles).abs().max() > 0.1
+    assert bounded.synthesize_raw(styles).abs().max() <= 0.01 * 3
+    assert free.synthesize_raw(styles).abs().max() > 0.1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 import torch
 
-from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.view_analysis import (
     ViewAnalysis,
     content_descriptors,
@@ -9,6 +8,7 @@ from ganverse.viewpoints.view_analysis import (
     read_random_samples,
     view_dims_of,
 )
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.worlds.generator import CarWorldGenerator
 
 
