@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ganverse.apps.annotate import annotation_app
-from ganverse.apps.desk import Desk, open_annotation
+from ganverse.apps.annotate import Desk, annotation_app, open_annotation
 from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.annotation import UnfinishedViews
