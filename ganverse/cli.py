@@ -67,7 +67,7 @@ examples:
 
 COMMANDS: dict[str, str] = {
     "reconstruct": "ganverse.reconstruction.command:reconstruct_command",
-    "edit": "ganverse.reconstruction.edit:edit_command",
+    "edit": "ganverse.reconstruction.command:edit_command",
     "import-gan": "ganverse.importing.command:import_command",
     "masks": "ganverse.masks.command:masks_command",
     "views": "ganverse.viewpoints.command:views_command",

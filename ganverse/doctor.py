@@ -1,4 +1,4 @@
-"""`ganverse doctor`: versions, devices, the render backend and why, shipped weights, wandb."""
+"""`ganverse doctor`: versions, devices, the render backend and why, shipped weights."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import importlib.metadata
 import json
 import platform
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ganverse import __version__
-from ganverse.inverse.perceptual import available_weights
+from ganverse.errors import GanverseError, brief
 from ganverse.pretrained import SHIPPED
-from ganverse.rendering.backends import choose_backend
-from ganverse.training.devices import TrainerSettings, choose_devices
-from ganverse.training.weights_and_biases import wandb_mode
-from ganverse.viewpoints.view_codes import ViewCodes
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "jsonargparse", "warp-lang", "kaolin", "trimesh", "wandb")
+OPTIONAL = ("kaolin", "wandb")
 
 
 @dataclass(frozen=True)
@@ -38,59 +36,95 @@ class Finding:
 def doctor_command(arguments: Sequence[str]) -> int:
     """`ganverse doctor`; 0 if all is well, 1 otherwise."""
     ArgumentParser(prog="ganverse doctor", description=__doc__).parse_args(list(arguments))
-    findings = [*software(), *devices(), *shipped_weights(), *services()]
+    findings = [examine(what, check) for what, check in checks()]
     table = Table("what", "state", title=f"ganverse {__version__}")
     for finding in findings:
-        table.add_row(finding.what, finding.state if finding.healthy else f"[red]{finding.state}[/red]")
+        state = escape(finding.state)
+        table.add_row(finding.what, state if finding.healthy else f"[red]{state}[/red]")
     Console().print(table)
     return 0 if all(finding.healthy for finding in findings) else 1
 
 
-def software() -> list[Finding]:
-    """Python and the packages that matter."""
-    return [Finding("Python", f"{platform.python_version()} on {platform.platform()}"), *map(_package, PACKAGES)]
-
-
-def _package(name: str) -> Finding:
+def examine(what: str, check: Callable[[], str]) -> Finding:
+    """The state that `check` returns, or what it raises: one broken part hides no other."""
     try:
-        return Finding(name, importlib.metadata.version(name))
-    except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "not installed" + (" (optional)" if name == "kaolin" else ""), healthy=name == "kaolin")
+        return Finding(what, check())
+    except Exception as error:  # noqa: BLE001
+        return Finding(what, brief(error) or type(error).__name__, healthy=False)
 
 
-def devices() -> list[Finding]:
-    """What training would run on, and which rasterizer draws there."""
-    chosen = choose_devices(TrainerSettings())
-    found = [Finding("train.py runs on", chosen.description)]
-    for kind in ("cpu", *(("cuda",) if torch.cuda.is_available() else ())):
-        backend, reason = choose_backend("auto", torch.device(kind))
-        found.append(Finding(f"render backend on {kind}", f"{backend}: {reason}"))
-    return found
+def checks(weights: Path = SHIPPED) -> Iterator[tuple[str, Callable[[], str]]]:
+    """All lines: a name, and a function that returns the state or raises. `weights`: folder of the shipped ones."""
+    yield "Python", lambda: f"{platform.python_version()} on {platform.platform()}"
+    for name in PACKAGES:
+        yield name, partial(_version, name)
+    yield "computes on", _devices
+    for kind in ("cpu", "cuda"):
+        yield f"render backend on {kind}", partial(_backend, kind)
+    yield "perceptual weights", _perceptual
+    yield "weights", partial(_folder, weights)
+    for path in sorted(weights.glob("*.safetensors")):
+        yield path.name, partial(_weights, path)
 
 
-def shipped_weights(folder: Path = SHIPPED) -> list[Finding]:
-    """Every weight file of the package against the hash on its card."""
-    paths = sorted(folder.glob("*.safetensors"))
-    return [_weights(path) for path in paths] or [Finding("weights", f"none in {folder}", healthy=False)]
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError as error:
+        if name in OPTIONAL:
+            return "not installed (optional)"
+        raise GanverseError("not installed") from error
 
 
-def _weights(path: Path) -> Finding:
+# What a check examines is imported by the check itself, so that a broken package is one line of the table.
+
+
+def _devices() -> str:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(gpus) or f"CPU ({torch.get_num_threads()} threads); torch finds no CUDA GPU"
+
+
+def _backend(kind: str) -> str:
+    import torch
+
+    from ganverse.rendering.backends import choose_backend
+
+    if kind == "cuda" and not torch.cuda.is_available():
+        return "no CUDA GPU"
+    return ": ".join(choose_backend("auto", torch.device(kind)))
+
+
+def _perceptual() -> str:
+    from ganverse.inverse.perceptual import available_weights
+
+    found = available_weights()
+    if not found:
+        raise GanverseError("none; pip install stlpips-pytorch==0.0.2")
+    return ", ".join(found)
+
+
+def _folder(folder: Path) -> str:
+    count = len(list(folder.glob("*.safetensors")))
+    if not count:
+        raise GanverseError(f"none in {folder}: install ganverse again")
+    return f"{count} files in {folder}"
+
+
+def _weights(path: Path) -> str:
+    """A file against the hash on its card."""
+    from ganverse.viewpoints.view_codes import ViewCodes
+
     card, views = path.with_suffix(".json"), path.with_suffix(".yaml")
+    if not card.is_file() and not views.is_file():
+        raise GanverseError("its card is missing: install ganverse again")
     if card.is_file():
-        expected = str(json.loads(card.read_text(encoding="utf-8")).get("sha256", ""))
-    elif views.is_file():  # content directions are named by the view codes beside them
-        expected = ViewCodes.load(views).directions or ""
-    else:
-        return Finding(path.name, "its card is missing: install ganverse again", healthy=False)
+        expected = json.loads(card.read_text(encoding="utf-8"))["sha256"]
+    else:  # content directions are named by the view codes beside them
+        expected = ViewCodes.load(views).directions
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     if found != expected:
-        return Finding(path.name, f"{size}, damaged (sha256 {found[:12]}...): install ganverse again", healthy=False)
-    return Finding(path.name, f"{size}, sha256 {found[:12]}... as on its card")
-
-
-def services() -> list[Finding]:
-    """Perceptual weights and wandb."""
-    found = available_weights()
-    perceptual = Finding("perceptual weights", ", ".join(found) or "none", healthy=bool(found))
-    return [perceptual, Finding("--logger wandb", f"{wandb_mode()} mode")]
+        raise GanverseError(f"{size}, damaged (sha256 {found[:12]}...): install ganverse again")
+    return f"{size}, sha256 {found[:12]}... as on its card"

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ganverse import __version__, cli, doctor
+from ganverse import __version__, cli
 from ganverse.errors import GanverseError
 from ganverse.pipeline.commands import SHARED, STAGES, stage_settings
 from ganverse.pipeline.run_directory import leaves, plain
-from ganverse.pretrained import SHIPPED
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "help"
@@ -110,25 +109,6 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_scripts_only_hand_over(script: str) -> None:
     assert len((ROOT / script).read_text().splitlines()) < 50
-
-
-def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    assert cli.main(["doctor"]) == 0
-    shown = capsys.readouterr().out
-    for word in ("Python", "torch", "render backend on cpu", "segmenter-car.safetensors", "as on its card", "wandb"):
-        assert word in shown
-
-
-def test_doctor_finds_damaged_weights(tmp_path: Path) -> None:
-    assert not doctor.shipped_weights(tmp_path)[0].healthy
-    source = SHIPPED / "segmenter-car.safetensors"
-    (tmp_path / "a.safetensors").write_bytes(source.read_bytes()[:-1])
-    assert "card is missing" in doctor.shipped_weights(tmp_path)[0].state
-    (tmp_path / "a.json").write_text(source.with_suffix(".json").read_text())
-    (found,) = doctor.shipped_weights(tmp_path)
-    assert not found.healthy
-    assert "damaged" in found.state
 
 
 def test_wrong_usage_of_reconstruct_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from rich.console import Console
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from torch import Tensor, nn
 
-from ganverse.apps.desk import Candidate, Desk, open_annotation
-from ganverse.apps.server import address, application, json_object, listen, serve
+from ganverse.apps.server import address, application, listen, read_json, serve
 from ganverse.data.sources import generator_path, views_beside
-from ganverse.errors import GanverseError
+from ganverse.devices import add_device_option, find_device
+from ganverse.errors import GanverseError, quoted
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
-from ganverse.viewpoints.annotation import Decision, Revision
-from ganverse.viewpoints.candidates import CandidateSettings
+from ganverse.io import image_grid, png_bytes
+from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, UnfinishedViews
+from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views, rank_candidates
+from ganverse.viewpoints.opening import open_views
+from ganverse.viewpoints.view_codes import layer_dims
 
 PORT = 8710
 
@@ -45,20 +54,132 @@ def annotate_command(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--codes", type=int, default=39, help="how many to keep (%(default)s, as in the paper)")
     parser.add_argument("--pool", type=int, default=96, help="seeds tried to find candidates (%(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
+    add_device_option(parser)
     parser.add_argument("--port", type=int, default=PORT, help="of 127.0.0.1; 0 for any free one (%(default)s)")
     parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
     given = parser.parse_args(list(arguments))
     with listen(given.port) as bound:
-        path = generator_path(given.generator)
+        path, device = generator_path(given.generator), find_device(given.device)
         network, card = load_generator(path)
         output = given.output or views_beside(path)
         generator, file = open_annotation(network, card.sha256, output, given.layers)
         say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
-        say(f"looking at {given.pool} view codes of {path}")
-        desk = Desk(generator, file, CandidateSettings(pool=given.pool), given.device)
+        say(f"ranking {given.pool} view codes of {path}")
+        desk = Desk(generator, file, CandidateSettings(pool=given.pool), device)
         say(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}")
         serve(annotation_app(desk, given.codes), bound, open_browser=not given.no_browser)
+
+
+def open_annotation(
+    generator: ImageGenerator, name: str, path: Path, layers: int | None
+) -> tuple[ImageGenerator, AnnotationFile]:
+    """The file to annotate, and the generator as its view codes presume it (behind content directions, if any).
+
+    layers: how many first layers a new file's codes replace; None takes the generator's own, or what the file says.
+
+    Raises:
+        GanverseError: the file is broken, or does not fit the generator or `layers`.
+    """
+    if layers is not None or not path.exists():
+        dims = layer_dims(generator.style_sizes, layers or generator.view_layers)
+        return generator, AnnotationFile(path, UnfinishedViews(name, dims, ()))
+    found = UnfinishedViews.load(path)
+    file = AnnotationFile(path, UnfinishedViews(name, found.view_dims, (), found.anchor, found.directions))
+    if found.codes:
+        generator, _ = open_views(path, generator)
+    elif found.directions is not None:
+        raise GanverseError(f"expected view codes beside the directions that {path} names, got none; restore them")
+    found.check(generator)
+    return generator, file
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A column of the page: a view code, how much its objects agree (None: not measured), and a PNG of them."""
+
+    seed: int
+    agreement: float | None
+    picture: bytes
+
+
+class Desk:
+    """Candidates of one generator and the decisions about them; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        generator: ImageGenerator,
+        file: AnnotationFile,
+        settings: CandidateSettings,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if isinstance(generator, nn.Module):
+            generator = generator.to(device)
+        self._generator, self._settings, self._device = generator, settings, device
+        self.file = file
+        self._lock = threading.Lock()
+        self._tried = 0
+        views = file.read().views
+        self._dims = views.view_dims
+        self.candidates: dict[int, Candidate] = {}
+        self._add([code.seed for code in views.codes] + list(views.dropped))
+        self.propose()
+
+    def propose(self) -> list[Candidate]:
+        """The next pool of seeds, ranked, without those that are already there."""
+        with self._lock:
+            seeds = list(range(self._tried, self._tried + self._settings.pool))
+            self._tried += self._settings.pool
+            pictures = self._pictures(seeds)
+            ranked = rank_candidates(seeds, pictures, self._settings)
+            fresh = [
+                Candidate(seed, agreement, column(pictures[seeds.index(seed)]))
+                for seed, agreement in zip(ranked.seeds, ranked.agreement, strict=True)
+                if seed not in self.candidates
+            ]
+            self.candidates.update({candidate.seed: candidate for candidate in fresh})
+            return fresh
+
+    def read(self) -> Revision:
+        """The file as it is now; codes that an editor has put there become candidates too."""
+        with self._lock:
+            return self._read()
+
+    def decide(self, revision: str, decisions: Sequence[Decision]) -> tuple[bool, Revision]:
+        """Saves decisions; False, and nothing is saved, if the file is no longer the one called `revision`."""
+        with self._lock:
+            strangers = [decision.seed for decision in decisions if decision.seed not in self.candidates]
+            if strangers:
+                raise GanverseError(f"expected seeds of candidates on this page, got {strangers[:5]}; reload the page")
+            now = self._read()
+            if now.name != revision:
+                return False, now
+            views = now.views
+            for decision in decisions:
+                views = views.decided(decision)
+            return True, self.file.write(views)
+
+    def _read(self) -> Revision:
+        revision = self.file.read()
+        self._add([code.seed for code in revision.views.codes])
+        return revision
+
+    def _add(self, seeds: Sequence[int]) -> None:
+        missing = [seed for seed in seeds if seed not in self.candidates]
+        if missing:
+            for seed, images in zip(missing, self._pictures(missing), strict=True):
+                self.candidates[seed] = Candidate(seed, None, column(images))
+
+    def _pictures(self, seeds: Sequence[int]) -> Float[Tensor, "seeds objects 3 height width"]:
+        return pictures_of_views(self._generator, self._dims, seeds, self._settings, device=self._device)
+
+
+def column(images: Float[Tensor, "objects 3 height width"], largest: int = 128) -> bytes:
+    """A PNG of the objects one below the other, each at most `largest` pixels wide."""
+    width = images.shape[3]
+    if width > largest:
+        shape = (round(images.shape[2] * largest / width), largest)
+        images = nn.functional.interpolate(images, shape, mode="bilinear", antialias=True)
+    return png_bytes(image_grid(images, 1), compression=1)
 
 
 def annotation_app(desk: Desk, goal: int) -> Starlette:
@@ -70,16 +191,16 @@ def annotation_app(desk: Desk, goal: int) -> Starlette:
         return JSONResponse({"goal": goal, "file": str(path), "path": str(path.resolve()), **_facts(desk, revision)})
 
     async def decide(request: Request) -> Response:
-        revision, decisions = _decisions(await json_object(request))
+        revision, decisions = _decisions(await read_json(request))
         saved, now = await run_in_threadpool(desk.decide, revision, decisions)
         return JSONResponse({"revision": now.name}) if saved else JSONResponse(_facts(desk, now), status_code=409)
 
     async def more(_: Request) -> Response:
-        fresh = await run_in_threadpool(desk.propose)
-        return JSONResponse({"candidates": [_column(candidate) for candidate in fresh]})
+        return JSONResponse({"candidates": _columns(await run_in_threadpool(desk.propose))})
 
     async def picture(request: Request) -> Response:
-        candidate = desk.candidates.get(request.path_params["seed"])
+        seed = request.path_params["seed"]
+        candidate = desk.candidates.get(int(seed)) if seed.isdecimal() and len(seed) < 18 else None
         if candidate is None:
             raise GanverseError("expected the seed of a candidate on this page; reload the page")
         return Response(candidate.picture, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
@@ -90,7 +211,7 @@ def annotation_app(desk: Desk, goal: int) -> Starlette:
             Route("/state", state),
             Route("/decisions", decide, methods=["POST"]),
             Route("/more", more, methods=["POST"]),
-            Route("/column/{seed:int}.png", picture),
+            Route("/column/{seed}.png", picture),
         ],
     )
 
@@ -99,31 +220,27 @@ def _facts(desk: Desk, revision: Revision) -> dict[str, Any]:
     return {
         "revision": revision.name,
         "generator": revision.views.generator,
-        "candidates": [_column(candidate) for candidate in desk.candidates.values()],
+        "candidates": _columns(list(desk.candidates.values())),
         "azimuths": {str(code.seed): code.azimuth_degrees for code in revision.views.codes},
         "dropped": list(revision.views.dropped),
         "unsure": list(revision.views.unsure),
     }
 
 
-def _column(candidate: Candidate) -> dict[str, Any]:
-    return {"seed": candidate.seed, "agreement": candidate.agreement}
+def _columns(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    return [{"seed": candidate.seed, "agreement": candidate.agreement} for candidate in candidates]
 
 
 def _decisions(document: dict[str, Any]) -> tuple[str, list[Decision]]:
     revision, listed = document.get("revision"), document.get("decisions")
-    if (
-        not isinstance(revision, str)
-        or not isinstance(listed, list)
-        or not all(isinstance(one, dict) for one in listed)
-    ):
-        raise GanverseError(f"expected a revision and a list of decisions, got {document}; reload the page")
+    if not isinstance(revision, str) or not isinstance(listed, list):
+        raise GanverseError(f"expected a revision and a list of decisions, got {quoted(document)}; reload the page")
     return revision, [_decision(one) for one in listed]
 
 
-def _decision(document: dict[str, Any]) -> Decision:
-    seed, azimuth, drop = document.get("seed"), document.get("azimuth"), document.get("drop", False)
-    degrees = azimuth is None or type(azimuth) in (int, float)
-    if type(seed) is not int or not degrees or not isinstance(drop, bool):
-        raise GanverseError(f"expected seed, azimuth and drop, got {document}; reload the page")
-    return Decision(seed, None if azimuth is None else float(azimuth), drop)
+def _decision(document: Any) -> Decision:
+    if isinstance(document, dict):
+        seed, azimuth, drop = document.get("seed"), document.get("azimuth"), document.get("drop", False)
+        if type(seed) is int and (azimuth is None or type(azimuth) in (int, float)) and isinstance(drop, bool):
+            return Decision(seed, None if azimuth is None else float(azimuth), drop)
+    raise GanverseError(f"expected seed, azimuth and drop, got {quoted(document)}; reload the page")

@@ -1,12 +1,15 @@
-"""A page for one person on their own machine: 127.0.0.1 only, everything it needs inside the package."""
+"""The server of a page for one person on their own machine: 127.0.0.1 only, all files inside the package."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
+import math
+import secrets
 import socket
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -24,19 +27,20 @@ from ganverse.errors import GanverseError
 
 HOST = "127.0.0.1"
 PAGES = Path(__file__).parent / "pages"
+Endpoint = Callable[[Request], Awaitable[Response]]
 _NAMES = [HOST, "localhost"]
-# Nothing from elsewhere is ever loaded; pictures also come as data: and blob: URLs that the page's own script makes.
+# Loads nothing from elsewhere; images also come as data: and blob: URLs made by the page's own script.
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
 class OwnPagesOnly(BaseHTTPMiddleware):
-    """Refuses what another site's page asks this server for, and keeps answers out of caches."""
+    """Refuses requests of other sites' pages, and keeps responses out of caches."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """403 for a foreign Origin."""
         origin = request.headers.get("origin")
         if origin is not None and origin != f"http://{request.headers.get('host')}":
-            return JSONResponse({"error": "expected a request of this server's own page"}, status_code=403)
+            return _refusal("expected a request of this server's own page")
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -44,20 +48,80 @@ class OwnPagesOnly(BaseHTTPMiddleware):
         return response
 
 
-async def explain(_: Request, error: Exception) -> Response:
+def token_of(request: Request) -> str:
+    """The secret of this server's page. Other sites' pages can send a GET, but cannot read this."""
+    token: str = request.app.state.token
+    return token
+
+
+def with_token(endpoint: Endpoint) -> Endpoint:
+    """The endpoint of a GET that renders; 403 unless `?token=` is `token_of` the page."""
+
+    async def guarded(request: Request) -> Response:
+        given = request.query_params.get("token", "")
+        if not secrets.compare_digest(given.encode(), token_of(request).encode()):
+            return _refusal("expected the token of this server's own page; reload the page")
+        return await endpoint(request)
+
+    return guarded
+
+
+def _refusal(sentence: str) -> Response:
+    return JSONResponse({"error": sentence}, status_code=403)
+
+
+async def _explain(_: Request, error: Exception) -> Response:
     """A user's mistake is one sentence for the page to show."""
-    return JSONResponse({"error": str(error)}, status_code=422)
+    return JSONResponse({"error": str(error)}, status_code=400)
 
 
-async def json_object(request: Request) -> dict[str, Any]:
-    """What a page's script has sent; GanverseError unless it is an object."""
+async def _disconnected(_: Request, __: Exception) -> Response:
+    """Nobody reads the response to an aborted upload, but without one the server logs a traceback."""
+    return Response(status_code=400)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of a request.
+
+    Raises:
+        GanverseError: it has more than `limit` bytes. The rest is read and thrown away, so that the client gets to
+            the answer.
+    """
+    data, size = bytearray(), 0
+    async for part in request.stream():
+        size += len(part)
+        data += part[: limit + 1 - len(data)]
+    if size > limit:
+        raise GanverseError(f"expected at most {limit:,} bytes, got {size:,}; send less")
+    return bytes(data)
+
+
+async def read_json(request: Request, limit: int = 2**20) -> dict[str, Any]:
+    """The JSON object in the body of a request; its numbers are finite and have at most 17 digits before the point.
+
+    Raises:
+        GanverseError: it is too large, no JSON, nested too deeply, or no object.
+    """
+    data = await read_body(request, limit)
     try:
-        document = await request.json()
-    except ValueError as error:
-        raise GanverseError(f"expected JSON, got {error}") from error
+        document = json.loads(data, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise GanverseError(f"expected JSON, got {error}; reload the page") from error
     if not isinstance(document, dict):
-        raise GanverseError(f"expected a JSON object, got a {type(document).__name__}")
+        raise GanverseError(f"expected a JSON object, got a {type(document).__name__}; reload the page")
     return document
+
+
+def _integer(text: str) -> int:
+    if len(text) > 18:  # with a sign
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"the number {text[:20]}")
+    return number
 
 
 def application(page: str, routes: Sequence[BaseRoute]) -> Starlette:
@@ -66,18 +130,20 @@ def application(page: str, routes: Sequence[BaseRoute]) -> Starlette:
     async def index(_: Request) -> Response:
         return FileResponse(PAGES / page, media_type="text/html")
 
-    return Starlette(
+    app = Starlette(
         routes=[Route("/", index), *routes, Mount("/pages", StaticFiles(directory=PAGES))],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_NAMES), Middleware(OwnPagesOnly)],
-        exception_handlers={GanverseError: explain},
+        exception_handlers={GanverseError: _explain, ClientDisconnect: _disconnected},
     )
+    app.state.token = secrets.token_urlsafe()
+    return app
 
 
 def listen(port: int) -> socket.socket:
     """A socket bound to this port of 127.0.0.1; 0 takes a free one.
 
     Raises:
-        GanverseError: the port is taken, or not to be had.
+        GanverseError: the port is taken or not permitted.
     """
     if not 0 <= port < 65536:
         raise GanverseError(f"expected --port between 0 and 65535, got {port}")
@@ -89,7 +155,7 @@ def listen(port: int) -> socket.socket:
         bound.listen(128)
     except OSError as error:
         bound.close()
-        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({error})"
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error})"
         raise GanverseError(
             f"expected port {port} of {HOST} to be free, but it {why}; give another with --port, 0 for any free one"
         ) from error
@@ -97,7 +163,7 @@ def listen(port: int) -> socket.socket:
 
 
 def address(bound: socket.socket) -> str:
-    """What to type into a browser."""
+    """The page's URL."""
     return f"http://{HOST}:{bound.getsockname()[1]}/"
 
 
@@ -107,7 +173,7 @@ def make_server(app: Starlette) -> uvicorn.Server:
 
 
 def serve(app: Starlette, bound: socket.socket, *, open_browser: bool) -> None:
-    """Serves until Ctrl-C; opens the page in the person's browser if asked to."""
+    """Serves until Ctrl-C; `open_browser` opens the page in the person's browser."""
     if open_browser:
         webbrowser.open(address(bound))
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,7 +1,8 @@
-"""What the studio shows: one scene through both renderers, as pictures and as files."""
+"""What the studio shows: a gallery of objects, and one scene of their parts through both renderers."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 from collections.abc import Sequence
@@ -12,27 +13,32 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.apps.gallery import Gallery, StudioObject
-from ganverse.apps.png import gif, png
-from ganverse.errors import GanverseError
+from ganverse.data.sampling import Sampler, SamplingSettings
+from ganverse.errors import GanverseError, quoted
 from ganverse.export.textured import glb_bytes
 from ganverse.geometry.cameras import Cameras
+from ganverse.inverse.network import Reconstruction
 from ganverse.inverse.weights import InverseModel
-from ganverse.io import image_grid
+from ganverse.io import png_bytes
+from ganverse.masks.masker import Masker
 from ganverse.neural_renderer.controls import typical_cameras
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.rendering.render import render
+from ganverse.neural_renderer.scenes import remove_object
+from ganverse.reconstruction.photos import Photo, find_object
+from ganverse.reconstruction.reconstructor import gif_bytes, render_over
 
+SAMPLING = SamplingSettings(views=1, block=1)
+"""One image at a time: a block of the training's size would synthesize fifteen for nothing."""
 ELEVATIONS = (-10.0, 45.0)
 SCALES = (0.5, 1.6)
 SIDE = 256
-"""Pixels of what is shown and downloaded, per renderer."""
-_TURNS, _MILLISECONDS = 36, 90
+"""Pixels a side of what is shown and downloaded, per renderer."""
+_FRAMES, _SECONDS, _CHUNK = 36, 3.24, 6
 
 
 @dataclass(frozen=True)
 class Look:
-    """A scene: names of the objects that give its parts, and where the camera stands.
+    """A scene: names of the objects that give its parts, and the camera.
 
     azimuth_degrees, elevation_degrees: as everywhere. scale: 1 is the size at which the generator usually shows an
     object from that side, 2 twice as large (half the distance).
@@ -57,31 +63,52 @@ class Look:
 
 
 @dataclass(frozen=True)
+class StudioObject:
+    """Parts that can be swapped, batches of one.
+
+    image: the network's input. reconstruction: its prediction. background: `image` without its object.
+    """
+
+    image: Float[Tensor, "1 3 size size"]
+    reconstruction: Reconstruction
+    background: Float[Tensor, "1 3 size size"]
+
+
+@dataclass(frozen=True)
 class Shown:
-    """The mesh (DIB-R) over the background, and StyleGAN-R's picture where there is one; `SIDE` pixels each."""
+    """The mesh (DIB-R) over the background, and StyleGAN-R's image, None without one; `SIDE` pixels each."""
 
     mesh: Float[Tensor, "frames 3 side side"]
     neural: Float[Tensor, "frames 3 side side"] | None
 
     def pairs(self) -> Float[Tensor, "frames 3 side width"]:
-        """Mesh and neural picture side by side."""
+        """Both side by side."""
         return self.mesh if self.neural is None else torch.cat([self.mesh, self.neural], dim=3)
 
 
 class Stage:
-    """Both renderers; every method may be called from any thread.
+    """The gallery and both renderers; every method may be called from any thread.
+
+    Args:
+        model: the inverse network and its cameras.
+        sampler: of the gallery's objects, with `SAMPLING`; object i, named "i", is always the same.
+        masker: finds the objects of photos that come without alpha.
+        renderer: StyleGAN-R, None if there is none yet.
 
     Raises:
         GanverseError: a StyleGAN-R for other meshes or textures than those of the inverse network.
     """
 
-    def __init__(self, model: InverseModel, gallery: Gallery, renderer: StyleGANR | None) -> None:
-        self._model, self._renderer = model, renderer
-        self.gallery = gallery
+    def __init__(
+        self, model: InverseModel, sampler: Sampler, masker: Masker | None, renderer: StyleGANR | None
+    ) -> None:
+        self._network, self._masker, self._renderer = model.network, masker, renderer
+        self._cameras = model.cameras.all()
+        self._sampler, self._samples = sampler, 0
         self._lock = threading.Lock()
-        self._table = model.cameras.all()
+        self.objects: dict[str, StudioObject] = {}
         if renderer is not None:
-            check_renderer(model, renderer)
+            _check_renderer(model, renderer)
 
     @property
     def neural(self) -> bool:
@@ -90,90 +117,116 @@ class Stage:
 
     @property
     def usual_elevation_degrees(self) -> float:
-        """The mean elevation of the generator's pictures, within `ELEVATIONS`."""
-        return min(max(float(self._table.elevation.mean().rad2deg()), ELEVATIONS[0]), ELEVATIONS[1])
+        """The mean elevation of the generator's images, within `ELEVATIONS`."""
+        return _within(float(self._cameras.elevation.mean().rad2deg()), ELEVATIONS)
 
     def sample(self) -> str:
-        """Adds the generator's next object to the gallery; its name."""
+        """Adds the generator's next object; its name."""
         with self._lock:
-            return self.gallery.sample()
+            name = str(self._samples)
+            batch = self._sampler.draw(torch.tensor([self._samples])).batch
+            self._samples += 1
+            self.objects[name] = self._object(batch.images[:, 0], batch.masks[:, 0])
+            return name
 
     def add_photo(self, data: bytes) -> str:
-        """Adds the object of a photo to the gallery; its name, or GanverseError."""
+        """Adds the object in an image file; its name.
+
+        Raises:
+            GanverseError: no image, or no object in it.
+        """
         with self._lock:
-            return self.gallery.add_photo(data)
+            found = find_object(Photo.read(data, "the photo").to(self._network.start.device), self._masker)
+            name = f"photo-{hashlib.sha256(data).hexdigest()[:12]}"
+            side = self._network.config.resolution
+            self.objects[name] = self._object(found.picture(side), found.mask(side))
+            return name
+
+    def camera_of(self, name: str) -> tuple[float, float]:
+        """Azimuth in [0, 360) and elevation within `ELEVATIONS`, degrees, predicted for an object's own image."""
+        camera = self._part(name).reconstruction.camera
+        elevation = _within(math.degrees(float(camera.elevation[0])), ELEVATIONS)
+        return math.degrees(float(camera.azimuth[0])) % 360, elevation
 
     def show(self, look: Look) -> Shown:
-        """A scene through both renderers."""
+        """Renders a scene."""
         with self._lock:
             return self._frames(look, [look.azimuth_degrees])
 
     def picture(self, look: Look) -> bytes:
         """`show` as a PNG, side by side."""
-        return png(self.show(look).pairs()[0])
+        return png_bytes(self.show(look).pairs()[0], compression=1)
 
     def turntable(self, look: Look) -> bytes:
         """An animated GIF of one turn, side by side."""
-        azimuths = [look.azimuth_degrees + 360.0 * turn / _TURNS for turn in range(_TURNS)]
+        azimuths = [look.azimuth_degrees + 360.0 * frame / _FRAMES for frame in range(_FRAMES)]
         with self._lock:
-            parts = [self._frames(look, azimuths[start : start + 6]).pairs() for start in range(0, _TURNS, 6)]
-        return gif(list(torch.cat(parts)), _MILLISECONDS)
+            parts = [
+                self._frames(look, azimuths[start : start + _CHUNK]).pairs() for start in range(0, _FRAMES, _CHUNK)
+            ]
+        return gif_bytes(torch.cat(parts), _SECONDS)
 
     def glb(self, look: Look) -> bytes:
         """The scene's mesh with its texture."""
         with self._lock:
-            mesh = self._model.network.mesh(self._part(look.shape).seen)
-            return glb_bytes(mesh, self._part(look.texture).seen.texture[0])
+            mesh = self._network.mesh(self._part(look.shape).reconstruction)
+            return glb_bytes(mesh, self._part(look.texture).reconstruction.texture[0])
 
     def thumbnail(self, name: str) -> bytes:
-        """The picture that an object was read from, as a PNG."""
-        return png(image_grid(self._part(name).picture, 1))
+        """The image that an object was reconstructed from, as a PNG."""
+        return png_bytes(self._part(name).image[0], compression=1)
+
+    @torch.no_grad()
+    def _object(self, image: Tensor, mask: Tensor) -> StudioObject:
+        side = self._network.config.resolution
+        image, mask = (_resize(x, side, "bilinear") for x in (image, mask))
+        return StudioObject(image, self._network(image), remove_object(image, mask))
 
     @torch.no_grad()
     def _frames(self, look: Look, azimuths: Sequence[float]) -> Shown:
-        cameras = self._cameras(look, azimuths)
-        shape, texture, background = (self._part(name) for name in (look.shape, look.texture, look.background))
         count = len(azimuths)
-        vertices = shape.seen.vertices.expand(count, -1, -1)
-        paint, behind = (x.expand(count, -1, -1, -1) for x in (texture.seen.texture, background.background))
-        mesh = self._model.network.template.with_vertices(vertices)
-        light = None if texture.seen.light is None else texture.seen.light.expand(count, -1)
-        drawn = render(mesh, paint, cameras, light, 2 * SIDE)
-        covered = F.avg_pool2d((drawn.face_index >= 0)[:, None].float(), 2)
-        picture = F.avg_pool2d(drawn.rgb, 2) + (1 - covered) * resized(behind, SIDE)
-        return Shown(picture.clamp(0, 1), self._neural(cameras, vertices, paint, behind))
+        shape, painted = (
+            self._part(name).reconstruction.repeat_interleave(count) for name in (look.shape, look.texture)
+        )
+        background = self._part(look.background).background.expand(count, -1, -1, -1)
+        cameras = typical_cameras(self._cameras, torch.deg2rad(self._cameras.azimuth.new_tensor(azimuths)))
+        cameras = replace(
+            cameras,
+            elevation=torch.full_like(cameras.elevation, math.radians(look.elevation_degrees)),
+            distance=cameras.distance / look.scale,
+        )
+        mesh = self._network.mesh(shape)
+        shown = render_over(_resize(background, SIDE), mesh, painted.texture, cameras, painted.light)
+        return Shown(shown, self._neural(cameras, shape.vertices, painted.texture, background))
 
     def _neural(self, cameras: Cameras, vertices: Tensor, texture: Tensor, background: Tensor) -> Tensor | None:
         if self._renderer is None:
             return None
-        side = self._renderer.generator.resolution
-        return resized(self._renderer(cameras, vertices, texture, resized(background, side)), SIDE).clamp(0, 1)
-
-    def _cameras(self, look: Look, azimuths: Sequence[float]) -> Cameras:
-        usual = typical_cameras(self._table, torch.deg2rad(self._table.azimuth.new_tensor(azimuths)))
-        elevation = torch.full_like(usual.elevation, math.radians(look.elevation_degrees))
-        return replace(usual, elevation=elevation, distance=usual.distance / look.scale)
+        small = _resize(background, self._renderer.generator.resolution)
+        return _resize(self._renderer(cameras, vertices, texture, small), SIDE).clamp(0, 1)
 
     def _part(self, name: str) -> StudioObject:
-        found = self.gallery.objects.get(name)
+        found = self.objects.get(name)
         if found is None:
-            raise GanverseError(f"expected the name of an object in the gallery, got {name!r}; reload the page")
+            raise GanverseError(f"expected the name of an object in the gallery, got {quoted(name)}; reload the page")
         return found
 
 
-def check_renderer(model: InverseModel, renderer: StyleGANR) -> None:
-    """GanverseError unless StyleGAN-R can take what the inverse network gives."""
+def _check_renderer(model: InverseModel, renderer: StyleGANR) -> None:
     found = (len(renderer.shape_mapping.center), renderer.texture_mapping.size)
     given = (len(model.network.start), model.network.config.texture_size)
     if found != given:
         raise GanverseError(
-            f"expected a StyleGAN-R for {given[0]} vertices and textures of {given[1]} pixels, as the inverse network "
-            f"gives, got one for {found[0]} and {found[1]}; take both from one run with --run"
+            f"expected a StyleGAN-R for {given[0]} vertices and textures of {given[1]} pixels, which the inverse "
+            f"network predicts, got one for {found[0]} and {found[1]}; take both from one run with --run"
         )
 
 
-def resized(images: Float[Tensor, "batch 3 height width"], side: int) -> Float[Tensor, "batch 3 side side"]:
-    """Squares of `side` pixels."""
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    return min(max(value, bounds[0]), bounds[1])
+
+
+def _resize(images: Tensor, side: int, mode: str = "bicubic") -> Tensor:
     if images.shape[2:] == (side, side):
         return images
-    return F.interpolate(images, (side, side), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    return F.interpolate(images, (side, side), mode=mode, align_corners=False, antialias=True).clamp(0, 1)

@@ -16,8 +16,8 @@ from ganverse.distributed import own_batches
 from ganverse.errors import GanverseError
 from ganverse.evaluation.metrics import Score, gather_values, masked_l1, scores_of
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
+from ganverse.io import PICTURE_SUFFIXES
 from ganverse.masks.masker import Masker
-from ganverse.reconstruction.command import PICTURES
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
 
@@ -45,7 +45,7 @@ class PhotoFolder:
         Raises:
             GanverseError: there are none, or masks are missing.
         """
-        found = sorted(path for path in self.folder.glob("*") if path.suffix.lower() in PICTURES)
+        found = sorted(path for path in self.folder.glob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
         if not found:
             raise GanverseError(f"expected pictures in the folder {self.folder}, found none")
         missing = [path.stem for path in found if self.masks is not None and not self._mask(path).is_file()]

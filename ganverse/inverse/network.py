@@ -179,8 +179,14 @@ class InverseGraphicsNetwork(nn.Module):
         """The reconstructed meshes, world frame."""
         return self.template.with_vertices(reconstruction.vertices)
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Reconstruction:
+    def azimuth_evidence(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2"]:
+        """Sine and cosine of the predicted azimuth, as the camera head gives them: the shorter, the less certain."""
+        return self.camera.azimuth_evidence(self.encoder(image)[1])
+
+    def forward(self, image: Float[Tensor, "batch 3 height width"], camera: Cameras | None = None) -> Reconstruction:
         """Reconstruct images in [0, 1] of the configured resolution.
+
+        camera: of the images, where another one than the predicted shall be assumed.
 
         Raises:
             GanverseError: images of another size.
@@ -196,7 +202,7 @@ class InverseGraphicsNetwork(nn.Module):
             image, features, latent, maps = (_full(x) for x in (image, features, latent, maps))
             displacement = self._displacement(latent)
             vertices = self.start + displacement
-            camera = self.camera(latent)
+            camera = self.camera(latent) if camera is None else camera
             texture = self.texture(maps, image, features, vertices, camera)
             light = None if self.light is None else self.light(latent) + ambient_light(len(image), image.device)
         return Reconstruction(displacement, vertices, texture, light, camera)
@@ -217,6 +223,10 @@ class CameraHead(nn.Module):
         super().__init__()
         self.linear = _zero_linear(latent, 6)
         self.register_buffer("start", torch.tensor([0.0, 1.0, 0.0, math.log(distance), 0.0, 0.0]), persistent=False)
+
+    def azimuth_evidence(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 2"]:
+        """See `InverseGraphicsNetwork.azimuth_evidence`."""
+        return (self.start + _CAMERA_GAIN * self.linear(latent))[:, :2]
 
     def forward(self, latent: Float[Tensor, "batch latent"]) -> Cameras:
         sine, cosine, elevation, log_distance, x, y = (self.start + _CAMERA_GAIN * self.linear(latent)).unbind(dim=1)

@@ -24,7 +24,8 @@ class InverseCard:
     """Facts about a network; `config`, `views`, `learn_offset` and `sha256` are filled in when the weights are written.
 
     generator, generator_sha256: what it was trained on (no hash for the car world). images_seen: images of training.
-    learn_offset: whether the cameras may shift the image. sha256: of the file of the weights.
+    learn_offset: whether the cameras may shift the image. category: of the objects, empty where it is not
+    known. sha256: of the file of the weights.
     """
 
     generator: str
@@ -34,6 +35,7 @@ class InverseCard:
     license: str = "Apache-2.0"
     notes: str = ""
     learn_offset: bool = True
+    category: str = ""
     config: InverseNetworkConfig = DEFAULT_NETWORK
     views: int = 0
     sha256: str = ""

@@ -1,48 +1,49 @@
-"""`ganverse reconstruct`: many photos in, a mesh and a row of views each; a bad photo does not stop the others."""
+"""`ganverse reconstruct`: photos to meshes; `ganverse edit`: a photo to a sheet of StyleGAN-R's images."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 
+from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
 from ganverse.export.files import FORMATS, check_format
-from ganverse.export.textured import texture_picture
-from ganverse.io import write_atomically
+from ganverse.io import list_images, save_image
 from ganverse.masks.mask_rcnn import COCO_CATEGORIES, MaskRCNN
 from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import Segmenter
+from ganverse.reconstruction.editor import PARTS, Editor
 from ganverse.reconstruction.reconstructor import Reconstructor
 from ganverse.reconstruction.refinement import RefinementSettings
-from ganverse.reconstruction.turntable import check_turntable, png_bytes
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+HYPOTHESIS_STEPS = 12
 SOME_FAILED = 1
 """Exit status when some of several photos could not be reconstructed."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photo, its mask if one is given, and where its mesh goes."""
+    """One photo, its mask if one is given, and its files: the mesh and the pictures beside it."""
 
     photo: Path
     mask: Path | None
     target: Path
 
+    def beside(self, ending: str) -> Path:
+        """A picture of the same object: NAME-ending for the mesh NAME.glb."""
+        return self.target.with_name(f"{self.target.stem}-{ending}")
 
-@dataclass(frozen=True)
-class Extras:
-    """What every object gets. views: a row of pictures. turntable: ending of its file, None for none."""
-
-    refinement: RefinementSettings
-    views: bool = True
-    turntable: str | None = None
+    @property
+    def files(self) -> list[Path]:
+        """All that may be written."""
+        texture = [] if self.target.suffix.lower() in (".glb", ".usdz") else [self.target.with_suffix(".png")]
+        return [self.target, *texture, self.beside("views.png"), self.beside("turntable.gif")]
 
 
 def reconstruct_command(arguments: Sequence[str]) -> int:
@@ -51,154 +52,173 @@ def reconstruct_command(arguments: Sequence[str]) -> int:
     Raises:
         GanverseError: wrong arguments or weights; the only photo cannot be read or shows no object.
     """
-    given = _parser().parse_args(list(arguments))
+    given = _reconstruct_parser().parse_args(list(arguments))
     jobs = plan(given.photos, given.output, given.masks, given.format)
-    extras = Extras(RefinementSettings(steps=given.refine), not given.no_views, given.turntable)
-    for job in jobs[:1]:
-        check_format(job.target)
-        if extras.turntable is not None:
-            check_turntable(job.target.with_suffix(f".{extras.turntable}"))
-    reconstructor = Reconstructor.open(given.weights, masker=_masker(given), device=given.device)
+    refinement = RefinementSettings(steps=given.refine, hypothesis_steps=HYPOTHESIS_STEPS if given.hypotheses else 0)
+    check_format(jobs[0].target)
+    device = find_device(given.device)
+    reconstructor = Reconstructor.from_pretrained(given.weights, masker=_masker(given, device), device=device)
     if len(jobs) == 1:
-        _print(reconstruct(reconstructor, jobs[0], extras))
+        _reconstruct(reconstructor, jobs[0], refinement, given)
         return 0
-    return SOME_FAILED if reconstruct_all(reconstructor, jobs, extras) else 0
+    console = Console(stderr=True)
+
+    def attempt(job: Job) -> bool:
+        try:
+            _reconstruct(reconstructor, job, refinement, given)
+        except GanverseError as error:
+            console.print(f"skipped {job.photo}: {error}", highlight=False, markup=False, soft_wrap=True)
+            return False
+        return True
+
+    done = sum(map(attempt, track(jobs, "photos", console=console, transient=True)))
+    if done < len(jobs):
+        console.print(f"{done} of {len(jobs)} photos reconstructed", highlight=False)
+    return 0 if done == len(jobs) else SOME_FAILED
 
 
-def _masker(given: Namespace) -> Masker | None:
-    if given.mask_rcnn is not None:
-        return MaskRCNN.from_pretrained(given.mask_rcnn).to(given.device)
-    return None if given.segmenter is None else Segmenter.from_pretrained(given.segmenter).to(given.device)
+def _reconstruct(reconstructor: Reconstructor, job: Job, refinement: RefinementSettings, given: Namespace) -> None:
+    """One photo; prints the files written."""
+    done = reconstructor(job.photo, mask=job.mask, refinement=refinement)
+    written = done.save(job.target)
+    if not given.no_views:
+        written.append(job.beside("views.png"))
+        save_image(done.views(), written[-1])
+    if given.turntable:
+        written.append(job.beside("turntable.gif"))
+        done.save_turntable(written[-1])
+    print(*written, sep="\n", flush=True)
 
 
-def _parser() -> ArgumentParser:
+def edit_command(arguments: Sequence[str]) -> Path:
+    """`ganverse edit PHOTO -o SHEET.png ...`; the file written.
+
+    Raises:
+        GanverseError: a photo that cannot be read or shows no object, weights that do not belong together.
+    """
+    given = _edit_parser().parse_args(list(arguments))
+    if given.output.suffix.lower() != ".png":
+        raise GanverseError(f"expected --output ending in .png, got {given.output}; rename it")
+    if given.steps < 0:
+        raise GanverseError(f"expected --steps of 0 or more, got {given.steps}")
+    device = find_device(given.device)
+    masker = _masker(given, device)
+    editor = Editor.from_pretrained(given.weights, inverse=given.inverse, masker=masker, device=device)
+    lenders = {part: editor(path, steps=0) for part in PARTS if (path := getattr(given, part)) is not None}
+    save_image(editor.sheet(editor(given.photo, mask=given.mask, steps=given.steps), lenders), given.output)
+    print(given.output)
+    return Path(given.output)
+
+
+def _reconstruct_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="ganverse reconstruct",
         description="Photos to textured meshes: each photo's main object as a mesh, and a picture of its views.",
     )
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="picture files, or folders of them")
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image files, or folders of them")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
-        help=f"NAME with one of the endings {' '.join(FORMATS)}; several photos give NAME-PHOTO. Or a folder for "
-        "PHOTO.glb",
+        help=f"NAME with one of the endings {' '.join(FORMATS)}; or a folder, for PHOTO.glb",
     )
     parser.add_argument("--format", default="glb", help="ending of the meshes where -o is a folder (%(default)s)")
     parser.add_argument(
-        "--weights",
-        default="car",
-        help="inverse network: car (in the package), a run directory, a .safetensors file or its card, a checkpoint, "
-        "or owner/repository of the Hugging Face hub (%(default)s)",
+        "--masks", type=Path, help="PNG in which the object is white, or a folder of PHOTO.png; else it is looked for"
+    )
+    _add_network(parser, "inverse network")
+    parser.add_argument(
+        "--refine", type=int, default=0, metavar="STEPS", help="steps of test-time refinement, 30 are usual (none)"
     )
     parser.add_argument(
-        "--masks", type=Path, help="PNG in which the object is white, or a folder of PHOTO.png; else it is looked for"
+        "--hypotheses",
+        action="store_true",
+        help="try several cameras (also of the mirror image and turned by 180 degrees) and keep the best",
+    )
+    parser.add_argument("--turntable", action="store_true", help="one turn as NAME-turntable.gif")
+    parser.add_argument("--no-views", action="store_true", help="leave NAME-views.png out")
+    return parser
+
+
+def _edit_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="ganverse edit", description="A photo as a scene of StyleGAN-R: turned, with parts of other photos."
+    )
+    parser.add_argument("photo", type=Path, metavar="PHOTO", help="image file with one object")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="SHEET.png")
+    parser.add_argument("--mask", type=Path, help="PNG in which the object is white; else it is looked for")
+    for part in PARTS:
+        parser.add_argument(f"--{part}", type=Path, metavar="PHOTO", help=f"another photo, which lends its {part}")
+    parser.add_argument(
+        "--steps", type=int, default=60, help="of the refinement of the style codes; 0 leaves it out (%(default)s)"
+    )
+    _add_network(parser, "StyleGAN-R")
+    parser.add_argument("--inverse", help="the inverse network that StyleGAN-R was trained with (found by its hash)")
+    return parser
+
+
+def _add_network(parser: ArgumentParser, kind: str) -> None:
+    """Options of both commands."""
+    parser.add_argument(
+        "--weights",
+        default="car",
+        help=f"{kind}: car (in the package), a run directory, a .safetensors file or its card, a checkpoint, or "
+        "hf://owner/repository (%(default)s)",
     )
     found = parser.add_mutually_exclusive_group()
     found.add_argument(
-        "--segmenter", type=Path, help="weights of the segmenter that looks for it; the car segmenter in the package"
+        "--segmenter", help="looks for the object: a .safetensors file, or car (the segmenter of the weights)",
     )
     found.add_argument(
         "--mask-rcnn",
         choices=sorted(COCO_CATEGORIES),
         help="torchvision's Mask R-CNN, trained on COCO's photos, looks for it instead; downloads 180 MB once",
     )
-    parser.add_argument(
-        "--refine", type=int, default=0, metavar="STEPS", help="steps of test-time refinement, 30 are usual (none)"
-    )
-    parser.add_argument("--turntable", choices=("gif", "mp4", "png"), help="one turn as NAME-turntable.*")
-    parser.add_argument("--no-views", action="store_true", help="leave NAME-views.png out")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
-    return parser
+    add_device_option(parser)
+
+
+def _masker(given: Namespace, device: torch.device) -> Masker | None:
+    if given.mask_rcnn is not None:
+        return MaskRCNN.from_pretrained(given.mask_rcnn).to(device)
+    return None if given.segmenter is None else Segmenter.from_pretrained(given.segmenter).to(device)
 
 
 def plan(photos: Sequence[Path], output: Path, masks: Path | None, ending: str = "glb") -> list[Job]:
-    """A job per photo; folders stand for the pictures in them.
+    """A job per photo; folders stand for the images in them.
 
     Raises:
-        GanverseError: a folder without pictures, or a mask file for several photos.
+        GanverseError: a folder without images, a file for several photos, or an output over something else.
     """
-    files = [file for path in photos for file in _pictures(path)]
+    files = [file for path in photos for file in _images(path)]
     several = len(files) > 1 or any(path.is_dir() for path in photos)
     if several and masks is not None and not masks.is_dir():
         raise GanverseError(f"expected --masks to be a folder for {len(files)} photos, got {masks}")
-    if not output.suffix:
-        targets = [output / f"{name}.{ending.lstrip('.')}" for name in _names(files)]
-    elif several:
-        targets = [output.with_stem(f"{output.stem}-{name}") for name in _names(files)]
-    else:
-        targets = [output]
-    return [Job(file, _mask_of(file, masks), target) for file, target in zip(files, targets, strict=True)]
+    if several and output.suffix:
+        raise GanverseError(f"expected --output to be a folder for {len(files)} photos, got {output}")
+    jobs = [
+        Job(file, _mask_of(file, masks), output if output.suffix else output / f"{file.stem}.{ending.lstrip('.')}")
+        for file in files
+    ]
+    taken = {path.resolve() for job in jobs for path in (job.photo, job.mask) if path is not None}
+    for path in (path for job in jobs for path in job.files):
+        if path.resolve() in taken:
+            raise GanverseError(
+                f"expected a name of its own for every file, but {path} would overwrite a photo, a mask or another "
+                "output; give another --output, or rename the photo"
+            )
+        taken.add(path.resolve())
+    return jobs
 
 
-def _pictures(path: Path) -> list[Path]:
+def _images(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+    found = list_images(path)
     if not found:
-        raise GanverseError(f"expected pictures in the folder {path}, found none")
+        raise GanverseError(f"expected images in the folder {path}, found none")
     return found
-
-
-def _names(files: Sequence[Path]) -> list[str]:
-    """Stems; where two photos share one, whole file names, and a number where these are the same too."""
-    stems, names = Counter(file.stem for file in files), Counter(file.name for file in files)
-    met: Counter[str] = Counter()
-    chosen = []
-    for file in files:
-        met[file.name] += 1
-        name = file.stem if stems[file.stem] == 1 else file.name.replace(".", "-")
-        chosen.append(name if names[file.name] == 1 else f"{name}-{met[file.name]}")
-    return chosen
 
 
 def _mask_of(photo: Path, masks: Path | None) -> Path | None:
     return masks / f"{photo.stem}.png" if masks is not None and masks.is_dir() else masks
-
-
-def reconstruct(reconstructor: Reconstructor, job: Job, extras: Extras) -> list[Path]:
-    """One photo; the files written.
-
-    Raises:
-        GanverseError: the photo or its mask cannot be used.
-    """
-    done = reconstructor(job.photo, mask=job.mask, refinement=extras.refinement)
-    written = done.save(job.target)
-    if extras.views:
-        views = job.target.with_name(f"{job.target.stem}-views.png")
-        write_atomically(views, png_bytes(texture_picture(done.views())))
-        written.append(views)
-    if extras.turntable is not None:
-        turn = job.target.with_name(f"{job.target.stem}-turntable.{extras.turntable}")
-        done.save_turntable(turn)
-        written.append(turn)
-    return written
-
-
-def reconstruct_all(reconstructor: Reconstructor, jobs: Sequence[Job], extras: Extras) -> list[str]:
-    """All photos with a progress bar; what went wrong with those that were skipped, one sentence each."""
-    console, complaints = Console(stderr=True), []
-    columns = (TextColumn("photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        for job in progress.track(jobs):
-            complaint = _attempt(reconstructor, job, extras)
-            if complaint is not None:
-                complaints.append(complaint)
-                console.print(f"skipped {job.photo}: {complaint}", highlight=False, markup=False, soft_wrap=True)
-    if complaints:
-        console.print(f"{len(jobs) - len(complaints)} of {len(jobs)} photos reconstructed", highlight=False)
-    return complaints
-
-
-def _attempt(reconstructor: Reconstructor, job: Job, extras: Extras) -> str | None:
-    """What is wrong with a photo, None if nothing is."""
-    try:
-        _print(reconstruct(reconstructor, job, extras))
-    except GanverseError as error:
-        return str(error)
-    return None
-
-
-def _print(files: Sequence[Path]) -> None:
-    Console().print("\n".join(map(str, files)), highlight=False, markup=False, soft_wrap=True)

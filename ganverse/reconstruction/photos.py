@@ -1,85 +1,97 @@
-"""Photos and the objects in them: read, found or given by a mask, framed as the network was shown its objects."""
+"""Photos and the objects in them: given by a mask or found, and framed as in the training images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from ganverse import io
 from ganverse.errors import GanverseError
+from ganverse.inverse.weights import InverseCard
 from ganverse.masks.masker import Masker
+from ganverse.masks.segmenter import Segmenter
 
 LARGEST_SIDE = 1024
-"""Photos are read at this longer side at most: the networks look at far fewer pixels."""
+"""Photos are scaled down to this longer side: the networks see far fewer pixels."""
 SEARCHED_SIDE = 256
-"""Objects are looked for at this longer side: the segmenter itself sees 64 pixels, and telling objects apart at 1024
+"""Objects are searched at this longer side: the segmenter itself sees 64 pixels, and the connected components of 1024
 would take longer than all the rest."""
 SMALLEST_SIDE = 16
 SMALLEST_SHARE = 0.02
 """Smallest share of a photo that an object may cover to count as found."""
 FILL = 0.88
-"""Share of the square that the longer side of an object's bounding box takes, as in the training pictures."""
+"""Share of the square that the longer side of an object's bounding box takes, as in the training images."""
+_HIDDEN = 0.5
+"""What stands for transparent pixels; the colors below them never matter."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture, upright, in [0, 1]; name: what error messages call it."""
+    """An upright image in [0, 1]. name: for error messages. mask: the object, where the file's alpha shows it."""
 
     name: str
     pixels: Float[Tensor, "1 3 height width"]
+    mask: Float[Tensor, "1 1 height width"] | None = None
 
     @classmethod
-    def read(cls, path: Path) -> Photo:
-        """A picture file, at most `LARGEST_SIDE` pixels a side.
+    def read(cls, source: Path | bytes, name: str | None = None) -> Photo:
+        """An image file or its contents, at most `LARGEST_SIDE` pixels a side.
 
         Raises:
-            GanverseError: it is missing, no picture, or smaller than `SMALLEST_SIDE`.
+            GanverseError: it is missing, no image, or too small.
         """
-        pixels = np.array(_opened(path, "RGB"))
-        return cls(str(path), torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+        pixels, alpha = io.read_image_with_alpha(source, largest=LARGEST_SIDE)
+        name, (height, width) = name or str(source), pixels.shape[1:]
+        if min(height, width) < SMALLEST_SIDE:
+            scaled = f" where its longer side is {LARGEST_SIDE} pixels" if max(height, width) == LARGEST_SIDE else ""
+            raise GanverseError(
+                f"expected {SMALLEST_SIDE} pixels a side or more in {name}, got {width} x {height}{scaled}; crop it "
+                "closer to the object"
+            )
+        if alpha is None:
+            return cls(name, pixels[None])
+        return cls(name, torch.lerp(torch.full_like(pixels, _HIDDEN), pixels, alpha)[None], alpha[None])
+
+    def to(self, device: torch.device | str) -> Photo:
+        """The same on `device`."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return replace(self, pixels=self.pixels.to(device), mask=mask)
 
 
 def read_mask(path: Path, photo: Photo) -> Float[Tensor, "1 1 height width"]:
-    """A black-and-white picture of the object (white), or the alpha of one that has it, at the photo's size.
+    """The mask of a photo, at its size and on its device, from an image file in which the object is white or opaque.
 
     Raises:
         GanverseError: it cannot be read, has other proportions than the photo, or is empty.
     """
-    gray = _opened(path, "alpha")
+    mask = io.read_mask(path, largest=LARGEST_SIDE)[None]
     height, width = photo.pixels.shape[2:]
-    if abs(gray.width / gray.height - width / height) > 0.02 * width / height:
+    found_height, found_width = mask.shape[2:]
+    if abs(found_width / found_height - width / height) > 0.02 * width / height:
         raise GanverseError(
-            f"expected a mask with the proportions of {photo.name} ({width} x {height}) at {path}, got {gray.width} x "
-            f"{gray.height}; save the mask at the photo's size"
+            f"expected a mask with the proportions of {photo.name} ({width} x {height}) at {path}, got {found_width} x "
+            f"{found_height}; save the mask at the photo's size"
         )
-    mask = torch.from_numpy(np.array(gray.resize((width, height), Image.Resampling.BILINEAR))).float()[None, None] / 255
-    if float((mask > 0.5).float().sum()) == 0:
+    mask = _resize(mask, height, width).to(photo.pixels.device)
+    if not bool((mask > 0.5).any()):
         raise GanverseError(f"expected the object to be white in the mask {path}, but all of it is black")
     return mask
 
 
-def _opened(path: Path, mode: str) -> Image.Image:
-    """Mode "alpha": transparency where there is any, gray otherwise."""
-    try:
-        with Image.open(path) as file:
-            picture = file.convert("RGBA") if file.mode == "P" else file
-            picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))  # first: everything after it touches fewer pixels
-            upright = ImageOps.exif_transpose(picture)
-            if mode == "alpha":
-                upright = upright.getchannel("A") if "A" in upright.getbands() else upright.convert("L")
-            else:
-                upright = upright.convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise GanverseError(f"expected a picture at {path}, but it cannot be read ({error})") from error
-    if min(upright.size) < SMALLEST_SIDE:
-        raise GanverseError(f"expected {SMALLEST_SIDE} pixels a side or more in {path}, got {min(upright.size)}")
-    return upright
+def masker_of(card: InverseCard, weights: Path, device: torch.device | str) -> Segmenter | None:
+    """The source of masks that belongs to an inverse network, None where there is none.
+
+    That is `segmenter.safetensors` beside its weights, else the car segmenter for networks that know cars.
+    """
+    beside = weights.with_name("segmenter.safetensors")
+    if beside.is_file():
+        return Segmenter.from_pretrained(beside).to(device)
+    return Segmenter.from_pretrained().to(device) if card.category == "car" else None
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Box:
 
 @dataclass(frozen=True)
 class FoundObject:
-    """The main object of a photo. foreground: its mask in [0, 1]. box: the square in which the network sees it."""
+    """The main object of a photo. foreground: its mask in [0, 1]. box: the square that the network sees."""
 
     photo: Photo
     foreground: Float[Tensor, "1 1 height width"]
@@ -109,18 +121,23 @@ class FoundObject:
 
 
 @torch.no_grad()
-def find_object(photo: Photo, masker: Masker) -> FoundObject:
-    """The main object that a source of masks sees.
+def find_object(photo: Photo, masker: Masker | None) -> FoundObject:
+    """The object that the photo's alpha shows, else the main object that a source of masks finds.
 
     Raises:
-        GanverseError: there is none.
+        GanverseError: there is none, or nothing to find it with.
     """
+    if photo.mask is not None:
+        return masked_object(photo, photo.mask)
+    if masker is None:
+        raise GanverseError(
+            f"expected a mask of the object in {photo.name}, since no segmenter belongs to the weights; give a mask, "
+            "--segmenter (made by `ganverse masks`) or --mask-rcnn, or cut the object out of the photo"
+        )
     height, width = photo.pixels.shape[2:]
     scale = min(1.0, SEARCHED_SIDE / max(height, width))
-    looked_at = [max(SMALLEST_SIDE, round(side * scale)) for side in (height, width)]
-    small = F.interpolate(photo.pixels, looked_at, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
-    mask = masker(small).foreground
-    mask = F.interpolate(mask, (height, width), mode="bilinear", align_corners=False)
+    small = _resize(photo.pixels, *(max(SMALLEST_SIDE, round(side * scale)) for side in (height, width)))
+    mask = F.interpolate(masker(small).foreground, (height, width), mode="bilinear", align_corners=False)
     if float((mask > 0.5).float().mean()) < SMALLEST_SHARE:
         raise GanverseError(
             f"expected an object covering 2 % of {photo.name} or more, found none; crop the photo closer"
@@ -146,5 +163,8 @@ def crop(photo: Float[Tensor, "1 c height width"], box: Box, size: int) -> Float
     height, width = photo.shape[2:]
     rows = torch.arange(box.top, box.top + box.side, device=photo.device).clamp(0, height - 1)
     columns = torch.arange(box.left, box.left + box.side, device=photo.device).clamp(0, width - 1)
-    square = photo[:, :, rows][:, :, :, columns]
-    return F.interpolate(square, (size, size), mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+    return _resize(photo[:, :, rows][:, :, :, columns], size, size)
+
+
+def _resize(images: Float[Tensor, "1 c _ _"], height: int, width: int) -> Float[Tensor, "1 c height width"]:
+    return F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)

@@ -1,8 +1,10 @@
-"""The way from a photo to a textured mesh, as a Python object."""
+"""Photo -> textured mesh, in Python."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -10,105 +12,170 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.devices import find_device
 from ganverse.export.files import write_mesh
+from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.weights import load_inverse
+from ganverse.io import to_pil, write_atomically
 from ganverse.masks.masker import Masker
-from ganverse.masks.segmenter import Segmenter
-from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
-from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement
-from ganverse.reconstruction.turntable import on_white, orbit, write_turntable
+from ganverse.pretrained import INVERSE, find_weights
+from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, masker_of, read_mask
+from ganverse.reconstruction.refinement import RefinementSettings, best_hypothesis, refine, silhouette_agreement
+from ganverse.rendering.render import render
 
-_ANGLES = [35.0, 125.0, 215.0, 305.0]
+_CORNERS = (35.0, 125.0, 215.0, 305.0)
+_ELEVATION_DEGREES, _SECONDS, _CHUNK = 15.0, 3.0, 6
 
 
 class Reconstructor:
     """A trained inverse network and a source of masks.
 
     >>> from ganverse.reconstruction import Reconstructor
-    >>> reconstructor = Reconstructor.open()
-    >>> reconstructor("photo.jpg").save("car.glb")
+    >>> reconstructor = Reconstructor.from_pretrained("car")
+    >>> files = reconstructor("photo.jpg").save("car.glb")
+
+    Args:
+        network: in evaluation mode; photos are moved to its device.
+        masker: finds the object of a photo that comes without a mask; None finds none.
     """
 
-    def __init__(self, network: InverseGraphicsNetwork, masker: Masker) -> None:
+    def __init__(self, network: InverseGraphicsNetwork, masker: Masker | None = None) -> None:
         self.network, self.masker = network, masker
 
     @classmethod
-    def open(
-        cls, weights: str | Path = "car", *, masker: Masker | None = None, device: torch.device | str = "cpu"
+    def from_pretrained(
+        cls,
+        source: str | Path = "car",
+        *,
+        masker: Masker | None = None,
+        device: torch.device | str | None = None,
     ) -> Reconstructor:
-        """weights: see `ganverse.weights.finding.find_weights`. masker: on `device`; None = the shipped one for cars.
+        """A trained network by its name or place.
+
+        Args:
+            source: "car" (in the package), a run directory, a .safetensors file with its card, a .ckpt of training,
+                or hf://owner/repository.
+            masker: on `device`; None takes the one that belongs to the weights (see `photos.masker_of`).
+            device: None is a GPU where there is one, else the CPU.
 
         Raises:
-            GanverseError: weights that are missing or of another kind.
+            GanverseError: weights that are missing, damaged or of another kind, a device that is not there.
         """
-        return cls(load_inverse(weights, device).network, masker or Segmenter.from_pretrained().to(device))
+        path, device = find_weights(source, INVERSE), find_device(None if device is None else str(device))
+        model = load_inverse(path, device)
+        return cls(model.network, masker or masker_of(model.card, path, device))
 
     def __call__(
         self, photo: str | Path | Photo, *, mask: str | Path | None = None, refinement: RefinementSettings | None = None
     ) -> ReconstructedObject:
-        """The main object of a photo. mask: a picture in which it is white; None looks for it.
+        """The main object of a photo.
 
-        refinement: how far the photo may correct what the network saw; None leaves it as it is.
+        Args:
+            photo: an image file.
+            mask: an image file in which the object is white; None takes the photo's alpha, else looks for the object.
+            refinement: how far the photo may correct the network's prediction; None leaves it as it is.
 
         Raises:
             GanverseError: a file that cannot be read, no object in the photo, a mask that does not fit.
         """
-        photo = photo if isinstance(photo, Photo) else Photo.read(Path(photo))
-        photo = Photo(photo.name, photo.pixels.to(self.network.start.device))
-        if mask is None:
-            return self.understand(find_object(photo, self.masker), refinement)
-        given = read_mask(Path(mask), photo).to(photo.pixels.device)
-        return self.understand(masked_object(photo, given), refinement)
+        found, settings = self.find(photo, mask), refinement or RefinementSettings(steps=0)
+        if settings.hypothesis_steps:
+            predicted = best_hypothesis(self.network, found, settings)
+        else:
+            with torch.no_grad():
+                predicted = self.network(found.picture(self.network.config.resolution))
+        if settings.steps:
+            size = settings.size
+            predicted = refine(self.network, predicted, found.picture(size), found.mask(size), settings)
+        return ReconstructedObject(self.network, found, predicted)
 
-    def understand(self, found: FoundObject, refinement: RefinementSettings | None = None) -> ReconstructedObject:
-        """An object that is found already."""
-        with torch.no_grad():
-            seen = self.network(found.picture(self.network.config.resolution))
-        if refinement is not None and refinement.steps:
-            size = refinement.size
-            seen = refine(self.network, seen, found.picture(size), found.mask(size), refinement)
-        return ReconstructedObject(self.network, found, seen)
+    def find(self, photo: str | Path | Photo, mask: str | Path | None = None) -> FoundObject:
+        """The main object of a photo before it is reconstructed; arguments and errors as above."""
+        photo = photo if isinstance(photo, Photo) else Photo.read(Path(photo))
+        photo = photo.to(self.network.start.device)
+        return find_object(photo, self.masker) if mask is None else masked_object(photo, read_mask(Path(mask), photo))
 
 
 @dataclass(frozen=True)
 class ReconstructedObject:
-    """What is known of one object. seen: a batch of one."""
+    """One object. reconstruction: a batch of one."""
 
     network: InverseGraphicsNetwork
     found: FoundObject
-    seen: Reconstruction
+    reconstruction: Reconstruction
 
     @property
     def mesh(self) -> Mesh:
         """The shape, a batch of one, world frame: +y up, front +z."""
-        return self.network.mesh(self.seen)
+        return self.network.mesh(self.reconstruction)
 
     @property
     def texture(self) -> Float[Tensor, "3 tex tex"]:
         """The UV image in [0, 1], row 0 at v = 1."""
-        return self.seen.texture[0]
+        return self.reconstruction.texture[0]
 
-    def agreement(self, size: int = 128) -> float:
+    def silhouette_iou(self, size: int = 128) -> float:
         """IoU of the photo's mask with the re-rendered silhouette, in a square of `size` pixels."""
-        return float(silhouette_agreement(self.network, self.seen, self.found.mask(size)))
+        return float(silhouette_agreement(self.network, self.reconstruction, self.found.mask(size)))
 
     def save(self, path: str | Path) -> list[Path]:
-        """Writes the textured mesh; see `ganverse.export.files.write_mesh`."""
+        """Writes the textured mesh, .glb, .obj or USD by the ending of `path`; the files written, `path` first.
+
+        Raises:
+            GanverseError: another ending, or a USD file without usd-core.
+        """
         return write_mesh(self.mesh, self.texture, Path(path))
 
     def views(self, size: int = 192) -> Float[Tensor, "3 size width"]:
         """In a row: photo, re-render, and views from the front left, rear left, rear right and front right."""
         resolution = self.network.config.resolution
         photo = F.interpolate(self.found.picture(min(size, 2 * resolution)), (size, size), mode="bicubic").clamp(0, 1)
-        again = on_white(self.network, self.seen, self.seen.camera, size)
-        return torch.cat([*photo, *again, *orbit(self.network, self.seen, _ANGLES, size)], dim=2)
+        again = self._on_white(self.reconstruction.camera, size)
+        return torch.cat([*photo, *again, *self.seen_from(_CORNERS, size)], dim=2)
 
-    def turntable(self, frames: int = 36, size: int = 256) -> Float[Tensor, "frames 3 size size"]:
-        """One turn, from in front of the object towards its left side."""
-        return orbit(self.network, self.seen, [360.0 * frame / frames for frame in range(frames)], size)
+    def seen_from(self, azimuths_degrees: Sequence[float], size: int = 256) -> Float[Tensor, "frames 3 size size"]:
+        """Anti-aliased images on white, 15 degrees up, from the distance of the photo's camera."""
+        parts = []
+        for start in range(0, len(azimuths_degrees), _CHUNK):
+            azimuths = list(azimuths_degrees[start : start + _CHUNK])
+            distance = self.reconstruction.camera.distance.expand(len(azimuths))
+            elevations = [_ELEVATION_DEGREES] * len(azimuths)
+            cameras = Cameras.from_degrees(azimuths, elevations, distance, device=distance.device)
+            parts.append(self._on_white(cameras, size))
+        return torch.cat(parts)
 
     def save_turntable(self, path: str | Path, frames: int = 36, size: int = 256) -> None:
-        """Writes `turntable` as .gif, .mp4, or .png (every frame beside the next)."""
-        write_turntable(self.turntable(frames, size), Path(path))
+        """Writes one turn as an animated GIF, from in front of the object towards its left side."""
+        turn = self.seen_from([360.0 * frame / frames for frame in range(frames)], size)
+        write_atomically(Path(path), gif_bytes(turn, _SECONDS))
+
+    def _on_white(self, cameras: Cameras, size: int) -> Float[Tensor, "frames 3 size size"]:
+        one = self.reconstruction.repeat_interleave(len(cameras))
+        white = one.texture.new_ones(len(cameras), 3, size, size)
+        return render_over(white, self.network.mesh(one), one.texture, cameras, one.light)
+
+
+@torch.no_grad()
+def render_over(
+    background: Float[Tensor, "batch 3 size size"],
+    mesh: Mesh,
+    texture: Float[Tensor, "batch 3 tex tex"],
+    cameras: Cameras,
+    light: Float[Tensor, "batch 9"] | None = None,
+) -> Float[Tensor, "batch 3 size size"]:
+    """Meshes over images in [0, 1], four samples a pixel."""
+    drawn = render(mesh, texture, cameras, light, 2 * background.shape[-1])
+    covered = F.avg_pool2d((drawn.face_index >= 0)[:, None].float(), 2)
+    return (F.avg_pool2d(drawn.rgb, 2) + (1 - covered) * background).clamp(0, 1)
+
+
+def gif_bytes(frames: Float[Tensor, "frames 3 height width"], seconds: float) -> bytes:
+    """An endless animation of so many seconds; one palette for all frames, so that nothing flickers."""
+    few = torch.cat(list(frames[:: max(1, len(frames) // 4)]), dim=1)
+    palette = to_pil(few).quantize(255)
+    first, *rest = (to_pil(frame).quantize(palette=palette) for frame in frames)
+    buffer, milliseconds = BytesIO(), round(1000 * seconds / len(frames))
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1)
+    return buffer.getvalue()

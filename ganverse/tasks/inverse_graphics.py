@@ -345,5 +345,8 @@ class InverseGraphics(BaseTask):
     def save_pretrained(self, path: Path) -> InverseCard:
         """Writes weights (.safetensors) and their card, for `Reconstructor.from_pretrained` and the next stage."""
         source = None if self._trainer is None else self.data.source
-        name, sha256 = ("data", "") if source is None else (source.name, source.sha256)
-        return save_inverse(self.network, self.cameras, path, InverseCard(name, sha256, self.images_seen, 0))
+        name, sha256, category = ("data", "", "")
+        if source is not None:
+            name, sha256, category = source.name, source.sha256, source.settings.category
+        card = InverseCard(name, sha256, self.images_seen, 0, category=category)
+        return save_inverse(self.network, self.cameras, path, card)

@@ -7,31 +7,26 @@ import io
 import torch
 from PIL import Image
 
-from ganverse.apps.gallery import Gallery
-from ganverse.apps.stage import Stage
+from ganverse.apps.stage import SAMPLING, Stage
+from ganverse.data.sampling import MultiViewSampler
 from ganverse.generators.stylegan2 import StyleGAN2Generator
 from ganverse.masks.segmenter import Segmenter
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 from tests.evaluation.tiny_models import tiny_inverse, tiny_renderer, tiny_source
 
 
-def make_gallery(objects: int = 0) -> Gallery:
+def make_stage(*, neural: bool = True, objects: int = 3) -> Stage:
     torch.manual_seed(5)
-    model = tiny_inverse("tiny")
+    source, model = tiny_source(), tiny_inverse("tiny")
     model.network.shape.weight.data.normal_(std=0.3)
     model.network.camera.linear.weight.data.normal_(std=0.1)
-    gallery = Gallery(model.network, tiny_source(), Segmenter.from_pretrained())
-    for _ in range(objects):
-        gallery.sample()
-    return gallery
-
-
-def make_stage(*, neural: bool = True, objects: int = 3) -> Stage:
-    gallery = make_gallery(objects)
-    source, model = tiny_source(), tiny_inverse("tiny")
     assert isinstance(source.generator, StyleGAN2Generator)
-    renderer = tiny_renderer(source.generator, source.codes, model) if neural else None
-    return Stage(model, gallery, renderer)
+    renderer = tiny_renderer(source.generator, source.codes, tiny_inverse("tiny")) if neural else None
+    sampler = MultiViewSampler(source.generator, source.codes, source.masker, SAMPLING)
+    stage = Stage(model, sampler, Segmenter.from_pretrained(), renderer)
+    for _ in range(objects):
+        stage.sample()
+    return stage
 
 
 def photo_file(kind: str = "PNG") -> bytes:

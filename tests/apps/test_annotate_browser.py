@@ -13,15 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ganverse.apps.annotate import annotation_app
-from ganverse.apps.desk import Desk, open_annotation
-from ganverse.viewpoints.view_analysis import pose_reader
+from ganverse.apps.annotate import Desk, annotation_app, open_annotation
 from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.annotation import UnfinishedViews
 from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import circular_mean_and_spread
+from ganverse.viewpoints.view_analysis import pose_reader
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.apps.serving import serving
 from tests.pipeline_toys import save_gan

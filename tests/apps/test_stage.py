@@ -1,4 +1,4 @@
-"""Both renderers of a scene: what every control moves, files, refusals, and how long a change takes."""
+"""The gallery and both renderers of a scene: what every control moves, files, refusals, time per change."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ import torch
 import trimesh
 from PIL import Image
 
-from ganverse.apps.gallery import Gallery
-from ganverse.apps.stage import SIDE, Look, Stage
+from ganverse.apps.stage import SAMPLING, SIDE, Look, Stage
+from ganverse.data.sampling import MultiViewSampler
 from ganverse.errors import GanverseError
-from ganverse.data.sources import Source, SourceSettings
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import load_inverse
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.opening import open_views
-from tests.apps.studio_toys import make_gallery, make_stage
+from ganverse.viewpoints.view_codes import ViewCodes
+from tests.apps.studio_toys import make_stage, photo_file
 from tests.evaluation.tiny_models import tiny_inverse, tiny_renderer, tiny_source
+
+
+def sampler_of(generator: ImageGenerator, codes: ViewCodes) -> MultiViewSampler:
+    return MultiViewSampler(generator, codes, Segmenter.from_pretrained(), SAMPLING)
+
 
 LOOK = Look("0", "0", "0", 40.0, 10.0)
 
@@ -72,7 +78,7 @@ def test_files(stage: Stage) -> None:
         assert np.abs(np.array(turntable.convert("RGB"), dtype=int) - first).mean() > 1
     scene = trimesh.load_scene(io.BytesIO(stage.glb(replace(LOOK, texture="1"))), file_type="glb")
     (mesh,) = scene.geometry.values()
-    assert len(mesh.faces) == len(stage.gallery._network.template.faces)
+    assert len(mesh.faces) == len(stage._network.template.faces)
 
 
 def test_without_stylegan_r_the_mesh_is_shown_alone() -> None:
@@ -102,7 +108,7 @@ def test_a_stylegan_r_of_another_run_is_refused() -> None:
     other = replace(other, network=type(other.network)(smaller))
     renderer = tiny_renderer(source.generator, source.codes, tiny_inverse("tiny"))
     with pytest.raises(GanverseError, match="one run"):
-        Stage(other, make_gallery(), renderer)
+        Stage(other, sampler_of(source.generator, source.codes), Segmenter.from_pretrained(), renderer)
 
 
 def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
@@ -112,8 +118,7 @@ def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
     config = model.network.config
     vertices = len(model.network.start)
     renderer = StyleGANR(generator, codes.view_dims, vertices=vertices, texture_size=config.texture_size)
-    source = Source(SourceSettings(), "tiny", generator, "", codes, Segmenter.from_pretrained())
-    stage = Stage(model, Gallery(model.network, source, Segmenter.from_pretrained()), renderer.eval())
+    stage = Stage(model, sampler_of(generator, codes), Segmenter.from_pretrained(), renderer.eval())
     stage.sample()
     seconds = []
     for turn in range(6):
@@ -121,3 +126,38 @@ def test_a_change_takes_less_than_300_ms_with_networks_of_full_size() -> None:
         stage.show(replace(LOOK, azimuth_degrees=60.0 * turn))
         seconds.append(time.process_time() - start)
     assert torch.tensor(seconds).median() < 0.3
+
+
+def test_number_i_is_always_the_same_object() -> None:
+    first, again = make_stage(objects=2), make_stage(objects=2)
+    assert list(first.objects) == ["0", "1"]
+    for name in ("0", "1"):
+        assert torch.equal(first.objects[name].image, again.objects[name].image)
+    assert not torch.equal(first.objects["0"].image, first.objects["1"].image)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_photo_is_cut_out_and_its_background_emptied(kind: str) -> None:
+    stage = make_stage(objects=0)
+    name = stage.add_photo(photo_file(kind))
+    assert stage.add_photo(photo_file(kind)) == name
+    found = stage.objects[name]
+    assert found.image.shape == found.background.shape == (1, 3, 32, 32)
+    changed = (found.image - found.background).abs().sum(dim=1)[0] > 0.05
+    assert changed[12:20, 12:20].float().mean() > 0.5  # the car was there
+    assert changed[:3].float().mean() < 0.05
+
+
+def test_bad_photos() -> None:
+    stage = make_stage(objects=0)
+    sky = io.BytesIO()
+    Image.new("RGB", (64, 64), (120, 160, 230)).save(sky, "PNG")
+    for data, sentence in (
+        (b"", "a picture"),
+        (b"GIF89a", "a picture"),
+        (photo_file()[:200], "a picture"),
+        (sky.getvalue(), "covering 2 %"),
+    ):
+        with pytest.raises(GanverseError, match=sentence):
+            stage.add_photo(data)
+    assert stage.objects == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from ganverse import cli
 from ganverse.apps.studio import LARGEST_UPLOAD, NO_NEURAL, open_stage, studio_app
 from ganverse.errors import GanverseError
-from ganverse.evaluation.models import ModelPaths
+from ganverse.pretrained import SHIPPED
 from tests.apps.serving import client
 from tests.apps.studio_toys import make_stage, photo_file
 
@@ -32,43 +32,65 @@ def test_the_servers_answers() -> None:
         assert 0 <= added["azimuth"] < 360
         assert added["name"] in asking.get("/state").json()["objects"]
         for name in ("picture.png", "object.glb", "turntable.gif"):
-            file = asking.get(f"/download/{name}", params={**SCENE, "shape": added["name"]})
+            file = asking.get(f"/download/{name}", params={**SCENE, "shape": added["name"], "token": drawn["token"]})
             assert file.status_code == 200
             assert file.headers["content-disposition"] == f'attachment; filename="{name}"'
 
 
+def test_downloads_need_the_pages_own_token() -> None:
+    """Another site's page can send a GET that renders, as the address of a picture, but it cannot read the token."""
+    with client(studio_app(make_stage())) as asking:
+        token = asking.post("/draw", json=SCENE).json()["token"]
+        for wrong in ({}, {"token": ""}, {"token": "ä" * 9}, {"token": token[:-1]}):
+            answer = asking.get("/download/picture.png", params={**SCENE, **wrong})
+            assert (answer.status_code, answer.json()["error"][:18]) == (403, "expected the token")
+        assert asking.get("/download/picture.png", params={**SCENE, "token": token}).status_code == 200
+    with client(studio_app(make_stage())) as other:
+        assert other.get("/download/picture.png", params={**SCENE, "token": token}).status_code == 403
+
+
 def test_wrong_requests_are_one_sentence() -> None:
-    with client(studio_app(make_stage(objects=1))) as asking:
+    app = studio_app(make_stage(objects=1))
+    token = {"token": app.state.token}
+    with client(app) as asking:
         answers = [
             asking.post("/draw", json={}),
             asking.post("/draw", json=SCENE),
             asking.post("/draw", json={**SCENE, "scale": "large"}),
             asking.post("/draw", json={**SCENE, "elevation": 89}),
             asking.get("/thumbnail/7.png"),
-            asking.get("/download/object.exe", params=SCENE),
-            asking.get("/download/object.glb"),
+            asking.post("/draw", json={**SCENE, "shape": "x" * 100_000}),
+            asking.post(
+                "/draw", content=b'{"shape": "\\ud800", ' + json.dumps({**SCENE, "texture": "0"})[13:].encode()
+            ),
+            asking.post("/draw", content=json.dumps({**SCENE, "azimuth": float("nan")})),
+            asking.get("/download/object.exe", params={**SCENE, **token}),
+            asking.get("/download/object.glb", params=token),
+            asking.get("/download/object.glb", params={**SCENE, **token, "azimuth": "nan"}),
+            asking.get("/download/object.glb", params={**SCENE, **token, "azimuth": "9" * 5000}),
             asking.post("/photo", content=b"no picture"),
             asking.post("/photo", content=bytes(LARGEST_UPLOAD + 1)),
         ]
     for answer in answers:
-        assert answer.status_code == 422
+        assert answer.status_code == 400
         assert answer.json()["error"].startswith("expected")
+        assert len(answer.text) < 500
 
 
 def test_the_shipped_weights_open() -> None:
-    stage = open_stage(ModelPaths.shipped(), 1)
+    stage = open_stage(objects=1)
     with client(studio_app(stage)) as asking:
         note = asking.get("/state").json()["note"]
-        assert note == (NO_NEURAL if ModelPaths.shipped().stylegan_r is None else None)
+        assert note == (None if stage.neural else NO_NEURAL)
         drawn = asking.post("/draw", json={**SCENE, "texture": "0", "background": "0"}).json()
         assert (drawn["neural"] is None) == (not stage.neural)
 
 
 def test_what_does_not_belong_together() -> None:
-    with pytest.raises(GanverseError, match="only one of them"):
-        open_stage(replace(ModelPaths.shipped(), source=None, oracle=None), 1)
-    with pytest.raises(GanverseError, match="one object"):
-        open_stage(ModelPaths.shipped(), 0)
+    with pytest.raises(GanverseError, match="architecture"):
+        open_stage(inverse=SHIPPED / "stylegan-r-car.safetensors", objects=1)
+    with pytest.raises(GanverseError, match="--objects"):
+        open_stage(objects=0)
 
 
 def test_wrong_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

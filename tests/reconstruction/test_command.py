@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,8 +13,8 @@ from PIL import Image
 
 from ganverse import cli
 from ganverse.errors import GanverseError
+from ganverse.reconstruction import editor, reconstructor
 from ganverse.reconstruction.command import plan
-from ganverse.reconstruction.reconstructor import Reconstructor
 from tests.reconstruction.toys import save_mask, save_photo, save_weights
 
 
@@ -46,50 +48,50 @@ def test_a_folder_with_a_bad_photo(tmp_path: Path, weights: Path, capsys: pytest
         save_mask(masks / f"{name[0]}.png")
     (photos / "bad.png").write_text("no picture")
     (photos / "notes.txt").write_text("not looked at")
-    assert call(photos, "-o", tmp_path / "out", "--weights", weights, "--masks", masks, "--turntable", "png") == 1
+    assert call(photos, "-o", tmp_path / "out", "--weights", weights, "--masks", masks, "--turntable") == 1
     complaint = capsys.readouterr().err
     assert "skipped" in complaint
     assert "bad.png" in complaint
     assert "2 of 3 photos" in complaint
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        f"{name}{rest}" for name in "ab" for rest in ("-turntable.png", "-views.png", ".glb")
+        f"{name}{rest}" for name in "ab" for rest in ("-turntable.gif", "-views.png", ".glb")
     ]
 
 
 def test_refinement_follows_the_photo(tmp_path: Path, weights: Path) -> None:
     photo, mask = save_photo(tmp_path / "a.png"), save_mask(tmp_path / "mask.png")
-    for name, steps in (("plain", 0), ("refined", 8)):
-        assert (
-            call(photo, "-o", tmp_path / f"{name}.glb", "--weights", weights, "--masks", mask, "--refine", steps) == 0
-        )
+    for name, *flags in (("plain",), ("refined", "--refine", 8, "--hypotheses")):
+        assert call(photo, "-o", tmp_path / f"{name}.glb", "--weights", weights, "--masks", mask, *flags) == 0
     plain, refined = (trimesh.load_mesh(tmp_path / f"{name}.glb") for name in ("plain", "refined"))
     assert plain.vertices.shape == refined.vertices.shape
     assert np.abs(plain.vertices - refined.vertices).max() > 1e-3
     assert refined.volume > 0
 
 
-def test_three_lines_of_python(tmp_path: Path, weights: Path) -> None:
-    reconstructor = Reconstructor.open(weights)
-    done = reconstructor(save_photo(tmp_path / "a.png"))
-    done.save(tmp_path / "car.usdz")
-    assert (tmp_path / "car.usdz").stat().st_size > 1000
-    assert 0 < done.agreement() < 1
-    assert done.turntable(frames=2, size=16).shape == (2, 3, 16, 16)
+@pytest.mark.parametrize("module", [editor, reconstructor])
+def test_the_docstrings_three_lines_run(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_photo(tmp_path / "photo.jpg")
+    found = doctest.testmod(module, raise_on_error=True)
+    assert found.attempted == 3
 
 
 def test_names(tmp_path: Path) -> None:
-    files = [Path("a.png"), Path("a.jpg"), Path("x/b.png"), Path("y/b.png"), Path("c.png")]
-    targets = [job.target.name for job in plan(files, tmp_path / "out", None)]
-    assert targets == ["a-png.glb", "a-jpg.glb", "b-png-1.glb", "b-png-2.glb", "c.glb"]
-    several = plan([Path("a.png"), Path("b.png")], Path("car.obj"), None)
-    assert [job.target.name for job in several] == ["car-a.obj", "car-b.obj"]
+    files = [Path("a.png"), Path("x/b.jpg")]
+    jobs = plan(files, tmp_path / "out", Path(), "obj")
+    assert [(job.target.name, job.mask) for job in jobs] == [("a.obj", Path("a.png")), ("b.obj", Path("b.png"))]
     (alone,) = plan([Path("a.png")], Path("car.obj"), Path("m.png"))
     assert (alone.target, alone.mask) == (Path("car.obj"), Path("m.png"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(GanverseError, match="pictures in the folder"):
-        plan([tmp_path / "empty"], Path("car.glb"), None)
-    with pytest.raises(GanverseError, match="--masks to be a folder"):
-        plan(files, Path("car.glb"), Path("m.png"))
+    for arguments, message in (
+        (([tmp_path / "empty"], Path("out"), None), "images in the folder"),
+        ((files, Path("out"), Path("m.png")), "--masks to be a folder for 2 photos, got m.png"),
+        ((files, Path("car.glb"), None), "--output to be a folder for 2 photos, got car.glb"),
+        (([Path("a.png"), Path("a.jpg")], Path("out"), None), "out/a.glb would overwrite"),
+        (([Path("a.png"), Path("a-views.png")], Path("out"), None, "obj"), "out/a-views.png would overwrite"),
+    ):
+        with pytest.raises(GanverseError, match=message):
+            plan(*arguments)
 
 
 BAD = [
@@ -101,6 +103,9 @@ BAD = [
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--weights", "{tmp}/none.safetensors"], "none.json"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--masks", "{tmp}/none.png"], "none.png"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--refine", "-3"], "0 steps of refinement"),
+    (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--device", "cuda:99"], "--device"),
+    (["{tmp}/sky.png", "-o", "{tmp}/sky.obj"], "sky.png would overwrite"),
+    (["{tmp}", "-o", "{tmp}", "--format", "obj"], "would overwrite"),
 ]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from ganverse.errors import GanverseError
+from ganverse.inverse.weights import InverseCard
 from ganverse.masks.segmenter import Segmenter
+from ganverse.pretrained import SHIPPED
 from ganverse.reconstruction.photos import (
     FILL,
     LARGEST_SIDE,
@@ -20,6 +22,7 @@ from ganverse.reconstruction.photos import (
     crop,
     find_object,
     masked_object,
+    masker_of,
     read_mask,
 )
 from tests.reconstruction.toys import car, save_mask, save_photo
@@ -70,11 +73,56 @@ def test_masks_as_gray_and_as_transparency(tmp_path: Path) -> None:
     photo = Photo.read(save_photo(tmp_path / "a.png"))
     gray = read_mask(save_mask(tmp_path / "mask.png"), photo)
     assert (gray - car()[1]).abs().max() < 1 / 255
-    alpha = (car()[1][0, 0] * 255).round().byte().numpy()
-    Image.fromarray(np.dstack([np.zeros((*alpha.shape, 3), np.uint8), alpha])).save(tmp_path / "cut.png")
+    save_cut_out(tmp_path / "cut.png", hidden=0)
     assert torch.equal(read_mask(tmp_path / "cut.png", photo), gray)
-    Image.fromarray(alpha).resize((48, 24)).save(tmp_path / "small.png")
+    opaque = Image.open(tmp_path / "mask.png")
+    opaque.convert("LA").save(tmp_path / "opaque.png")
+    opaque.convert("P").save(tmp_path / "palette.png")
+    for name in ("opaque", "palette"):
+        assert torch.equal(read_mask(tmp_path / f"{name}.png", photo), gray), name
+    opaque.resize((48, 24)).save(tmp_path / "small.png")
     assert read_mask(tmp_path / "small.png", photo).shape == gray.shape
+
+
+def save_cut_out(path: Path, hidden: int) -> None:
+    """The car with its mask as alpha; hidden: color below the transparent pixels."""
+    picture, mask = car()
+    colors = torch.where(mask > 0.001, picture, torch.tensor(hidden / 255))
+    pixels = (torch.cat([colors, mask], dim=1)[0] * 255).round().byte().permute(1, 2, 0)
+    Image.fromarray(pixels.numpy()).save(path)
+
+
+def test_transparency_is_the_mask_and_hides_colors(tmp_path: Path) -> None:
+    photos = []
+    for hidden in (0, 255):
+        save_cut_out(tmp_path / f"{hidden}.png", hidden)
+        photos.append(Photo.read(tmp_path / f"{hidden}.png"))
+    assert torch.equal(photos[0].pixels, photos[1].pixels)
+    found = find_object(photos[0], None)
+    given = masked_object(photos[0], read_mask(save_mask(tmp_path / "mask.png"), photos[0]))
+    assert found.box == given.box
+    assert torch.equal(found.mask(64), given.mask(64))
+
+
+def test_opaque_alpha_means_nothing(tmp_path: Path) -> None:
+    with Image.open(save_photo(tmp_path / "a.png")) as file:
+        file.convert("RGBA").save(tmp_path / "opaque.png")
+    photo = Photo.read(tmp_path / "opaque.png")
+    assert photo.mask is None
+    assert torch.equal(photo.pixels, Photo.read(tmp_path / "a.png").pixels)
+
+
+def test_masks_belong_to_weights(tmp_path: Path) -> None:
+    card = InverseCard("horses-gan", "", 0, 0)
+    assert masker_of(card, tmp_path / "inverse.safetensors", "cpu") is None
+    with pytest.raises(GanverseError, match="a mask of the object in a horse"):
+        find_object(Photo("a horse", car()[0]), None)
+    shipped = masker_of(replace(card, category="car"), tmp_path / "inverse.safetensors", "cpu")
+    assert shipped.name == Segmenter.from_pretrained().name
+    for ending in (".safetensors", ".json"):
+        (tmp_path / f"segmenter{ending}").write_bytes((SHIPPED / f"segmenter-car{ending}").read_bytes())
+    own = masker_of(card, tmp_path / "inverse.safetensors", "cpu")
+    assert torch.equal(own(car()[0]).foreground, shipped(car()[0]).foreground)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +137,15 @@ def test_masks_that_do_not_fit(tmp_path: Path, size: tuple[int, int], color: int
 
 def test_pictures_that_are_none(tmp_path: Path) -> None:
     Image.new("RGB", (64, 8)).save(tmp_path / "flat.png")
+    Image.new("RGB", (3000, 30)).save(tmp_path / "thin.png")
     (tmp_path / "cut.png").write_bytes(save_photo(tmp_path / "a.png").read_bytes()[:200])
     (tmp_path / "text.png").write_text("no picture")
-    for name, message in (("flat", "16 pixels a side"), ("cut", "cannot be read"), ("text", "expected a picture")):
+    messages = {
+        "flat": "16 pixels a side or more in .*flat.png, got 64 x 8;",
+        "thin": "got 1024 x 10 where its longer side is 1024 pixels",
+        "cut": "cannot be read",
+        "text": "expected a picture",
+    }
+    for name, message in messages.items():
         with pytest.raises(GanverseError, match=message):
             Photo.read(tmp_path / f"{name}.png")

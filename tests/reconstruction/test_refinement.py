@@ -8,9 +8,18 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
+from ganverse.reconstruction.photos import Photo, masked_object
+from ganverse.reconstruction.reconstructor import Reconstructor
+from ganverse.reconstruction.refinement import (
+    RefinementSettings,
+    best_hypothesis,
+    refine,
+    silhouette_agreement,
+    view,
+)
+from ganverse.worlds.generator import CarWorldGenerator, world_samples
 from tests.reconstruction.toys import NETWORK
 
 SETTINGS = RefinementSettings(steps=16, size=48)
@@ -58,6 +67,36 @@ def test_silhouette_and_color_come_closer() -> None:
     assert 0 <= float(refined.texture.min()) <= float(refined.texture.max()) <= 1
 
 
+def test_the_best_of_several_cameras_explains_silhouettes_better() -> None:
+    """Cars of the world through the network of the package, which was trained on the GAN's pictures."""
+    network = Reconstructor.from_pretrained("car", device="cpu").network
+    styles, images, masks = world_samples(7, torch.arange(10), CarWorldGenerator(64))
+    truth = torch.atan2(styles[:, 0], styles[:, 1])
+    errors, ious = [], []
+    for index in range(10):
+        found = masked_object(Photo("a car", images[index : index + 1]), masks[index : index + 1])
+        with torch.no_grad():
+            predicted = network(found.picture(64))
+        best = best_hypothesis(network, found, RefinementSettings(steps=0, hypothesis_steps=8))
+        for one in (predicted, best):
+            ious.append(float(silhouette_agreement(network, one, found.mask(128))))
+            errors.append(float(angular_difference(one.camera.azimuth, truth[index]).abs()))
+    (first, second), (before, after) = (torch.tensor(x).view(10, 2).T for x in (ious, errors))
+    assert second.mean() > first.mean() + 0.04
+    assert (after > 1.6).sum() <= (before > 1.6).sum()
+
+
+def test_an_assumed_camera_replaces_the_predicted_one() -> None:
+    network, start = seen()
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        plain, same = network(image), network(image, network(image).camera)
+        other = network(image, turned(start, 0.8).camera)
+    assert torch.equal(plain.texture, same.texture)
+    assert torch.equal(plain.vertices, other.vertices)
+    assert torch.equal(other.camera.azimuth, turned(start, 0.8).camera.azimuth)
+
+
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_symmetric_objects_stay_symmetric(symmetric: bool) -> None:
     network, start = seen(symmetric)
@@ -91,5 +130,6 @@ def test_no_steps_change_nothing_and_fewer_are_refused() -> None:
     picture, mask = target(network, start)
     same = refine(network, start, picture, mask, replace(SETTINGS, steps=0))
     assert torch.equal(same.vertices, start.vertices)
-    with pytest.raises(GanverseError, match="0 steps"):
-        RefinementSettings(steps=-1)
+    for wrong in ({"steps": -1}, {"hypothesis_steps": -1}, {"size": 8}):
+        with pytest.raises(GanverseError, match="0 steps"):
+            RefinementSettings(**wrong)

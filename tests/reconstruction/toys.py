@@ -20,7 +20,8 @@ NETWORK = InverseNetworkConfig(
 
 def save_weights(path: Path) -> Path:
     torch.manual_seed(0)
-    save_inverse(InverseGraphicsNetwork(NETWORK), CameraTable([0.0]), path, InverseCard("toy", "", 0, 0))
+    card = InverseCard("toy", "", 0, 0, category="car")
+    save_inverse(InverseGraphicsNetwork(NETWORK), CameraTable([0.0]), path, card)
     return path
 
 

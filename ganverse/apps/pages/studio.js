@@ -11,6 +11,7 @@ let usual = {};
 let objects = [];
 let drawing = false;
 let outdated = false;
+let token = ""; // what a download has to carry
 
 // ---------------------------------------------------------------- talking to the server
 
@@ -69,10 +70,12 @@ async function draw() {
     outdated = false;
     try {
       const answer = await ask("/draw", { method: "POST", body: JSON.stringify(scene) });
-      const { mesh, neural, milliseconds } = await answer.json();
+      const { mesh, neural, milliseconds, token: newest } = await answer.json();
+      token = newest;
       byId("mesh").querySelector("img").src = mesh;
       if (neural) byId("neural").querySelector("img").src = neural;
       byId("milliseconds").textContent = milliseconds;
+      linkDownloads();
       notice("");
     } catch (error) {
       notice(error.message);
@@ -133,13 +136,18 @@ function changed() {
     byId(name).value = scene[name];
     document.querySelector(`output[for="${name}"]`).textContent = FORMATS[name](scene[name]);
   }
-  for (const link of document.querySelectorAll("#downloads a")) link.href = `/download/${link.dataset.file}?${query}`;
+  linkDownloads();
   for (const button of byId("gallery").children) {
     const used = PARTS.filter((part) => scene[part] === button.dataset.name);
     button.classList.toggle("used", used.length > 0);
     button.querySelector(".dots").replaceChildren(...used.map(dot));
   }
   draw();
+}
+
+function linkDownloads() {
+  const query = new URLSearchParams({ ...scene, token });
+  for (const link of document.querySelectorAll("#downloads a")) link.href = `/download/${link.dataset.file}?${query}`;
 }
 
 function dot(part) {
@@ -172,7 +180,7 @@ function notice(text) {
   byId("notice").textContent = text;
 }
 
-// ---------------------------------------------------------------- hands
+// ---------------------------------------------------------------- input
 
 // Dragging right turns the front of the object to the right: the camera goes the other way.
 function turnable(view) {
