@@ -43,7 +43,8 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import write_atomically
-from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.masker import Masker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
@@ -64,8 +65,8 @@ def evaluate_models(
         GanverseError: nothing to evaluate, or models that are missing, broken or do not belong together.
     """
     settings = settings or EvaluationSettings()
-    if paths.source is not None and paths.source.category != "car":
-        settings = replace(settings, world_objects=0)  # its 3D truth says nothing about other categories
+    if not paths.shows_cars:
+        settings = replace(settings, world_objects=0)
     models = load_models(paths, find_device(None if settings.device == "auto" else settings.device))
     return evaluate_loaded(models, output, settings, console=console)
 
@@ -134,7 +135,7 @@ class Evaluation:
     def record(self) -> dict[str, object]:
         """The contents of scores.json: all numbers with intervals and counts, and what they depend on."""
         scores = {key: asdict(score) for key, score in finite(self.report.scores).items()}
-        return {"perceptual": self.perceptual.source, "images_seen": self.models.images_seen, "scores": scores}
+        return {"perceptual": self.perceptual.name, "scores": scores}
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:
@@ -229,7 +230,7 @@ class Evaluation:
 
     def _masker(self) -> Masker:
         gan = self.models.gan
-        return (gan and gan.masker) or SegmenterMasker.car().to(self.models.device)
+        return (gan and gan.masker) or Segmenter.from_pretrained().to(self.models.device)
 
     def _stylegan_r(self, model: InverseModel, alignment: Alignment) -> None:
         models, settings = self.models, self.settings
