@@ -128,7 +128,7 @@ def test_an_evaluation_goes_to_weights_and_biases(tmp_path: Path, monkeypatch: p
     (folder / "meshes" / "gan-1.glb").write_bytes(glb_bytes(sphere, sphere.vertices.new_ones(3, 4, 4)))
     log_to_wandb(folder, {"gan/iou_input": 0.91, "gan/azimuth_flips": 0.25})
     run = finished_run(folder)
-    _, media = history(run)
+    (media,) = history(run)
     assert media["gan/iou_input"] == 0.91
     shown = {key: value["_type"] for key, value in media.items() if key.startswith("media/")}
     assert shown == {"media/numbers": "table-file", "media/gan-views": "image-file", "media/gan-1": "object3D-file"}

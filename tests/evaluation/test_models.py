@@ -50,7 +50,7 @@ def test_cameras_of_other_view_codes_are_refused(tmp_path: Path) -> None:
 def test_a_source_on_mask_rcnn_is_evaluated_with_its_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted: list[str] = []
     nobody = MaskRCNN(nn.Identity(), labels=())
-    monkeypatch.setattr(MaskRCNN, "coco", lambda category: wanted.append(category) or nobody)
+    monkeypatch.setattr(MaskRCNN, "from_pretrained", lambda category: wanted.append(category) or nobody)
     saved = save_everything(tmp_path)
     assert saved.source is not None
     models = load_models(replace(saved, source=replace(saved.source, masks="mask-rcnn", category="horse")))
