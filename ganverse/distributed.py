@@ -14,21 +14,6 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
-@contextmanager
-def process_group() -> Iterator[None]:
-    """Connects the processes that torchrun has started (NCCL on GPUs, one per process, else gloo); alone it does nothing."""
-    if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
-        yield
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
-
-
 def rank_and_processes() -> tuple[int, int]:
     """(0, 1) without torch.dist."""
     if dist.is_available() and dist.is_initialized():
@@ -36,10 +21,20 @@ def rank_and_processes() -> tuple[int, int]:
     return 0, 1
 
 
-def gathering_device() -> str:
-    """Where numbers must lie to be gathered from all processes, wherever they come from: NCCL knows GPUs only."""
-    together = dist.is_available() and dist.is_initialized()
-    return "cuda" if together and dist.get_backend() == "nccl" else "cpu"
+@contextmanager
+def torchrun_group() -> Iterator[None]:
+    """Joins the processes that torchrun has started, for a while (NCCL on GPUs, else gloo); alone this does nothing."""
+    if dist.is_initialized() or not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
+        yield
+        return
+    gpus = torch.cuda.is_available()
+    if gpus:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if gpus else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def own_batches(count: int, batch: int) -> Iterator[Int[Tensor, " batch"]]:

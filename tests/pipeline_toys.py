@@ -63,11 +63,12 @@ EVALUATION = [
     "evaluation.quality_images=4",
     "evaluation.edited_pictures=2",
     "evaluation.edit_steps=2",
+    "evaluation.voxels=16",
+    "evaluation.surface_samples=64",
+    "evaluation.surface_queries=32",
     "evaluation.figure_objects=2",
     "evaluation.batch=4",
 ]
-EVALUATE = [setting.removeprefix("evaluation.") for setting in EVALUATION]
-"""The same for evaluate.py."""
 TINY_GAN = [
     "world={images: 8, resolution: 8}",
     "images=8",

@@ -13,7 +13,7 @@ import pytest
 
 from ganverse import __version__, cli
 from ganverse.errors import GanverseError
-from ganverse.pipeline.commands import SHARED, STAGES, stage_settings
+from ganverse.pipeline.commands import SHARED, STAGES, EvaluateCall, stage_settings
 from ganverse.pipeline.run_directory import leaves, plain
 
 ROOT = Path(__file__).parent.parent
@@ -34,12 +34,12 @@ def test_help_is_the_one_checked_in(
     assert shown == file.read_text(), f"the help of {command} has changed; {RENEW}=1 pytest tests/test_cli.py renews it"
 
 
-@pytest.mark.parametrize("command", [f"train {stage}" for stage in STAGES])
+@pytest.mark.parametrize("command", ["evaluate", *(f"train {stage}" for stage in STAGES)])
 def test_help_names_every_setting(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = help_text(command, capsys, monkeypatch)
-    settings = plain(stage_settings(command.split()[1], []))
+    settings = plain(EvaluateCall() if command == "evaluate" else stage_settings(command.split()[1], []))
     skipped = ("generate", "inverse", "disentangle", "report") if command == "train all" else ()
     for key, _ in leaves(settings):
         stage, _, rest = key.partition(".")

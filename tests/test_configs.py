@@ -228,7 +228,7 @@ BAD = [
         "stylegan3",
     ),
     (["report", "--run", "{files}"], "expected trained weights below"),
-    (["all", "--report.evaluation.batch", "x"], "report.evaluation.batch"),
+    (["all", "--report.evaluation.voxels", "x"], "report.evaluation.voxels"),
     (["all", "--inverse.data.batch", "3"], "inverse.data.batch"),
     (["gan", "--settings.batch", "x"], "settings.batch"),
     (["generate", *TOY, "--samples", "0"], "at least one sample"),

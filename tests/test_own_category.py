@@ -34,7 +34,7 @@ OPTIONS = {
         *pipeline_toys.flags(NETWORK),
         *pipeline_toys.TRAINER,
     ],
-    "GANVERSE_EVALUATE_OPTIONS": pipeline_toys.flags(pipeline_toys.EVALUATE),
+    "GANVERSE_EVALUATE_OPTIONS": pipeline_toys.flags(pipeline_toys.EVALUATION),
 }
 
 

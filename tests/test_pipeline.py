@@ -22,8 +22,7 @@ from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pipeline import stages
-from ganverse.evaluation.command import evaluate_command
-from ganverse.pipeline.commands import stage_settings
+from ganverse.pipeline.commands import evaluate_command, stage_settings
 from ganverse.pipeline.disentangle import shorten
 from ganverse.pipeline.run_directory import StageFolder, leaves, plain
 from ganverse.pipeline.summary import state
@@ -169,7 +168,7 @@ def test_shards_train_as_the_stream_does(tmp_path: Path, generator: Path) -> Non
 def test_a_run_can_be_evaluated_again_from_its_own_record(tmp_path: Path, generator: Path) -> None:
     run = tmp_path / "run"
     assert train(["inverse", *toys.stage_flags("inverse", run, generator)]) == 0
-    small = toys.flags(toys.EVALUATE)
+    small = toys.flags(toys.EVALUATION)
     first = evaluate_command(["--run", str(run), "--output", str(tmp_path / "a"), *small], "evaluate.py")
     weights = run / "inverse" / "inverse.safetensors"
     asked = ["--checkpoint", str(weights), "--data", str(generator), "--output", str(tmp_path / "b"), *small]

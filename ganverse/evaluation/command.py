@@ -11,16 +11,15 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from ganverse.arguments import parse_settings
 from ganverse.data.sources import generator_path
-from ganverse.distributed import process_group, rank_and_processes
+from ganverse.distributed import rank_and_processes, torchrun_group
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG, IDENTITY
 from ganverse.evaluation.evaluate import SCORES, evaluate_models
 from ganverse.evaluation.models import ModelPaths, models_of_checkpoint, models_of_run
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.pretrained import write_evaluation
-from ganverse.settings import parse_settings
-from ganverse.training.media import Table, log_report, save
 
 _DIGITS = 5
 
@@ -62,37 +61,36 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     Raises:
         GanverseError: bad settings or missing files.
     """
+    call: EvaluateCall
+    settings: EvaluationSettings
     description = "Scores, figures and a report page of trained weights."
-    call, settings = parse_settings(prog, description, (EvaluateCall, EvaluationSettings), arguments)
+    call, settings = parse_settings(prog, description, arguments, EvaluateCall, EvaluationSettings)
     models, output = call.models()
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
-    with process_group():
+    with torchrun_group():
         metrics = evaluate_models(models, output, settings)
         if rank_and_processes()[0] == 0:
-            written = json.loads((output / SCORES).read_text(encoding="utf-8"))
-            publish(output, metrics, written["images_seen"], dashboard=call.logger == "wandb")
+            if call.logger == "wandb":
+                log_to_wandb(output, metrics)
             if call.cards:
-                write_cards(models, written)
+                write_cards(models, json.loads((output / SCORES).read_text(encoding="utf-8")))
             Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
     return metrics
 
 
-def publish(folder: Path, metrics: Mapping[str, float], images_seen: int, *, dashboard: bool) -> None:
-    """Writes `folder`/numbers.csv. dashboard: sends it, the numbers, figures/ and meshes/ to Weights & Biases.
+def log_to_wandb(folder: Path, metrics: Mapping[str, float]) -> None:
+    """Sends the numbers, as values and as a table, and the files below figures/ and meshes/ to Weights & Biases."""
+    import wandb  # only where it is asked for
 
-    images_seen: by the evaluated network in training, its place on the step axis.
-    """
     entries = [CATALOG[key] for key in metrics]
-    rows = tuple(
-        (one.key, value, "" if one.target is None else one.target, one.better, one.meaning)
-        for one, value in zip(entries, metrics.values(), strict=True)
-    )
-    files = {"numbers": save(Table(("number", "value", "target", "better", "meaning"), rows), folder / "numbers")}
-    if not dashboard:
-        return
-    for path in sorted([*folder.glob("figures/*.png"), *folder.glob("meshes/*.glb")]):
-        files[path.stem] = path
-    log_report(folder, {**metrics, "images": images_seen}, files)
+    rows = [[one.key, metrics[one.key], one.target, one.better, one.meaning] for one in entries]
+    media: dict[str, Any] = {
+        "numbers": wandb.Table(columns=["number", "value", "target", "better", "meaning"], data=rows),
+        **{path.stem: wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))},
+        **{path.stem: wandb.Object3D(str(path)) for path in sorted(folder.glob("meshes/*.glb"))},
+    }
+    with wandb.init(project="ganverse", name=f"{folder.parent.name}-{folder.name}", dir=folder) as run:
+        run.log({**metrics, **{f"media/{name}": medium for name, medium in media.items()}})
 
 
 def write_cards(models: ModelPaths, written: Mapping[str, Any]) -> list[Path]:

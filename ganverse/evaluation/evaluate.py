@@ -65,8 +65,8 @@ def evaluate_models(
         GanverseError: nothing to evaluate, or models that are missing, broken or do not belong together.
     """
     settings = settings or EvaluationSettings()
-    if paths.source is not None and paths.source.category != "car":
-        settings = replace(settings, world_objects=0)  # its 3D truth says nothing about other categories
+    if not paths.shows_cars:
+        settings = replace(settings, world_objects=0)
     models = load_models(paths, find_device(None if settings.device == "auto" else settings.device))
     return evaluate_loaded(models, output, settings, console=console)
 
@@ -135,7 +135,7 @@ class Evaluation:
     def record(self) -> dict[str, object]:
         """The contents of scores.json: all numbers with intervals and counts, and what they depend on."""
         scores = {key: asdict(score) for key, score in finite(self.report.scores).items()}
-        return {"perceptual": self.perceptual.name, "images_seen": self.models.images_seen, "scores": scores}
+        return {"perceptual": self.perceptual.name, "scores": scores}
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.sampling import MultiViewSampler, SamplingSettings
+from ganverse.data.sampling import SamplingSettings
 from ganverse.data.sources import Source
 from ganverse.distributed import own_batches
 from ganverse.evaluation.metrics import Score, gather_values, mask_iou, masked_l1, masked_psnr, scores_of
@@ -31,8 +31,7 @@ class HeldOutSamples:
 
 def held_out_samples(source: Source, seed: int, count: int, views: int) -> HeldOutSamples:
     """New objects of a generator in `views` views at any azimuth; the paper's filter applies."""
-    settings = SamplingSettings(seed=seed, views=views)
-    sampler = MultiViewSampler(source.generator, source.codes, source.masker, settings)
+    sampler = source.sampler(SamplingSettings(seed=seed, views=views))
     return HeldOutSamples(count, lambda indices: sampler.draw(indices).batch)
 
 

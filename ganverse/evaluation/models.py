@@ -1,20 +1,21 @@
-"""The models of one evaluation: found in the package, a run or a file, opened, and checked against each other."""
+"""The models of one evaluation: found in the package, a run or a file, loaded, and checked against each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from ganverse.data.multi_view import VALIDATION_START
+from ganverse.arguments import one_sentence
+from ganverse.data.multi_view import VALIDATION_START, MultiViewData, MultiViewStream
 from ganverse.data.multi_view_folder import MultiViewFolder
-from ganverse.data.shards import read_plan
+from ganverse.data.multi_view_shards import MultiViewShards
 from ganverse.data.sources import CAR_WORLD, Source, SourceSettings, open_source
 from ganverse.errors import GanverseError
 from ganverse.evaluation.held_out import HeldOutSamples
@@ -24,24 +25,21 @@ from ganverse.io import read_yaml
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, find_weights, load_network, read_kind
-from ganverse.settings import one_sentence
+from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, Kind, find_weights, load_network, read_kind
 from ganverse.viewpoints.pose_regressor import CAR_WEIGHTS, PoseRegressor
 
 ORACLE = "oracle-car.safetensors"
-_CONFIG = "config.yaml"
 _CPU = torch.device("cpu")
-Built = TypeVar("Built")
 
 
 @dataclass(frozen=True)
 class ModelPaths:
     """What to evaluate, as files with their cards; None omits a model.
 
-    source: the GAN with its view codes and masks, the source of the images of `inverse` and `stylegan_r`. inverse: the
-    network and cameras trained on it. oracle: the same trained on the car world. stylegan_r: needs `source` and
-    `inverse`. pose_regressor: predicts the viewpoints of car images. folder: the pictures that `inverse` was trained on
-    instead of a source.
+    source: the GAN with its view codes and masks, the source of the images of `inverse` and `stylegan_r`. folder: the
+    pictures `inverse` was trained on, where there is no generator. inverse: the network and cameras trained on them.
+    oracle: the same trained on the car world. stylegan_r: needs `source` and `inverse`. pose_regressor: predicts the
+    viewpoints of car images.
     """
 
     source: SourceSettings | None = None
@@ -57,36 +55,30 @@ class ModelPaths:
         names = (INVERSE.shipped, ORACLE, STYLEGAN_R.shipped, CAR_WEIGHTS.name)
         return cls(SourceSettings(), *(_file_or_none(SHIPPED / name) for name in names))
 
+    @property
+    def shows_cars(self) -> bool:
+        """Whether the 3D truth of the car world says something about these models."""
+        return self.folder is None and (self.source is None or self.source.category == "car")
+
 
 def models_of_run(run: Path) -> ModelPaths:
-    """The weights that the stages of a run have left, with the data they were trained on (their config.yaml).
+    """The weights that the stages of a run have left, with the data they were trained on.
 
-    Nothing that a configuration names is imported.
+    run: the run directory, or the folder of a single stage.
 
     Raises:
-        GanverseError: this is no run directory, or no stage has finished.
+        GanverseError: this is no run directory, no stage has finished, or the data are not there any more.
     """
-    network = _file_or_none(run / INVERSE.stage / INVERSE.file)
-    renderer = _file_or_none(run / STYLEGAN_R.stage / STYLEGAN_R.file)
-    configs = [run / stage / _CONFIG for stage in (INVERSE.stage, STYLEGAN_R.stage)]
-    recorded = [_mapping(read_yaml(path), path) for path in configs if path.is_file()]
+    network, renderer = (_in_run(run, kind.file, kind) for kind in (INVERSE, STYLEGAN_R))
+    configs = [_in_run(run, "config.yaml", kind) for kind in (INVERSE, STYLEGAN_R)]
+    recorded = [config for config in (path and read_yaml(path) for path in configs) if isinstance(config, dict)]
     if not recorded:
-        raise GanverseError(
-            f"expected a run directory with {INVERSE.stage}/{_CONFIG} at {run}, found none; check --run"
-        )
+        raise GanverseError(f"expected a run directory with {INVERSE.stage}/config.yaml at {run}, found none; check it")
     if network is None and renderer is None:
-        raise GanverseError(f"expected trained weights below {run}, found none; train the run first")
+        raise GanverseError(f"expected trained weights below {run}, found none; train a stage to its end first")
     if network is None:  # StyleGAN-R was trained with the network of another run
-        network = find_weights(str(_mapping(_mapping(recorded[-1]["model"])["init_args"])["inverse"]), INVERSE)
-    data = _mapping(recorded[0].get("data"))
-    kind, arguments = str(data.get("class_path")).rsplit(".", 1)[-1], _mapping(data.get("init_args"))
-    if kind == MultiViewFolder.__name__:
-        return ModelPaths(inverse=network, folder=_built(MultiViewFolder, arguments))
-    if kind == "MultiViewShards":
-        return _with_source(read_plan(Path(str(arguments["folder"]))).source, network, renderer)
-    known = {field.name for field in fields(SourceSettings)}
-    settings = _built(SourceSettings, {name: value for name, value in arguments.items() if name in known})
-    return _with_source(settings, network, renderer)
+        network = find_weights(recorded[-1]["model"]["init_args"]["inverse"], INVERSE)
+    return _on_data(_recorded_data(recorded[0]), network, renderer)
 
 
 def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:
@@ -99,39 +91,49 @@ def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:
         raise GanverseError(f"expected --checkpoint to be a .safetensors file with its card, got {weights}")
     kind, source = read_kind(weights), SourceSettings(generator=generator)
     if kind == INVERSE_ARCHITECTURE:
-        return _with_source(source, weights, None)
+        return _on_source(source, weights, None)
     if kind == STYLEGAN_R_ARCHITECTURE:
-        return _with_source(source, SHIPPED / INVERSE.shipped, weights)
+        return _on_source(source, SHIPPED / INVERSE.shipped, weights)
     raise GanverseError(
         f"expected weights of {INVERSE_ARCHITECTURE} or {STYLEGAN_R_ARCHITECTURE} at {weights}, got {kind}"
     )
 
 
-def _with_source(source: SourceSettings, network: Path, renderer: Path | None) -> ModelPaths:
+def _recorded_data(config: Mapping[str, Any]) -> MultiViewData:
+    """The data of a training, out of the configuration that it has left."""
+    recorded = config.get("data")
+    named = str(recorded.get("class_path")).rsplit(".", 1)[-1] if isinstance(recorded, dict) else "none"
+    sources = {source.__name__: source for source in (MultiViewStream, MultiViewShards, MultiViewFolder)}
+    if named not in sources:  # nothing else that a configuration names is ever imported
+        raise GanverseError(f"expected data of {', '.join(sources)} in the run's configuration, got {named[:60]}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(sources[named], "data")
+    with one_sentence():
+        data: MultiViewData = parser.instantiate(parser.parse_object({"data": recorded.get("init_args") or {}})).data
+    return data
+
+
+def _on_data(data: MultiViewData, network: Path, renderer: Path | None) -> ModelPaths:
+    match data:
+        case MultiViewStream():
+            return _on_source(data.source_settings, network, renderer)
+        case MultiViewShards():
+            return _on_source(data.plan.source, network, renderer)
+        case MultiViewFolder():
+            return ModelPaths(inverse=network, folder=data)
+    raise GanverseError(f"expected a run on a stream, shards or a folder, got one on {type(data).__name__}")
+
+
+def _on_source(source: SourceSettings, network: Path, renderer: Path | None) -> ModelPaths:
     if source.generator == CAR_WORLD:
         return ModelPaths(oracle=network)
     pose = CAR_WEIGHTS if source.category == "car" else None
     return ModelPaths(source, network, None, renderer, pose)
 
 
-def _built(cls: type[Built], arguments: Mapping[str, Any]) -> Built:
-    """An instance out of a configuration file."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls, "data")
-    with one_sentence():
-        built: Built = parser.instantiate_classes(parser.parse_object({"data": dict(arguments)})).data
-    return built
-
-
-def _mapping(value: object, path: Path | str = "the configuration") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise GanverseError(f"expected lines `key: value` in {path}, got a {type(value).__name__}")
-    return value
-
-
-def _folder_samples(folder: MultiViewFolder) -> HeldOutSamples:
-    """The objects of a folder that are kept out of training."""
-    return HeldOutSamples(folder.validation_objects, lambda indices: folder.make(indices + VALIDATION_START))
+def _in_run(run: Path, name: str, kind: Kind) -> Path | None:
+    """A file of a stage, where `run` is a run directory or the stage's own folder."""
+    return _file_or_none(run / kind.stage / name) or _file_or_none(run / name)
 
 
 def _file_or_none(path: Path) -> Path | None:
@@ -143,8 +145,7 @@ class Models:
     """Opened models, all on `device`; None = not there.
 
     gan: the source of the images of `inverse` and `renderer`. held_out: objects that `inverse` was not trained on,
-    where they are not to be drawn from `gan`. images_seen: by the evaluated network in training. notes: what a reader
-    of the scores should know.
+    where they are not to be drawn from `gan`. notes: what a reader of the scores should know.
     """
 
     gan: Source | None = None
@@ -153,7 +154,6 @@ class Models:
     renderer: StyleGANR | None = None
     pose: PoseRegressor | None = None
     held_out: HeldOutSamples | None = None
-    images_seen: int = 0
     notes: tuple[str, ...] = ()
     device: torch.device = _CPU
 
@@ -186,16 +186,13 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
         notes.append(
             f"the inverse network was trained on generator {inverse.card.generator_sha256[:12]}, not {gan.sha256[:12]}"
         )
-    renderer, card = (None, None) if paths.stylegan_r is None else load_stylegan_r(paths.stylegan_r, device)
-    trained = [one for one in (card, inverse and inverse.card, oracle and oracle.card) if one]
     return Models(
         gan,
         inverse,
         oracle,
-        renderer,
+        None if paths.stylegan_r is None else load_stylegan_r(paths.stylegan_r, device)[0],
         None if paths.pose_regressor is None else _open_pose(paths.pose_regressor, device),
-        held_out=None if paths.folder is None else _folder_samples(paths.folder),
-        images_seen=trained[0].images_seen if trained else 0,
+        None if paths.folder is None else _held_out(paths.folder),
         notes=tuple(notes),
         device=torch.device(device),
     )
@@ -214,6 +211,10 @@ def _open_gan(settings: SourceSettings, inverse: InverseModel | None, device: to
         if isinstance(module, nn.Module):
             module.to(device)
     return source
+
+
+def _held_out(folder: MultiViewFolder) -> HeldOutSamples:
+    return HeldOutSamples(folder.validation_objects, lambda indices: folder.make(VALIDATION_START + indices))
 
 
 def _open_pose(path: Path, device: torch.device | str) -> PoseRegressor:

@@ -18,9 +18,9 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from ganverse.arguments import one_sentence
 from ganverse.errors import GanverseError
 from ganverse.io import write_atomically
-from ganverse.settings import one_sentence
 from ganverse.training.diagnostics import Diagnostics
 from ganverse.training.media import SampleLogger
 from ganverse.training.progress import ImagesProgressBar

@@ -131,14 +131,6 @@ def log_files(files: Mapping[str, Path], trainer: pl.Trainer) -> None:
             logger.experiment.log({**media, "trainer/global_step": trainer.global_step})
 
 
-def log_report(folder: Path, metrics: Mapping[str, float], files: Mapping[str, Path]) -> None:
-    """Numbers and files of an evaluation as a run of its own in Weights & Biases."""
-    logger = WandbLogger(name=f"{folder.parent.name}-{folder.name}", project="ganverse", save_dir=folder)
-    logger.log_metrics(dict(metrics))
-    logger.experiment.log({f"media/{name}": _wandb_medium(path) for name, path in files.items()})
-    logger.experiment.finish()
-
-
 def _encoded(medium: Medium) -> tuple[str, bytes]:
     if isinstance(medium, GLB):
         return ".glb", medium.data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image
 from ganverse import cli
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG
-from ganverse.evaluation.command import EvaluateCall, judged, publish, write_cards
+from ganverse.evaluation.command import EvaluateCall, judged, log_to_wandb, write_cards
 from ganverse.evaluation.models import ModelPaths, SourceSettings
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.export.textured import glb_bytes
@@ -21,9 +20,8 @@ from ganverse.generators.weights import load_generator
 from ganverse.geometry.meshes import sphere_template
 from ganverse.inverse.weights import load_inverse
 from ganverse.pretrained import read_evaluation
-from tests import pipeline_toys as toys
+from tests.evaluation.tiny_models import save_everything
 from tests.offline_runs import finished_run, history
-from tests.reconstruction.toys import save_weights
 
 
 def test_nothing_named_means_the_weights_in_the_package() -> None:
@@ -97,11 +95,12 @@ SCORE = {"value": 0.123456789, "low": 0.1, "high": None, "count": 7}
 
 
 def test_cards_carry_their_numbers_and_weights_still_load(tmp_path: Path) -> None:
-    generator, network = toys.save_gan(tmp_path), save_weights(tmp_path / "inverse.safetensors")
+    models = save_everything(tmp_path)
+    generator, network = tmp_path / "gan.safetensors", tmp_path / "inverse.safetensors"
     before = load_inverse(network).card
     keys = ("gan/azimuth_spread_deg", "gan/lpips_input", "world/iou_3d", "stylegan_r/scale_rank")
-    written = {"perceptual": "some-weights", "images_seen": 3, "scores": dict.fromkeys(keys, SCORE)}
-    assert write_cards(ModelPaths(SourceSettings(str(generator)), network), written) == [generator, network]
+    written = {"perceptual": "some-weights", "scores": dict.fromkeys(keys, SCORE)}
+    assert write_cards(models, written) == [generator, network]
     rounded = {"value": 0.12346, "low": 0.1, "high": None, "count": 7}
     assert read_evaluation(generator) == {"gan/azimuth_spread_deg": rounded}
     assert read_evaluation(network) == {
@@ -119,7 +118,7 @@ def test_no_card_no_numbers(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_evaluation_becomes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_goes_to_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     folder, sphere = tmp_path / "report", sphere_template(1)
@@ -127,18 +126,12 @@ def test_an_evaluation_becomes_a_table(tmp_path: Path, monkeypatch: pytest.Monke
         (folder / name).mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(folder / "figures" / "gan-views.png")
     (folder / "meshes" / "gan-1.glb").write_bytes(glb_bytes(sphere, sphere.vertices.new_ones(3, 4, 4)))
-    publish(folder, {"gan/iou_input": 0.91, "gan/azimuth_flips": 0.25}, 640, dashboard=True)
-    with (folder / "numbers.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["number"], float(row["value"])) for row in rows] == [
-        ("gan/iou_input", 0.91),
-        ("gan/azimuth_flips", 0.25),
-    ]
-    assert all(row["meaning"] for row in rows)
+    log_to_wandb(folder, {"gan/iou_input": 0.91, "gan/azimuth_flips": 0.25})
     run = finished_run(folder)
-    numbers, media = history(run)
-    assert (numbers["gan/iou_input"], numbers["images"]) == (0.91, 640)
+    (media,) = history(run)
+    assert media["gan/iou_input"] == 0.91
     shown = {key: value["_type"] for key, value in media.items() if key.startswith("media/")}
     assert shown == {"media/numbers": "table-file", "media/gan-views": "image-file", "media/gan-1": "object3D-file"}
     table = json.loads((run / "files" / media["media/numbers"]["path"]).read_text())
-    assert table["data"][0][:2] == ["gan/iou_input", 0.91]
+    assert table["data"][0][:3] == ["gan/iou_input", 0.91, 0.9]
+    assert all(row[-1] for row in table["data"]), "meanings"

@@ -40,7 +40,7 @@ def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPat
     model = tiny_inverse()
     monkeypatch.setattr(module, "reconstruct", truth)
     uvs = torch.zeros(len(cars.faces), 3, 2)
-    model.network._template = replace(model.network.template, faces=cars.faces, face_uvs=uvs)
+    model.network.faces, model.network.face_uvs = cars.faces, uvs
     table = CameraTable([0.0, 90.0], elevation_degrees=5.0, distance=3.0)
     cameras = Cameras.from_degrees([0.0, 90.0], [5.0, 5.0], [3.0, 3.0])
     scores, iou_3d = world_scores(WORLD, replace(model, cameras=table), Alignment(), cameras, TINY_SETTINGS)

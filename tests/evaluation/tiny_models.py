@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from ganverse.data.sources import Source, SourceSettings
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control import Studio
-from ganverse.evaluation.models import Models
+from ganverse.evaluation.models import ModelPaths, Models
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.generators.weights import GeneratorCard, save_generator
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
-from ganverse.inverse.weights import InverseCard, InverseModel
+from ganverse.inverse.weights import InverseCard, InverseModel, save_inverse
 from ganverse.masks.segmenter import Segmenter, SegmenterNetwork
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -107,3 +110,16 @@ def tiny_studio() -> Studio:
     assert models.renderer is not None
     assert models.pose is not None
     return Studio(models.renderer, models.gan, models.inverse, models.pose, models.gan.masker, Alignment())
+
+
+def save_everything(folder: Path, *, views: int = VIEWS, trained_on: str = "") -> ModelPaths:
+    """A generator with its codes, a network on it and an oracle."""
+    generator, model = tiny_gan(), tiny_inverse()
+    gan, network, oracle = (folder / f"{name}.safetensors" for name in ("gan", "inverse", "oracle"))
+    card = save_generator(generator, gan, GeneratorCard(generator.config, "Apache-2.0", "tests", 0, 7))
+    codes = tiny_codes(generator)
+    ViewCodes(card.sha256, codes.view_dims, codes.codes).save(folder / "gan-views.yaml")
+    table = CameraTable([0.0] * views, distance=3.0)
+    save_inverse(model.network, table, network, InverseCard("gan", trained_on or card.sha256, 5, 0))
+    save_inverse(model.network, model.cameras, oracle, InverseCard("car-world", "", 9, 0))
+    return ModelPaths(SourceSettings(str(gan)), network, oracle)

@@ -112,7 +112,7 @@ def test_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ablate(replace(study, only=["full", "one-view"]))
     numbers = json.loads((tmp_path / "ablations.json").read_text())
     assert set(numbers) == {"full", "one-view"}
-    found = json.loads((tmp_path / "one-view" / "seed-0" / "report" / "scores.json").read_text())["scores"]
+    found = json.loads((tmp_path / "one-view" / "seed-0" / "report" / "scores.json").read_text())
     assert numbers["one-view"]["numbers"]["oracle/iou_3d"]["mean"] == pytest.approx(found["oracle/iou_3d"]["value"])
     table = (tmp_path / "ablations.md").read_text()
     assert "| one-view: one view | 1 |" in table
