@@ -145,8 +145,9 @@ class CameraSurvey(nn.Module):
         azimuth = hypothesis.azimuth.view_as(gain)
         near = angular_difference(azimuth, self.annotated[:, None].expand_as(azimuth)).abs() <= math.radians(plan.reach)
         better = (certainty > plan.certainty) & (near | (gain > plan.gain))
-        best = self.falls.masked_fill(~better, -torch.inf).argmax(dim=1)
         home = gain.shape[1] - 1
+        better[:, home] &= ~near[:, 0]  # within reach, gradients know better than the annotation
+        best = self.falls.masked_fill(~better, -torch.inf).argmax(dim=1)
         doubtful = (certainty[:, home] > -plan.certainty / 2) | (gain[:, home] > -plan.gain / 2)
         returns = ~better.any(dim=1) & ~near[:, 0] & (self.seen > 1) & doubtful
         moved, best = better.any(dim=1) | returns, torch.where(returns, home, best)
