@@ -106,7 +106,7 @@ class CameraSurvey(nn.Module):
         self.register_buffer("falls", torch.zeros(views, columns))
         self.register_buffer("squares", torch.zeros(views, columns))
         self.register_buffer("seen", torch.zeros(views))
-        # On the host, where every step asks for them.
+        # On the host, since every step reads them.
         self.finished, self.pictures = 0, 0
 
     def get_extra_state(self) -> Int[Tensor, "2"]:
@@ -145,8 +145,9 @@ class CameraSurvey(nn.Module):
         azimuth = hypothesis.azimuth.view_as(gain)
         near = angular_difference(azimuth, self.annotated[:, None].expand_as(azimuth)).abs() <= math.radians(plan.reach)
         better = (certainty > plan.certainty) & (near | (gain > plan.gain))
-        best = self.falls.masked_fill(~better, -torch.inf).argmax(dim=1)
         home = gain.shape[1] - 1
+        better[:, home] &= ~near[:, 0]  # within reach, gradients know better than the annotation
+        best = self.falls.masked_fill(~better, -torch.inf).argmax(dim=1)
         doubtful = (certainty[:, home] > -plan.certainty / 2) | (gain[:, home] > -plan.gain / 2)
         returns = ~better.any(dim=1) & ~near[:, 0] & (self.seen > 1) & doubtful
         moved, best = better.any(dim=1) | returns, torch.where(returns, home, best)
@@ -203,11 +204,12 @@ def hypothesis_losses(
     pictures = torch.arange(batch * views, device=images.device)
     other = pictures.view(batch, views).roll(-1, dims=1).repeat_interleave(turns + 2)
     shown = pictures.repeat_interleave(turns + 2)
+    seen = reconstruction[other]
     rendered = render(
-        network.template.with_vertices(reconstruction.vertices[other]),
-        reconstruction.texture[other],
+        network.mesh(seen),
+        seen.texture,
         hypotheses(cameras, annotated, turns),
-        None if reconstruction.light is None else reconstruction.light[other],
+        seen.light,
         (height, width),
         silhouette=silhouette,
         backend=backend,

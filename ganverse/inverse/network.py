@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
@@ -90,15 +90,15 @@ class Reconstruction:
     light: Float[Tensor, "batch 9"] | None
     camera: Cameras
 
+    def __getitem__(self, rows: slice | Int[Tensor, " rows"]) -> Reconstruction:
+        light = None if self.light is None else self.light[rows]
+        return Reconstruction(
+            self.displacement[rows], self.vertices[rows], self.texture[rows], light, self.camera[rows]
+        )
+
     def repeat_interleave(self, repeats: int) -> Reconstruction:
         """Every reconstruction `repeats` times in a row (one copy per camera)."""
-        return Reconstruction(
-            self.displacement.repeat_interleave(repeats, dim=0),
-            self.vertices.repeat_interleave(repeats, dim=0),
-            self.texture.repeat_interleave(repeats, dim=0),
-            None if self.light is None else self.light.repeat_interleave(repeats, dim=0),
-            self.camera.repeat_interleave(repeats),
-        )
+        return self[torch.arange(len(self.vertices), device=self.vertices.device).repeat_interleave(repeats)]
 
 
 class InverseGraphicsNetwork(nn.Module):

@@ -10,7 +10,6 @@ trained on the table's cameras and predicts one of these, or something between t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +20,7 @@ from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.losses import color_loss, silhouette_loss
+from ganverse.inverse.network import Reconstruction
 from ganverse.inverse.objective import SOFT
 from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene, draw_contents
 from ganverse.rendering.render import SHARP, Silhouette, render
@@ -103,7 +103,7 @@ def find_views(
     styles = generator.styles(generator.map(latents))[:, list(codes.view_dims)]
     annotated = view_styles(generator, codes, device=device)
     contents = draw_contents(generator, codes, settings.objects, seed, device)
-    known = _known_objects(networks, [_synthesize(generator, codes, contents, view[None]) for view in annotated])
+    known = networks.inverse(_synthesize(generator, codes, contents, annotated))
     cameras, losses = [], []
     for part in torch.cat([annotated, styles]).split(_PER_FIT):
         images = _synthesize(generator, codes, contents, part)
@@ -130,33 +130,16 @@ def _synthesize(
     return torch.cat([generator.synthesize(part) for part in rows.split(_PER_FIT)])
 
 
-@dataclass(frozen=True)
-class _Known:
-    """Objects as f predicts them under every annotated code: shapes, textures, light, [codes, objects, ...]."""
-
-    vertices: Float[Tensor, "codes objects verts 3"]
-    texture: Float[Tensor, "codes objects 3 tex tex"]
-    light: Float[Tensor, "codes objects 9"] | None
-
-    def at(self, code: Int[Tensor, " views"]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Of all objects, seen under the code of every view; view by view."""
-        light = None if self.light is None else self.light[code].flatten(0, 1)
-        return self.vertices[code].flatten(0, 1), self.texture[code].flatten(0, 1), light
-
-
-def _known_objects(networks: FrozenNetworks, images: Sequence[Float[Tensor, "objects 3 height width"]]) -> _Known:
-    seen = [networks.inverse(view) for view in images]
-    light = None if seen[0].light is None else torch.stack([one.light for one in seen if one.light is not None])
-    return _Known(torch.stack([one.vertices for one in seen]), torch.stack([one.texture for one in seen]), light)
-
-
 def _fit(
     networks: FrozenNetworks,
-    known: _Known,
+    known: Reconstruction,
     images: Float[Tensor, "views_objects 3 height width"],
     settings: FoundViewSettings,
 ) -> tuple[Float[Tensor, "views 5"], Float[Tensor, " views"]]:
-    """Cameras of views, and the loss of the known objects' renders plus the spread of their predicted azimuths."""
+    """Cameras of views, and the loss of the renders plus the spread of the predicted azimuths.
+
+    known: the objects as f predicts them under every annotated code, code by code.
+    """
     masks = networks.segmenter.probability(images)
     start, apart = _mean_camera(networks.inverse(images).camera, settings.objects)
     with torch.enable_grad():
@@ -182,7 +165,7 @@ def _mean_camera(cameras: Cameras, objects: int) -> tuple[Float[Tensor, "views 5
 
 def _losses(
     networks: FrozenNetworks,
-    known: _Known,
+    known: Reconstruction,
     images: Float[Tensor, "views_objects 3 height width"],
     masks: Float[Tensor, "views_objects 1 height width"],
     numbers: Float[Tensor, "views 5"],
@@ -191,10 +174,10 @@ def _losses(
     """Color and silhouette of the objects, as predicted under the annotated code of the nearest azimuth."""
     azimuth, annotated = torch.broadcast_tensors(numbers.detach()[:, :1], networks.cameras.all().azimuth)
     nearest = angular_difference(azimuth, annotated).abs().argmin(dim=1)
-    vertices, texture, light = known.at(nearest)
-    cameras = cameras_from_numbers(numbers.repeat_interleave(len(images) // len(numbers), dim=0))
-    mesh, size = networks.inverse.template.with_vertices(vertices), images.shape[-1]
-    rendered = render(mesh, texture, cameras, light, size=size, silhouette=rim)
+    objects = len(images) // len(numbers)
+    seen = known[(nearest[:, None] * objects + torch.arange(objects, device=nearest.device)).flatten()]
+    cameras, size = cameras_from_numbers(numbers.repeat_interleave(objects, dim=0)), images.shape[-1]
+    rendered = render(networks.inverse.mesh(seen), seen.texture, cameras, seen.light, size=size, silhouette=rim)
     loss = color_loss(rendered.rgb, images, masks) + silhouette_loss(rendered.alpha, masks)
     return loss.view(len(numbers), -1).mean(dim=1)
 

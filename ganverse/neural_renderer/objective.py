@@ -67,13 +67,12 @@ DEFAULT_WEIGHTS = DisentangleWeights()
 
 @dataclass(frozen=True)
 class CycleResult:
-    """The terms of stage 2 and what they were computed from, un-swapped scenes first, then their swapped copies.
+    """The terms of stage 2, and masks and textures of the images: un-swapped scenes first, then their swapped copies.
 
-    texture: as f predicts it from the images.
+    texture: as f predicts it.
     """
 
     terms: dict[str, Tensor]
-    images: Float[Tensor, "scenes 3 height width"]
     masks: Float[Tensor, "scenes 1 height width"]
     texture: Float[Tensor, "scenes 3 tex tex"]
 
@@ -150,7 +149,7 @@ def cycle_terms(
         terms["anchor"] = _standard_distance(renderer, scene)
     if weights.entropy:
         terms["entropy"] = renderer.fusion.entropy()
-    return CycleResult(terms, images, masks, predicted.texture)
+    return CycleResult(terms, masks, predicted.texture)
 
 
 def _standard_distance(renderer: StyleGANR, scene: TrainingScene) -> Float[Tensor, " batch"]:

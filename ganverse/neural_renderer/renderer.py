@@ -211,7 +211,7 @@ def split_dims(total: int, view_dims: Sequence[int]) -> tuple[list[int], list[in
 
 @torch.enable_grad()
 def freeze_all_but_synthesis(generator: ImageGenerator) -> None:
-    """requires_grad only for what turns w* into an image: one tiny backward tells which parameters those are."""
+    """requires_grad only for what turns w* into an image: one tiny backward finds these parameters."""
     assert isinstance(generator, nn.Module)
     generator.requires_grad_(True)
     device = next(generator.parameters()).device

@@ -95,8 +95,8 @@ def test_every_parameter_learns(images):
     seen = network(images)
     total = seen.vertices.square().sum() + seen.texture.square().sum() + seen.light.square().sum()
     (total + seen.camera.position.sum() + seen.camera.offset.sum()).backward()
-    silent = [name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
-    assert silent == []
+    unused = [name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+    assert unused == []
 
 
 def test_shape_does_not_follow_the_texture(images):
