@@ -18,11 +18,11 @@ import yaml
 
 from ganverse.cli import INTERRUPTED, train
 from ganverse.errors import GanverseError
+from ganverse.evaluation.command import evaluate_command
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pipeline import stages
-from ganverse.evaluation.command import evaluate_command
 from ganverse.pipeline.commands import stage_settings
 from ganverse.pipeline.disentangle import shorten
 from ganverse.pipeline.run_directory import StageFolder, leaves, plain

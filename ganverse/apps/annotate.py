@@ -21,7 +21,7 @@ from ganverse.data.sources import generator_path, views_beside
 from ganverse.errors import GanverseError
 from ganverse.generators.weights import load_generator
 from ganverse.viewpoints.annotation import Decision, Revision
-from ganverse.viewpoints.candidates import CandidateSettings
+from ganverse.viewpoints.proposal import CandidateSettings
 
 PORT = 8710
 
@@ -102,7 +102,7 @@ def _facts(desk: Desk, revision: Revision) -> dict[str, Any]:
         "candidates": [_column(candidate) for candidate in desk.candidates.values()],
         "azimuths": {str(code.seed): code.azimuth_degrees for code in revision.views.codes},
         "dropped": list(revision.views.dropped),
-        "unsure": list(revision.views.unsure),
+        "unsure": list(revision.views.uncertain),
     }
 
 

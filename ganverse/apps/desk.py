@@ -15,9 +15,9 @@ from ganverse.apps.png import png
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.io import image_grid
-from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, UnfinishedViews
-from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views, rank_candidates
-from ganverse.viewpoints.opening import open_views
+from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, decide
+from ganverse.viewpoints.directions import open_views
+from ganverse.viewpoints.proposal import CandidateSettings, images_of_views, rank_candidates
 from ganverse.viewpoints.view_codes import layer_dims
 
 
@@ -42,9 +42,9 @@ def open_annotation(
     """
     if layers is not None or not path.exists():
         dims = layer_dims(generator.style_sizes, layers or generator.view_layers)
-        return generator, AnnotationFile(path, UnfinishedViews(name, dims, ()))
-    found = UnfinishedViews.load(path)
-    file = AnnotationFile(path, UnfinishedViews(name, found.view_dims, (), found.anchor, found.directions))
+        return generator, AnnotationFile(path, ViewCodes(name, dims, ()))
+    found = ViewCodes.load(path, allow_empty=True)
+    file = AnnotationFile(path, ViewCodes(name, found.view_dims, (), found.directions))
     if found.codes:
         generator, _ = open_views(path, generator)
     elif found.directions is not None:
@@ -109,7 +109,7 @@ class Desk:
                 return False, now
             views = now.views
             for decision in decisions:
-                views = views.decided(decision)
+                views = decide(views, decision)
             return True, self.file.write(views)
 
     def _add_seeds(self, seeds: Sequence[int]) -> None:
@@ -119,7 +119,7 @@ class Desk:
                 self.candidates[seed] = Candidate(seed, None, column(images))
 
     def _pictures(self, seeds: Sequence[int]) -> Float[Tensor, "seeds objects 3 height width"]:
-        return pictures_of_views(self._generator, self._dims, seeds, self._settings, device=self._device)
+        return images_of_views(self._generator, self._dims, seeds, self._settings)
 
 
 def column(images: Float[Tensor, "objects 3 height width"], largest: int = 128) -> bytes:

@@ -43,7 +43,8 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import write_atomically
-from ganverse.masks.masker import Masker, SegmenterMasker
+from ganverse.masks.masker import Masker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
@@ -229,7 +230,7 @@ class Evaluation:
 
     def _masker(self) -> Masker:
         gan = self.models.gan
-        return (gan and gan.masker) or SegmenterMasker.car().to(self.models.device)
+        return (gan and gan.masker) or Segmenter.from_pretrained().to(self.models.device)
 
     def _stylegan_r(self, model: InverseModel, alignment: Alignment) -> None:
         models, settings = self.models, self.settings

@@ -14,14 +14,14 @@ from PIL import Image
 
 from ganverse.apps.gallery import Gallery
 from ganverse.apps.stage import SIDE, Look, Stage
-from ganverse.errors import GanverseError
 from ganverse.data.sources import Source, SourceSettings
+from ganverse.errors import GanverseError
 from ganverse.generators.weights import load_generator
 from ganverse.inverse.weights import load_inverse
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.pretrained import SHIPPED
-from ganverse.viewpoints.opening import open_views
+from ganverse.viewpoints.directions import open_views
 from tests.apps.studio_toys import make_gallery, make_stage
 from tests.evaluation.tiny_models import tiny_inverse, tiny_renderer, tiny_source
 

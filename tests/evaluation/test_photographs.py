@@ -14,7 +14,7 @@ from ganverse.evaluation.models import Models
 from ganverse.evaluation.pascal3d import Pascal3D
 from ganverse.evaluation.photographs import PhotoFolder, reprojection_scores
 from ganverse.evaluation.settings import Photographs
-from ganverse.masks.masker import SegmenterMasker
+from ganverse.masks.segmenter import Segmenter
 from ganverse.reconstruction.photos import FoundObject, Photo, bounding_square
 from ganverse.reconstruction.refinement import RefinementSettings, view
 from tests.evaluation.pascal3d_tree import save_tree
@@ -74,7 +74,7 @@ def test_in_the_report(tmp_path: Path, folders: tuple[Path, Path]) -> None:
 
 
 def test_without_masks_a_masker_finds_the_objects(folders: tuple[Path, Path]) -> None:
-    found = PhotoFolder(folders[0], masker=SegmenterMasker.car()).load(0)
+    found = PhotoFolder(folders[0], masker=Segmenter.from_pretrained()).load(0)
     assert 0.05 < float((found.foreground > 0.5).float().mean()) < 0.9
 
 
