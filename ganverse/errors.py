@@ -10,7 +10,7 @@ class GanverseError(Exception):
     """
 
 
-def brief(error: BaseException) -> str:
+def brief(error: object) -> str:
     """What another library complains about, in one line: the first two of many, at most 200 characters."""
     line = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
     return line if len(line) <= 200 else line[:199] + "…"

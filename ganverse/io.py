@@ -235,7 +235,9 @@ def read_yaml(path: Path) -> object:
         raise GanverseError(f"expected UTF-8 text in {path}, got another encoding; save the file as UTF-8") from error
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         # the last four: PyYAML's constructors, of numbers and dates that are none
-        raise GanverseError(f"expected YAML in {path}, got {brief(error)}") from error
+        mark = getattr(error, "problem_mark", None)
+        problem = brief(getattr(error, "problem", None) or error) + (f" in line {mark.line + 1}" if mark else "")
+        raise GanverseError(f"expected YAML in {path}, got: {problem}") from error
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -245,10 +247,10 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         """One level deeper."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "an alias (*name); write the value out")
-        if self.depth >= DEEPEST_YAML:
-            raise yaml.composer.ComposerError(None, None, f"more than {DEEPEST_YAML} levels of nesting")
+        alias, deep = self.check_event(yaml.AliasEvent), self.depth >= DEEPEST_YAML
+        if alias or deep:
+            problem = "an alias (*name)" if alias else f"more than {DEEPEST_YAML} levels of nesting"
+            raise yaml.composer.ComposerError(None, None, problem, self.peek_event().start_mark)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1

@@ -18,6 +18,7 @@ import yaml
 
 from ganverse.cli import INTERRUPTED, train
 from ganverse.errors import GanverseError
+from ganverse.evaluation.command import evaluate_command
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.weights import load_stylegan_r

@@ -27,10 +27,10 @@ from ganverse.errors import GanverseError, quoted
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.io import image_grid, png_bytes
-from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, UnfinishedViews
-from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views, rank_candidates
-from ganverse.viewpoints.opening import open_views
-from ganverse.viewpoints.view_codes import layer_dims
+from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, decide
+from ganverse.viewpoints.directions import open_views
+from ganverse.viewpoints.proposal import CandidateSettings, images_of_views, rank_candidates
+from ganverse.viewpoints.view_codes import ViewCodes, layer_dims
 
 PORT = 8710
 
@@ -82,9 +82,9 @@ def open_annotation(
     """
     if layers is not None or not path.exists():
         dims = layer_dims(generator.style_sizes, layers or generator.view_layers)
-        return generator, AnnotationFile(path, UnfinishedViews(name, dims, ()))
-    found = UnfinishedViews.load(path)
-    file = AnnotationFile(path, UnfinishedViews(name, found.view_dims, (), found.anchor, found.directions))
+        return generator, AnnotationFile(path, ViewCodes(name, dims, ()))
+    found = ViewCodes.load(path, allow_empty=True)
+    file = AnnotationFile(path, ViewCodes(name, found.view_dims, (), found.directions))
     if found.codes:
         generator, _ = open_views(path, generator)
     elif found.directions is not None:
@@ -155,7 +155,7 @@ class Desk:
                 return False, now
             views = now.views
             for decision in decisions:
-                views = views.decided(decision)
+                views = decide(views, decision)
             return True, self.file.write(views)
 
     def _read(self) -> Revision:
@@ -170,7 +170,7 @@ class Desk:
                 self.candidates[seed] = Candidate(seed, None, column(images))
 
     def _pictures(self, seeds: Sequence[int]) -> Float[Tensor, "seeds objects 3 height width"]:
-        return pictures_of_views(self._generator, self._dims, seeds, self._settings, device=self._device)
+        return images_of_views(self._generator, self._dims, seeds, self._settings, device=self._device)
 
 
 def column(images: Float[Tensor, "objects 3 height width"], largest: int = 128) -> bytes:
@@ -223,7 +223,7 @@ def _facts(desk: Desk, revision: Revision) -> dict[str, Any]:
         "candidates": _columns(list(desk.candidates.values())),
         "azimuths": {str(code.seed): code.azimuth_degrees for code in revision.views.codes},
         "dropped": list(revision.views.dropped),
-        "unsure": list(revision.views.unsure),
+        "unsure": list(revision.views.uncertain),
     }
 
 

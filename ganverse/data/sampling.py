@@ -31,7 +31,6 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.io import quantize
 from ganverse.masks.filtering import FilterCounts, FilterOutcome, MaskFilter, filter_masks
 from ganverse.masks.masker import Masker, Masks, separate_instances
-from ganverse.viewpoints.anchoring import Anchor, anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
 
 _OBJECT, _VIEWS, _NOISE = 0, 1, 2
@@ -158,13 +157,12 @@ class MultiViewSampler:
             raise GanverseError(f"expected a masker, since {type(generator).__name__} does not know its own masks")
         self._neighbors = _neighbors(codes, self.settings)
         self._views = view_styles(self.generator, codes, device=_device(self.generator))
-        self._anchor = anchor_of(self.generator, codes, device=self._views.device)
 
     @property
     def fingerprint(self) -> str:
         """A short fingerprint of all that a sample depends on (the generator by the name the view codes give it)."""
         masks = "truth" if self.masker is None else self.masker.name
-        parts: dict[str, object] = {"settings": asdict(self.settings), "codes": asdict(self.codes), "masks": masks}
+        parts: dict[str, object] = {"settings": asdict(self.settings), "codes": self.codes.sha256, "masks": masks}
         if any(isinstance(part, LetterboxGenerator) for part in _modules(self.generator)):
             parts["framed"] = self.generator.resolution
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -176,8 +174,6 @@ class MultiViewSampler:
             if isinstance(part, nn.Module):
                 part.to(device)
         self._views = self._views.to(device)
-        if self._anchor is not None:
-            self._anchor = Anchor(self._anchor.values.to(device), self._anchor.scale.to(device))
         return self
 
     def view_ids(self, index: int) -> list[int]:
@@ -226,9 +222,8 @@ class MultiViewSampler:
 
     def _block(self, block: tuple[list[int], Tensor], attempt: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         samples, view_ids = block
-        draws = draws_per_object(self._anchor)
-        z = self._normals(samples, attempt, _OBJECT, draws * self.generator.z_dim).view(len(samples), draws, -1)
-        content = content_styles(self.generator, z, self.codes.view_dims, self._anchor)
+        z = self._normals(samples, attempt, _OBJECT, self.generator.z_dim)
+        content = self.generator.styles(self.generator.map(z))
         styles = mix_styles(content, self._views[view_ids], self.codes.view_dims)
         if self.masker is None and isinstance(self.generator, TruthfulGenerator):
             images, coverage, _ = self.generator.render_truth(styles)

@@ -18,7 +18,7 @@ from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
 from ganverse.pretrained import SHIPPED
-from ganverse.viewpoints.opening import open_views
+from ganverse.viewpoints.directions import open_views
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims, view_latents
 from ganverse.worlds.generator import CarWorldGenerator
 

@@ -19,7 +19,6 @@ from ganverse.evaluation.metrics import Score, interval, resampled_indices
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.random_streams import latents
-from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import circular_mean_and_spread
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
@@ -49,10 +48,7 @@ def predict_grid(
     """Synthesize every object (latent codes of stream `seed`) at every view code, predict the poses."""
     device = device_of(generator)
     views = view_styles(generator, codes, device=device)
-    anchor = anchor_of(generator, codes, device=device)
-    draws = draws_per_object(anchor)
-    z = latents(seed, range(objects * draws), generator.z_dim).to(device).view(objects, draws, -1)
-    contents = content_styles(generator, z, codes.view_dims, anchor)
+    contents = generator.styles(generator.map(latents(seed, range(objects), generator.z_dim).to(device)))
     rows = mix_styles(contents.repeat_interleave(len(codes), dim=0), views.repeat(objects, 1), codes.view_dims)
     found = [regressor(generator.synthesize(part).to(device_of(regressor))) for part in rows.split(batch)]
     shape = (objects, len(codes))

@@ -102,7 +102,7 @@ def find_views(
     latents = view_latents(seeds, generator.z_dim).to(device)
     styles = generator.styles(generator.map(latents))[:, list(codes.view_dims)]
     annotated = view_styles(generator, codes, device=device)
-    contents = draw_contents(generator, codes, settings.objects, seed, device)
+    contents = draw_contents(generator, settings.objects, seed, device)
     known = networks.inverse(_synthesize(generator, codes, contents, annotated))
     cameras, losses = [], []
     for part in torch.cat([annotated, styles]).split(_PER_FIT):

@@ -17,7 +17,6 @@ from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.scenes import Scenes, background_mask, remove_object
-from ganverse.viewpoints.anchoring import anchor_of, content_styles, draws_per_object
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
 
 _PER_DRAW = 32
@@ -111,13 +110,11 @@ class TrainingScene:
 
 @torch.no_grad()
 def draw_contents(
-    generator: ImageGenerator, codes: ViewCodes, objects: int, seed: int, device: torch.device | str
+    generator: ImageGenerator, objects: int, seed: int, device: torch.device | str
 ) -> Float[Tensor, "objects styles"]:
     """w* of objects of the frozen GAN, their own views included; a pure function of the seed."""
-    anchor = anchor_of(generator, codes, device=device)
-    source = torch.Generator().manual_seed(seed)
-    z = torch.randn(objects, draws_per_object(anchor), generator.z_dim, generator=source).to(device)
-    return content_styles(generator, z, codes.view_dims, anchor)
+    z = torch.randn(objects, generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(device)
+    return generator.styles(generator.map(z))
 
 
 @torch.no_grad()
@@ -126,7 +123,7 @@ def draw_batches(
 ) -> list[MultiViewBatch]:
     """Objects of the frozen GAN in one view each, the view codes in turn; unfiltered, a pure function of the seed."""
     device = networks.cameras.all().azimuth.device
-    contents = draw_contents(generator, codes, objects, seed, device)
+    contents = draw_contents(generator, objects, seed, device)
     views, view_ids = view_styles(generator, codes, device=device), torch.arange(objects, device=device) % len(codes)
     styles = mix_styles(contents, views[view_ids], codes.view_dims)
     batches = []

@@ -1,14 +1,13 @@
-"""View codes while somebody annotates them: what was kept, what was dropped, and who changed the file meanwhile."""
+"""View codes while somebody annotates them: decisions about codes, and the file that others may change meanwhile."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 from ganverse.errors import GanverseError
-from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, document_fields
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes
 
 
 @dataclass(frozen=True)
@@ -24,63 +23,36 @@ class Decision:
             raise GanverseError(f"expected view code {self.seed} to be kept or dropped, got both")
 
 
-@dataclass(frozen=True)
-class UnfinishedViews(ViewCodes):
-    """`ViewCodes` of which there may be none yet, together with what annotators want to know.
-
-    rejected: seeds that were looked at and dropped. doubted: seeds whose azimuth is a guess that should be looked at.
-    """
-
-    unfinished: ClassVar[bool] = True
-    rejected: tuple[int, ...] = field(default=())
-    doubted: tuple[int, ...] = field(default=())
-
-    @property
-    def dropped(self) -> tuple[int, ...]:
-        """The rejected seeds."""
-        return self.rejected
-
-    @property
-    def unsure(self) -> tuple[int, ...]:
-        """The doubted seeds."""
-        return self.doubted
-
-    @classmethod
-    def from_document(cls, document: object) -> UnfinishedViews:
-        """What a file holds, its lists of seeds too."""
-        fields, dropped, unsure = document_fields(document)
-        return cls(*fields, rejected=dropped, doubted=unsure)
-
-    def decided(self, decision: Decision) -> UnfinishedViews:
-        """With one decision changed, which is beyond doubt; a code that is kept anew comes last."""
-        seed, azimuth = decision.seed, decision.azimuth_degrees
-        rejected = tuple(other for other in self.rejected if other != seed) + ((seed,) if decision.drop else ())
-        code = None if azimuth is None else ViewCode(seed, azimuth)
-        codes = tuple(code if code and old.seed == seed else old for old in self.codes if code or old.seed != seed)
-        if code and code not in codes:
-            codes += (code,)
-        doubted = tuple(other for other in self.doubted if other != seed)
-        return replace(self, codes=codes, rejected=rejected, doubted=doubted)
+def decide(views: ViewCodes, decision: Decision) -> ViewCodes:
+    """The view codes after one decision; its seed is no longer uncertain. A code that is kept anew comes last."""
+    seed, azimuth = decision.seed, decision.azimuth_degrees
+    dropped = tuple(other for other in views.dropped if other != seed) + ((seed,) if decision.drop else ())
+    code = None if azimuth is None else ViewCode(seed, azimuth)
+    codes = tuple(code if code and old.seed == seed else old for old in views.codes if code or old.seed != seed)
+    if code and code not in codes:
+        codes += (code,)
+    uncertain = tuple(other for other in views.uncertain if other != seed)
+    return replace(views, codes=codes, dropped=dropped, uncertain=uncertain)
 
 
 @dataclass(frozen=True)
 class Revision:
     """The contents of an annotation file and their name: two readers of the same name have seen the same file."""
 
-    views: UnfinishedViews
+    views: ViewCodes
     name: str
 
 
 class AnnotationFile:
     """The file itself is the only memory, so an editor, a second tab and a second server are all noticed alike.
 
-    empty: what a file that is not there stands for; its generator and view_dims are those the file must have.
+    empty: what a missing file stands for; an existing one must have the same generator, dimensions and directions.
 
     Raises:
         GanverseError: the file is broken or belongs to another generator or other dimensions.
     """
 
-    def __init__(self, path: Path, empty: UnfinishedViews) -> None:
+    def __init__(self, path: Path, empty: ViewCodes) -> None:
         self.path = path
         self._empty = empty
         self.read()
@@ -89,7 +61,7 @@ class AnnotationFile:
         """The file as it is now."""
         if not self.path.exists():
             return Revision(self._empty, "")
-        views = UnfinishedViews.load(self.path)
+        views = ViewCodes.load(self.path, allow_empty=True)
         if views.generator != self._empty.generator:
             raise GanverseError(
                 f"expected view codes of generator {self._empty.generator[:12]}... in {self.path}, got those of "
@@ -97,12 +69,15 @@ class AnnotationFile:
             )
         if (views.view_dims, views.directions) != (self._empty.view_dims, self._empty.directions):
             raise GanverseError(
-                f"expected {self.path} to replace the same dimensions of w* as this annotation, got others; leave "
-                "--layers out to go on with the file's own, or give another file with --output"
+                f"expected {self.path} to replace the same dimensions of w* as this annotation, got others; omit "
+                "--layers to keep the file's own, or give another file with --output"
             )
-        return Revision(views, hashlib.sha256(self.path.read_bytes()).hexdigest())
+        return Revision(views, self._name())
 
-    def write(self, views: UnfinishedViews) -> Revision:
+    def write(self, views: ViewCodes) -> Revision:
         """Replaces the file atomically."""
         views.save(self.path)
-        return Revision(views, hashlib.sha256(self.path.read_bytes()).hexdigest())
+        return Revision(views, self._name())
+
+    def _name(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()

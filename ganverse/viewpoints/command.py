@@ -1,99 +1,170 @@
-"""View codes without a human: `ganverse views`; pose regressor, silhouettes or trained cameras for an annotator."""
+"""`ganverse views`: view codes of a GAN, their azimuths from a pose regressor, silhouettes or trained cameras."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import re
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
-from ganverse.data.sources import DataSettings, generator_path, open_segmenter, views_beside
+from ganverse.data.sources import generator_path, segmenter_beside, views_beside
+from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
-from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
-from ganverse.generators.weights import load_generator
-from ganverse.pipeline.configuration import Section, build_parser, parse, section_of
-from ganverse.viewpoints.automatic import AutoViews, find_automatic_views
-from ganverse.viewpoints.directions import ContentDirections, save_directions
-from ganverse.viewpoints.opening import directions_path
+from ganverse.generators.protocol import ImageGenerator
+from ganverse.generators.weights import GeneratorCard, load_generator
+from ganverse.inverse.opening import open_inverse
+from ganverse.io import image_grid, save_image
+from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
+from ganverse.viewpoints.automatic import AutomaticSettings, find_automatic_views
+from ganverse.viewpoints.directions import directions_path, save_directions
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import ProposalSettings, propose_view_codes
-from ganverse.viewpoints.trained import take_trained_azimuths
-from ganverse.viewpoints.view_analysis import ViewAnalysis, content_directions_of, pose_reader, view_dims_of
-from ganverse.viewpoints.view_codes import layer_dims
+from ganverse.viewpoints.style_analysis import StyleAnalysis, find_content_directions, find_view_dims
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
+
+_SHOWN = 3
+_TURNED_DEGREES = 90.0
+_DESCRIPTION = """\
+Find view codes of a GAN from all sides and write them to NAME-views.yaml, which may be edited by hand.
+
+A view code replaces the part of w* that carries the viewpoint, so that any object is seen from its side. Azimuths are
+coarse; training refines them. They come from one of:
+  regressor  a network that predicts the pose of cars; the default for generators of cars
+  auto       silhouettes, for any category with a segmenter (see `ganverse masks`): objects longer than wide, mirror
+             images of themselves, seen from slightly above. Writes NAME-views.png to check the codes by
+  --trained  the cameras of an inverse network that was trained on the codes which the file holds already
+Then look at the codes and correct them with `ganverse annotate`."""
 
 
-@dataclass(frozen=True)
-class ViewsRun:
-    """Find view codes all round, choosing the most consistent ones, annotated with their 30-degree bin.
-
-    generator: "car", or the .safetensors file of a GAN.
-    output: the file to write; null takes NAME-views.yaml beside the weights (for
-        "car", in the current folder).
-    azimuths: who annotates: the "regressor" knows cars only and takes all settings but `auto`; "auto" works for any
-        category that has a segmenter, and takes only its own; "trained" gives the codes that `output` holds already
-        the azimuths of `trained`.
-    trained: weights of an inverse network that was trained on these codes, for a short time at least.
-    replaces: what a view code replaces in w*: the first `analysis.layers` "layers" as a whole, but for the content
-        directions, which turns objects best; or the `analysis.count` most correlated single "dimensions" of them (the
-        paper's way).
-    content_directions: so many directions of these layers, which tell most of shape and paint and least of the
-        viewpoint, stay with the object. More keep more of it, fewer turn it more exactly.
-    """
-
-    generator: str = "car"
-    output: Path | None = None
-    azimuths: Literal["regressor", "auto", "trained"] = "regressor"
-    trained: Path | None = None
-    auto: AutoViews = field(default_factory=AutoViews)
-    replaces: Literal["layers", "dimensions"] = "layers"
-    content_directions: int = 2
-    analysis: ViewAnalysis = field(default_factory=lambda: ViewAnalysis(layers=3, view_weight=4.0, samples=4000))
-    proposal: ProposalSettings = field(default_factory=ProposalSettings)
-
-
-def find_views(run: ViewsRun) -> Path:
-    """Writes the view codes; returns the file.
+def views_command(arguments: Sequence[str]) -> Path:
+    """`ganverse views GENERATOR`: writes view codes; returns the file.
 
     Raises:
         GanverseError: something is missing or does not fit, or not enough consistent codes were found.
     """
-    path = generator_path(run.generator)
+    given = _parser().parse_args(list(arguments))
+    device, path = find_device(given.device), generator_path(given.generator)
     network, card = load_generator(path)
-    output = run.output or views_beside(path)
-    if run.azimuths == "auto":
-        segmenter = open_segmenter(DataSettings(generator=run.generator, category=_category(run.generator)))
-        return find_automatic_views(network, card.sha256, segmenter, output, run.auto)
-    if run.azimuths == "trained":
-        if run.trained is None:
-            raise GanverseError("expected --trained RUN/inverse/inverse.safetensors with --azimuths trained, got none")
-        return take_trained_azimuths(output, run.trained, card.sha256)
-    regressor = PoseRegressor.car()
-    generator: ImageGenerator = network
-    found: ContentDirections | None = None
-    if run.replaces == "dimensions":
-        dims = view_dims_of(network, regressor, run.analysis)
+    output = given.output or views_beside(path)
+    report = partial(Console(stderr=True).print, highlight=False, soft_wrap=True, markup=False)
+    if given.trained is not None:
+        _take_trained_azimuths(output, given.trained, card.sha256, report)
+    elif _source_of_azimuths(given, card) == "auto":
+        segmenter = _segmenter(given, path, card).to(device)
+        _find_automatically(network.to(device), card.sha256, segmenter, output, given, report)
     else:
-        dims = layer_dims(network.style_sizes, run.analysis.layers)
-    if run.replaces == "layers" and run.content_directions:
-        found = content_directions_of(network, regressor, run.analysis, run.content_directions)
-        generator = SubspaceGenerator(network, found.read, found.write)
-        dims = tuple(run.content_directions + dim for dim in dims)
-    codes = propose_view_codes(generator, card.sha256, dims, pose_reader(regressor), run.proposal)
-    if found is not None:
-        codes = replace(codes, directions=save_directions(directions_path(output), found))
-    codes.save(output)
+        _find_with_regressor(network.to(device), card.sha256, output, given)
+    report(f"view codes: {output}")
     return output
 
 
-def _category(generator: str) -> Literal["car", "other"]:
-    return "car" if generator == "car" else "other"
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="ganverse views", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("generator", nargs="?", default="car", help='.safetensors file, or "car" (%(default)s)')
+    parser.add_argument("-o", "--output", type=Path, help="the file (NAME-views.yaml beside the weights)")
+    parser.add_argument("--azimuths", choices=("regressor", "auto"), help="where azimuths come from (see above)")
+    parser.add_argument("--trained", metavar="RUN", help="take azimuths from this run or inverse network instead")
+    parser.add_argument("--codes", type=int, default=24, help="view codes to find (%(default)s)")
+    parser.add_argument("--pool", type=int, help="seeds to try (360 with auto, 1500 with regressor)")
+    parser.add_argument(
+        "--layers", type=int, help="first layers of w* that a code replaces (measured with auto, 3 with regressor)"
+    )
+    parser.add_argument(
+        "--replaces",
+        choices=("layers", "dimensions"),
+        default="layers",
+        help="regressor: replace these layers except the two directions that follow shape and color most, which turns "
+        "objects best, or only the 144 dimensions that follow the viewpoint most, as in the paper (%(default)s)",
+    )
+    parser.add_argument("--front", type=int, metavar="SEED", help="auto: a code that shows the front, if 0 is the rear")
+    parser.add_argument("--segmenter", type=Path, help="auto: its weights (NAME-segmenter.safetensors)")
+    add_device_option(parser)
+    return parser
 
 
-def views_command(arguments: Sequence[str]) -> None:
-    """`ganverse views ...`."""
-    section = Section("", ViewsRun)
-    parser = build_parser("ganverse views", (ViewsRun.__doc__ or "").split("\n")[0], [section])
-    output = find_views(section_of(parse(parser, arguments, None), section))
-    Console(stderr=True).print(f"view codes: {output}", highlight=False, soft_wrap=True)
+def _source_of_azimuths(given: Namespace, card: GeneratorCard) -> str:
+    """The pose regressor must not be used for other categories by accident."""
+    if given.azimuths is None and not _shows_cars(given, card):
+        raise GanverseError(
+            f"expected --azimuths auto for {given.generator}, since the pose regressor knows cars only and the card of "
+            "this generator does not mention them; give --azimuths regressor if it does synthesize cars"
+        )
+    return given.azimuths or "regressor"
+
+
+def _shows_cars(given: Namespace, card: GeneratorCard) -> bool:
+    named = f"{card.trained_on} {card.notes}"
+    return given.generator == "car" or re.search(r"\bcars?\b", named, re.IGNORECASE) is not None
+
+
+def _segmenter(given: Namespace, generator: Path, card: GeneratorCard) -> Segmenter:
+    own = segmenter_beside(generator)
+    if given.segmenter is None and not own.is_file() and not _shows_cars(given, card):
+        raise GanverseError(
+            f"expected a segmenter at {own}, found none; make one with `ganverse masks {generator}` or give --segmenter"
+        )
+    return Segmenter.from_pretrained(given.segmenter or (own if own.is_file() else CAR_WEIGHTS))
+
+
+def _find_automatically(
+    network: ImageGenerator,
+    name: str,
+    segmenter: Segmenter,
+    output: Path,
+    given: Namespace,
+    report: Callable[[str], None],
+) -> None:
+    pool = AutomaticSettings.pool if given.pool is None else given.pool
+    settings = AutomaticSettings(given.layers, pool, codes=given.codes, front=given.front)
+    found = find_automatic_views(network, name, segmenter, settings, report)
+    found.codes.save(output)
+    picture, uncertain = output.with_suffix(".png"), found.codes.uncertain
+    columns = found.images[:, :_SHOWN].transpose(0, 1).flatten(0, 1)
+    save_image(image_grid(columns, len(found.codes)), picture)
+    rear = min(found.codes.codes, key=lambda code: abs(code.azimuth_degrees - 180))
+    report(
+        f"{len(found.codes)} codes from azimuth 0 to 360, left to right in {picture}: 0 is the front, 90 its left side"
+    )
+    report(f"{len(uncertain)} of them may be half a turn off, `ganverse annotate` shows them first; seeds {uncertain}")
+    report(f"if 0 shows the rear: call again with --front {rear.seed}")
+
+
+def _find_with_regressor(network: ImageGenerator, name: str, output: Path, given: Namespace) -> None:
+    regressor = PoseRegressor.from_pretrained().to(find_device(given.device))
+    analysis, proposal = StyleAnalysis(), ProposalSettings(count=given.codes)
+    analysis = analysis if given.layers is None else replace(analysis, layers=given.layers)
+    proposal = proposal if given.pool is None else replace(proposal, candidates=given.pool)
+    if given.replaces == "dimensions":
+        dims = find_view_dims(network, regressor, analysis)
+        propose_view_codes(network, name, dims, regressor, proposal).save(output)
+        return
+    directions = find_content_directions(network, regressor, analysis)
+    dims = tuple(analysis.directions + dim for dim in layer_dims(network.style_sizes, analysis.layers))
+    generator = directions.around(network).to(find_device(given.device))
+    codes = propose_view_codes(generator, name, dims, regressor, proposal)
+    replace(codes, directions=save_directions(directions_path(output), directions)).save(output)
+
+
+def _take_trained_azimuths(file: Path, source: str, generator_sha256: str, report: Callable[[str], None]) -> None:
+    """Rewrites the azimuths in `file`, whole degrees; codes now more than 90 degrees away become the uncertain ones."""
+    views, model = ViewCodes.load(file), open_inverse(source)
+    if model.card.generator_sha256 != generator_sha256 or len(model.cameras) != len(views):
+        raise GanverseError(
+            f"expected {source} to be trained on the {len(views)} view codes of {file} and their generator "
+            f"{generator_sha256[:12]}..., got {len(model.cameras)} cameras and generator "
+            f"{model.card.generator_sha256[:12] or 'unknown'}...; give the views file of that training"
+        )
+    degrees = model.cameras.azimuth.detach().rad2deg()
+    moved = ((degrees - views.azimuth_degrees + 180).remainder(360) - 180).abs()
+    codes = tuple(
+        ViewCode(code.seed, float(azimuth.round()) % 360) for code, azimuth in zip(views.codes, degrees, strict=True)
+    )
+    turned = tuple(code.seed for code, way in zip(codes, moved, strict=True) if way > _TURNED_DEGREES)
+    replace(views, codes=codes, uncertain=turned).save(file)
+    report(f"cameras have moved by {float(moved.median()):.1f} degrees in the median; turned to another side: {turned}")

@@ -1,78 +1,151 @@
-"""Propose view codes without a human: seeds whose objects agree on the viewpoint, all round.
+"""Propose view codes: seeds that turn every object alike, from all sides.
 
-The paper picks its codes by hand (section 2: azimuth all round, "preferring codes whose objects look most consistent");
-this does the same with a reader (such as a pose regressor) in place of the eye. A human can correct the resulting file.
+The paper's annotator picks codes "whose objects look most consistent" (section 2). Two measures stand in for that look.
+With a network that predicts poses (`propose_view_codes`), objects under one code should have the same azimuth and stay
+themselves. Without one (`rank_candidates`), what a code does to one object's small gray image should be what it does
+to the next object's, and codes that do the same to all objects need to be looked at only once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from ganverse.devices import device_of
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.geometry.cameras import angular_difference
 from ganverse.random_streams import latents
-from ganverse.viewpoints.anchoring import Anchor, content_styles, draws_per_object, view_anchor
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_latents
 
-
-@dataclass(frozen=True)
-class ViewReading:
-    """What pictures show: azimuths in radians, and the object's aspects (such as height, type, paint), in any units."""
-
-    azimuth: Float[Tensor, " batch"]
-    aspects: tuple[Float[Tensor, "batch _"], ...] = ()
+_CONTENT_SEED = 1
+"""Stream of the objects that codes are tried on."""
+_SIDE = 16
 
 
-Reader = Callable[[Float[Tensor, "batch 3 height width"]], ViewReading]
-"""Reads pictures with values in [0, 1]."""
+def synthesize_views(
+    generator: ImageGenerator, view_dims: Sequence[int], seeds: Sequence[int], objects: int, batch: int
+) -> Iterator[Float[Tensor, "batch 3 height width"]]:
+    """The same objects under the view code of every seed, seed after seed, on the generator's device, in batches."""
+    device = device_of(generator)
+    with torch.no_grad():
+        contents = generator.styles(generator.map(latents(_CONTENT_SEED, range(objects), generator.z_dim).to(device)))
+        own = generator.styles(generator.map(view_latents(seeds, generator.z_dim).to(device)))
+    views = own[:, list(view_dims)].repeat_interleave(objects, dim=0)
+    for content, view in zip(contents.repeat(len(seeds), 1).split(batch), views.split(batch), strict=True):
+        with torch.no_grad():
+            images = generator.synthesize(mix_styles(content, view, view_dims))
+        yield images
+
+
+class Reading(Protocol):
+    """What images show; `pose_regressor.PoseReading` is one."""
+
+    @property
+    def azimuth(self) -> Float[Tensor, " batch"]:
+        """Radians."""
+
+    @property
+    def aspects(self) -> tuple[Float[Tensor, "batch _"], ...]:
+        """The object apart from its pose (such as height, type, color), in any units."""
+
+
+Reader = Callable[[Float[Tensor, "batch 3 height width"]], Reading]
+"""Predicts what images with values in [0, 1] show, such as a `PoseRegressor`."""
 
 
 @dataclass(frozen=True)
 class ProposalSettings:
-    """How view codes are looked for.
-
-    candidates: seeds 0 .. candidates-1 are tried. contents: objects rendered per candidate. finalists: the best of
-    every azimuth bin are looked at again with final_contents objects: a code that turns a few objects alike may turn
-    others elsewhere. content_seed: the stream their latent codes come from. count: codes wanted. bin_degrees: width of
-    an azimuth bin (the paper's 30).
-    max_spread_degrees: a code whose objects disagree more than this (circular standard deviation) is never taken.
-    identity_degrees: how many degrees of spread weigh as much as changing the objects beyond recognition.
-    anchor_degrees: the azimuth at which objects shall be at home (see `anchoring`), or None for any object.
-    batch: images synthesized at once.
-    """
+    """How view codes are proposed with a pose regressor."""
 
     candidates: int = 1500
+    """Seeds 0 .. candidates - 1 are tried."""
     contents: int = 6
+    """Objects under every candidate."""
     finalists: int = 12
+    """The best candidates of every azimuth bin, which are tried again on more objects."""
     final_contents: int = 48
-    content_seed: int = 1
+    """Objects under every finalist: a code that turns a few objects alike may turn others elsewhere."""
     count: int = 24
+    """View codes wanted."""
     bin_degrees: float = 30.0
+    """Width of an azimuth bin (the paper's 30)."""
     max_spread_degrees: float = 60.0
+    """A code whose objects disagree more than this (circular standard deviation) is never taken."""
     identity_degrees: float = 60.0
-    anchor_degrees: float | None = None
+    """Degrees of spread that weigh as much as changing the objects beyond recognition."""
     batch: int = 32
+    """Images synthesized at once."""
+
+    def __post_init__(self) -> None:
+        numbers = (self.candidates, self.contents, self.finalists, self.final_contents, self.batch, self.bin_degrees)
+        if min(numbers) <= 0 or 360 % self.bin_degrees:
+            raise GanverseError(f"expected numbers above 0 and bins that divide 360 degrees, got {self}")
+        if self.count * self.bin_degrees < 360:
+            raise GanverseError(
+                f"expected a view code or more for every {self.bin_degrees:g} degrees, got {self.count}"
+            )
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What candidate codes show: circular mean azimuth in [0, 2 pi) and spread, both radians, and how much a code
+    """What candidate codes show.
 
-    changes the objects (see `object_changes`).
+    azimuth: circular mean in [0, 2 pi). spread: circular standard deviation, radians. change: how much a code changes
+    the objects (see `object_changes`).
     """
 
     seeds: tuple[int, ...]
     azimuth: Float[Tensor, " candidates"]
     spread: Float[Tensor, " candidates"]
     change: Float[Tensor, " candidates"]
+
+    def bins(self, bin_degrees: float) -> Int[Tensor, " candidates"]:
+        """The azimuth bin of every candidate; bin 0 is centered on azimuth 0."""
+        return (self.azimuth.rad2deg() / bin_degrees).round().long().remainder(round(360 / bin_degrees))
+
+    def score(self, identity_degrees: float) -> Float[Tensor, " candidates"]:
+        """Degrees of spread plus the change of the objects, in degrees; lower is more consistent."""
+        return self.spread.rad2deg() + identity_degrees * self.change
+
+
+def propose_view_codes(
+    generator: ImageGenerator,
+    name: str,
+    view_dims: Sequence[int],
+    read: Reader,
+    settings: ProposalSettings | None = None,
+) -> ViewCodes:
+    """View codes of `generator` (`name` in the file), deterministic; `choose_codes` says which.
+
+    Raises:
+        GanverseError: there are not enough consistent codes.
+    """
+    settings = settings or ProposalSettings()
+    measure = partial(measure_candidates, generator, view_dims, read, batch=settings.batch)
+    candidates = measure(seeds=range(settings.candidates), objects=settings.contents)
+    finalists = measure(seeds=shortlist(candidates, settings), objects=settings.final_contents)
+    return ViewCodes(name, tuple(view_dims), choose_codes(finalists, settings))
+
+
+@torch.no_grad()
+def measure_candidates(
+    generator: ImageGenerator, view_dims: Sequence[int], read: Reader, *, seeds: Sequence[int], objects: int, batch: int
+) -> Candidates:
+    """Gives every candidate's view to the same objects and reads each image."""
+    readings = [read(images) for images in synthesize_views(generator, view_dims, seeds, objects, batch)]
+    shape = (len(seeds), objects)
+    mean, spread = circular_mean_and_spread(torch.cat([r.azimuth for r in readings]).view(shape))
+    aspects = zip(*(r.aspects for r in readings), strict=True)
+    change = object_changes([torch.cat(parts).view(*shape, -1) for parts in aspects], views=len(seeds))
+    return Candidates(tuple(seeds), mean.cpu(), spread.cpu(), change.to(spread).cpu())
 
 
 def circular_mean_and_spread(
@@ -84,38 +157,11 @@ def circular_mean_and_spread(
     return torch.atan2(sine, cosine).remainder(2 * math.pi), (-2 * length.log()).clamp_min(0).sqrt()
 
 
-@torch.no_grad()
-def measure_candidates(
-    generator: ImageGenerator,
-    view_dims: Sequence[int],
-    read: Reader,
-    settings: ProposalSettings,
-    *,
-    seeds: Sequence[int],
-    objects: int,
-    anchor: Anchor | None = None,
-    device: torch.device | str = "cpu",
-) -> Candidates:
-    """Give every candidate's view to the same few objects and read each picture."""
-    draws = draws_per_object(anchor)
-    z = latents(settings.content_seed, range(objects * draws), generator.z_dim).to(device)
-    contents = content_styles(generator, z.view(objects, draws, -1), view_dims, anchor)
-    own = generator.styles(generator.map(view_latents(seeds, generator.z_dim).to(device)))
-    views = own[:, list(view_dims)].repeat_interleave(len(contents), dim=0)
-    rows = zip(contents.repeat(len(seeds), 1).split(settings.batch), views.split(settings.batch), strict=True)
-    readings = [read(generator.synthesize(mix_styles(content, view, view_dims))) for content, view in rows]
-    shape = (len(seeds), objects)
-    mean, spread = circular_mean_and_spread(torch.cat([r.azimuth for r in readings]).view(shape))
-    aspects = zip(*(r.aspects for r in readings), strict=True)
-    change = object_changes([torch.cat(parts).view(*shape, -1) for parts in aspects], views=len(seeds))
-    return Candidates(tuple(seeds), mean, spread, change.to(spread))
-
-
 def object_changes(aspects: Sequence[Float[Tensor, "views objects _"]], *, views: int) -> Float[Tensor, " views"]:
     """Per view, how far the objects are from their own mean over all views, as a share of all variance.
 
     0: every object looks like itself; about 1: nothing is left of it. Every aspect counts alike, however many numbers
-    describe it: counted by number, six body types outweigh the paint, and codes that paint every car gray win.
+    describe it: counted by number, six body types outweigh the paint, and codes that make every car gray win.
     """
     changes = torch.zeros(views)
     for values in aspects:
@@ -126,10 +172,9 @@ def object_changes(aspects: Sequence[Float[Tensor, "views objects _"]], *, views
 
 def shortlist(candidates: Candidates, settings: ProposalSettings) -> tuple[int, ...]:
     """Seeds of the `finalists` most consistent codes of every azimuth bin, ascending."""
-    bins = round(360 / settings.bin_degrees)
-    index = (candidates.azimuth.rad2deg() / settings.bin_degrees).round().long().remainder(bins)
-    order = score(candidates, settings).argsort(stable=True)
-    best = [order[index[order] == which][: settings.finalists] for which in range(bins)]
+    index = candidates.bins(settings.bin_degrees)
+    order = candidates.score(settings.identity_degrees).argsort(stable=True)
+    best = [order[index[order] == which][: settings.finalists] for which in range(round(360 / settings.bin_degrees))]
     return tuple(sorted(candidates.seeds[i] for i in torch.cat(best).tolist()))
 
 
@@ -137,14 +182,16 @@ def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[Vi
     """The most consistent codes of every azimuth bin, then the most consistent ones overall until `count` is reached.
 
     Consistent: little spread, little change of the objects (the paper's "objects look most consistent").
-    Annotated with the center of their bin, as coarse as the paper's annotation; ordered by azimuth, then seed. Raises
-    GanverseError if a bin stays empty or there are too few.
+    Annotated with the center of their bin, as coarse as the paper's annotation; ordered by azimuth, then seed.
+
+    Raises:
+        GanverseError: a bin stays empty or there are too few.
     """
     bins = round(360 / settings.bin_degrees)
-    index = (candidates.azimuth.rad2deg() / settings.bin_degrees).round().long().remainder(bins).tolist()
+    index = candidates.bins(settings.bin_degrees).tolist()
     spread = candidates.spread.rad2deg().tolist()
-    bad = score(candidates, settings).tolist()
-    ranked = sorted(range(len(spread)), key=lambda i: (bad[i], candidates.seeds[i]))
+    score = candidates.score(settings.identity_degrees).tolist()
+    ranked = sorted(range(len(spread)), key=lambda i: (score[i], candidates.seeds[i]))
     ranked = [i for i in ranked if spread[i] <= settings.max_spread_degrees]
     missing = [f"{b * settings.bin_degrees:g}" for b in range(bins) if b not in {index[i] for i in ranked}]
     if missing or len(ranked) < settings.count:
@@ -153,58 +200,94 @@ def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[Vi
             f"{len(spread)} candidates and none at {', '.join(missing) or 'no azimuth in particular'} degrees; "
             "try more candidates, allow a larger spread or annotate by hand"
         )
-    place_in_bin = {i: sum(index[j] == index[i] for j in ranked[:place]) for place, i in enumerate(ranked)}
+    place = places_in_bins(ranked, index)
     per_bin = settings.count // bins
-    chosen = sorted(ranked, key=lambda i: (place_in_bin[i] >= per_bin, ranked.index(i)))[: settings.count]
+    chosen = sorted(ranked, key=lambda i: (place[i] >= per_bin, ranked.index(i)))[: settings.count]
     codes = [ViewCode(candidates.seeds[i], index[i] * settings.bin_degrees) for i in chosen]
     return tuple(sorted(codes, key=lambda code: (code.azimuth_degrees, code.seed)))
 
 
-def propose_view_codes(
-    generator: ImageGenerator,
-    name: str,
-    view_dims: Sequence[int],
-    read: Reader,
-    settings: ProposalSettings | None = None,
-    *,
-    device: torch.device | str = "cpu",
-) -> ViewCodes:
-    """View codes of `generator` (on `device`, `name` in the file), deterministic; `choose_codes` says which."""
-    settings = settings or ProposalSettings()
-    seed, anchor = None, None
-    if settings.anchor_degrees is not None:
-        seed = choose_anchor(generator, view_dims, read, settings, device=device)
-        anchor = view_anchor(generator, view_dims, seed, device=device)
-    measure = partial(measure_candidates, generator, view_dims, read, settings, anchor=anchor, device=device)
-    candidates = measure(seeds=range(settings.candidates), objects=settings.contents)
-    finalists = measure(seeds=shortlist(candidates, settings), objects=settings.final_contents)
-    return ViewCodes(name, tuple(view_dims), choose_codes(finalists, settings), seed)
+def places_in_bins(ranked: Sequence[int], bins: Sequence[int]) -> dict[int, int]:
+    """Per row, how many better ones are in its bin. ranked: rows, best first. bins: by row."""
+    return {i: sum(bins[j] == bins[i] for j in ranked[:place]) for place, i in enumerate(ranked)}
 
 
-@torch.no_grad()
-def choose_anchor(
-    generator: ImageGenerator,
-    view_dims: Sequence[int],
-    read: Reader,
-    settings: ProposalSettings,
-    *,
-    device: torch.device | str = "cpu",
-) -> int:
-    """The seed with the most typical view among those whose own picture is within half a bin of `anchor_degrees`.
+@dataclass(frozen=True)
+class CandidateSettings:
+    """How candidates are ranked without a pose regressor."""
 
-    Typical: nearest to their mean. If none is within half a bin, the nearest one in azimuth.
+    pool: int = 96
+    """Seeds that are tried at once."""
+    objects: int = 3
+    """Objects under every code."""
+    agreeing: float = 0.9
+    """Share of the pool, the part whose objects agree most, that candidates are taken from."""
+    batch: int = 16
+    """Images synthesized at once."""
+
+    def __post_init__(self) -> None:
+        if self.pool < 2 or self.objects < 2 or self.batch < 1 or not 0 < self.agreeing <= 1:
+            raise GanverseError(
+                f"expected a pool of 2 codes and 2 objects or more and a share `agreeing` in (0, 1], got {self}"
+            )
+
+
+@dataclass(frozen=True)
+class RankedCandidates:
+    """Seeds in the order in which they are worth looking at, and in [-1, 1] how much the objects of each agree."""
+
+    seeds: tuple[int, ...]
+    agreement: tuple[float, ...]
+
+
+def images_of_views(
+    generator: ImageGenerator, view_dims: Sequence[int], seeds: Sequence[int], settings: CandidateSettings
+) -> Float[Tensor, "seeds objects 3 height width"]:
+    """The same few objects under the view code of every seed, in [0, 1], on the CPU."""
+    batches = synthesize_views(generator, view_dims, seeds, settings.objects, settings.batch)
+    images = torch.cat([batch.cpu() for batch in batches])
+    return images.float().clamp(0, 1).unflatten(0, (len(seeds), settings.objects))
+
+
+def rank_candidates(
+    seeds: Sequence[int], images: Float[Tensor, "seeds objects 3 height width"], settings: CandidateSettings
+) -> RankedCandidates:
+    """The agreeing share of the seeds, so ordered that every beginning of the list is as diverse as can be.
+
+    The first is the one whose objects agree most; each next one is the farthest (in cosine distance of what the codes
+    do) from all before it, so a view comes late if it was already there.
     """
-    z = view_latents(range(settings.candidates), generator.z_dim).to(device)
-    styles = generator.styles(generator.map(z))
-    azimuth = torch.cat([read(generator.synthesize(part)).azimuth for part in styles.split(settings.batch)])
-    wanted = torch.full_like(azimuth, math.radians(settings.anchor_degrees or 0.0))
-    away = angular_difference(azimuth, wanted).abs().rad2deg()
-    near = (away <= max(settings.bin_degrees / 2, away.amin().item())).nonzero()[:, 0]
-    views = styles[near][:, list(view_dims)]
-    atypical = ((views - views.mean(dim=0)) / styles[:, list(view_dims)].std(dim=0).clamp_min(1e-6)).square().sum(dim=1)
-    return int(near[atypical.argmin()])
+    effect = view_effects(images)
+    agreement = effect_agreement(effect)
+    kept = agreement.argsort(descending=True, stable=True)[: max(2, round(settings.agreeing * len(seeds)))]
+    order = kept[farthest_first(F.normalize(effect[kept].mean(dim=1), dim=1))].tolist()
+    return RankedCandidates(tuple(seeds[i] for i in order), tuple(float(agreement[i]) for i in order))
 
 
-def score(candidates: Candidates, settings: ProposalSettings) -> Float[Tensor, " candidates"]:
-    """Degrees of spread plus the change of the objects, in degrees by `identity_degrees`."""
-    return candidates.spread.rad2deg() + settings.identity_degrees * candidates.change
+def view_effects(
+    images: Float[Tensor, "seeds objects 3 height width"],
+) -> Float[Tensor, "seeds objects numbers"]:
+    """What codes do to objects: a small gray image minus the object's mean over all codes, of unit length."""
+    seeds, objects = images.shape[:2]
+    gray = images.mean(dim=2).flatten(0, 1)[:, None]
+    small = F.adaptive_avg_pool2d(gray, _SIDE).view(seeds, objects, -1)
+    return F.normalize(small - small.mean(dim=0), dim=2)
+
+
+def effect_agreement(effects: Float[Tensor, "seeds objects numbers"]) -> Float[Tensor, " seeds"]:
+    """Mean cosine between the effects of a code on two different objects, in [-1, 1]."""
+    objects = effects.shape[1]
+    total = effects.sum(dim=1).square().sum(dim=1) - effects.square().sum(dim=(1, 2))
+    return total / (objects * (objects - 1))
+
+
+def farthest_first(points: Float[Tensor, "points dims"]) -> Int[Tensor, " points"]:
+    """An order of unit vectors: the first one first, then always the farthest from all that came before it."""
+    distance = 1 - points @ points.T
+    order, nearest = [0], distance[0].clone()
+    nearest[0] = -torch.inf
+    while len(order) < len(points):
+        order.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, distance[order[-1]])
+        nearest[order[-1]] = -torch.inf
+    return torch.tensor(order)

@@ -7,37 +7,36 @@ seed of its latent code, so the file stays small enough to be edited by hand.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
 import torch
 import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import GanverseError, quoted
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.io import write_atomically
+from ganverse.io import read_yaml, write_atomically
 from ganverse.random_streams import latents
 
 HEADER = """\
 # View codes of a generator (ganverse.viewpoints). Edit freely: delete a line to drop a view, correct an azimuth.
 # generator: the generator these codes were found in (name or sha256 of its weights); another one is refused.
 # view_dims: the dimensions of the style vector w* that carry the viewpoint, as ranges with both ends included.
-# directions (may be left out): sha256 of the .safetensors file of the same name beside this one, see
+# directions (optional): sha256 of the .safetensors file of the same name beside this one, see
 #   ganverse/viewpoints/directions.py; the content coordinates that they put before w* are then the first dimensions.
-# anchor (may be left out): seed of the view that objects are chosen for, see ganverse/viewpoints/anchoring.py.
 # codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
 #   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
-# dropped (may be left out): seeds that were looked at and rejected, see ganverse/viewpoints/annotation.py.
-# unsure (may be left out): seeds whose azimuth a program has guessed and may have put half a turn off: look at these.
+# dropped (optional): seeds that an annotator has rejected, see ganverse/viewpoints/annotation.py.
+# uncertain (optional): seeds whose azimuth is a guess and may be half a turn off; `ganverse annotate` shows them first.
 """
-
-
-Views = TypeVar("Views", bound="ViewCodes")
+_SEED_LISTS = ("dropped", "uncertain")
+_MOST_DIMS, _MOST_SEEDS = 2**20, 2**63
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,12 @@ class ViewCode:
     azimuth_degrees: float
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise GanverseError(f"expected a view code's seed to be 0 or more, got {self.seed}")
+        if not 0 <= self.seed < _MOST_SEEDS:
+            raise GanverseError(f"expected a view code's seed to be 0 or more, got {quoted(self.seed)}")
         if not 0 <= self.azimuth_degrees < 360:
             raise GanverseError(
-                f"expected the azimuth of view code {self.seed} in degrees in [0, 360), got {self.azimuth_degrees}; "
-                "correct it"
+                f"expected the azimuth of view code {self.seed} in degrees in [0, 360), got "
+                f"{quoted(self.azimuth_degrees)}; correct it"
             )
 
 
@@ -62,40 +61,28 @@ class ViewCodes:
     """All view codes of one generator, in the order of their view ids.
 
     generator: name or sha256 of the generator. view_dims: ascending flat indices into w*. codes: one per view id.
-    anchor: seed of the view that objects are chosen for (`anchoring`), or None. directions: sha256 of the file of
-    content directions that these codes presume (`opening`), or None where view_dims are dimensions of w* itself.
+    directions: sha256 of the file of content directions that these codes presume (see `directions.open_views`), or
+    None where view_dims are dimensions of w* itself. dropped, uncertain: seeds that an annotator has rejected, and
+    seeds whose azimuth nobody has checked; both concern annotators only.
     """
-
-    unfinished: ClassVar[bool] = False
 
     generator: str
     view_dims: tuple[int, ...]
     codes: tuple[ViewCode, ...]
-    anchor: int | None = None
     directions: str | None = None
+    dropped: tuple[int, ...] = ()
+    uncertain: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.view_dims or list(self.view_dims) != sorted(set(self.view_dims)) or self.view_dims[0] < 0:
             raise GanverseError("expected view_dims to be ascending, distinct style dimensions, and at least one")
-        if not self.codes and not self.unfinished:
-            raise GanverseError("expected at least one view code, got none; annotate some views first")
-        seeds = [code.seed for code in self.codes] + list(self.dropped)
-        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        times = Counter([code.seed for code in self.codes] + list(self.dropped))
+        twice = sorted(seed for seed, count in times.items() if count > 1)
         if twice:
-            raise GanverseError(f"expected every view code's seed once, but {twice} occur again; delete the copies")
+            raise GanverseError(f"expected every seed once, but {quoted(twice)} occur again; delete the copies")
 
     def __len__(self) -> int:
         return len(self.codes)
-
-    @property
-    def dropped(self) -> tuple[int, ...]:
-        """Seeds that an annotator has rejected; only `annotation.UnfinishedViews` keeps them."""
-        return ()
-
-    @property
-    def unsure(self) -> tuple[int, ...]:
-        """Seeds whose azimuth nobody has checked; only `annotation.UnfinishedViews` keeps them."""
-        return ()
 
     @property
     def azimuth_degrees(self) -> Float[Tensor, " views"]:
@@ -103,10 +90,11 @@ class ViewCodes:
         return torch.tensor([code.azimuth_degrees for code in self.codes], dtype=torch.float32)
 
     def check(self, generator: ImageGenerator, name: str | None = None) -> None:
-        """Raise GanverseError unless these codes belong to `generator` (and to its `name` or sha256, where given)."""
+        """Raises GanverseError unless these codes fit `generator` (and its `name` or sha256, where given)."""
         if name is not None and name != self.generator:
             raise GanverseError(
-                f"expected view codes of generator {name!r}, got a file for {self.generator!r}; annotate this generator"
+                f"expected view codes of generator {name!r}, got a file for {quoted(self.generator)}; annotate this "
+                "generator"
             )
         total = sum(generator.style_sizes)
         if self.view_dims[-1] >= total:
@@ -117,86 +105,85 @@ class ViewCodes:
 
     @property
     def sha256(self) -> str:
-        """Of what the file says, whatever its layout and comments."""
-        return hashlib.sha256(self._text().encode()).hexdigest()
+        """Of what determines the pictures: not of layout, comments, dropped and uncertain seeds."""
+        return hashlib.sha256("\n".join(self._lines()).encode() + b"\n").hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Write the hand-editable file."""
-        write_atomically(Path(path), (HEADER + self._text()).encode())
+        """Writes the hand-editable file."""
+        lists = [f"{name}: {list(seeds)}" for name in _SEED_LISTS if (seeds := getattr(self, name))]
+        write_atomically(Path(path), (HEADER + "\n".join(self._lines() + lists) + "\n").encode())
 
-    def _text(self) -> str:
+    def _lines(self) -> list[str]:
         lines = [f"generator: {yaml.safe_dump(self.generator).splitlines()[0]}"]
         lines += [f"view_dims: {dims_to_text(self.view_dims)!r}"]
         lines += [] if self.directions is None else [f"directions: {self.directions}"]
-        lines += [] if self.anchor is None else [f"anchor: {self.anchor}"]
         lines += ["codes:" if self.codes else "codes: []"]
         lines += [f"  - {{seed: {code.seed}, azimuth: {code.azimuth_degrees:.10g}}}" for code in self.codes]
-        lines += [f"{name}: {list(seeds)}" for name in SEED_LISTS if (seeds := getattr(self, name))]
-        return "\n".join(lines) + "\n"
+        return lines
 
     @classmethod
-    def from_document(cls: type[Views], document: object) -> Views:
-        """What a file holds; its lists of seeds for annotators are left out."""
-        fields, _, _ = document_fields(document)
-        return cls(*fields)
+    def load(cls, path: str | Path, *, allow_empty: bool = False) -> ViewCodes:
+        """Reads the file.
 
-    @classmethod
-    def load(cls: type[Views], path: str | Path) -> Views:
-        """Read the file; GanverseError names the file and what is wrong in it."""
+        Args:
+            path: of the YAML file.
+            allow_empty: whether a file without any code is accepted, as during annotation.
+
+        Raises:
+            GanverseError: names the file and what is wrong in it.
+        """
+        document = read_yaml(Path(path))
         try:
-            return cls.from_document(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-        except OSError as error:
-            raise GanverseError(f"expected a view-code file at {path}, but it cannot be read ({error})") from error
-        except yaml.YAMLError as error:
-            raise GanverseError(f"expected YAML in {path}, got {brief(error)}") from error
+            codes = _parse(document)
+            if not codes.codes and not allow_empty:
+                raise GanverseError("expected at least one view code, got none; annotate some views first")
+            return codes
         except GanverseError as error:
             raise GanverseError(f"{path}: {error}") from error
 
 
-Fields = tuple[str, tuple[int, ...], tuple[ViewCode, ...], int | None, str | None]
-SEED_LISTS = ("dropped", "unsure")
-
-
-def document_fields(document: object) -> tuple[Fields, tuple[int, ...], tuple[int, ...]]:
-    """The fields of `ViewCodes` in their order, and `SEED_LISTS`; GanverseError says what is wrong."""
-    optional = {"anchor", "directions", *SEED_LISTS}
+def _parse(document: object) -> ViewCodes:
+    optional = {"directions", *_SEED_LISTS}
     fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional=optional)
-    entries = fields["codes"]
-    if not isinstance(entries, list):
+    if not isinstance(fields["codes"], list):
         raise GanverseError("expected codes to be a list of {seed: ..., azimuth: ...}")
-    codes = [_mapping(entry, {"seed", "azimuth"}, "every view code") for entry in entries]
-    found = (
-        str(fields["generator"]),
-        dims_from_text(str(fields["view_dims"])),
+    codes = [_mapping(entry, {"seed", "azimuth"}, "every view code") for entry in fields["codes"]]
+    directions = fields.get("directions")
+    return ViewCodes(
+        _text(fields["generator"]),
+        dims_from_text(_text(fields["view_dims"])),
         tuple(_view_code(code["seed"], code["azimuth"]) for code in codes),
-        None if fields.get("anchor") is None else _seed(fields["anchor"], "the anchor"),
-        None if fields.get("directions") is None else str(fields["directions"]),
+        None if directions is None else _text(directions),
+        *(_seeds(fields.get(name) or [], name) for name in _SEED_LISTS),
     )
-    dropped, unsure = (_seeds(fields.get(name) or [], name) for name in SEED_LISTS)
-    return found, dropped, unsure
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else quoted(value)
 
 
 def _seeds(value: object, name: str) -> tuple[int, ...]:
     if not isinstance(value, list):
-        raise GanverseError(f"expected {name} to be a list of seeds, got {value!r}")
+        raise GanverseError(f"expected {name} to be a list of seeds, got {quoted(value)}")
     return tuple(_seed(seed, f"every seed of {name}") for seed in value)
 
 
 def _view_code(seed: object, azimuth: object) -> ViewCode:
+    seed = _seed(seed, "a view code's seed")
     if isinstance(azimuth, bool) or not isinstance(azimuth, (int, float)):
-        raise GanverseError(f"expected the azimuth of view code {seed} in degrees in [0, 360), got {azimuth!r}")
-    return ViewCode(_seed(seed, "a view code's seed"), float(azimuth))
+        raise GanverseError(f"expected the azimuth of view code {seed} in degrees in [0, 360), got {quoted(azimuth)}")
+    return ViewCode(seed, azimuth)
 
 
 def _seed(value: object, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise GanverseError(f"expected {what} to be an integer of 0 or more, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_SEEDS:
+        raise GanverseError(f"expected {what} to be an integer of 0 or more, got {quoted(value)}")
     return value
 
 
 def _mapping(value: object, keys: set[str], what: str, *, optional: Set[str] = frozenset()) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) - optional != keys:
-        came = sorted(map(str, value)) if isinstance(value, dict) else repr(value)
+        came = quoted(list(value) if isinstance(value, dict) else value)
         raise GanverseError(f"expected {what} to have exactly the keys {sorted(keys)}, got {came}")
     return value
 
@@ -213,13 +200,16 @@ def dims_to_text(dims: Sequence[int]) -> str:
 
 
 def dims_from_text(text: str) -> tuple[int, ...]:
-    """The inverse of `dims_to_text`; raises GanverseError for anything that is not a list of ranges."""
+    """The inverse of `dims_to_text`; GanverseError for anything that is not a list of ranges below a million."""
     dims: list[int] = []
     for part in text.split(","):
-        ends = part.strip().split("-")
-        if len(ends) > 2 or not all(end.strip().isdecimal() for end in ends):
-            raise GanverseError(f"expected view_dims as ranges such as '0-255, 300', got {text!r}")
-        dims += range(int(ends[0]), int(ends[-1]) + 1)
+        ends = [end.strip() for end in part.split("-")]
+        if len(ends) > 2 or not all(end.isdecimal() and len(end) < 8 for end in ends):
+            raise GanverseError(f"expected view_dims as ranges such as '0-255, 300', got {quoted(text)}")
+        first, last = int(ends[0]), int(ends[-1])
+        if last >= _MOST_DIMS or len(dims) + last - first >= _MOST_DIMS:
+            raise GanverseError(f"expected view_dims below {_MOST_DIMS}, got {quoted(text)}")
+        dims += range(first, last + 1)
     return tuple(dims)
 
 
@@ -251,7 +241,7 @@ def view_styles(
 def mix_styles(
     content: Float[Tensor, "batch styles"], view: Float[Tensor, "batch dims"], view_dims: Sequence[int]
 ) -> Float[Tensor, "batch styles"]:
-    """The content's w* with its view dimensions replaced: the same object from another side."""
-    composed = content.clone()
-    composed[:, list(view_dims)] = view
-    return composed
+    """The content's w* with its view dimensions replaced: the same object seen from another side."""
+    mixed = content.clone()
+    mixed[:, list(view_dims)] = view
+    return mixed

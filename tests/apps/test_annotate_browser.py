@@ -16,11 +16,8 @@ import pytest
 from ganverse.apps.annotate import Desk, annotation_app, open_annotation
 from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED
-from ganverse.viewpoints.annotation import UnfinishedViews
-from ganverse.viewpoints.candidates import CandidateSettings, pictures_of_views
 from ganverse.viewpoints.pose_regressor import PoseRegressor
-from ganverse.viewpoints.proposal import circular_mean_and_spread
-from ganverse.viewpoints.view_analysis import pose_reader
+from ganverse.viewpoints.proposal import CandidateSettings, circular_mean_and_spread, images_of_views
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.apps.serving import serving
 from tests.pipeline_toys import save_gan
@@ -98,7 +95,7 @@ def test_clicks_drops_and_undo(page, file: Path) -> None:
     page.click("#compass .drop")
     press(page, "Z")
     saved(page)
-    views = UnfinishedViews.load(file)
+    views = ViewCodes.load(file, allow_empty=True)
     assert views.codes == (ViewCode(first, 90), ViewCode(third, 60))
     assert views.dropped == (second,)
     page.click("#undo")
@@ -107,7 +104,7 @@ def test_clicks_drops_and_undo(page, file: Path) -> None:
     assert current(page) == second
     press(page, "G")
     saved(page)
-    assert UnfinishedViews.load(file) == UnfinishedViews(
+    assert ViewCodes.load(file, allow_empty=True) == ViewCodes(
         views.generator, views.view_dims, (ViewCode(first, 90), ViewCode(second, 270))
     )
 
@@ -123,14 +120,14 @@ def test_looking_back_and_correcting(page, file: Path) -> None:
     page.click(f'.column[data-seed="{second}"]')
     page.click("#drop")
     saved(page)
-    views = UnfinishedViews.load(file)
+    views = ViewCodes.load(file, allow_empty=True)
     assert (views.codes, views.dropped) == ((ViewCode(first, 240),), (second,))
 
 
 def test_guesses_come_first(gan: Path, file: Path, context) -> None:
     generator, card = load_generator(gan)
     codes = tuple(ViewCode(seed, 10.0 * seed) for seed in range(4))
-    guessed = UnfinishedViews(card.sha256, layer_dims(generator.style_sizes, 2), codes, doubted=(1, 3))
+    guessed = ViewCodes(card.sha256, layer_dims(generator.style_sizes, 2), codes, uncertain=(1, 3))
     guessed.save(file)
     with serving(annotation_app(make_desk(gan, file), goal=39)) as url:
         page = opened(context, url)
@@ -143,9 +140,9 @@ def test_guesses_come_first(gan: Path, file: Path, context) -> None:
         saved(page)
         assert page.locator(".column.unsure").count() == 0
         assert current(page) == seeds(page)[4], "then new candidates"
-    views = UnfinishedViews.load(file)
+    views = ViewCodes.load(file, allow_empty=True)
     assert views.codes == (*codes[:3], ViewCode(3, 180))
-    assert views.unsure == ()
+    assert views.uncertain == ()
 
 
 def test_a_reload_goes_on(page, file: Path) -> None:
@@ -238,7 +235,7 @@ def test_a_killed_server_loses_no_key(gan: Path, file: Path, context) -> None:
     try:
         saved(page)
         assert page.is_hidden("#notice")
-        views = UnfinishedViews.load(file)
+        views = ViewCodes.load(file, allow_empty=True)
         assert [code.seed for code in views.codes] == order[:3]
         assert views.dropped == (order[3],)
     finally:
@@ -265,8 +262,8 @@ def true_keys(weights: Path, wanted: list[int]) -> str:
     """The keys of an annotator who sees as the car pose regressor does, and drops every fifth code."""
     generator, _ = load_generator(weights)
     dims = layer_dims(generator.style_sizes, generator.view_layers)
-    pictures = pictures_of_views(generator, dims, wanted, CandidateSettings())
-    read = pose_reader(PoseRegressor.car())
+    pictures = images_of_views(generator, dims, wanted, CandidateSettings())
+    read = PoseRegressor.from_pretrained()
     means = [circular_mean_and_spread(read(objects).azimuth)[0] for objects in pictures]
     keys = [RING[round(math.degrees(mean) / 30) % 12] for mean in means]
     return "".join("D" if place % 5 == 3 else key for place, key in enumerate(keys))

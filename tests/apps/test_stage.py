@@ -21,7 +21,7 @@ from ganverse.inverse.weights import load_inverse
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.pretrained import SHIPPED
-from ganverse.viewpoints.opening import open_views
+from ganverse.viewpoints.directions import open_views
 from ganverse.viewpoints.view_codes import ViewCodes
 from tests.apps.studio_toys import make_stage, photo_file
 from tests.evaluation.tiny_models import tiny_inverse, tiny_renderer, tiny_source

@@ -100,7 +100,7 @@ def test_a_generator_whose_view_replaces_everything_has_no_content() -> None:
 
 def test_the_car_world_is_measured_within_a_few_degrees() -> None:
     source, world = tiny_world(), CarWorldGenerator(64)
-    found = predict_grid(world, source.codes, PoseRegressor.car(), objects=3, seed=1, batch=36)
+    found = predict_grid(world, source.codes, PoseRegressor.from_pretrained(), objects=3, seed=1, batch=36)
     views = view_styles(world, source.codes)
     true = torch.atan2(views[:, 0], views[:, 1])
     off = torch.remainder(measured_cameras(found).azimuth - true + torch.pi, 2 * torch.pi) - torch.pi

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ganverse.errors import GanverseError
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
@@ -64,11 +66,69 @@ def test_a_slip_of_the_hand_is_explained(tmp_path: Path, edit: tuple[str, str], 
 
 
 def test_a_missing_file_and_an_empty_one_are_explained(tmp_path: Path) -> None:
-    with pytest.raises(GanverseError, match="cannot be read"):
+    with pytest.raises(GanverseError, match="found nothing"):
         ViewCodes.load(tmp_path / "none.yaml")
     (tmp_path / "empty.yaml").touch()
     with pytest.raises(GanverseError, match="exactly the keys"):
         ViewCodes.load(tmp_path / "empty.yaml")
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-99999999999"), "ranges"),
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-9999999"), "below"),
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-999999, 0-999999"), "below"),
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: 0x" + "f" * 9000), "ranges"),
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: [1, 2]"), "ranges"),
+        (("azimuth: 0}", "azimuth: " + "9" * 400 + "}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "azimuth: 0x" + "f" * 9000 + "}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "azimuth: .inf}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "azimuth: 2001-01-01}"), r"\[0, 360\)"),
+        (("azimuth: 0}", "azimuth: " + "a" * 9000 + "}"), r"\[0, 360\)"),
+        (("seed: 9", "seed: " + "9" * 40), "integer"),
+        (("seed: 9", "seed: 2001-01-01"), "integer"),
+        (("seed: 9", "seed: true"), "integer"),
+        (("azimuth: 0}", "azimuth: 0, " + "b" * 900 + ": 1}"), "exactly the keys"),
+        (("generator: toy", "generator: &a toy\ndirections: *a"), "alias"),
+        (("generator: toy", "generator: toy\ngenerator: toy"), "2 times"),
+        (("codes:", "codes: 1\nuncertain:"), "list"),
+    ],
+)
+def test_hostile_files_are_one_short_sentence(tmp_path: Path, edit: tuple[str, str], complaint: str) -> None:
+    path = tmp_path / "codes.yaml"
+    CODES.save(path)
+    header, body = path.read_text().split("generator: toy")
+    changed = ("generator: toy" + body).replace(*edit)
+    assert changed != "generator: toy" + body
+    path.write_text(header + changed)
+    with pytest.raises(GanverseError, match=complaint) as caught:
+        ViewCodes.load(path)
+    assert len(str(caught.value)) < 400 + len(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=6, unique=True),
+    azimuth=st.floats(0, 359.999),
+    dims=st.sets(st.integers(0, 2**20 - 1), min_size=1, max_size=20),
+)
+def test_any_codes_survive_their_file(
+    tmp_path_factory: pytest.TempPathFactory, seeds: list[int], azimuth: float, dims: set[int]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    codes = tuple(ViewCode(seed, float(f"{azimuth:.10g}")) for seed in seeds[1:])
+    views = ViewCodes("1e5", tuple(sorted(dims)), codes, "abc", dropped=(seeds[0],), uncertain=tuple(seeds[1:]))
+    views.save(path)
+    assert ViewCodes.load(path, allow_empty=True) == views
+
+
+def test_an_empty_list_of_codes_is_for_annotators_only(tmp_path: Path) -> None:
+    path = tmp_path / "codes.yaml"
+    ViewCodes("toy", (0, 1), ()).save(path)
+    assert len(ViewCodes.load(path, allow_empty=True)) == 0
+    with pytest.raises(GanverseError, match="at least one view code"):
+        ViewCodes.load(path)
 
 
 def test_codes_of_another_generator_are_refused(generator: StyleGAN2Generator) -> None:

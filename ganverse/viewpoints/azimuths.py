@@ -1,14 +1,14 @@
-"""Azimuths of view codes that nobody has annotated, from what the silhouettes and the inside of the objects look like.
+"""Azimuths of view codes that nobody has annotated, from the silhouettes and the inside of the objects.
 
-The objects are taken to be longer than wide, mirror images of themselves in x, and seen from slightly above.
+Assumes objects that are longer than wide, mirror images of themselves in x, and seen from slightly above.
 
 1. Twice the azimuth, from second moments of the silhouettes. Seen from azimuth a the spread in x is
    (wide^2 cos^2 a + long^2 sin^2 a): linear in cos 2a. Seen from above, the near end lies lower in the picture, so the
    silhouette is tilted: its mixed moment has the sign of sin 2a. So a is known up to half a turn, reflection included.
-2. Which end, from the inside. Pictures of equal 2a show either the one end or the other. What differs between them is
-   an odd harmonic of a: mirror-symmetric parts of the pictures go with cos a, antisymmetric ones with sin a. Side views
+2. Which end, from the inside. Images of equal 2a show either the one end or the other. What differs between them is
+   an odd harmonic of a: mirror-symmetric parts of the images go with cos a, antisymmetric ones with sin a. Side views
    come first, where left and right facing objects differ most; the model then grows towards the ends.
-3. Which end is the FRONT cannot be known from pictures at all. The rule: what more of the codes show, unless one code
+3. Which end is the FRONT cannot be known from images at all. The rule: what more of the codes show, unless one code
    that shows the front is named.
 """
 
@@ -29,29 +29,32 @@ _FIRST_ARC, _GROWTH = 1.0, 0.15
 
 
 @dataclass(frozen=True)
-class CircleReading:
-    """Azimuths in degrees, [0, 360), and in [-1, 1] how well each code fits the end that it was put at."""
+class AzimuthEstimate:
+    """Azimuths in degrees, [0, 360), and in [-1, 1] how well each code fits the end that was chosen for it."""
 
     azimuth_degrees: Float[Tensor, " codes"]
     confidence: Float[Tensor, " codes"]
 
 
-def read_circle(
+def estimate_azimuths(
     images: Float[Tensor, "codes objects 3 side side"],
     masks: Float[Tensor, "codes objects 1 side side"],
     *,
     front: int | None = None,
-) -> CircleReading:
+) -> AzimuthEstimate:
     """Azimuths of codes from the same few objects under each of them.
 
-    images, masks: in [0, 1]. front: row of a code that shows the front (nearer than the rear), None for the rule.
+    Args:
+        images: in [0, 1], on the CPU.
+        masks: of the objects, in [0, 1].
+        front: row of a code that shows the front rather than the rear; None for the rule above.
     """
     doubled = doubled_azimuth(masks)
     azimuth, confidence = _choose_ends(doubled, inside_signature(images, masks))
     shows_front = azimuth.cos() > 0
     turned = not bool(shows_front[front]) if front is not None else float(shows_front.double().mean()) < 0.5
     degrees = (azimuth + (math.pi if turned else 0.0)).rad2deg().remainder(360)
-    return CircleReading(degrees.float(), confidence.float())
+    return AzimuthEstimate(degrees.float(), confidence.float())
 
 
 def doubled_azimuth(masks: Float[Tensor, "codes objects 1 side side"]) -> Float[Tensor, " codes"]:
@@ -77,9 +80,10 @@ def silhouette_moments(
 def inside_signature(
     images: Float[Tensor, "codes objects 3 side side"], masks: Float[Tensor, "codes objects 1 side side"]
 ) -> Float[Tensor, "codes small small"]:
-    """What the inside of the objects looks like under each code: small gray pictures, moved to the center of mass,
+    """What the inside of the objects looks like under each code, as small gray images.
 
-    without the object's own brightness, minus the object's mean over all codes, then the mean over objects.
+    They are moved to the center of mass, lose the object's own brightness and its mean over all codes, and are then
+    averaged over the objects.
     """
     gray, mask = images.mean(dim=2).flatten(0, 1)[:, None], masks.flatten(0, 1)
     flat, _, _, center = _centered_grids(mask)
@@ -123,7 +127,7 @@ def _choose_ends(
         inside = from_side <= reach
         for _ in range(20):
             score = _score(end, even, odd, cosine, sine)
-            # a code's sign tells whether it shows `half` or the other end; the model's prediction is for `half`
+            # a code's sign says whether it shows `half` or the other end; the model predicts `half`
             new = torch.where(inside | start, _sign(score), 0.0)
             if torch.equal(new, end):
                 break

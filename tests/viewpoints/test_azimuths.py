@@ -1,13 +1,11 @@
-"""Azimuths out of silhouettes and pictures, on the car world, whose azimuths are known."""
+"""Azimuths from silhouettes and images, on the car world, whose azimuths are known."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from ganverse.viewpoints.circle import doubled_azimuth, read_circle, silhouette_moments
-from ganverse.viewpoints.layers import proposed_layers, silhouette_movements
+from ganverse.viewpoints.azimuths import doubled_azimuth, estimate_azimuths, silhouette_moments
 from ganverse.worlds.generator import CarWorldGenerator
 
 CODES, OBJECTS = 48, 2
@@ -34,11 +32,11 @@ def test_azimuths_all_round() -> None:
     images, masks, azimuth = pictures()
     half = doubled_azimuth(masks).rad2deg() / 2
     assert away(half, azimuth, 180).median() < 10
-    found = read_circle(images, masks, front=0)
+    found = estimate_azimuths(images, masks, front=0)
     error = away(found.azimuth_degrees, azimuth)
     assert error.median() < 12
     assert (error > 90).float().mean() < 0.25
-    assert away(read_circle(images, masks, front=CODES // 2).azimuth_degrees, found.azimuth_degrees).min() > 179
+    assert away(estimate_azimuths(images, masks, front=CODES // 2).azimuth_degrees, found.azimuth_degrees).min() > 179
 
 
 def test_mirrored_pictures_have_the_opposite_azimuth() -> None:
@@ -58,22 +56,5 @@ def test_moments_of_a_known_shape() -> None:
 
 
 def test_silhouettes_that_tell_nothing_are_no_mistake() -> None:
-    found = read_circle(torch.full((8, 2, 3, 32, 32), 0.5), torch.ones(8, 2, 1, 32, 32))
+    found = estimate_azimuths(torch.full((8, 2, 3, 32, 32), 0.5), torch.ones(8, 2, 1, 32, 32))
     assert bool(found.azimuth_degrees.isfinite().all())
-
-
-def test_layers_that_move_the_silhouette() -> None:
-    torch.manual_seed(1)
-    generator = StyleGAN2Generator(
-        StyleGAN2Config(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channels=(8, 8, 8), view_layers=2)
-    )
-    movements = silhouette_movements(
-        generator, lambda images: (images.mean(dim=1, keepdim=True) > 0.5).float(), pairs=3
-    )
-    assert len(movements) == len(generator.style_sizes)
-    assert max(movements) > 0
-    still = silhouette_movements(generator, lambda images: torch.ones_like(images[:, :1]), pairs=2)
-    assert still == [0.0] * len(movements)
-    assert proposed_layers([0.3, 0.4, 0.2, 0.1]) == 3
-    assert proposed_layers([0.3, 0.4, 0.2, 0.1], share=0.7) == 2
-    assert proposed_layers([0.0, 0.0]) == 2

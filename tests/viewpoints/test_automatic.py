@@ -1,0 +1,86 @@
+"""View codes without annotation: which layers turn the object, which codes are kept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from ganverse.masks.masker import Masks
+from ganverse.viewpoints.automatic import (
+    AutomaticSettings,
+    choose_codes,
+    find_automatic_views,
+    layer_movements,
+    propose_layers,
+)
+from ganverse.viewpoints.azimuths import AzimuthEstimate
+
+CONFIG = StyleGAN2Config(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channels=(8, 8, 8), view_layers=2)
+
+
+class Threshold:
+    """A masker that takes bright pixels for the object."""
+
+    name = "threshold"
+
+    def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:
+        foreground = (images.mean(dim=1, keepdim=True) > 0.5).float()
+        return Masks(foreground, torch.ones(len(images), dtype=torch.long))
+
+
+class Everything:
+    """A masker that never tells objects from background."""
+
+    name = "everything"
+
+    def __call__(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:
+        return Masks(torch.ones_like(images[:, :1]), torch.ones(len(images), dtype=torch.long))
+
+
+def test_layers_that_move_the_silhouette() -> None:
+    torch.manual_seed(1)
+    generator = StyleGAN2Generator(CONFIG)
+    movements = layer_movements(generator, Threshold(), pairs=3)
+    assert len(movements) == len(generator.style_sizes)
+    assert max(movements) > 0
+    assert layer_movements(generator, Everything(), pairs=2) == [0.0] * len(movements)
+
+
+def test_the_first_layers_that_make_most_of_the_movement_are_proposed() -> None:
+    lines: list[str] = []
+    assert propose_layers([0.3, 0.4, 0.2, 0.1], lines.append) == 3
+    assert lines[1] == "layer 2 moves the silhouette by 0.400, 70% of all movement so far"
+    assert propose_layers([0.8, 0.1, 0.1]) == 1
+    assert propose_layers([0.0, 0.0]) == 2
+
+
+def test_the_best_code_of_every_bin_comes_first() -> None:
+    azimuth = torch.tensor([0.0, 5.0, 355.0, 120.0, 240.0])
+    estimate = AzimuthEstimate(azimuth, torch.tensor([0.9, 0.8, 0.95, 0.1, 0.2]))
+    assert choose_codes(estimate, 3) == [3, 4, 2]
+    assert choose_codes(estimate, 4) == [0, 3, 4, 2]
+
+
+def test_codes_are_found_whatever_the_silhouettes_say() -> None:
+    generator = StyleGAN2Generator(CONFIG)
+    lines: list[str] = []
+    settings = AutomaticSettings(pool=10, objects=2, codes=4)
+    for masker in (Threshold(), Everything()):
+        found = find_automatic_views(generator, "toy", masker, settings, lines.append)
+        assert found.images.shape == (4, 2, 3, 16, 16)
+        assert len(found.codes) == 4
+        assert set(found.codes.uncertain) <= {code.seed for code in found.codes.codes}
+        again = find_automatic_views(generator, "toy", masker, settings)
+        assert again.codes == found.codes
+    assert "layer 1" in lines[0]
+
+
+def test_impossible_settings() -> None:
+    with pytest.raises(GanverseError, match="pool of 8"):
+        AutomaticSettings(pool=4)
+    with pytest.raises(GanverseError, match="between 1 and 6 view layers"):
+        find_automatic_views(StyleGAN2Generator(CONFIG), "toy", Everything(), AutomaticSettings(layers=99))
