@@ -345,8 +345,9 @@ class InverseGraphics(BaseTask):
     def save_pretrained(self, path: Path) -> InverseCard:
         """Writes weights (.safetensors) and their card, for `Reconstructor.from_pretrained` and the next stage."""
         source = None if self._trainer is None else self.data.source
-        name, sha256, category = ("data", "", "")
+        card = InverseCard("data", "", self.images_seen, 0)
         if source is not None:
-            name, sha256, category = source.name, source.sha256, source.settings.category
-        card = InverseCard(name, sha256, self.images_seen, 0, category=category)
+            card = replace(
+                card, generator=source.name, generator_sha256=source.sha256, category=source.settings.category
+            )
         return save_inverse(self.network, self.cameras, path, card)

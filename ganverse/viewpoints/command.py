@@ -16,7 +16,7 @@ from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import GeneratorCard, load_generator
-from ganverse.inverse.opening import open_inverse
+from ganverse.inverse.weights import load_inverse
 from ganverse.io import image_grid, save_image
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
 from ganverse.viewpoints.automatic import AutomaticSettings, find_automatic_views
@@ -153,7 +153,7 @@ def _find_with_regressor(network: ImageGenerator, name: str, output: Path, given
 
 def _take_trained_azimuths(file: Path, source: str, generator_sha256: str, report: Callable[[str], None]) -> None:
     """Rewrites the azimuths in `file`, whole degrees; codes now more than 90 degrees away become the uncertain ones."""
-    views, model = ViewCodes.load(file), open_inverse(source)
+    views, model = ViewCodes.load(file), load_inverse(source)
     if model.card.generator_sha256 != generator_sha256 or len(model.cameras) != len(views):
         raise GanverseError(
             f"expected {source} to be trained on the {len(views)} view codes of {file} and their generator "
