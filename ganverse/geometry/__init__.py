@@ -1,1 +1,33 @@
-"""Cameras, meshes and their regularity. This package owns every frame convention (docs/conventions.md)."""
+"""Cameras, meshes and mesh regularizers. This package owns every frame convention (docs/conventions.md)."""
+
+from typing import TYPE_CHECKING
+
+from ganverse._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ganverse.geometry.cameras import Cameras, PinholeCameras, pixel_centers, project
+    from ganverse.geometry.meshes import Mesh, face_normals, face_vertices, sphere_template, vertex_normals
+    from ganverse.geometry.regularizers import Adjacency, flatten_loss, laplacian_loss, low_pass, move_loss
+    from ganverse.geometry.voxels import voxel_iou, voxelize
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Adjacency": "ganverse.geometry.regularizers",
+        "Cameras": "ganverse.geometry.cameras",
+        "Mesh": "ganverse.geometry.meshes",
+        "PinholeCameras": "ganverse.geometry.cameras",
+        "face_normals": "ganverse.geometry.meshes",
+        "face_vertices": "ganverse.geometry.meshes",
+        "flatten_loss": "ganverse.geometry.regularizers",
+        "laplacian_loss": "ganverse.geometry.regularizers",
+        "low_pass": "ganverse.geometry.regularizers",
+        "move_loss": "ganverse.geometry.regularizers",
+        "pixel_centers": "ganverse.geometry.cameras",
+        "project": "ganverse.geometry.cameras",
+        "sphere_template": "ganverse.geometry.meshes",
+        "vertex_normals": "ganverse.geometry.meshes",
+        "voxel_iou": "ganverse.geometry.voxels",
+        "voxelize": "ganverse.geometry.voxels",
+    },
+)

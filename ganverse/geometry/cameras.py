@@ -1,21 +1,101 @@
-"""Perspective cameras on a sphere round the object: the one place that owns frames and projections.
+"""Perspective cameras: the one place that owns frames and projections.
 
-World: right-handed, +y up, the object looks along +z. Camera frame: looks along its own -z, so visible depths are
-negative and LARGER z is closer. NDC: x right, y up, both in [-1, 1] over the image, whatever its aspect.
+World: right-handed, +y up, the object looks along +z. Camera frame (OpenGL): x right, y up, the camera looks along its
+own -z, so visible depths are negative and a LARGER z is closer. NDC: x right, y up, both in [-1, 1] over the image,
+whatever its aspect. Two kinds of cameras share one projection: `Cameras` on a sphere around the origin, which networks
+predict, and `PinholeCameras`, any pose and intrinsics as matrices.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.errors import GanverseError
+
 FOVY_DEGREES = 30.0
-"""Vertical field of view of every camera (DIB-R's reference training)."""
+"""Vertical field of view of every `Cameras` (DIB-R's reference training)."""
+
+NEAR = 1e-3
+"""Points nearer than this in front of the camera are held at this depth in the perspective division."""
+
+
+@dataclass(frozen=True)
+class PinholeCameras:
+    """A batch of perspective cameras of any pose and intrinsics, in OpenGL's matrices for column vectors.
+
+    view: world to camera; the camera frame has x right, y up and looks along -z (kaolin's `Camera.view_matrix()`).
+    projection: camera to clip coordinates; rows 0 and 1 are the focal lengths and the principal point in NDC, row 2 is
+        not read, row 3 is (0, 0, -1, 0) (kaolin's `Camera.projection_matrix()`). It knows the image's aspect.
+    """
+
+    view: Float[Tensor, "batch 4 4"]
+    projection: Float[Tensor, "batch 4 4"]
+
+    @classmethod
+    def from_opencv(
+        cls,
+        intrinsics: Float[Tensor, "batch 3 3"],
+        rotation: Float[Tensor, "batch 3 3"],
+        translation: Float[Tensor, "batch 3"],
+        size: tuple[int, int],
+    ) -> PinholeCameras:
+        """Cameras in OpenCV's convention, as COLMAP and gsplat have them (gsplat: K is `Ks`, R and t are `viewmats`).
+
+        Args:
+            intrinsics: K in pixels, rows (fx, skew, cx), (0, fy, cy), (0, 0, 1). The image's upper left corner is
+                (0, 0), so the center of its first pixel is (0.5, 0.5); add 0.5 to cx and cy of a calibration that
+                counts pixel centers from 0.
+            rotation: R, world to camera; OpenCV's camera frame has x right, y DOWN and looks along +z.
+            translation: t in world units; a world point p lies at R p + t in the camera's frame.
+            size: height and width of the image in pixels.
+        """
+        height, width = size
+        down = intrinsics.new_tensor([1.0, -1.0])  # y and v point down in OpenCV, up here
+        forward = intrinsics.new_tensor([[1.0], [-1.0], [-1.0]])
+        view = _with_rows(torch.cat([rotation, translation[..., None]], dim=2) * forward, (0, 0, 0, 1))
+        scaled = intrinsics[:, :2] * intrinsics.new_tensor([[2 / width], [2 / height]])
+        return cls(view, _projection(scaled[..., :2] * down * down[:, None], (scaled[..., 2] - 1) * down))
+
+    @classmethod
+    def from_fovy(
+        cls, view: Float[Tensor, "batch 4 4"], fovy_degrees: Float[Tensor, " batch"], aspect: float = 1.0
+    ) -> PinholeCameras:
+        """Cameras with a vertical field of view each, in (0, 180), that look through the image's center.
+
+        view: as in the class; `Cameras.view` for cameras around the origin. aspect: image width / height.
+        """
+        focal = 1 / (fovy_degrees.deg2rad() / 2).tan()
+        return cls(
+            view, _projection(torch.stack([focal / aspect, focal], dim=1).diag_embed(), view.new_zeros(len(view), 2))
+        )
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def to(self, target: torch.device | str | torch.dtype) -> PinholeCameras:
+        """The same cameras on another device, or in another precision."""
+        return PinholeCameras(self.view.to(target), self.projection.to(target))
+
+    def pinhole(self, aspect: float = 1.0) -> PinholeCameras:
+        """These cameras, whose projection knows the aspect already.
+
+        Raises:
+            GanverseError: matrices that are not of OpenGL's perspective form.
+        """
+        found, right = torch.cat([self.view[:, 3], self.projection[:, 3]], dim=1), [0, 0, 0, 1, 0, 0, -1, 0]
+        if (wrong := (found != found.new_tensor(right)).any(dim=1)).any():
+            raise GanverseError(
+                "PinholeCameras needs a world-to-camera view matrix (last row 0, 0, 0, 1) and an OpenGL perspective"
+                f" projection (last row 0, 0, -1, 0), both for column vectors, but camera {int(wrong.nonzero()[0])} has"
+                " other last rows: transpose row-vector matrices; convert K, R and t with PinholeCameras.from_opencv"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -49,83 +129,105 @@ class Cameras:
         return cls(azimuth.deg2rad(), elevation.deg2rad(), distance, distance.new_zeros(len(distance), 2))
 
     def __len__(self) -> int:
-        return self.azimuth.shape[0]
+        return len(self.azimuth)
 
     def __getitem__(self, index: slice | Tensor) -> Cameras:
-        return Cameras(self.azimuth[index], self.elevation[index], self.distance[index], self.offset[index])
+        return self._each(lambda x: x[index])
 
-    def to(self, device: torch.device | str) -> Cameras:
-        """The same cameras on another device."""
-        return Cameras(*(x.to(device) for x in (self.azimuth, self.elevation, self.distance, self.offset)))
+    def to(self, target: torch.device | str | torch.dtype) -> Cameras:
+        """The same cameras on another device, or in another precision."""
+        return self._each(lambda x: x.to(target))
 
     def repeat_interleave(self, repeats: int) -> Cameras:
         """Every camera `repeats` times in a row."""
-        fields = (self.azimuth, self.elevation, self.distance, self.offset)
-        return Cameras(*(x.repeat_interleave(repeats, dim=0) for x in fields))
+        return self._each(lambda x: x.repeat_interleave(repeats, dim=0))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Cameras:
+        return Cameras(*map(change, (self.azimuth, self.elevation, self.distance, self.offset)))
 
     @property
     def position(self) -> Float[Tensor, "batch 3"]:
         """Camera centers in the world frame."""
-        sin_a, cos_a = self.azimuth.sin(), self.azimuth.cos()
-        sin_e, cos_e = self.elevation.sin(), self.elevation.cos()
-        return self.distance[:, None] * torch.stack([sin_a * cos_e, sin_e, cos_a * cos_e], dim=-1)
+        return self.distance[:, None] * self.view[:, 2, :3]
 
     @property
     def rotation(self) -> Float[Tensor, "batch 3 3"]:
         """World-to-camera rotations; the rows are the camera's right, up and backward axes in the world frame."""
+        return self.view[:, :3, :3]
+
+    @property
+    def view(self) -> Float[Tensor, "batch 4 4"]:
+        """World-to-camera matrices, see `PinholeCameras`; the origin lies at (0, 0, -distance)."""
         sin_a, cos_a = self.azimuth.sin(), self.azimuth.cos()
         sin_e, cos_e = self.elevation.sin(), self.elevation.cos()
-        right = torch.stack([cos_a, torch.zeros_like(cos_a), -sin_a], dim=-1)
-        up = torch.stack([-sin_a * sin_e, cos_e, -cos_a * sin_e], dim=-1)
-        backward = torch.stack([sin_a * cos_e, sin_e, cos_a * cos_e], dim=-1)
-        return torch.stack([right, up, backward], dim=-2)
+        zero, one = torch.zeros_like(cos_a), torch.ones_like(cos_a)
+        right = torch.stack([cos_a, zero, -sin_a, zero], dim=-1)
+        up = torch.stack([-sin_a * sin_e, cos_e, -cos_a * sin_e, zero], dim=-1)
+        backward = torch.stack([sin_a * cos_e, sin_e, cos_a * cos_e, -self.distance], dim=-1)
+        return torch.stack([right, up, backward, torch.stack([zero, zero, zero, one], dim=-1)], dim=-2)
+
+    def pinhole(self, aspect: float = 1.0) -> PinholeCameras:
+        """These cameras as matrices, for images of the given aspect (width / height)."""
+        focal = 1 / math.tan(math.radians(FOVY_DEGREES) / 2)
+        centered = [[focal / aspect, 0, 0, 0], [0, focal, 0, 0], [0, 0, -1, -2 * NEAR], [0, 0, -1, 0]]
+        offset = torch.nn.functional.pad(self.offset[..., None], (2, 1, 0, 2))
+        return PinholeCameras(self.view, self.offset.new_tensor(centered) - offset)
+
+
+def _with_rows(top: Float[Tensor, "batch _ 4"], *rows: tuple[float, ...]) -> Float[Tensor, "batch 4 4"]:
+    """The matrices with more rows, the same for all."""
+    return torch.cat([top, top.new_tensor(rows).expand(len(top), -1, -1)], dim=1)
+
+
+def _projection(focal: Float[Tensor, "batch 2 2"], principal: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 4 4"]:
+    """OpenGL's infinite projection; principal: where the optical axis meets the image, in NDC."""
+    top = torch.nn.functional.pad(torch.cat([focal, -principal[..., None]], dim=2), (0, 1))
+    return _with_rows(top, (0, 0, -1, -2 * NEAR), (0, 0, -1, 0))
 
 
 def concatenate(cameras: Sequence[Cameras]) -> Cameras:
     """One batch out of several."""
-    return Cameras(
-        torch.cat([c.azimuth for c in cameras]),
-        torch.cat([c.elevation for c in cameras]),
-        torch.cat([c.distance for c in cameras]),
-        torch.cat([c.offset for c in cameras]),
-    )
-
-
-def world_to_camera(cameras: Cameras, points: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3"]:
-    """Points in each camera's own frame (x right, y up, looking along -z)."""
-    rotated = points @ cameras.rotation.transpose(1, 2)
-    return rotated - torch.nn.functional.pad(cameras.distance[:, None, None], (2, 0))
+    fields = zip(*((c.azimuth, c.elevation, c.distance, c.offset) for c in cameras), strict=True)
+    return Cameras(*(torch.cat(each) for each in fields))
 
 
 def project(
-    cameras: Cameras, points: Float[Tensor, "batch n 3"], *, aspect: float = 1.0, fovy_degrees: float = FOVY_DEGREES
+    cameras: Cameras | PinholeCameras, points: Float[Tensor, "batch n 3"], *, aspect: float = 1.0
 ) -> tuple[Float[Tensor, "batch n 2"], Float[Tensor, "batch n"]]:
     """Perspective projection: NDC positions and camera-frame z (negative in front of the camera).
 
-    aspect: image width / height. Points nearer than 1e-3 in front of the camera are held at that depth in the
-    division, so nothing becomes infinite; the rasterizer drops faces whose z is not negative.
+    aspect: image width / height. Points nearer than `NEAR` in front of the camera are held at that depth in the
+    division, so nothing becomes infinite; the renderer drops faces whose z is not negative.
+
+    Raises:
+        GanverseError: `PinholeCameras` that are not of OpenGL's form.
     """
-    camera_points = world_to_camera(cameras, points)
-    z = camera_points[..., 2]
-    focal = 1.0 / math.tan(math.radians(fovy_degrees) / 2)
-    scale = points.new_tensor([focal / aspect, focal])
-    image = camera_points[..., :2] * scale / (-z).clamp_min(1e-3)[..., None]
-    return image + cameras.offset[:, None, :], z
+    pinhole = cameras.pinhole(aspect)
+    # Row vectors, so that one slice and one split cut a matrix: autograd pays for every cut.
+    rotation, translation = pinhole.view.transpose(1, 2)[..., :3].split([3, 1], dim=1)
+    focal, principal, _ = pinhole.projection.transpose(1, 2)[..., :2].split([2, 1, 1], dim=1)
+    xy, z = (points @ rotation + translation).split([2, 1], dim=2)
+    return xy @ focal / (-z).clamp_min(NEAR) - principal, z[..., 0]
+
+
+def pixel_axes(
+    height: int, width: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
+    """NDC x of the pixel centers of every column (rising), y of every row (falling: row 0 is the top)."""
+    columns, rows = (torch.arange(n, dtype=dtype, device=device) for n in (width, height))
+    return (2 * columns + 1 - width) / width, (height - 2 * rows - 1) / height
 
 
 def pixel_centers(height: int, width: int, device: torch.device | str | None = None) -> Float[Tensor, "height width 2"]:
     """NDC positions (x, y) of the pixel centers; row 0 is the top of the image."""
-    x = (2 * torch.arange(width, device=device) + 1 - width) / width
-    y = (height - 2 * torch.arange(height, device=device) - 1) / height
+    x, y = pixel_axes(height, width, device=device)
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([grid_x, grid_y], dim=-1)
 
 
-def pixel_rays(
-    cameras: Cameras, height: int, width: int, *, fovy_degrees: float = FOVY_DEGREES
-) -> Float[Tensor, "batch height width 3"]:
+def pixel_rays(cameras: Cameras, height: int, width: int) -> Float[Tensor, "batch height width 3"]:
     """Unit viewing directions in the world frame, one per pixel, starting at `cameras.position`."""
-    focal = 1.0 / math.tan(math.radians(fovy_degrees) / 2)
+    focal = 1.0 / math.tan(math.radians(FOVY_DEGREES) / 2)
     ndc = pixel_centers(height, width, cameras.azimuth.device) - cameras.offset[:, None, None, :]
     xy = ndc * ndc.new_tensor([width / height / focal, 1.0 / focal])
     directions = torch.nn.functional.normalize(torch.nn.functional.pad(xy, (0, 1), value=-1.0), dim=-1)
