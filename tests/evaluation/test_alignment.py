@@ -13,7 +13,7 @@ def test_turning_object_and_camera_together_changes_nothing() -> None:
     points = torch.randn(1, 5, 3)
     camera = Cameras.from_degrees([40.0], [10.0], [4.0])
     alignment = Alignment(yaw=0.7)
-    turned = Cameras(alignment.azimuth(camera.azimuth), camera.elevation, camera.distance, camera.offset)
+    turned = Cameras(camera.azimuth + alignment.yaw, camera.elevation, camera.distance, camera.offset)
     before, after = world_to_camera(camera, points), world_to_camera(turned, alignment.points(points))
     assert torch.allclose(before, after, atol=1e-5)
 
