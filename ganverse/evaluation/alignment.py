@@ -40,10 +40,6 @@ class Alignment:
         turned = points @ turn_about_y(self.yaw).to(points).T
         return self.scale * turned + points.new_tensor(self.shift)
 
-    def azimuth(self, azimuth: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-        """The model's azimuths (radians) in the true world."""
-        return azimuth + self.yaw
-
     def __str__(self) -> str:
         x, y, z = self.shift
         return f"scale {self.scale:.3f}, turn {math.degrees(self.yaw):.2f} deg, shift ({x:.3f}, {y:.3f}, {z:.3f})"
@@ -64,7 +60,7 @@ def from_cameras(learned: Cameras, true: Cameras) -> Alignment:
 
 def azimuth_errors(alignment: Alignment, learned: Cameras, true: Cameras) -> Float[Tensor, " views"]:
     """Absolute azimuth error of every view in degrees, after the alignment."""
-    return angular_difference(alignment.azimuth(learned.azimuth), true.azimuth).abs().rad2deg()
+    return angular_difference(learned.azimuth + alignment.yaw, true.azimuth).abs().rad2deg()
 
 
 def refine(start: Alignment, learned: SurfaceSamples, true: SurfaceSamples, *, iterations: int = 20) -> Alignment:
@@ -83,15 +79,10 @@ def refine(start: Alignment, learned: SurfaceSamples, true: SurfaceSamples, *, i
         targets = torch.cat([_gather(true.points, forward), true.points], dim=1).flatten(0, 1)
         planes = torch.cat([_gather(normals, forward), normals], dim=1).flatten(0, 1)
         before, alignment = alignment, _gauss_newton(alignment, sources.double(), targets.double(), planes.double())
-        if _change(before, alignment) < 1e-4:
+        pairs = ((one.scale, one.yaw, *one.shift) for one in (before, alignment))
+        if max(abs(old - new) for old, new in zip(*pairs, strict=True)) < 1e-4:
             break
     return alignment
-
-
-def _change(before: Alignment, after: Alignment) -> float:
-    """Largest difference of any of the numbers."""
-    shifts = (abs(old - new) for old, new in zip(before.shift, after.shift, strict=True))
-    return max(abs(before.scale - after.scale), abs(before.yaw - after.yaw), *shifts)
 
 
 def _gather(points: Tensor, index: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ StyleGAN-R is to the generator it came from is a separate score (`faithful_iou`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -326,24 +326,20 @@ class RegressorFeatures(nn.Module):
 
 @torch.no_grad()
 def frechet_distance(
-    real: Iterable[Float[Tensor, "batch 3 height width"]],
-    fake: Iterable[Float[Tensor, "batch 3 height width"]],
+    real: Sequence[Float[Tensor, "_ 3 height width"]],
+    fake: Sequence[Float[Tensor, "_ 3 height width"]],
     features: nn.Module,
 ) -> float:
     """Frechet distance of two image sets (batches in [0, 1], at least two images each) in the space of `features`.
 
     Of the images of this process alone: every process has all of them.
     """
-    metric: FrechetInceptionDistance | None = None
+    size = (3, *real[0].shape[2:])
+    metric = FrechetInceptionDistance(features, normalize=True, input_img_size=size, sync_on_compute=False)
+    metric = metric.to(real[0].device)
     for batches, is_real in ((real, True), (fake, False)):
         for batch in batches:
-            if metric is None:
-                size = (3, batch.shape[2], batch.shape[3])
-                metric = FrechetInceptionDistance(features, normalize=True, input_img_size=size, sync_on_compute=False)
-                metric = metric.to(batch.device)
             metric.update(batch, real=is_real)
-    if metric is None or min(metric.real_features_num_samples, metric.fake_features_num_samples) < 2:
-        raise GanverseError("expected at least two images on either side of a Frechet distance; pass more images")
     return float(metric.compute())
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.evaluation.control import LADDER_STEPS, Factors, Studio, next_index, scenes_of, swaps
+from ganverse.evaluation.control import LADDER_STEPS, Factors, Images, Studio, next_index, scenes_of, swaps
 from ganverse.evaluation.edits import EditedImages
 from ganverse.evaluation.figures import Figure, numbers
 from ganverse.evaluation.picture_table import Column, table
@@ -38,12 +36,10 @@ _SWAP_LABELS = {"own": "nothing", "everything": "all but the camera"}
 def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -> list[Figure]:
     """All figures of the objects of a batch, at least two."""
     scenes = scenes_of(studio.model, batch)
-    degrees = [360 * step / azimuths for step in range(azimuths)]
-    sweep = azimuth_sweep(scenes, studio.model.cameras.all(), degrees)
+    sweep = azimuth_sweep(scenes, studio.model.cameras.all(), [360 * step / azimuths for step in range(azimuths)])
     images = render_in_chunks(studio.renderer, sweep)
     return [
-        _rotation(batch.images[:, 0], images.unflatten(0, (len(scenes), azimuths)), degrees),
-        _both_renderers(studio, sweep, images.unflatten(0, (len(scenes), azimuths)), degrees),
+        _rotation(studio, batch.images[:, 0], sweep, images),
         *(_swap(studio, scenes, factor) for factor in _FACTORS),
         _ladders(studio, scenes),
         _swap_effects(studio, scenes),
@@ -52,32 +48,23 @@ def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -
 
 
 def _rotation(
-    generated: Float[Tensor, "scenes 3 height width"],
-    images: Float[Tensor, "scenes azimuths 3 height width"],
-    degrees: Sequence[float],
+    studio: Studio, generated: Float[Tensor, "scenes 3 height width"], sweep: Scenes, images: Images
 ) -> Figure:
-    columns = [Column("generated", generated), *(Column(f"{d:.0f}°", images[:, i]) for i, d in enumerate(degrees))]
+    """Rows: every scene through both renderers. Columns: the GAN's own image, then a full rotation."""
+    mesh = studio.model.network.template.with_vertices(sweep.vertices)
+    rendered = render(mesh, sweep.texture, sweep.cameras, size=images.shape[-1])
+    graphics = rendered.rgb + (rendered.face_index < 0)[:, None]
+    count = len(generated)
+    both = torch.stack([x.unflatten(0, (count, -1)) for x in (images, graphics)], dim=1).flatten(0, 1)
+    degrees = sweep.cameras.azimuth[: both.shape[1]].rad2deg().tolist()
+    columns = [Column(f"{degree:.0f}°", both[:, i]) for i, degree in enumerate(degrees)]
+    labels = [f"{i + 1} {kind}" for i in range(count) for kind in ("StyleGAN-R", "DIB-R")]
     return Figure(
         "stylegan-r-camera",
         "StyleGAN-R: camera control",
-        "The image of the GAN (left), then its predicted shape, texture and background rendered over a full rotation.",
-        table(columns, rows=numbers(len(images)), cell=_CELL),
-    )
-
-
-def _both_renderers(
-    studio: Studio, sweep: Scenes, images: Float[Tensor, "scenes azimuths 3 height width"], degrees: Sequence[float]
-) -> Figure:
-    mesh = studio.model.network.template.with_vertices(sweep.vertices)
-    rendered = render(mesh, sweep.texture, sweep.cameras, size=images.shape[-1])
-    graphics = (rendered.rgb + (rendered.face_index < 0)[:, None]).unflatten(0, images.shape[:2])
-    both = torch.stack([graphics, images], dim=1).flatten(0, 1)
-    labels = [f"{i + 1} {kind}" for i in range(len(images)) for kind in ("DIB-R", "StyleGAN-R")]
-    return Figure(
-        "dual-renderers",
-        "Two renderers, one scene",
-        "Mesh and texture through DIB-R (on white), and through StyleGAN-R.",
-        table([Column(f"{d:.0f}°", both[:, i]) for i, d in enumerate(degrees)], rows=labels, cell=_CELL),
+        "The image of the GAN (left), then its predicted shape, texture and background over a full rotation, through "
+        "StyleGAN-R and (mesh and texture, on white) through DIB-R.",
+        table([Column("generated", generated.repeat_interleave(2, dim=0)), *columns], rows=labels, cell=_CELL),
     )
 
 
@@ -131,7 +118,7 @@ def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
     )
 
 
-def _failures(studio: Studio, sweep: Scenes, images: Float[Tensor, "rows 3 height width"]) -> Figure:
+def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
     """The images of a full rotation whose azimuth is furthest from the requested one, worst first."""
     measured = studio.probes.pose(images).azimuth
     error = angular_difference(measured, sweep.cameras.azimuth).abs()

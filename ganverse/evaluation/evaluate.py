@@ -22,19 +22,12 @@ from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.control import Studio, control_scores
 from ganverse.evaluation.control_figures import control_figures, edit_figure
 from ganverse.evaluation.edits import edit_images, edit_scores
-from ganverse.evaluation.figures import (
-    aligned_views,
-    photo_sheet,
-    reconstructions,
-    world_reconstructions,
-    world_sheet,
-)
+from ganverse.evaluation.figures import aligned_views, photo_sheet, reconstructions, world_sheet
 from ganverse.evaluation.held_out import HeldOutSamples, held_out_samples, held_out_scores
 from ganverse.evaluation.identity import identity_scores, measured_cameras, predict_grid
 from ganverse.evaluation.metrics import Score
-from ganverse.evaluation.models import ModelPaths, Models, load_models
-from ganverse.evaluation.pascal3d import Pascal3D
-from ganverse.evaluation.photographs import PhotoFolder, reprojection_scores
+from ganverse.evaluation.models import ModelPaths, Models, load_models, world_source
+from ganverse.evaluation.photographs import Pascal3D, PhotoFolder, reprojection_scores
 from ganverse.evaluation.report import Report, summary_table, write_report
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.evaluation.world_truth import calibrate, world_batch, world_scores
@@ -43,7 +36,6 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import write_atomically
-from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
@@ -122,12 +114,13 @@ class Evaluation:
         self.report.notes += models.notes
         cameras = None if models.gan is None else self._views("gan", models.gan)
         if models.inverse is not None:
-            self._held_out("gan", self._samples(models.held_out, models.gan), models.inverse)
+            self._held_out("gan", models.held_out or self._samples(models.gan), models.inverse)
             self._stylegan_r(models.inverse, self._world("world", models.inverse, cameras))
-        if models.oracle is not None and models.world is not None:
-            self._views("oracle", models.world)
-            self._held_out("oracle", self._samples(None, models.world), models.oracle)
-            self._world("oracle", models.oracle, _true_cameras(models.world))
+        if models.oracle is not None:
+            world = world_source(models.oracle)
+            self._views("oracle", world)
+            self._held_out("oracle", self._samples(world), models.oracle)
+            self._world("oracle", models.oracle, _true_cameras(world))
         either = models.inverse or models.oracle
         if either is not None:
             self._photographs(either)
@@ -152,11 +145,9 @@ class Evaluation:
             yield
         self.console.print(f"{what}: {time.monotonic() - start:.0f} s")
 
-    def _samples(self, given: HeldOutSamples | None, source: Source | None) -> HeldOutSamples | None:
-        settings = self.settings
-        if given is not None or source is None:
-            return given
-        return held_out_samples(source, settings.seed, settings.held_out_objects, 1 + settings.unseen_views)
+    def _samples(self, source: Source | None) -> HeldOutSamples | None:
+        settings, views = self.settings, 1 + self.settings.unseen_views
+        return None if source is None else held_out_samples(source, settings.seed, settings.held_out_objects, views)
 
     def _views(self, part: str, source: Source) -> Cameras | None:
         """Aligned views and, with a pose regressor, how well view and content are kept apart."""
@@ -198,39 +189,26 @@ class Evaluation:
             self._add(part, scores)
         self.report.notes.append(f"{part}: alignment to the true world: {alignment}")
         if self.draws:
-            cars = settings.figure_objects
-            self.report.figures += [
-                world_reconstructions(f"{part}-truth", network, alignment, settings.seed, cars),
-                world_sheet(f"{part}-sheet", network, alignment, settings.seed, iou_3d),
-            ]
+            self.report.figures.append(world_sheet(f"{part}-sheet", network, alignment, settings.seed, iou_3d))
         return alignment
 
     def _photographs(self, model: InverseModel) -> None:
-        photographs, network = self.settings.photographs, model.network
+        photographs, network, gan = self.settings.photographs, model.network, self.models.gan
         refinement = RefinementSettings(steps=photographs.refine) if photographs.refine else None
-        rows = self.settings.figure_objects
+        sets: dict[str, Pascal3D | PhotoFolder] = {}
         if photographs.pascal3d is not None:
-            data = Pascal3D(photographs.pascal3d, photographs.category, photographs.pascal3d_masks)
-            with self._timed("pascal3d: test split"):
-                self._add("pascal3d", reprojection_scores(network, len(data.objects), data.load, refinement))
-            if self.draws:
-                found = [data.load(index) for index in range(min(rows, len(data.objects)))]
-                names = [one.name for one in data.objects[:rows]]
-                self.report.figures.append(photo_sheet("pascal3d-sheet", network, found, names))
+            sets["pascal3d"] = Pascal3D(photographs.pascal3d, photographs.category, photographs.pascal3d_masks)
         if photographs.folder is not None:
-            masker = None if photographs.masks else self._masker()
-            folder = PhotoFolder(photographs.folder, photographs.masks, masker)
-            if photographs.masks is not None:
-                with self._timed("photos"):
-                    self._add("photos", reprojection_scores(network, len(folder.files), folder.load, refinement))
+            masker = (gan and gan.masker) or Segmenter.from_pretrained().to(self.models.device)
+            sets["photos"] = PhotoFolder(photographs.folder, photographs.masks, masker)
+        for part, photos in sets.items():
+            if part == "pascal3d" or photographs.masks is not None:
+                with self._timed(f"{part}: re-projection"):
+                    self._add(part, reprojection_scores(network, len(photos.names), photos.load, refinement))
             if self.draws:
-                found = [folder.load(index) for index in range(min(rows, len(folder.files)))]
-                names = [path.stem for path in folder.files[:rows]]
-                self.report.figures.append(photo_sheet("photos-sheet", network, found, names))
-
-    def _masker(self) -> Masker:
-        gan = self.models.gan
-        return (gan and gan.masker) or Segmenter.from_pretrained().to(self.models.device)
+                names = photos.names[: self.settings.figure_objects]
+                found = [photos.load(index) for index in range(len(names))]
+                self.report.figures.append(photo_sheet(f"{part}-sheet", network, found, names))
 
     def _stylegan_r(self, model: InverseModel, alignment: Alignment) -> None:
         models, settings = self.models, self.settings

@@ -101,35 +101,6 @@ def reconstructions(name: str, model: InverseModel, batch: MultiViewBatch) -> Fi
     return _figure(name, "reconstructions", caption, table(columns, rows=numbers(len(batch)), cell=_CELL))
 
 
-@torch.no_grad()
-def world_reconstructions(
-    name: str, network: InverseGraphicsNetwork, alignment: Alignment, seed: int, cars: int
-) -> Figure:
-    """Against the truth: silhouettes, unseen view and shape of cars, under the true cameras after the alignment."""
-    world, device = CarWorldGenerator(network.config.resolution), network.start.device
-    batch = world_batch(world, seed, torch.arange(cars), device)
-    seen = network(batch.images[:, 0])
-    mesh = network.mesh(seen).with_vertices(alignment.points(seen.vertices))
-    truth = Mesh(batch.cars.vertices, batch.cars.faces, torch.zeros(len(batch.cars.faces), 3, 2, device=device))
-    distance = mesh.vertices.new_full((cars,), _CLAY_DISTANCE)
-    front, rear = (_orbit(azimuth, _NOVEL_ELEVATION, distance) for azimuth in (30.0, 210.0))
-    columns = [
-        Column("input", batch.images[:, 0]),
-        Column("re-rendered", textured(mesh, seen, batch.cameras[0])),
-        Column("unseen view, true", batch.images[:, 1]),
-        Column("unseen view, rendered", textured(mesh, seen, batch.cameras[1])),
-        Column("shape, front", clay(mesh, front)),
-        Column("true shape, front", clay(truth, front)),
-        Column("shape, rear", clay(mesh, rear)),
-        Column("true shape, rear", clay(truth, rear)),
-    ]
-    caption = (
-        "Car-world images with known shapes, rendered with the true cameras. One similarity for the whole model (never "
-        f"per object) takes the learned world to the true one: {alignment}."
-    )
-    return _figure(name, "against the truth", caption, table(columns, rows=numbers(cars), cell=_CELL))
-
-
 def best_to_worst(scores: Float[Tensor, " objects"], rows: int) -> Int[Tensor, " chosen"]:
     """Indices by falling score: the worst three, and the others spread evenly from the best downwards."""
     order = scores.argsort(descending=True, stable=True)
@@ -149,8 +120,8 @@ def world_sheet(
     iou_3d: Float[Tensor, " cars"],
     rows: int = SHEET_ROWS,
 ) -> Figure:
-    """Rows: cars of the world from the best to the worst by 3D IoU. Columns: input, re-render, four novel views, each
-    beside the true one."""
+    """Rows: cars of the world from the best to the worst by 3D IoU. Columns: input, re-render, four novel views and the
+    shape alone, each beside the true one, all under true cameras after the alignment."""
     chosen, device = best_to_worst(iou_3d.cpu(), rows), network.start.device
     batch = world_batch(CarWorldGenerator(network.config.resolution), seed, chosen, device)
     seen = network(batch.images[:, 0])
@@ -160,10 +131,14 @@ def world_sheet(
         picture, cameras = _true_view(seed, chosen, azimuth)
         columns.append(Column(f"{azimuth:.0f}°", textured(mesh, seen, cameras.to(device))))
         columns.append(Column(f"{azimuth:.0f}° true", picture))
+    truth = Mesh(batch.cars.vertices, batch.cars.faces, torch.zeros(len(batch.cars.faces), 3, 2, device=device))
+    front = _orbit(_NOVEL[0], _NOVEL_ELEVATION, mesh.vertices.new_full((len(chosen),), _CLAY_DISTANCE))
+    columns += [Column("shape", clay(mesh, front)), Column("true shape", clay(truth, front))]
     labels = [f"{iou_3d[index]:.3f}" for index in chosen.tolist()]
     caption = (
         f"{len(chosen)} of {len(iou_3d)} cars by 3D IoU (left): the best on top, the worst {WORST} at the bottom, the "
-        "others evenly between. One image goes in; rendered views stand beside the true ones, under the true cameras."
+        "others evenly between. One image goes in; rendered views stand beside the true ones, under the true cameras. "
+        f"One similarity for the whole model (never per object) takes the learned world to the true one: {alignment}."
     )
     return _figure(name, "from the best to the worst", caption, table(columns, rows=labels, cell=_CELL))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from ganverse.io import read_yaml
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, Kind, find_weights, load_network, read_kind
-from ganverse.viewpoints.pose_regressor import CAR_WEIGHTS, PoseRegressor
+from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, Kind, find_weights, read_kind
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 
 ORACLE = "oracle-car.safetensors"
 _CPU = torch.device("cpu")
@@ -38,26 +37,24 @@ class ModelPaths:
 
     source: the GAN with its view codes and masks, the source of the images of `inverse` and `stylegan_r`. folder: the
     pictures `inverse` was trained on, where there is no generator. inverse: the network and cameras trained on them.
-    oracle: the same trained on the car world. stylegan_r: needs `source` and `inverse`. pose_regressor: predicts the
-    viewpoints of car images.
+    oracle: the same trained on the car world. stylegan_r: needs `source` and `inverse`.
     """
 
     source: SourceSettings | None = None
     inverse: Path | None = None
     oracle: Path | None = None
     stylegan_r: Path | None = None
-    pose_regressor: Path | None = None
     folder: MultiViewFolder | None = None
 
     @classmethod
     def shipped(cls) -> ModelPaths:
         """The car models inside the package."""
-        names = (INVERSE.shipped, ORACLE, STYLEGAN_R.shipped, CAR_WEIGHTS.name)
+        names = (INVERSE.shipped, ORACLE, STYLEGAN_R.shipped)
         return cls(SourceSettings(), *(_file_or_none(SHIPPED / name) for name in names))
 
     @property
     def shows_cars(self) -> bool:
-        """Whether the 3D truth of the car world says something about these models."""
+        """Whether pose regressor and 3D truth of the car world say something about these models."""
         return self.folder is None and (self.source is None or self.source.category == "car")
 
 
@@ -127,8 +124,7 @@ def _on_data(data: MultiViewData, network: Path, renderer: Path | None) -> Model
 def _on_source(source: SourceSettings, network: Path, renderer: Path | None) -> ModelPaths:
     if source.generator == CAR_WORLD:
         return ModelPaths(oracle=network)
-    pose = CAR_WEIGHTS if source.category == "car" else None
-    return ModelPaths(source, network, None, renderer, pose)
+    return ModelPaths(source, network, None, renderer)
 
 
 def _in_run(run: Path, name: str, kind: Kind) -> Path | None:
@@ -157,13 +153,11 @@ class Models:
     notes: tuple[str, ...] = ()
     device: torch.device = _CPU
 
-    @cached_property
-    def world(self) -> Source | None:
-        """The car world at the resolution and with the view codes that the oracle was trained on."""
-        if self.oracle is None:
-            return None
-        resolution, views = self.oracle.network.config.resolution, self.oracle.card.views
-        return open_source(SourceSettings(CAR_WORLD, resolution=resolution, world_views=views))
+
+def world_source(model: InverseModel) -> Source:
+    """The car world at the resolution and with the view codes that a network was trained on."""
+    resolution, views = model.network.config.resolution, model.card.views
+    return open_source(SourceSettings(CAR_WORLD, resolution=resolution, world_views=views))
 
 
 def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models:
@@ -191,7 +185,7 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
         inverse,
         oracle,
         None if paths.stylegan_r is None else load_stylegan_r(paths.stylegan_r, device)[0],
-        None if paths.pose_regressor is None else _open_pose(paths.pose_regressor, device),
+        PoseRegressor.car().to(device) if paths.shows_cars else None,
         None if paths.folder is None else _held_out(paths.folder),
         notes=tuple(notes),
         device=torch.device(device),
@@ -215,9 +209,3 @@ def _open_gan(settings: SourceSettings, inverse: InverseModel | None, device: to
 
 def _held_out(folder: MultiViewFolder) -> HeldOutSamples:
     return HeldOutSamples(folder.validation_objects, lambda indices: folder.make(VALIDATION_START + indices))
-
-
-def _open_pose(path: Path, device: torch.device | str) -> PoseRegressor:
-    regressor = PoseRegressor()
-    load_network(regressor, path)
-    return regressor.eval().to(device)

@@ -1,76 +1,37 @@
-"""Real photos: the re-projected silhouette against a mask."""
+"""Real photos: the re-projected silhouette against a mask, for a folder of photos or Pascal3D+ (CMR protocol)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image, ImageDraw
 from torch import Tensor
+from torchvision.ops import box_iou, masks_to_boxes
 
 from ganverse.devices import device_of
 from ganverse.distributed import own_batches
 from ganverse.errors import GanverseError
 from ganverse.evaluation.metrics import Score, gather_values, masked_l1, scores_of
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.io import PICTURE_SUFFIXES
+from ganverse.io import list_images
 from ganverse.masks.masker import Masker
-from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, read_mask
+from ganverse.reconstruction.photos import Box, FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
 
 RESOLUTION = 256
 """Pixels a side at which silhouettes are compared (CMR)."""
-
-
-@dataclass(frozen=True)
-class PhotoFolder:
-    """Protocol: a folder of photos, one object each, single image in.
-
-    The square is the object's bounding box as `reconstruct` frames it. With masks (PNGs of the photos' names, white on
-    the object) the re-projected silhouette under the predicted camera is compared with them at 256 pixels. Without, a
-    masker finds the objects, and there are no scores, only a sheet to look at.
-    """
-
-    folder: Path
-    masks: Path | None = None
-    masker: Masker | None = None
-
-    @cached_property
-    def files(self) -> list[Path]:
-        """The photos, by name.
-
-        Raises:
-            GanverseError: there are none, or masks are missing.
-        """
-        found = sorted(path for path in self.folder.glob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-        if not found:
-            raise GanverseError(f"expected pictures in the folder {self.folder}, found none")
-        missing = [path.stem for path in found if self.masks is not None and not self._mask(path).is_file()]
-        if missing:
-            raise GanverseError(
-                f"expected a mask {missing[0]}.png in {self.masks}, found none ({len(missing)} are missing)"
-            )
-        return found
-
-    def load(self, index: int) -> FoundObject:
-        """The object of one of the `files`.
-
-        Raises:
-            GanverseError: a file that is no picture; no object in it; neither masks nor a masker.
-        """
-        path = self.files[index]
-        photo = Photo.read(path)
-        if self.masks is not None:
-            return masked_object(photo, read_mask(self._mask(path), photo))
-        if self.masker is None:
-            raise GanverseError(f"expected masks or a masker for the photos in {self.folder}, got neither")
-        return find_object(replace(photo, pixels=photo.pixels.to(device_of(self.masker))), self.masker)
-
-    def _mask(self, path: Path) -> Path:
-        return (self.masks or self.folder) / f"{path.stem}.png"
+VOC = Path("PASCAL/VOCdevkit/VOC2012")
+PADDING = 0.05
+"""On every side of the square round an object's box, as a share of the box's longer side (CMR)."""
+VISIBLE_ANCHORS = 4
+"""An object with fewer visible keypoints is left out (CMR)."""
 
 
 def reprojection_scores(
@@ -87,7 +48,7 @@ def reprojection_scores(
     batches, device = [], network.start.device
     for indices in own_batches(count, 1):
         one = load(int(indices))
-        one = FoundObject(replace(one.photo, pixels=one.photo.pixels.to(device)), one.foreground.to(device), one.box)
+        one = replace(one, photo=one.photo.to(device), foreground=one.foreground.to(device))
         with torch.no_grad():
             seen = network(one.picture(network.config.resolution))
         iou, l1 = _reprojection(network, seen, one)
@@ -108,3 +69,226 @@ def _reprojection(
     mask = (one.mask(RESOLUTION) > 0.5).to(one.foreground)
     rgb = view(network, seen, RESOLUTION).rgb
     return silhouette_agreement(network, seen, mask), masked_l1(rgb, one.picture(RESOLUTION), mask)
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    """Protocol: a folder of photos, one object each, single image in.
+
+    The square is the object's bounding box as `reconstruct` frames it. With masks (PNGs of the photos' names, white on
+    the object) the re-projected silhouette under the predicted camera is compared with them at 256 pixels. Without, alpha
+    or a masker shows the objects, and there are no scores, only a sheet to look at.
+    """
+
+    folder: Path
+    masks: Path | None = None
+    masker: Masker | None = None
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The photos, by name.
+
+        Raises:
+            GanverseError: there are none, or masks are missing.
+        """
+        found = list_images(self.folder)
+        if not found:
+            raise GanverseError(f"expected pictures in the folder {self.folder}, found none")
+        missing = [path.stem for path in found if self.masks is not None and not self._mask(path).is_file()]
+        if missing:
+            raise GanverseError(
+                f"expected a mask {missing[0]}.png in {self.masks}, found none ({len(missing)} are missing)"
+            )
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """Of the photos."""
+        return [path.stem for path in self.files]
+
+    def load(self, index: int) -> FoundObject:
+        """The object of one of the `files`.
+
+        Raises:
+            GanverseError: a file that is no picture; no object in it; neither mask, alpha nor masker.
+        """
+        path = self.files[index]
+        photo = Photo.read(path).to(device_of(self.masker))
+        if self.masks is not None:
+            return masked_object(photo, read_mask(self._mask(path), photo))
+        return find_object(photo, self.masker)
+
+    def _mask(self, path: Path) -> Path:
+        return (self.masks or self.folder) / f"{path.stem}.png"
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One object. number: its place in its record, from 1. box: x1, y1, x2, y2 in pixels."""
+
+    name: str
+    number: int
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Pascal3D:
+    """Protocol: Pascal3D+ release 1.1, test split, single image in, after CMR (Kanazawa et al. 2018).
+
+    The evaluated objects belong to the category in the VOC part (not the ImageNet one), lie in an image that is not in
+    VOC's train list, are neither difficult, truncated nor occluded, and have at least 4 visible keypoints and a mask.
+    The square is the annotated box, 5 % larger on every side, made square. The score is the IoU of the re-projected
+    silhouette, under the predicted camera, with the mask, both cut at one half at 256 pixels.
+
+    Differences to CMR: it also drops objects whose keypoints its structure from motion does not explain (needs its own
+    code), and renders softly. Masks are the polygons of segkps where they are given; VOC's own otherwise.
+
+    root: of the release, laid out as
+
+        Annotations/car_pascal/ID.mat     record.objects: class, bbox, truncated, occluded, difficult, anchors
+        Images/car_pascal/ID.jpg
+        PASCAL/VOCdevkit/VOC2012/ImageSets/Main/train.txt    the VOC images that are NOT evaluated
+        PASCAL/VOCdevkit/VOC2012/SegmentationObject/ID.png   instance masks, of some of the images
+
+    masks: the CMR authors' segkps/CATEGORY.mat, polygons of all objects; or None.
+    """
+
+    root: Path
+    category: str = "car"
+    masks: Path | None = None
+    _polygons: dict[tuple[str, int], np.ndarray] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self._annotations.is_dir():
+            raise GanverseError(
+                f"expected Pascal3D+ with Annotations/{self.category}_pascal below {self.root}, found none; give the "
+                "folder PASCAL3D+_release1.1"
+            )
+        if self.masks is not None:
+            self._polygons.update(_polygons(self.masks))
+
+    @property
+    def _annotations(self) -> Path:
+        return self.root / "Annotations" / f"{self.category}_pascal"
+
+    @cached_property
+    def objects(self) -> list[Annotation]:
+        """All evaluated objects, in the order of their names."""
+        train = self._train_list()
+        files = [path for path in sorted(self._annotations.glob("*.mat")) if path.stem not in train]
+        found = [one for path in files for one in self._usable(path) if self._has_mask(one)]
+        if not found:
+            raise GanverseError(
+                f"expected objects with masks in Pascal3D+ below {self.root}, found none; give segkps/"
+                f"{self.category}.mat as pascal3d_masks, or VOC's SegmentationObject below {VOC}"
+            )
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """Of the objects' images."""
+        return [one.name for one in self.objects]
+
+    def load(self, index: int) -> FoundObject:
+        """Photo, mask and square of one of the `objects`.
+
+        Raises:
+            GanverseError: the image is missing or no picture.
+        """
+        one = self.objects[index]
+        photo, (width_on_disk, _) = Photo.read(self._image_path(one)), self._size(one)
+        height, width = photo.pixels.shape[2:]
+        scale = width / width_on_disk
+        mask = Image.fromarray(self._mask(one)).resize((width, height), Image.Resampling.BILINEAR)
+        x1, y1, x2, y2 = (edge * scale for edge in one.box)
+        side = max(1, round(max(x2 - x1, y2 - y1) * (1 + 2 * PADDING)))
+        box = Box(round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2), side)
+        return FoundObject(photo, torch.from_numpy(np.array(mask)).float()[None, None] / 255, box)
+
+    def _train_list(self) -> frozenset[str]:
+        path = self.root / VOC / "ImageSets" / "Main" / "train.txt"
+        try:
+            return frozenset(line.split()[0] for line in path.read_text().splitlines() if line.strip())
+        except OSError as error:
+            raise GanverseError(f"expected VOC's train list at {path}, but it cannot be read ({error})") from error
+
+    def _usable(self, path: Path) -> Iterator[Annotation]:
+        records = _read(path)["record"]["objects"]
+        for number, one in enumerate([records] if isinstance(records, dict) else records, start=1):
+            flags = (int(one.get(name, 0) or 0) for name in ("difficult", "truncated", "occluded"))
+            anchors = one.get("anchors", {})
+            if one["class"] != self.category or any(flags) or _visible(anchors) < VISIBLE_ANCHORS:
+                continue
+            x1, y1, x2, y2 = (float(edge) for edge in one["bbox"])
+            yield Annotation(path.stem, number, (x1, y1, x2, y2))
+
+    def _image_path(self, one: Annotation) -> Path:
+        return self.root / "Images" / f"{self.category}_pascal" / f"{one.name}.jpg"
+
+    def _size(self, one: Annotation) -> tuple[int, int]:
+        """Width and height on disk; photos are read at fewer pixels where they are large."""
+        with Image.open(self._image_path(one)) as file:
+            return file.size
+
+    def _has_mask(self, one: Annotation) -> bool:
+        if self.masks is not None:
+            return (one.name, one.number) in self._polygons
+        return bool(self._instance_path(one).is_file() and self._mask(one).any())
+
+    def _instance_path(self, one: Annotation) -> Path:
+        return self.root / VOC / "SegmentationObject" / f"{one.name}.png"
+
+    def _mask(self, one: Annotation) -> np.ndarray:
+        """255 on the object, at the size on disk."""
+        if self.masks is None:
+            with Image.open(self._instance_path(one)) as file:
+                return _instance(np.array(file), one.box)
+        canvas = Image.new("L", self._size(one))
+        corners = [(float(x), float(y)) for x, y in self._polygons[one.name, one.number]]
+        ImageDraw.Draw(canvas).polygon(corners, fill=255)
+        return np.array(canvas)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A MATLAB file as dictionaries and arrays."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        found: dict[str, Any] = loadmat(path, simplify_cells=True)
+        return found
+    # NotImplementedError is scipy's answer to files of MATLAB 7.3, which are HDF5.
+    except (OSError, ValueError, TypeError, MatReadError, NotImplementedError) as error:
+        raise GanverseError(f"expected a MATLAB file at {path}, but it cannot be read ({error})") from error
+
+
+def _visible(anchors: object) -> int:
+    """Keypoints that have a place in the image."""
+    if not isinstance(anchors, Mapping):
+        return 0
+    return sum(isinstance(one, Mapping) and np.size(one.get("location", ())) == 2 for one in anchors.values())
+
+
+def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
+    """Corners [n, 2] by image and number of the object."""
+    try:
+        found = _read(path)["segmentations"]
+        names, numbers = np.atleast_1d(found["voc_image_id"]), np.atleast_1d(found["voc_rec_id"])
+        corners = [
+            np.stack([np.ravel(x), np.ravel(y)], axis=1) for x, y in zip(found["poly_x"], found["poly_y"], strict=True)
+        ]
+        return {(str(n), int(k)): c for n, k, c in zip(names, numbers, corners, strict=True)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise GanverseError(f"expected segmentations as in CMR's segkps in {path}, got {error}") from error
+
+
+def _instance(labels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """The instance of a VOC segmentation whose own box fits best, if the two overlap by half (IoU)."""
+    instances = [labels == label for label in np.unique(labels) if label not in (0, 255)]
+    if not instances:
+        return np.zeros_like(labels, dtype=np.uint8)
+    # VOC's corners are pixels from 1, both inside the box; torchvision's are edges.
+    found = masks_to_boxes(torch.from_numpy(np.stack(instances))) + torch.tensor([0, 0, 1, 1])
+    overlap = box_iou(found, torch.tensor([box]) - torch.tensor([1, 1, 0, 0]))[:, 0]
+    best = int(overlap.argmax())
+    return (instances[best] * (overlap[best] > 0.5).numpy() * 255).astype(np.uint8)

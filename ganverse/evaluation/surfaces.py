@@ -95,9 +95,14 @@ class SurfaceDistances:
 
     @classmethod
     def measure(cls, prediction: SurfaceSamples, target: SurfaceSamples, queries: int) -> SurfaceDistances:
-        """Both directions from the first `queries` points, with all samples standing for the surface arrived at."""
-        forward, backward = nearest(prediction, target, queries), nearest(target, prediction, queries)
-        return cls(forward[0], backward[0], forward[1], backward[1])
+        """Both directions from the first `queries` points; all samples stand for the surface arrived at."""
+        found = []
+        for source, surface in ((prediction, target), (target, prediction)):
+            distance, nearest = nearest_triangle(source.points[:, :queries], surface)
+            normals = surface.normals.gather(1, nearest[..., None].expand(-1, -1, 3))
+            found.append((distance, (normals * source.normals[:, :queries]).sum(dim=-1).abs()))
+        (precision, precision_cosine), (recall, recall_cosine) = found
+        return cls(precision, recall, precision_cosine, recall_cosine)
 
     @property
     def chamfer_l1(self) -> Float[Tensor, " batch"]:
@@ -113,15 +118,6 @@ class SurfaceDistances:
         """Harmonic mean of the shares of points nearer than `threshold` to the other surface."""
         precision, recall = ((d < threshold).float().mean(dim=1) for d in (self.precision, self.recall))
         return 2 * precision * recall / (precision + recall).clamp_min(1e-9)
-
-
-def nearest(
-    queries: SurfaceSamples, surface: SurfaceSamples, count: int
-) -> tuple[Float[Tensor, "batch n"], Float[Tensor, "batch n"]]:
-    """Distances of the first `count` points to a surface, and the absolute cosines of the normals at both ends."""
-    distance, triangle = nearest_triangle(queries.points[:, :count], surface)
-    normals = surface.normals.gather(1, triangle[..., None].expand(-1, -1, 3))
-    return distance, (normals * queries.normals[:, :count]).sum(dim=-1).abs()
 
 
 def nearest_triangle(

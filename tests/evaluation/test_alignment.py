@@ -5,7 +5,7 @@ import torch
 
 from ganverse.evaluation.alignment import Alignment, azimuth_errors, from_cameras, refine, turn_about_y
 from ganverse.evaluation.surfaces import sample_outer_surface
-from ganverse.geometry.cameras import Cameras, project
+from ganverse.geometry.cameras import Cameras, world_to_camera
 from ganverse.worlds.generator import CarWorldGenerator
 
 
@@ -13,8 +13,8 @@ def test_turning_object_and_camera_together_changes_nothing() -> None:
     points = torch.randn(1, 5, 3)
     camera = Cameras.from_degrees([40.0], [10.0], [4.0])
     alignment = Alignment(yaw=0.7)
-    turned = Cameras(alignment.azimuth(camera.azimuth), camera.elevation, camera.distance, camera.offset)
-    before, after = project(camera, points), project(turned, alignment.points(points))
+    turned = Cameras(camera.azimuth + alignment.yaw, camera.elevation, camera.distance, camera.offset)
+    before, after = world_to_camera(camera, points), world_to_camera(turned, alignment.points(points))
     assert torch.allclose(before, after, atol=1e-5)
 
 

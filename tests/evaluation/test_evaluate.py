@@ -15,7 +15,7 @@ from ganverse.evaluation.models import ModelPaths, Models
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseCard, save_inverse
-from tests.evaluation.tiny_models import TINY_SETTINGS, VIEWS, tiny_inverse, tiny_models
+from tests.evaluation.tiny_models import TINY_SETTINGS, VIEWS, tiny_inverse, tiny_models, tiny_world
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,9 @@ def test_everything_at_once(tmp_path: Path) -> None:
     for figure in (
         "gan-views",
         "gan-reconstructions",
-        "world-truth",
         "world-sheet",
         "oracle-sheet",
         "stylegan-r-camera",
-        "dual-renderers",
         "swap-shape",
     ):
         assert f'id="{figure}"' in page
@@ -92,9 +90,7 @@ def test_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_samples_of_a_source_without_a_generator(tmp_path: Path) -> None:
     """A folder of pictures has held-out objects, too."""
-    world = Models(oracle=tiny_inverse()).world
-    assert world is not None
-    samples = held_out_samples(world, 0, 2, views=2)
+    samples = held_out_samples(tiny_world(), 0, 2, views=2)
     settings = replace(TINY_SETTINGS, world_objects=0, figure_objects=0)
     metrics = evaluate_loaded(Models(inverse=tiny_inverse(), held_out=samples), tmp_path, settings, console=quiet())
     assert {key.split("/")[0] for key in metrics} == {"gan"}

@@ -16,6 +16,7 @@ from ganverse.evaluation.models import (
     load_models,
     models_of_checkpoint,
     models_of_run,
+    world_source,
 )
 from ganverse.masks.mask_rcnn import MaskRCNN
 from tests.evaluation.tiny_models import VIEWS, save_everything, tiny_world
@@ -26,11 +27,11 @@ def test_everything_is_opened_and_described(tmp_path: Path) -> None:
     assert models.gan is not None
     assert models.inverse is not None
     assert models.oracle is not None
-    assert models.world is not None
-    assert models.world.generator.resolution == 32
-    assert len(models.world.codes) == VIEWS
+    world = world_source(models.oracle)
+    assert world.generator.resolution == 32
+    assert len(world.codes) == VIEWS
     assert models.renderer is None
-    assert models.pose is None
+    assert models.pose is not None
     text = " ".join(models.notes)
     assert "5 images" in text
     assert "9 images" in text
@@ -61,13 +62,12 @@ def test_a_source_on_mask_rcnn_is_evaluated_with_its_masks(tmp_path: Path, monke
 
 def test_nothing_to_evaluate_is_refused() -> None:
     with pytest.raises(GanverseError, match="expected a generator"):
-        load_models(ModelPaths(pose_regressor=Path("somewhere.safetensors")))
+        load_models(ModelPaths(stylegan_r=Path("somewhere.safetensors")))
 
 
 def test_the_package_ships_car_models() -> None:
     found = ModelPaths.shipped()
     assert found.source == SourceSettings()
-    assert found.pose_regressor is not None
     assert all(path is None or path.is_file() for path in (found.inverse, found.oracle, found.stylegan_r))
 
 
@@ -93,7 +93,6 @@ def test_models_of_a_run(tmp_path: Path) -> None:
     assert not found.shows_cars
     assert found.inverse == run / "inverse" / "inverse.safetensors"
     assert found.stylegan_r == run / "disentangle" / "stylegan-r.safetensors"
-    assert found.pose_regressor is None, "it knows cars"
     assert models_of_run(run / "inverse") == replace(found, stylegan_r=None), "a stage's folder will do"
     (run / "inverse" / "inverse.safetensors").unlink()
     assert models_of_run(run).inverse == Path("teacher.safetensors")

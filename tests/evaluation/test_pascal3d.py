@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.pascal3d import Pascal3D
+from ganverse.evaluation.photographs import Pascal3D
 from tests.evaluation.pascal3d_tree import BOX, save_polygons, save_tree
 
 

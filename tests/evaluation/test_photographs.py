@@ -11,8 +11,7 @@ import torch
 from ganverse.errors import GanverseError
 from ganverse.evaluation.evaluate import evaluate_loaded
 from ganverse.evaluation.models import Models
-from ganverse.evaluation.pascal3d import Pascal3D
-from ganverse.evaluation.photographs import PhotoFolder, reprojection_scores
+from ganverse.evaluation.photographs import Pascal3D, PhotoFolder, reprojection_scores
 from ganverse.evaluation.settings import Photographs
 from ganverse.masks.segmenter import Segmenter
 from ganverse.reconstruction.photos import FoundObject, Photo, bounding_square
@@ -84,5 +83,5 @@ def test_missing_masks_and_photos(folders: tuple[Path, Path], tmp_path: Path) ->
         _ = PhotoFolder(photos, tmp_path).files
     with pytest.raises(GanverseError, match="expected pictures"):
         _ = PhotoFolder(tmp_path).files
-    with pytest.raises(GanverseError, match="masks or a masker"):
+    with pytest.raises(GanverseError, match="expected a mask of the object"):
         PhotoFolder(photos).load(0)

@@ -9,7 +9,7 @@ import torch
 from ganverse.data.sources import Source, SourceSettings
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control import Studio
-from ganverse.evaluation.models import ModelPaths, Models
+from ganverse.evaluation.models import ModelPaths, Models, world_source
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import GeneratorCard, save_generator
@@ -54,9 +54,7 @@ def tiny_inverse(generator: str = "car-world", seed: int = 0) -> InverseModel:
 
 
 def tiny_world() -> Source:
-    world = Models(oracle=tiny_inverse()).world
-    assert world is not None
-    return world
+    return world_source(tiny_inverse())
 
 
 def tiny_gan() -> StyleGAN2Generator:
