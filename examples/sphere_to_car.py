@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh, sphere_template
-from ganverse.geometry.regularity import Adjacency, flatten_loss, low_pass
+from ganverse.geometry.regularizers import Adjacency, flatten_loss, low_pass
 from ganverse.geometry.voxels import voxel_iou, voxelize
 from ganverse.rendering.render import RenderResult, Semantics, Silhouette, render
 from ganverse.worlds.generator import CarWorldGenerator, world_samples

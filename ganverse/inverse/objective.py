@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
-from ganverse.geometry.regularity import flatten_loss, laplacian_loss, move_loss
+from ganverse.geometry.regularizers import flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLosses, camera_loss, color_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction

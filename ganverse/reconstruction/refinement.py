@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, concatenate
-from ganverse.geometry.regularity import flatten_loss, laplacian_loss, move_loss
+from ganverse.geometry.regularizers import flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.losses import color_loss, silhouette_iou, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.objective import SilhouetteSchedule
