@@ -27,7 +27,7 @@ from ganverse.data.sources import CAR_WORLD, SourceSettings, open_source
 from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError, quoted
 from ganverse.evaluation.models import ModelPaths, models_of_run
-from ganverse.inverse.weights import InverseModel, load_inverse
+from ganverse.inverse.weights import load_inverse
 from ganverse.io import png_bytes
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pretrained import INVERSE, STYLEGAN_R, find_weights
@@ -100,7 +100,11 @@ def open_stage(
         raise GanverseError("expected an inverse network, found none; train one with `python train.py` and give --run")
     path = find_weights(trained, INVERSE)
     model = load_inverse(path, device)
-    source = open_source(_of_the_world(model) if paths.source is None else _of_the_gan(paths.source, model))
+    if paths.folder is not None:
+        raise GanverseError(f"expected a run trained on a generator, got {run}, trained on the images of a folder")
+    settings = paths.source or SourceSettings(CAR_WORLD, world_views=model.card.views)
+    # the GAN's own images at the network's resolution, whatever synthesized those of its training
+    source = open_source(replace(settings, resolution=model.card.config.resolution, renderer=None, reader=None))
     sampler = source.sampler(SAMPLING).to(device)
     renderer = None if neural is None else load_stylegan_r(find_weights(neural, STYLEGAN_R), device)[0]
     stage = Stage(model, sampler, source.masker or masker_of(model.card, path, device), renderer)
@@ -108,16 +112,6 @@ def open_stage(
     # The first image loads the rasterizer's kernels, which would keep the first visitor waiting.
     stage.show(Look(names[0], names[0], names[0], 0.0, stage.usual_elevation_degrees))
     return stage
-
-
-def _of_the_world(model: InverseModel) -> SourceSettings:
-    """The car world at the resolution and with the view codes that `model` was trained on."""
-    return SourceSettings(CAR_WORLD, resolution=model.network.config.resolution, world_views=model.card.views)
-
-
-def _of_the_gan(settings: SourceSettings, model: InverseModel) -> SourceSettings:
-    """The GAN's own images at the network's resolution, whatever synthesized those of its training."""
-    return replace(settings, resolution=model.card.config.resolution, renderer=None, reader=None)
 
 
 def studio_app(stage: Stage) -> Starlette:

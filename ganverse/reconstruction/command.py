@@ -168,7 +168,8 @@ def _add_network(parser: ArgumentParser, kind: str) -> None:
     )
     found = parser.add_mutually_exclusive_group()
     found.add_argument(
-        "--segmenter", help="looks for the object: a .safetensors file, or car (the segmenter of the weights)",
+        "--segmenter",
+        help="looks for the object: a .safetensors file, or car (the segmenter of the weights)",
     )
     found.add_argument(
         "--mask-rcnn",

@@ -23,8 +23,8 @@ from ganverse.inverse.objective import SilhouetteSchedule
 from ganverse.reconstruction.photos import FoundObject
 from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
 
-# Weight of the predicted azimuths beside silhouette IoU and color error. Silhouettes of half turns are alike, so they need
-# it; on 60 renders of the car world the result is the same from 0.2 to 1.
+# Weight of the predicted azimuths beside silhouette IoU and color error: silhouettes of half turns are alike. On 60
+# renders of the car world the result is the same from 0.2 to 1.
 _EVIDENCE = 0.5
 _SHARPENING = SilhouetteSchedule(Silhouette(7000.0, 0.05), fraction=1.0)
 

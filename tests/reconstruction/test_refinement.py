@@ -71,7 +71,7 @@ def test_the_best_of_several_cameras_explains_silhouettes_better() -> None:
     """Cars of the world through the network of the package, which was trained on the GAN's pictures."""
     network = Reconstructor.from_pretrained("car", device="cpu").network
     styles, images, masks = world_samples(7, torch.arange(10), CarWorldGenerator(64))
-    truth = torch.atan2(styles[:, 0], styles[:, 1])
+    truth = torch.atan2(styles[:, :1], styles[:, 1:2])
     errors, ious = [], []
     for index in range(10):
         found = masked_object(Photo("a car", images[index : index + 1]), masks[index : index + 1])
