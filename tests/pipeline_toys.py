@@ -1,4 +1,4 @@
-"""A tiny car GAN on disk and the flags that shrink every stage to seconds."""
+"""A tiny car GAN on disk, and command lines of networks of a few thousand numbers."""
 
 from __future__ import annotations
 
@@ -14,74 +14,103 @@ SIZE = 32
 GAN = StyleGAN2Config(resolution=SIZE, z_dim=8, w_dim=8, mapping_layers=1, channels=(8, 8, 8, 8), view_layers=2)
 VIEWS = 12
 
-TRAINER = [
-    "--trainer.accelerator=cpu",
-    "--trainer.precision=32-true",
-    "--trainer.threads=1",
-    "--trainer.progress=lines",
-    "--trainer.log_every=1",
-]
-DATA = ["--data.batch=2", "--data.sampling.attempts=1", "--data.sampling.block=4"]
-GENERATE = ["samples=3", "per_shard=2", "contents=2"]
-NETWORK = [
-    f"network.resolution={SIZE}",
-    "network.subdivisions=1",
-    "network.channels=[8,8]",
-    "network.latent=16",
-    "network.texture_size=16",
-    "network.texture_channels=[8,8]",
-]
-INVERSE = [
-    *NETWORK,
-    "schedule.images=8",
-    "schedule.perceptual_renders=1",
-    "schedule.perceptual_stages=1",
-    "half_life=8",
-]
-DISENTANGLE = [
-    "mapping.width=8",
-    "mapping.camera_width=8",
-    "mapping.channels=4",
-    "schedule.warm_up_images=8",
-    "schedule.fine_tune_images=4",
-    "schedule.calibration_images=8",
-    "schedule.found_views.candidates=6",
-    "schedule.found_views.objects=2",
-    "schedule.found_views.steps=2",
-    "schedule.found_views.worst=10",
-    "losses.distill_perceptual=0.0",
-    "half_life=8",
-]
-EVALUATION = [
-    "evaluation.held_out_objects=4",
-    "evaluation.unseen_views=1",
-    "evaluation.world_objects=4",
-    "evaluation.calibration_objects=4",
-    "evaluation.identity_objects=2",
-    "evaluation.control_objects=2",
-    "evaluation.control_azimuths=2",
-    "evaluation.quality_images=4",
-    "evaluation.edited_pictures=2",
-    "evaluation.edit_steps=2",
-    "evaluation.voxels=16",
-    "evaluation.surface_samples=64",
-    "evaluation.surface_queries=32",
-    "evaluation.figure_objects=2",
-    "evaluation.batch=4",
-]
-TINY_GAN = [
-    "world={images: 8, resolution: 8}",
-    "images=8",
-    "architecture={resolution: 8, z_dim: 4, w_dim: 4, mapping_layers: 1, channels: [4, 4], view_layers: 2}",
-    "settings.stages=[{resolution: 8, images: 8, r1_gamma: 0.1, fade_images: 0}]",
-    "settings.batch=4",
-]
-BY_STAGE = {"gan": TINY_GAN, "generate": GENERATE, "inverse": INVERSE, "disentangle": DISENTANGLE, "report": EVALUATION}
+TRAINER = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "precision": "32-true",
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+}
+STREAM = {"batch_size": 2, "validation_objects": 2, "sampling.attempts": 1, "sampling.block": 4}
+INVERSE = {
+    "network.subdivisions": 1,
+    "network.channels": [8, 8],
+    "network.latent": 16,
+    "network.texture_size": 16,
+    "network.texture_channels": [8, 8],
+    "images": 8,
+    "perceptual.renders": 1,
+    "perceptual.stages": 1,
+    "ema_half_life": 8,
+}
+DISENTANGLE = {
+    "mapping.width": 8,
+    "mapping.camera_width": 8,
+    "mapping.channels": 4,
+    "settings.warm_up_images": 8,
+    "settings.fine_tune_images": 4,
+    "settings.calibration_images": 8,
+    "settings.found_views.candidates": 6,
+    "settings.found_views.objects": 2,
+    "settings.found_views.steps": 2,
+    "settings.found_views.worst": 10,
+    "losses.distill_perceptual": 0.0,
+    "ema_half_life": 8,
+}
+GENERATION = {"samples": 3, "per_file": 2}
+IMAGE_GAN = {
+    "images": 8,
+    "architecture": {
+        "resolution": 8,
+        "z_dim": 4,
+        "w_dim": 4,
+        "mapping_layers": 1,
+        "channels": [4, 4],
+        "view_layers": 2,
+        "noise": True,
+    },
+    "stages": [{"resolution": 8, "images": 8, "r1_gamma": 0.1, "fade_images": 0}],
+}
+WORLD_IMAGES = {"images": 8, "resolution": 8, "batch_size": 4, "validation_images": 4}
+MODELS = {
+    "ImageGAN": IMAGE_GAN,
+    "DatasetGeneration": GENERATION,
+    "InverseGraphics": INVERSE,
+    "Disentanglement": DISENTANGLE,
+}
+EVALUATION = {
+    "held_out_objects": 4,
+    "unseen_views": 1,
+    "world_objects": 4,
+    "calibration_objects": 4,
+    "identity_objects": 2,
+    "control_objects": 2,
+    "control_azimuths": 2,
+    "quality_images": 4,
+    "edited_pictures": 2,
+    "edit_steps": 2,
+    "figure_objects": 2,
+    "batch": 4,
+    "device": "cpu",
+}
 
 
-def flags(settings: list[str], stage: str = "") -> list[str]:
-    """`a=1` to `--a=1`, below the name of a stage if one is given."""
-    return [f"--{stage}.{setting}" if stage else f"--{setting}" for setting in settings]
+def flags(prefix: str, settings: dict[str, object]) -> list[str]:
+    """Command-line flags below `prefix`."""
+    return [f"--{prefix}.{name}={_text(value)}" for name, value in settings.items()]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def shrunk(model: str, root: Path) -> list[str]:
+    """Flags that make any configuration of a model and its data small, writing to `root`."""
+    data = WORLD_IMAGES if model == "ImageGAN" else STREAM
+    own = {"trainer": {**TRAINER, "default_root_dir": root}, "model": MODELS[model], "data": data}
+    return [flag for prefix, settings in own.items() for flag in flags(prefix, settings)]
+
+
+def command(model: str, root: Path, generator: Path | str, **model_settings: object) -> list[str]:
+    """A whole small `fit` (`predict` for DatasetGeneration) into `root`, on the stream of `generator`."""
+    name = "predict" if model == "DatasetGeneration" else "fit"
+    own = {"output": root / "shards", **model_settings} if model == "DatasetGeneration" else model_settings
+    data = ["--data=WorldImages", f"--data.cache={generator}"]
+    if model != "ImageGAN":
+        data = ["--data=MultiViewStream", f"--data.generator={generator}"]
+    return [name, f"--model={model}", *data, *shrunk(model, root), *flags("model", own)]
 
 
 def save_gan(folder: Path, seed: int = 0) -> Path:
@@ -94,21 +123,3 @@ def save_gan(folder: Path, seed: int = 0) -> Path:
     codes = tuple(ViewCode(k, 360.0 / VIEWS * k) for k in range(VIEWS))
     ViewCodes(card.sha256, dims, codes).save(folder / "toy-views.yaml")
     return path
-
-
-def data_flags(generator: Path | str) -> list[str]:
-    """The data of a stage, small."""
-    return [f"--data.generator={generator}", *DATA]
-
-
-def stage_flags(stage: str, run: Path, generator: Path | str) -> list[str]:
-    """One stage, small, into `run`."""
-    own = [] if stage == "gan" else data_flags(generator)
-    return [f"--run={run}", *own, *flags(BY_STAGE[stage]), *TRAINER]
-
-
-def pipeline_flags(run: Path, generator: Path | str) -> list[str]:
-    """All stages, small, into `run`."""
-    stages = ("generate", "inverse", "disentangle", "report")
-    settings = [flag for stage in stages for flag in flags(BY_STAGE[stage], stage)]
-    return [f"--run={run}", *data_flags(generator), *settings, *TRAINER]

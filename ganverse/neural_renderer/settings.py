@@ -12,10 +12,7 @@ from ganverse.rendering.render import SHARP, Silhouette
 
 @dataclass(frozen=True)
 class DisentangleSettings:
-    """Training of StyleGAN-R. Numbers of images count images of the stream, over all processes.
-
-    Both stages end along a cosine to 0. The paper's learning rate of 1e-5 throughout is for 512 px and GPUs.
-    """
+    """Training of StyleGAN-R. Numbers of images count images of the stream, over all processes."""
 
     warm_up_images: int = 11_200
     """Length of stage 1, in which the generator is frozen (paper: 700 iterations of 16)."""
@@ -27,6 +24,8 @@ class DisentangleSettings:
     """Adam's learning rate of the fusion weights."""
     synthesis_rate: float = 2e-4
     """Adam's learning rate of the generator in stage 2."""
+    decay: bool = True
+    """Whether the rates of both stages fall along a cosine to 0. The paper's stay at 1e-5, at 512 px."""
     fine_tune_factor: float = 0.5
     """Factor of `mapping_rate` and `fusion_rate` in stage 2."""
     camera_factor: float = 0.0
@@ -76,9 +75,9 @@ class DisentangleSettings:
     def rates(self, images_seen: int) -> tuple[float, float, float, float, float]:
         """Learning rates after so many images: g_v; g_s, g_t, g_b; fusion; corrections of the view; synthesis."""
         if images_seen < self.warm_up_images:
-            factor = _cosine(images_seen / self.warm_up_images)
+            factor = self._decayed(images_seen / self.warm_up_images)
             return self.mapping_rate * factor, self.mapping_rate * factor, self.fusion_rate, 0.0, 0.0
-        factor = _cosine((images_seen - self.warm_up_images) / max(self.fine_tune_images, 1))
+        factor = self._decayed((images_seen - self.warm_up_images) / max(self.fine_tune_images, 1))
         slow = self.fine_tune_factor * factor
         return (
             self.mapping_rate * self.camera_factor * factor,
@@ -88,9 +87,9 @@ class DisentangleSettings:
             self.synthesis_rate * factor,
         )
 
-
-def _cosine(progress: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+    def _decayed(self, progress: float) -> float:
+        """1 to 0 along half a cosine."""
+        return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0))) if self.decay else 1.0
 
 
 DEFAULT_SETTINGS = DisentangleSettings()

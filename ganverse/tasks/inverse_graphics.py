@@ -86,8 +86,9 @@ class InverseGraphics(BaseTask):
         losses: weights of the terms.
         images: of the whole training; all schedules end there.
         learning_rate: of AdamW, after a linear warm-up along a cosine to 0.
+        decay: whether all rates fall along a cosine to 0. The paper's stay constant.
         warm_up_images: images of the warm-up.
-        weight_decay: of the network's own weights.
+        weight_decay: of the network's own weights; with 0, AdamW is Adam.
         mean_rate_factor: rate of what all objects share (mean shape, texel biases), relative to `learning_rate`.
         camera_rate: of Adam on the cameras, held for `camera_hold` of the images, then along a cosine to 0.
         camera_hold: share of the images; elevations start at 0 and must arrive first.
@@ -113,6 +114,7 @@ class InverseGraphics(BaseTask):
         losses: InverseLossWeights = DEFAULT_WEIGHTS,
         images: int = 64_000,
         learning_rate: float = 1e-3,
+        decay: bool = True,
         warm_up_images: int = 2_000,
         weight_decay: float = 1e-2,
         mean_rate_factor: float = 3.0,
@@ -133,7 +135,8 @@ class InverseGraphics(BaseTask):
         if min(learning_rate, camera_rate, clip) <= 0 or min(warm_up_images, weight_decay, mean_rate_factor) < 0:
             raise GanverseError("expected positive rates and clip, and no negative warm-up, decay or factor")
         self.config, self.camera_start, self.weights = network, cameras, losses
-        self.learning_rate, self.warm_up_images, self.weight_decay = learning_rate, warm_up_images, weight_decay
+        self.learning_rate, self.decay = learning_rate, decay
+        self.warm_up_images, self.weight_decay = warm_up_images, weight_decay
         self.mean_rate_factor, self.camera_rate, self.camera_hold = mean_rate_factor, camera_rate, camera_hold
         self.offset_start, self.clip, self.silhouette = offset_start, clip, silhouette
         self.perceptual, self.survey_plan, self.ellipsoid = perceptual, survey, ellipsoid
@@ -204,11 +207,14 @@ class InverseGraphics(BaseTask):
     def network_factor(self, images_seen: int) -> float:
         """Share of the learning rate after so many images."""
         warm = min((images_seen + 1) / max(self.warm_up_images, 1), 1.0)
-        return warm * cosine(images_seen / self.images)
+        return warm * self._decayed(images_seen / self.images)
 
     def camera_factor(self, images_seen: int) -> float:
         """Share of the camera rate after so many images."""
-        return cosine((images_seen / self.images - self.camera_hold) / max(1 - self.camera_hold, 1e-6))
+        return self._decayed((images_seen / self.images - self.camera_hold) / max(1 - self.camera_hold, 1e-6))
+
+    def _decayed(self, progress: float) -> float:
+        return cosine(progress) if self.decay else 1.0
 
     def offset_factor(self, images_seen: int) -> float:
         """Share of the camera rate for the offsets."""

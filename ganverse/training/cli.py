@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from ganverse.arguments import one_sentence
 from ganverse.errors import GanverseError
@@ -46,7 +47,7 @@ class GanverseCLI(LightningCLI):
             datamodule_class=pl.LightningDataModule,
             save_config_callback=_SaveConfig,
             save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
-            trainer_defaults={"callbacks": [ImagesProgressBar(), Diagnostics()], "max_epochs": -1},
+            trainer_defaults={"callbacks": [Diagnostics()], "max_epochs": -1},
             seed_everything_default=0,
             auto_configure_optimizers=False,
             parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in self.subcommands()}},
@@ -56,7 +57,7 @@ class GanverseCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What every training has besides the Trainer's own settings."""
         parser.add_argument("--weights", type=str, default="weights.safetensors", help="File of the trained weights.")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(TimedCheckpoint, "checkpoint")
         parser.set_defaults(
             {
                 "checkpoint.save_last": True,
@@ -70,11 +71,15 @@ class GanverseCLI(LightningCLI):
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoints)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Fills in what Lightning leaves open: a CSV logger in the run's folder, precision, DDP's idle parameters."""
+        """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
         config = self._get(self.config_init, "trainer")
         root = config["default_root_dir"] or "runs/unnamed"
         if config["logger"] in (None, True):
             kwargs["logger"] = CSVLogger(root, name="logs")
+        callbacks = config["callbacks"] or []
+        callbacks = [*callbacks] if isinstance(callbacks, list) else [callbacks]
+        if config["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            kwargs["callbacks"] = [*callbacks, ImagesProgressBar()]
         if config["precision"] is None:
             kwargs["precision"] = best_precision(config["accelerator"])
         idle = getattr(self.model, "has_idle_parameters", False)
@@ -97,6 +102,23 @@ class GanverseCLI(LightningCLI):
         if save is not None and trainer.is_global_zero:
             save(root / self._get(self.config, "weights"))
         trainer.strategy.barrier()
+
+
+class TimedCheckpoint(ModelCheckpoint):
+    """Lightning's ModelCheckpoint, which by itself ignores `train_time_interval` under manual optimization."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves when it is time."""
+        interval = self._train_time_interval
+        if pl_module.automatic_optimization or interval is None:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        elif trainer.strategy.broadcast(time.monotonic() - (self._last_time_checked or 0) >= interval.total_seconds()):
+            self._last_time_checked = time.monotonic()
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -136,6 +158,8 @@ def run_lightning(arguments: Sequence[str]) -> None:
         if error.code == 1 or isinstance(error, SIGTERMException):  # how Lightning ends after Ctrl-C and SIGTERM
             raise KeyboardInterrupt from error
         raise
+    except MisconfigurationException as error:
+        raise GanverseError(" ".join(str(error).split())) from error
 
 
 def quieten() -> None:
@@ -152,6 +176,8 @@ def quieten() -> None:
         "Precision bf16-mixed is not supported by the model summary",
         "You're resuming from a checkpoint that ended before the epoch",  # our loaders begin at the samples seen
         r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen networks are meant to be
+        "Couldn't infer the batch indices",  # predictions know their sample indices
+        "You're using the WeightAveraging callback, but loading a checkpoint outside",  # validates the average
         "The number of training batches",  # shorter than the logging interval: a short run
         "Checkpoint directory .* exists and is not empty",  # a resumed run
         ".*lr_scheduler.step.*before.*optimizer.step",  # a scaler skipped the first step

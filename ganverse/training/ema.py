@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
@@ -16,7 +18,7 @@ class EMA(WeightAveraging):
     """Averages all parameters of a module that counts `images_seen`; buffers are copied.
 
     Checkpoints hold the average as the module's state (Lightning's layout), and validation sees the average. When
-    training ends, the average takes the place of the weights.
+    training ends, the two change places: the module is the average, and a checkpoint can still be resumed.
 
     Args:
         half_life: images after which the weight of a contribution has halved. Early on it is at most a twentieth of the
@@ -30,12 +32,14 @@ class EMA(WeightAveraging):
         self._half_life = half_life
         self._keep = 0.0
         self._counted = 0
+        self._ended = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Copies the module once it is built; without the base class's warning, for nothing is sharded here."""
         if stage == "fit":
             pl_module.configure_model()
             self._average_model = AveragedModel(pl_module, pl_module.device, multi_avg_fn=self._average)
+            self._ended = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Counts from where the checkpoint left off."""
@@ -50,6 +54,20 @@ class EMA(WeightAveraging):
             self._keep = keep_factor(seen - self._counted, seen, self._half_life)
             self._counted = seen
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The average takes the place of the weights."""
+        self._swap_models(pl_module)
+        self._ended = True
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """The average as the module's state, the weights beside it."""
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self._ended:
+            weights, average = checkpoint["state_dict"], checkpoint["current_model_state"]
+            checkpoint["state_dict"], checkpoint["current_model_state"] = average, weights
 
     @torch.no_grad()
     def _average(self, averages: list[Tensor], parameters: list[Tensor], _: Tensor | int) -> None:
