@@ -69,10 +69,3 @@ def test_equation_one_has_the_papers_weights() -> None:
     config = (ROOT / "configs" / "paper" / "car-inverse.yaml").read_text()
     for name, weight in zip(("color", "perceptual", "silhouette"), weights, strict=True):
         assert float(re.search(rf"^  {name}: ([\d.]+)", config, re.M)[1]) == float(weight)
-
-
-def test_the_run_pages_flags_exist() -> None:
-    page = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
-    help_text = (ROOT / "tests" / "help" / "train-generate.txt").read_text()
-    for flag in set(re.findall(r"--trainer\.\w+", page)):
-        assert flag in help_text, flag
