@@ -223,7 +223,7 @@ def _facts(desk: Desk, revision: Revision) -> dict[str, Any]:
         "candidates": _columns(list(desk.candidates.values())),
         "azimuths": {str(code.seed): code.azimuth_degrees for code in revision.views.codes},
         "dropped": list(revision.views.dropped),
-        "unsure": list(revision.views.uncertain),
+        "uncertain": list(revision.views.uncertain),
     }
 
 

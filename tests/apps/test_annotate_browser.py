@@ -138,7 +138,7 @@ def test_guesses_come_first(gan: Path, file: Path, context) -> None:
         assert current(page) == 3
         press(page, "E")  # half a turn off
         saved(page)
-        assert page.locator(".column.unsure").count() == 0
+        assert page.locator(".column.uncertain").count() == 0
         assert current(page) == seeds(page)[4], "then new candidates"
     views = ViewCodes.load(file, allow_empty=True)
     assert views.codes == (*codes[:3], ViewCode(3, 180))

@@ -14,7 +14,7 @@ let revision = "";
 let order = []; // seeds, as the columns stand
 let azimuths = new Map(); // seed -> degrees
 let dropped = new Set();
-let unsure = new Set(); // azimuths that a program has guessed
+let uncertain = new Set(); // azimuths that a program has guessed
 let current = null;
 let pending = []; // decisions that are not saved yet, oldest first
 let sending = false;
@@ -39,7 +39,7 @@ async function load() {
     record = JSON.parse(localStorage.getItem(recordName)) ?? record;
     adopt(state);
     current = nextUndecided(null) ?? order[0];
-    if (unsure.size) notice(`${unsure.size} of these azimuths are guesses, perhaps half a turn off. They come first; Enter keeps one.`, "good");
+    if (uncertain.size) notice(`${uncertain.size} of these azimuths are guesses, perhaps half a turn off. They come first; Enter keeps one.`, "good");
     celebrated = azimuths.size >= goal;
     show();
   } catch {
@@ -52,7 +52,7 @@ function adopt(state) {
   revision = state.revision;
   azimuths = new Map(Object.entries(state.azimuths).map(([seed, degrees]) => [Number(seed), degrees]));
   dropped = new Set(state.dropped);
-  unsure = new Set(state.unsure.filter((seed) => azimuths.has(seed)));
+  uncertain = new Set(state.uncertain.filter((seed) => azimuths.has(seed)));
   addColumns(state.candidates);
 }
 
@@ -118,7 +118,7 @@ async function more() {
 
 // ---------------------------------------------------------------- decisions
 
-const decided = (seed) => (azimuths.has(seed) && !unsure.has(seed)) || dropped.has(seed);
+const decided = (seed) => (azimuths.has(seed) && !uncertain.has(seed)) || dropped.has(seed);
 
 function decide(degrees, drop) {
   if (current === null) return;
@@ -131,7 +131,7 @@ function decide(degrees, drop) {
 function apply(seed, degrees, drop) {
   azimuths.delete(seed);
   dropped.delete(seed);
-  unsure.delete(seed);
+  uncertain.delete(seed);
   if (drop) dropped.add(seed);
   else if (degrees !== null) azimuths.set(seed, degrees);
   pending.push({ seed, azimuth: degrees, drop });
@@ -159,7 +159,7 @@ function finish() {
 function nextUndecided(seed) {
   const start = seed === null ? 0 : order.indexOf(seed) + 1;
   const rest = [...order.slice(start), ...order.slice(0, start)];
-  return rest.find((other) => unsure.has(other)) ?? rest.find((other) => !decided(other)) ?? null;
+  return rest.find((other) => uncertain.has(other)) ?? rest.find((other) => !decided(other)) ?? null;
 }
 
 function move(steps) {
@@ -199,9 +199,9 @@ function showColumn(seed, column) {
   column.classList.toggle("current", seed === current);
   column.classList.toggle("kept", azimuths.has(seed));
   column.classList.toggle("dropped", dropped.has(seed));
-  column.classList.toggle("unsure", unsure.has(seed));
+  column.classList.toggle("uncertain", uncertain.has(seed));
   const line = column.querySelector("p");
-  const text = dropped.has(seed) ? "dropped" : azimuths.has(seed) ? `${Math.round(azimuths.get(seed))}°${unsure.has(seed) ? "?" : ""}` : "";
+  const text = dropped.has(seed) ? "dropped" : azimuths.has(seed) ? `${Math.round(azimuths.get(seed))}°${uncertain.has(seed) ? "?" : ""}` : "";
   if (line.dataset.text === text) return;
   line.dataset.text = text;
   line.textContent = text;
