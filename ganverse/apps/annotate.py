@@ -6,13 +6,11 @@ import threading
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from rich.console import Console
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -20,9 +18,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from torch import Tensor, nn
 
-from ganverse.apps.server import address, application, listen, read_json, serve
+from ganverse.apps.server import add_page_options, address, application, listen, read_json, serve, tell
 from ganverse.data.sources import generator_path, views_beside
-from ganverse.devices import add_device_option, find_device
+from ganverse.devices import find_device
 from ganverse.errors import GanverseError, quoted
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
@@ -54,19 +52,16 @@ def annotate_command(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--codes", type=int, default=39, help="how many to keep (%(default)s, as in the paper)")
     parser.add_argument("--pool", type=int, default=96, help="seeds tried to find candidates (%(default)s)")
-    add_device_option(parser)
-    parser.add_argument("--port", type=int, default=PORT, help="of 127.0.0.1; 0 for any free one (%(default)s)")
-    parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    add_page_options(parser, PORT)
     given = parser.parse_args(list(arguments))
     with listen(given.port) as bound:
         path, device = generator_path(given.generator), find_device(given.device)
         network, card = load_generator(path)
         output = given.output or views_beside(path)
         generator, file = open_annotation(network, card.sha256, output, given.layers)
-        say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
-        say(f"ranking {given.pool} view codes of {path}")
+        tell(f"ranking {given.pool} view codes of {path}")
         desk = Desk(generator, file, CandidateSettings(pool=given.pool), device)
-        say(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}")
+        tell(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}")
         serve(annotation_app(desk, given.codes), bound, open_browser=not given.no_browser)
 
 

@@ -8,7 +8,9 @@ import json
 import math
 import secrets
 import socket
+import sys
 import webbrowser
+from argparse import ArgumentParser
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from ganverse.devices import add_device_option
 from ganverse.errors import GanverseError
 
 HOST = "127.0.0.1"
@@ -139,6 +142,13 @@ def application(page: str, routes: Sequence[BaseRoute]) -> Starlette:
     return app
 
 
+def add_page_options(parser: ArgumentParser, port: int) -> None:
+    """What both commands have."""
+    add_device_option(parser)
+    parser.add_argument("--port", type=int, default=port, help="of 127.0.0.1; 0 for any free one (%(default)s)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
+
+
 def listen(port: int) -> socket.socket:
     """A socket bound to this port of 127.0.0.1; 0 takes a free one.
 
@@ -170,6 +180,11 @@ def address(bound: socket.socket) -> str:
 def make_server(app: Starlette) -> uvicorn.Server:
     """A quiet server of the app; run it on the socket of `listen`."""
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none"))
+
+
+def tell(sentence: str) -> None:
+    """A line for the person who has started the server."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def serve(app: Starlette, bound: socket.socket, *, open_browser: bool) -> None:

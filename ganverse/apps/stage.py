@@ -16,7 +16,6 @@ from torch import Tensor
 from ganverse.data.sampling import Sampler, SamplingSettings
 from ganverse.errors import GanverseError, quoted
 from ganverse.export.textured import glb_bytes
-from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.network import Reconstruction
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import png_bytes
@@ -72,18 +71,6 @@ class StudioObject:
     image: Float[Tensor, "1 3 size size"]
     reconstruction: Reconstruction
     background: Float[Tensor, "1 3 size size"]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The mesh (DIB-R) over the background, and StyleGAN-R's image, None without one; `SIDE` pixels each."""
-
-    mesh: Float[Tensor, "frames 3 side side"]
-    neural: Float[Tensor, "frames 3 side side"] | None
-
-    def pairs(self) -> Float[Tensor, "frames 3 side width"]:
-        """Both side by side."""
-        return self.mesh if self.neural is None else torch.cat([self.mesh, self.neural], dim=3)
 
 
 class Stage:
@@ -148,23 +135,21 @@ class Stage:
         elevation = _within(math.degrees(float(camera.elevation[0])), ELEVATIONS)
         return math.degrees(float(camera.azimuth[0])) % 360, elevation
 
-    def show(self, look: Look) -> Shown:
-        """Renders a scene."""
+    def show(self, look: Look) -> list[Float[Tensor, "1 3 side side"]]:
+        """The mesh (DIB-R) over the background and, if there is a StyleGAN-R, its image; `SIDE` pixels each."""
         with self._lock:
             return self._frames(look, [look.azimuth_degrees])
 
     def picture(self, look: Look) -> bytes:
         """`show` as a PNG, side by side."""
-        return png_bytes(self.show(look).pairs()[0], compression=1)
+        return png_bytes(torch.cat(self.show(look), dim=3)[0], compression=1)
 
     def turntable(self, look: Look) -> bytes:
         """An animated GIF of one turn, side by side."""
         azimuths = [look.azimuth_degrees + 360.0 * frame / _FRAMES for frame in range(_FRAMES)]
+        chunks = [azimuths[start : start + _CHUNK] for start in range(0, _FRAMES, _CHUNK)]
         with self._lock:
-            parts = [
-                self._frames(look, azimuths[start : start + _CHUNK]).pairs() for start in range(0, _FRAMES, _CHUNK)
-            ]
-        return gif_bytes(torch.cat(parts), _SECONDS)
+            return gif_bytes(torch.cat([torch.cat(self._frames(look, chunk), dim=3) for chunk in chunks]), _SECONDS)
 
     def glb(self, look: Look) -> bytes:
         """The scene's mesh with its texture."""
@@ -183,11 +168,9 @@ class Stage:
         return StudioObject(image, self._network(image), remove_object(image, mask))
 
     @torch.no_grad()
-    def _frames(self, look: Look, azimuths: Sequence[float]) -> Shown:
+    def _frames(self, look: Look, azimuths: Sequence[float]) -> list[Tensor]:
         count = len(azimuths)
-        shape, painted = (
-            self._part(name).reconstruction.repeat_interleave(count) for name in (look.shape, look.texture)
-        )
+        shape, surface = (self._part(one).reconstruction.repeat_interleave(count) for one in (look.shape, look.texture))
         background = self._part(look.background).background.expand(count, -1, -1, -1)
         cameras = typical_cameras(self._cameras, torch.deg2rad(self._cameras.azimuth.new_tensor(azimuths)))
         cameras = replace(
@@ -196,14 +179,11 @@ class Stage:
             distance=cameras.distance / look.scale,
         )
         mesh = self._network.mesh(shape)
-        shown = render_over(_resize(background, SIDE), mesh, painted.texture, cameras, painted.light)
-        return Shown(shown, self._neural(cameras, shape.vertices, painted.texture, background))
-
-    def _neural(self, cameras: Cameras, vertices: Tensor, texture: Tensor, background: Tensor) -> Tensor | None:
-        if self._renderer is None:
-            return None
-        small = _resize(background, self._renderer.generator.resolution)
-        return _resize(self._renderer(cameras, vertices, texture, small), SIDE).clamp(0, 1)
+        images = [render_over(_resize(background, SIDE), mesh, surface.texture, cameras, surface.light)]
+        if self._renderer is not None:
+            small = _resize(background, self._renderer.generator.resolution)
+            images.append(_resize(self._renderer(cameras, shape.vertices, surface.texture, small), SIDE).clamp(0, 1))
+        return images
 
     def _part(self, name: str) -> StudioObject:
         found = self.objects.get(name)

@@ -7,13 +7,11 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from rich.console import Console
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,10 +19,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from torch import Tensor
 
-from ganverse.apps.server import address, application, listen, read_body, read_json, serve, token_of, with_token
+from ganverse.apps.server import (
+    add_page_options,
+    address,
+    application,
+    listen,
+    read_body,
+    read_json,
+    serve,
+    tell,
+    token_of,
+    with_token,
+)
 from ganverse.apps.stage import ELEVATIONS, SAMPLING, SCALES, Look, Stage
 from ganverse.data.sources import CAR_WORLD, SourceSettings, open_source
-from ganverse.devices import add_device_option, find_device
+from ganverse.devices import find_device
 from ganverse.errors import GanverseError, quoted
 from ganverse.evaluation.models import ModelPaths, models_of_run
 from ganverse.inverse.weights import load_inverse
@@ -55,20 +64,17 @@ def studio_command(arguments: Sequence[str]) -> None:
     parser.add_argument("--inverse", type=Path, help="another inverse network (.safetensors)")
     parser.add_argument("--neural", type=Path, help="another StyleGAN-R (.safetensors)")
     parser.add_argument("--objects", type=int, default=12, help="in the gallery at the start (%(default)s)")
-    add_device_option(parser)
-    parser.add_argument("--port", type=int, default=PORT, help="of 127.0.0.1; 0 for any free one (%(default)s)")
-    parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    add_page_options(parser, PORT)
     given = parser.parse_args(list(arguments))
     with listen(given.port) as bound:
-        say = partial(Console(stderr=True).print, highlight=False, soft_wrap=True)
         device = find_device(given.device)
-        say(f"sampling {given.objects} objects")
+        tell(f"sampling {given.objects} objects")
         stage = open_stage(
             run=given.run, inverse=given.inverse, stylegan_r=given.neural, objects=given.objects, device=device
         )
         if not stage.neural:
-            say(NO_NEURAL)
-        say(f"studio at {address(bound)} (Ctrl-C ends)")
+            tell(NO_NEURAL)
+        tell(f"studio at {address(bound)} (Ctrl-C ends)")
         serve(studio_app(stage), bound, open_browser=not given.no_browser)
 
 
@@ -182,10 +188,12 @@ def look_of(document: Mapping[str, Any]) -> Look:
 
 def _drawn(stage: Stage, look: Look) -> dict[str, Any]:
     start = time.perf_counter()
-    shown = stage.show(look)
-    mesh = _data_url(shown.mesh[0])
-    neural = None if shown.neural is None else _data_url(shown.neural[0])
-    return {"mesh": mesh, "neural": neural, "milliseconds": round(1000 * (time.perf_counter() - start))}
+    mesh, *neural = (_data_url(images[0]) for images in stage.show(look))
+    return {
+        "mesh": mesh,
+        "neural": neural[0] if neural else None,
+        "milliseconds": round(1000 * (time.perf_counter() - start)),
+    }
 
 
 def _data_url(image: Float[Tensor, "3 height width"]) -> str:

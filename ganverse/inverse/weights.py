@@ -35,11 +35,11 @@ class InverseCard:
     license: str = "Apache-2.0"
     notes: str = ""
     learn_offset: bool = True
-    category: str = ""
     config: InverseNetworkConfig = DEFAULT_NETWORK
     views: int = 0
     sha256: str = ""
     architecture: str = ARCHITECTURE
+    category: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from ganverse.devices import find_device
 from ganverse.errors import GanverseError
-from ganverse.evaluation.picture_table import Column, table
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import load_inverse, read_inverse_card
+from ganverse.io import image_grid
 from ganverse.masks.masker import Masker
 from ganverse.neural_renderer.controls import azimuth_sweep
 from ganverse.neural_renderer.refinement import DescentSettings, RefinedScenes, refine, render_refined
@@ -126,20 +125,16 @@ class Editor:
         correction = photo.refined.correction.repeat_interleave(len(azimuths_degrees), dim=0)
         return render_refined(self.renderer, RefinedScenes(sweep, correction))
 
-    def sheet(self, photo: EditedPhoto, lenders: Mapping[str, EditedPhoto]) -> Image.Image:
-        """A labeled table. First row: the photo, its render, eight azimuths. Then a row per borrowed part, and all."""
-        rows = {"photo": photo}
-        rows |= {f"{part} borrowed": photo.borrowing({part: lender}) for part, lender in lenders.items()}
+    def sheet(self, photo: EditedPhoto, lenders: Mapping[str, EditedPhoto]) -> Float[Tensor, "3 height width"]:
+        """A row per scene: the photo, then with each part borrowed, then with all of them.
+
+        Each row shows the photo, StyleGAN-R's image of the scene, and the scene from eight azimuths, 45 degrees apart.
+        """
+        rows = [photo, *(photo.borrowing({part: lender}) for part, lender in lenders.items())]
         if len(lenders) > 1:
-            rows["all borrowed"] = photo.borrowing(lenders)
-        rendered = torch.cat([self.render(row) for row in rows.values()])
-        turned = torch.stack([self.turned(row, _TURNS) for row in rows.values()])
-        columns = [
-            Column("photo", photo.picture.expand(len(rows), -1, -1, -1)),
-            Column("StyleGAN-R", rendered),
-            *(Column(f"{azimuth:g}°", turned[:, turn]) for turn, azimuth in enumerate(_TURNS)),
-        ]
-        return table(columns, rows=list(rows), cell=_CELL)
+            rows.append(photo.borrowing(lenders))
+        images = [torch.cat([photo.picture, self.render(row), self.turned(row, _TURNS)]) for row in rows]
+        return image_grid(torch.cat(images), 2 + len(_TURNS), zoom=max(1, _CELL // photo.picture.shape[-1]))
 
     @cached_property
     def _perceptual(self) -> PerceptualDistance:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, concatenate
 from ganverse.geometry.regularizers import flatten_loss, laplacian_loss, move_loss
-from ganverse.inverse.losses import color_loss, silhouette_iou, silhouette_loss
+from ganverse.inverse.losses import DEFAULT_WEIGHTS, color_loss, silhouette_iou, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.objective import SilhouetteSchedule
 from ganverse.reconstruction.photos import FoundObject
@@ -27,34 +27,24 @@ from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
 # renders of the car world the result is the same from 0.2 to 1.
 _EVIDENCE = 0.5
 _SHARPENING = SilhouetteSchedule(Silhouette(7000.0, 0.05), fraction=1.0)
+# Adam's: vertices in world units, texture in [0, 1], camera in radians (and log distance, NDC).
+_SHAPE_RATE, _TEXTURE_RATE, _CAMERA_RATE = 0.01, 0.02, 0.02
+# One photo shows little of the shape, so moves cost far more than the 2.5 of training.
+_WEIGHTS = replace(DEFAULT_WEIGHTS, move=200.0)
 
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """How far a photo may correct the network's prediction; the loss weights are training's except for `move`."""
+    """How far a photo may correct the network's prediction."""
 
     steps: int = 30
-    """Of Adam."""
-    hypothesis_steps: int = 0
-    """Of each of several start cameras, of which the best is kept (`best_hypothesis`); 0 takes the predicted one."""
+    """Of Adam, on camera, vertices and texture."""
     camera_share: float = 0.4
     """Share of the steps, the first ones, in which only the camera moves: no shape is bent to make up for it."""
+    hypothesis_steps: int = 0
+    """Of each of several start cameras, of which the best is kept (`best_hypothesis`); 0 takes the predicted one."""
     size: int = 128
     """Pixels a side of the square that is compared."""
-    shape_rate: float = 0.01
-    """Adam's, world units."""
-    camera_rate: float = 0.02
-    """Adam's, radians (and log distance, NDC)."""
-    texture_rate: float = 0.02
-    """Adam's, color in [0, 1]."""
-    color: float = 20.0
-    silhouette: float = 3.0
-    flatten: float = 5.0
-    laplacian: float = 5.0
-    move: float = 200.0
-    """Far above training's 2.5: one photo shows little of the shape."""
-    softness: SilhouetteSchedule = _SHARPENING
-    """Of the silhouette's rim, over the steps."""
 
     def __post_init__(self) -> None:
         if min(self.steps, self.hypothesis_steps) < 0 or self.size < 16:
@@ -77,21 +67,21 @@ def refine(
     """
     shape, texture = (torch.zeros_like(x, requires_grad=True) for x in (predicted.vertices, predicted.texture))
     camera = predicted.texture.new_zeros(len(picture), 5).requires_grad_()
-    rates = ((shape, settings.shape_rate), (texture, settings.texture_rate), (camera, settings.camera_rate))
+    rates = ((shape, _SHAPE_RATE), (texture, _TEXTURE_RATE), (camera, _CAMERA_RATE))
     optimizer = torch.optim.Adam([{"params": [x], "lr": rate} for x, rate in rates])
     adjacency = network.adjacency
     for step in range(settings.steps):
         shape.requires_grad_(step >= settings.camera_share * settings.steps)
         texture.requires_grad_(shape.requires_grad)
         refined = _corrected(network, predicted, shape, texture, camera)
-        drawn = view(network, refined, picture.shape[-1], settings.softness.at(step, settings.steps))
+        drawn = view(network, refined, picture.shape[-1], _SHARPENING.at(step, settings.steps))
         offsets = refined.vertices - predicted.vertices
         loss = (
-            settings.color * color_loss(drawn.rgb, picture, mask)
-            + settings.silhouette * silhouette_loss(drawn.alpha, mask)
-            + settings.flatten * flatten_loss(refined.vertices, network.template.faces, adjacency).mean(dim=1)
-            + settings.laplacian * laplacian_loss(offsets, adjacency).mean(dim=1)
-            + settings.move * move_loss(offsets).mean(dim=1)
+            _WEIGHTS.color * color_loss(drawn.rgb, picture, mask)
+            + _WEIGHTS.silhouette * silhouette_loss(drawn.alpha, mask)
+            + _WEIGHTS.flatten * flatten_loss(refined.vertices, network.template.faces, adjacency).mean(dim=1)
+            + _WEIGHTS.laplacian * laplacian_loss(offsets, adjacency).mean(dim=1)
+            + _WEIGHTS.move * move_loss(offsets).mean(dim=1)
         )
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
