@@ -23,6 +23,7 @@ from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyle
 
 SIZES: dict[str, Any] = {"resolution": 16, "z_dim": 6, "w_dim": 5, "mapping_layers": 2, "channels": (4, 3, 2)}
 FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 64
+FILTER1 = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16
 
 
 def stylegan2(**changes: Any) -> PaperStyleGAN2Generator:
@@ -267,7 +268,7 @@ def port_names(generator: StyleGAN1Generator) -> OrderedDict[str, Tensor]:
         block = f"g_synthesis.blocks.{side}"
         if k:
             tensors[f"{block}.conv0_up.weight"] = ours[f"blocks.{k}.up"]
-            tensors[f"{block}.conv0_up.intermediate.kernel"] = torch.ones(1, 1, 3, 3)
+            tensors[f"{block}.conv0_up.intermediate.kernel"] = FILTER1[None, None]
         else:
             tensors[f"{block}.const"] = ours["start"]
         tensors[f"{block}.{up}bias"] = ours[f"blocks.{k}.epilogue0.bias"]

@@ -18,7 +18,9 @@ from ganverse.generators.protocol import Codes, Images, Latents, Noise, Styles, 
 SIDES = tuple(4 << k for k in range(10))
 NoiseMode = Literal["constant", "random", "none"]
 MAX_WIDTH = 8192
-"""Of latents and features; 16 times the published ones. Bounds what a hostile card may ask for."""
+"""Of latents and features; 16 times the published ones. Bounds what a hostile file may ask for."""
+MAX_FEATURES = 2**26
+"""Of one sample at one resolution; twice those of StyleGAN2's config-f at 1024 px."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class StyleBasedConfig:
         if not 1 <= self.mapping_layers <= 64:
             raise GanverseError(f"expected 1 to 64 mapping layers, got {self.mapping_layers}")
         self.check_channels()
+        if self.channels[-1] * self.resolution**2 > MAX_FEATURES:
+            raise GanverseError(f"expected at most {MAX_FEATURES} features at {self.resolution} px, got more")
         if not 0 <= self.view_layers <= self.layers:
             raise GanverseError(f"expected 0 to {self.layers} view layers, got {self.view_layers}")
 
@@ -62,6 +66,11 @@ class StyleBasedConfig:
     def layers(self) -> int:
         """Number of layers of the W+ convention."""
         return 2 * len(self.channels)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.resolution, self.resolution
 
 
 class StyledLayer(nn.Module, ABC):
@@ -107,7 +116,7 @@ class StyleBasedGenerator(nn.Module, ABC):
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images in pixels."""
-        return self.resolution, self.resolution
+        return self.config.image_size
 
     def sizes(self) -> tuple[int, ...]:
         """Styles of each W+ layer; what `style_sizes` is set to once the layers exist."""
@@ -168,6 +177,11 @@ class ImportedConfig(StyleBasedConfig):
                 f"expected a crop within {self.resolution} x {self.resolution}, got {self.crop[1]} x {self.crop[0]}"
             )
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.crop or super().image_size
+
 
 class ImportedGenerator(StyleBasedGenerator, ABC):
     """A generator that was trained elsewhere: its noise planes are stored with the weights; it may show its center.
@@ -201,11 +215,6 @@ class ImportedGenerator(StyleBasedGenerator, ABC):
         if self.config.noise != "random":
             return ()
         return tuple((plane.shape[2], plane.shape[3]) for plane in self.noise_planes)
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the images in pixels."""
-        return self.config.crop or super().image_size
 
     def synthesize_raw(self, styles: Styles, noise: Noise = None) -> Images:
         """Unbounded colors, nominally [-1, 1], of the visible part.

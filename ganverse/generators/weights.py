@@ -36,6 +36,7 @@ class GeneratorCard:
     """Facts about a generator; `sha256` is that of the safetensors file and filled in when the weights are written.
 
     seed, images_seen: of the training; both 0 for imported weights. source, source_sha256: the file they came from.
+    class_index: the class of the conditional generator that was imported, None for an unconditional one.
     """
 
     config: StyleBasedConfig
@@ -47,6 +48,7 @@ class GeneratorCard:
     sha256: str = ""
     source: str = ""
     source_sha256: str = ""
+    class_index: int | None = None
 
     @property
     def architecture(self) -> str:

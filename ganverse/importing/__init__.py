@@ -1,1 +1,13 @@
 """Weights of image GANs that were trained elsewhere, read without executing anything that a file says."""
+
+from typing import TYPE_CHECKING
+
+from ganverse._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ganverse.importing.importer import ImportSettings, import_generator
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {"ImportSettings": "ganverse.importing.importer", "import_generator": "ganverse.importing.importer"},
+)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from rich.console import Console
 
-from ganverse.importing.generators import ImportSettings, import_generator
+from ganverse.importing.importer import ImportSettings, import_generator
 
-DESCRIPTION = """StyleGAN1 and StyleGAN2 from NVIDIA's pickles (PyTorch and TensorFlow), rosinality's and DatasetGAN's
-PyTorch files, and generators of ours. The kind is told from the contents; nothing in the file is executed."""
+DESCRIPTION = """\
+Imports the generator of a GAN that was trained elsewhere: StyleGAN1, 2 and 3 from NVIDIA's pickles (PyTorch and
+TensorFlow), rosinality's StyleGAN2 and DatasetGAN's StyleGAN1 in PyTorch. The contents of the file tell which it is.
+Nothing in the file is executed: no Python code that it holds is run, no module that it names is imported.
+
+Writes DIR/NAME.safetensors and DIR/NAME.json, a card with the architecture, the license and the source."""
+EXAMPLES = """\
+examples:
+  ganverse import-gan stylegan2-car-config-f.pkl -o generators --crop 512x384
+  ganverse import-gan hf://owner/repository/horses.pt -o generators --noise random
+  ganverse views generators/stylegan2-car-config-f.safetensors --help    # the next step: view codes
+
+docs/import.md lists what can be read, and what is refused."""
 
 
 def import_command(arguments: Sequence[str]) -> Path:
@@ -21,49 +33,40 @@ def import_command(arguments: Sequence[str]) -> Path:
         GanverseError: the file cannot be imported; nothing has been written then.
     """
     given = _parser().parse_args(list(arguments))
-    settings = ImportSettings(
-        noise=given.noise,
-        truncation=given.truncation,
-        crop=given.crop,
-        view_layers=given.view_layers,
-        average=given.average,
-        license=given.license,
-    )
+    settings = ImportSettings(**{field.name: getattr(given, field.name) for field in fields(ImportSettings)})
     path, card = import_generator(given.file, given.output, settings, given.sha256)
+    height, width = card.config.image_size
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path}\n{card.architecture}, {card.config.resolution} px, from: {card.notes}", markup=False)
+    console.print(f"{path}\n{card.architecture}, {width} x {height} px, from: {card.notes}", markup=False)
     console.print(f"license: {card.license}", markup=False)
     return path
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="ganverse import-gan", description=DESCRIPTION)
-    parser.add_argument(
-        "file", metavar="FILE", help="a file, https://... (with --sha256) or hf://owner/repository/file"
+    parser = ArgumentParser(
+        "ganverse import-gan", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for weights and card")
-    parser.add_argument("--sha256", help="what the file must have; required for https")
-    parser.add_argument(
-        "--crop", type=_crop, metavar="WxH", help="visible center of the square, 512x384 for car pictures"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("file", metavar="FILE", help="a file, https://... (requires --sha256) or hf://owner/repository/file")
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the weights and their card")
+    add("--sha256", help="sha256 of the file; any other file is refused")
+    add("--crop", type=_crop, metavar="WxH", help="visible center of the square images: 512x384 for NVIDIA's cars")
+    add(
         "--noise",
         choices=("constant", "random", "none"),
-        default="constant",
-        help="constant: the planes in the file, always the same; random: new ones per sample; none (%(default)s)",
+        help="constant: the noise planes in the file (default); random: new ones for each image; none",
     )
-    parser.add_argument(
-        "--truncation", type=float, default=1.0, metavar="PSI", help="of every w (%(default)s: not at all)"
-    )
-    parser.add_argument("--view-layers", type=int, default=4, help="first layers that carry the view (%(default)s)")
-    parser.add_argument("--average", type=Path, metavar="NPY", help="average of w, for files that do not hold it")
-    parser.add_argument("--license", help="for the card, where you know better than the file's family tells")
+    add("--truncation", type=float, metavar="PSI", help="pulls every w towards the average; default 1, not at all")
+    add("--view-layers", type=int, metavar="K", help="first layers that carry the viewpoint (default: 4)")
+    add("--class-index", type=int, metavar="K", help="of a conditional generator: the class to synthesize, from 0")
+    add("--average", type=Path, metavar="NPY", help="average of w; default: that of the file, else estimated")
+    add("--license", help="for the card, where you know better than the family of the file tells")
     return parser
 
 
 def _crop(text: str) -> tuple[int, int]:
-    """Width x height, as pictures are spoken of, to (height, width), as tensors have it."""
+    """Width x height, as on the command line, to (height, width), as tensors have it."""
     width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise ArgumentTypeError(f"expected WIDTHxHEIGHT, got {text!r}")
+    if not (width.isdecimal() and height.isdecimal() and len(text) < 12):
+        raise ArgumentTypeError(f"expected WIDTHxHEIGHT, got {text!r:.40}")
     return int(height), int(width)

@@ -1,7 +1,8 @@
-"""From the tensor names of a file to those of our networks."""
+"""From the tensors of a file to the weights of our networks: rules for names and layouts, and what shapes tell."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,12 @@ import torch
 from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.generators.layers import BINOMIAL, normalize_second_moment
+from ganverse.generators.style_based import StyleBasedConfig
 from ganverse.generators.stylegan1 import StyleGAN1Config
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config
 
-Change = Callable[[Tensor], Tensor]
 Tensors = Mapping[str, Tensor]
-Table = dict[str, tuple[str, Change]]
-"""Name in our network -> name in the file, and how the tensor is laid out anew."""
 
 
 @dataclass(frozen=True)
@@ -24,49 +24,123 @@ class Imported:
     """A generator as a file describes it: `weights` under the names of our network that `config` makes.
 
     family: what wrote the file. license: what is known about the license of such weights. `weights` may lack the
-    average of w and the noise planes, which not every family keeps.
+    average of w and the noise planes, which not every family keeps. classes: how many there were to choose from.
     """
 
     family: str
-    config: PaperStyleGAN2Config | StyleGAN1Config
+    config: StyleBasedConfig
     weights: dict[str, Tensor]
     license: str
+    classes: int | None = None
 
 
-def same(tensor: Tensor) -> Tensor:
-    """As it is."""
-    return tensor
+@dataclass(frozen=True)
+class Rule:
+    """A tensor whose name in the file matches `pattern` is `ours` in our network, laid out anew by `change`.
+
+    ours: a template of `re.Match.expand`, a function of the match, or None for a constant that our network knows;
+    `change` then only checks it.
+    """
+
+    pattern: str
+    ours: str | Callable[[re.Match[str]], str] | None
+    change: Callable[[Tensor], Tensor] = lambda tensor: tensor
 
 
-def batched(tensor: Tensor) -> Tensor:
-    """[C, H, W] to [1, C, H, W]."""
-    return tensor[None]
-
-
-def plane(tensor: Tensor) -> Tensor:
-    """[H, W] to [1, 1, H, W]."""
-    return tensor[None, None]
-
-
-def convert(tensors: Tensors, table: Table, ignored: Iterable[str] = ()) -> dict[str, Tensor]:
+def convert(tensors: Tensors, rules: Iterable[Rule]) -> dict[str, Tensor]:
     """float32 tensors under our names.
 
     Raises:
-        GanverseError: a tensor is missing, or one is left over that is neither in the table nor `ignored`.
+        GanverseError: a tensor for which there is no rule, which has another rank, or a second one for the same place.
     """
-    sources = {source for source, _ in table.values()}
-    for missing in sorted(sources - tensors.keys()):
-        raise GanverseError(f"no tensor {missing!r}")
-    for odd in sorted(tensors.keys() - sources - set(ignored)):
-        raise GanverseError(f"the tensor {odd[:80]!r}, which such a generator does not have")
-    return {name: _changed(tensors[source], source, change) for name, (source, change) in table.items()}
+    weights: dict[str, Tensor] = {}
+    for theirs, tensor in tensors.items():
+        ours, change = _place(theirs, rules)
+        try:
+            changed = change(tensor)
+        except (IndexError, RuntimeError) as error:
+            raise GanverseError(f"{theirs!r} of shape {list(tensor.shape)}") from error
+        if ours in weights:
+            raise GanverseError(f"the tensor {theirs[:80]!r}, which is there twice")
+        if ours is not None:
+            weights[ours] = changed.to(torch.float32).contiguous()
+    return weights
 
 
-def _changed(tensor: Tensor, source: str, change: Change) -> Tensor:
-    try:
-        return change(tensor).to(torch.float32).contiguous()
-    except (IndexError, RuntimeError) as error:
-        raise GanverseError(f"{source!r} of shape {list(tensor.shape)}") from error
+def _place(theirs: str, rules: Iterable[Rule]) -> tuple[str | None, Callable[[Tensor], Tensor]]:
+    for rule in rules:
+        match = re.fullmatch(rule.pattern, theirs)
+        if match is not None:
+            ours = match.expand(rule.ours) if isinstance(rule.ours, str) else rule.ours and rule.ours(match)
+            return ours, rule.change
+    raise GanverseError(f"the tensor {theirs[:80]!r}, which such a generator does not have")
+
+
+def level(side: str) -> int:
+    """The block of a resolution: 0 for 4 px, 1 for 8 px, ..."""
+    number = int(side)
+    if number < 4 or number & (number - 1):
+        raise GanverseError(f"a resolution of {number} px, which is none of 4, 8, 16, ...")
+    return number.bit_length() - 3
+
+
+def low_pass(tensor: Tensor) -> Tensor:
+    """Checks that a stored filter of StyleGAN2 is [1, 3, 3, 1], whatever its gain."""
+    return _check_filter(tensor, BINOMIAL)
+
+
+def small_low_pass(tensor: Tensor) -> Tensor:
+    """Checks that a stored filter of StyleGAN1 is [1, 2, 1], whatever its gain."""
+    return _check_filter(tensor, (1.0, 2.0, 1.0))
+
+
+def _check_filter(tensor: Tensor, taps: tuple[float, ...]) -> Tensor:
+    row = torch.tensor(taps) / sum(taps)
+    stored = tensor.float().squeeze()
+    if stored.shape != (len(taps), len(taps)) or not torch.allclose(stored / stored.sum(), row.outer(row), atol=1e-6):
+        raise GanverseError(f"a filter that is not {[int(tap) for tap in taps]}")
+    return tensor
+
+
+def average_of(tensor: Tensor) -> Tensor:
+    """The average of w from [w_dim], [1, w_dim], or [layers, w_dim] with equal rows.
+
+    Raises:
+        GanverseError: it is none of these.
+    """
+    rows = tensor.reshape(-1, tensor.shape[-1]) if 1 <= tensor.dim() <= 2 and tensor.numel() else None
+    if rows is None or not torch.equal(rows, rows[:1].expand_as(rows)):
+        raise GanverseError(f"an average of w of shape {list(tensor.shape)} that is not the same for all layers")
+    return rows[0]
+
+
+def stylegan2_config(weights: Tensors, **settings: Any) -> PaperStyleGAN2Config:
+    """The architecture of a StyleGAN2 with these weights; GanverseError if there is none."""
+    return PaperStyleGAN2Config(**_shared(weights, "blocks.{}.conv1.weight"), **settings)
+
+
+def stylegan1_config(weights: Tensors) -> StyleGAN1Config:
+    """The architecture of a StyleGAN1 with these weights; GanverseError if there is none."""
+    return StyleGAN1Config(**_shared(weights, "blocks.{}.conv"))
+
+
+def _shared(weights: Tensors, convolution: str) -> dict[str, Any]:
+    levels = count_while(lambda k: convolution.format(k) in weights)
+    height, width = sizes(weights, "start", 4)[2:]
+    if (height, width) != (4, 4):
+        raise GanverseError(f"a generator whose images are not square: they grow from {width} x {height} pixels")
+    return {
+        **mapping_sizes(weights),
+        "resolution": 4 << max(levels - 1, 0),
+        "channels": tuple(sizes(weights, convolution.format(k), 4)[0] for k in range(levels)),
+    }
+
+
+def mapping_sizes(weights: Tensors) -> dict[str, int]:
+    """z_dim, w_dim and the number of layers of a mapping network."""
+    w_dim, z_dim = sizes(weights, "mapping.layers.0.weight", 2)
+    layers = count_while(lambda i: f"mapping.layers.{i}.weight" in weights)
+    return {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": layers}
 
 
 def count_while(exists: Callable[[int], bool]) -> int:
@@ -77,35 +151,55 @@ def count_while(exists: Callable[[int], bool]) -> int:
     return count
 
 
-def sizes(tensors: Tensors, name: str, rank: int) -> tuple[int, ...]:
+def sizes(weights: Tensors, name: str, rank: int) -> tuple[int, ...]:
     """The shape of a tensor that an architecture is read from.
 
     Raises:
         GanverseError: there is no such tensor, or it has another number of axes.
     """
-    if name not in tensors:
-        raise GanverseError(f"no tensor {name!r}")
-    shape = tuple(tensors[name].shape)
+    if name not in weights:
+        raise GanverseError(f"no tensor for {name!r}")
+    shape = tuple(weights[name].shape)
     if len(shape) != rank or 0 in shape:
-        raise GanverseError(f"{name!r} of shape {list(shape)}")
+        raise GanverseError(f"a tensor of shape {list(shape)} for {name!r}")
     return shape
 
 
-def check_filters(tensors: Tensors, ending: str) -> list[str]:
-    """Names of the stored low-pass filters, which must all be [1, 3, 3, 1], whatever their gain."""
-    names = [name for name in tensors if name.endswith(ending)]
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    for name in names:
-        stored = tensors[name].float()
-        if stored.shape != (4, 4) or not torch.allclose(stored / stored.sum(), torch.outer(row, row), atol=1e-6):
-            raise GanverseError(f"the filter {name!r}, which is not [1, 3, 3, 1]")
-    return names
+def fix_class(weights: dict[str, Tensor], index: int | None) -> int | None:
+    """Makes a conditional mapping network, in place, that of one class; returns the number of classes, if any.
+
+    The first layer takes (z, y), both normalized; y, the embedded label, is constant for a class: its product with the
+    weights goes into the bias. The average of w, over all classes, is dropped.
+
+    Raises:
+        GanverseError: a conditional generator without a class, an unconditional one with one, or no such class.
+    """
+    if "embed.weight" not in weights:
+        if index is not None:
+            raise GanverseError("an unconditional generator; omit --class-index")
+        return None
+    embedded, classes = sizes(weights, "embed.weight", 2)
+    if index is None or not 0 <= index < classes:
+        raise GanverseError(f"a conditional generator; choose a class with --class-index 0 ... {classes - 1}")
+    label = weights.pop("embed.weight")[:, index] / classes**0.5
+    if sizes(weights, "embed.bias", 1) != (embedded,):
+        raise GanverseError("an embedding of classes without its bias")
+    y = normalize_second_moment(label + weights.pop("embed.bias"))
+    w_dim, inputs = sizes(weights, "mapping.layers.0.weight", 2)
+    if inputs <= embedded or sizes(weights, "mapping.layers.0.bias", 1) != (w_dim,):
+        raise GanverseError("an embedding of classes that does not fit the first layer")
+    z_weight, y_weight = weights["mapping.layers.0.weight"].split([inputs - embedded, embedded], dim=1)
+    # the layer divides by the root of its inputs, which are fewer now
+    weights["mapping.layers.0.weight"] = z_weight * ((inputs - embedded) / inputs) ** 0.5
+    weights["mapping.layers.0.bias"] = weights["mapping.layers.0.bias"] + y_weight @ y / inputs**0.5
+    weights.pop("w_average", None)
+    return classes
 
 
-def check_settings(found: Mapping[str, Any], expected: Mapping[str, Any], known: Iterable[str] = ()) -> None:
+def check_settings(found: Mapping[str, Any], expected: Mapping[str, Any], known: str) -> None:
     """Settings that change the function must be the usual ones.
 
-    `expected` holds the values of those; `known` are settings that are read elsewhere or change nothing.
+    expected: the values of those. known: names, with spaces between, that are read elsewhere or change nothing.
 
     Raises:
         GanverseError: another value, or a setting that is not known.
@@ -114,12 +208,29 @@ def check_settings(found: Mapping[str, Any], expected: Mapping[str, Any], known:
         if name in expected:
             if _plain(value) != expected[name]:
                 raise GanverseError(f"the setting {name}={_plain(value)!r:.40}, only {expected[name]!r} can be read")
-        elif name not in known:
+        elif name not in known.split():
             raise GanverseError(f"the setting {str(name)[:40]!r}, whose meaning is not known")
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, words and lists of them; of anything else only the type, because its depth is not known."""
-    if isinstance(value, (list, tuple)) and all(isinstance(item, (str, int, float)) for item in value):
+    """Numbers, words and short lists of them; of anything else only the type, because its depth is not known."""
+    plain = (str, int, float, type(None))
+    if isinstance(value, (list, tuple)) and len(value) < 20 and all(isinstance(item, plain) for item in value):
         return list(value)
-    return value if isinstance(value, (str, int, float, type(None))) else type(value).__name__
+    return value if isinstance(value, plain) else type(value).__name__
+
+
+def positive(settings: Mapping[str, Any], name: str) -> float | None:
+    """A setting that is a positive number or None (as where it is missing); GanverseError for anything else."""
+    value = settings.get(name)
+    if value is not None and not (type(value) in (int, float) and 0 < value < float("inf")):
+        raise GanverseError(f"a setting {name} that is no positive number")
+    return None if value is None else float(value)
+
+
+def count_of(settings: Mapping[str, Any], name: str) -> int:
+    """A setting that is a count, 0 where it is missing; GanverseError for anything else."""
+    value = settings.get(name, 0)
+    if type(value) is not int or value < 0:
+        raise GanverseError(f"a setting {name} that is no count")
+    return value

@@ -1,4 +1,4 @@
-"""StyleGAN2 in NVIDIA's PyTorch pickles (stylegan2-ada-pytorch, and the StyleGAN2 of the stylegan3 repository).
+"""StyleGAN2 and StyleGAN3 in NVIDIA's PyTorch pickles (the stylegan2-ada-pytorch and stylegan3 repositories).
 
 A network is a `_reconstruct_persistent_obj` call whose argument holds the source code of its class, which is not looked
 at, and its state: parameters, buffers and sub-modules, these again as such calls.
@@ -15,26 +15,54 @@ from ganverse.errors import GanverseError
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config
 from ganverse.importing.conversion import (
     Imported,
-    Table,
-    Tensors,
-    batched,
-    check_filters,
+    Rule,
     check_settings,
     convert,
-    count_while,
-    plane,
-    same,
-    sizes,
+    count_of,
+    fix_class,
+    level,
+    low_pass,
+    positive,
+    stylegan2_config,
 )
 from ganverse.importing.pickles import Made
-from ganverse.importing.tensors import TensorReader
+from ganverse.importing.torch_files import MAX_NAME, TensorReader
 
 LICENSE = (
     "NVIDIA's file format; weights that NVIDIA published are under its non-commercial Source Code License, "
     "others under the license of those who trained them"
 )
-MAX_TENSORS = 2000
-MODULATED = ("weight", "bias", "affine.weight", "affine.bias")
+_MAPPING = (
+    Rule(r"mapping\.w_avg", "w_average"),
+    Rule(r"mapping\.fc(\d{1,2})\.(weight|bias)", r"mapping.layers.\1.\2"),
+    Rule(r"mapping\.embed\.(weight|bias)", r"embed.\1"),
+)
+_BLOCK = r"synthesis\.b(?P<side>\d{1,4})\."
+_STYLEGAN2 = (
+    *_MAPPING,
+    Rule(r"synthesis\.b4\.const", "start", lambda t: t[None]),
+    Rule(
+        _BLOCK + r"conv(?P<j>[01])\.noise_const",
+        lambda m: f"noise_{2 * level(m['side']) - 1 + int(m['j'])}",
+        lambda t: t[None, None],
+    ),
+    Rule(
+        _BLOCK + r"(?P<conv>conv[01])\.(?P<part>weight|bias|noise_strength|affine\.weight|affine\.bias)",
+        lambda m: f"blocks.{level(m['side'])}.{m['conv']}.{m['part']}",
+    ),
+    Rule(
+        _BLOCK + r"torgb\.(?P<part>weight|bias|affine\.weight|affine\.bias)",
+        lambda m: f"blocks.{level(m['side'])}.to_rgb.{m['part']}",
+    ),
+    Rule(_BLOCK + r"skip\.weight", lambda m: f"blocks.{level(m['side'])}.skip"),
+    Rule(r".*\bresample_filter", None, low_pass),
+)
+_BRANCHES = {"skip": "skip", "resnet": "residual"}
+# Settings whose meaning is read from the tensors, or that change nothing but speed and training.
+_READ = (
+    "z_dim c_dim w_dim img_resolution mapping_kwargs synthesis_kwargs channel_base channel_max num_fp16_res conv_clamp "
+    "architecture fp16_channels_last fused_modconv_default"
+)
 
 
 def reads(value: Any) -> bool:
@@ -42,23 +70,28 @@ def reads(value: Any) -> bool:
     return isinstance(value, dict) and "G_ema" in value
 
 
-def read(value: Any, reader: TensorReader) -> Imported:
-    """The generator `G_ema`.
+def read(value: Any, reader: TensorReader, class_index: int | None) -> Imported:
+    """The generator `G_ema`; of a conditional one that of `class_index`.
 
     Raises:
-        GanverseError: it is missing, conditional, a StyleGAN3, or unusual in another way.
+        GanverseError: it is missing, or unusual.
     """
     network = state_of(value["G_ema"])
-    settings = _mapping(network.get("_init_kwargs", {}), "_init_kwargs")
-    tensors: dict[str, Tensor] = {}
-    for name, record in walk(network):
-        tensors[name] = reader.tensor(record)
-        if len(tensors) > MAX_TENSORS:
-            raise GanverseError(f"more than {MAX_TENSORS} tensors")
-    refuse_other_generators(settings, tensors)
-    config = _config(network, settings, tensors)
-    filters = check_filters(tensors, "resample_filter")
-    return Imported("StyleGAN2, PyTorch, NVIDIA's pickle", config, convert(tensors, _table(config), filters), LICENSE)
+    settings = _settings(network)
+    tensors = reader.tensors(walk(network))
+    if any(name.startswith("synthesis.input.") for name in tensors):
+        raise GanverseError("a StyleGAN3 generator, for which there is no network here; StyleGAN1 and 2 can be read")
+    check_settings(
+        settings,
+        {"img_channels": 3, "resample_filter": [1, 3, 3, 1], "activation": "lrelu", "use_noise": True},
+        _READ,
+    )
+    weights = convert(tensors, _STYLEGAN2)
+    classes = fix_class(weights, class_index)
+    if classes is None and settings.get("c_dim", 0) != 0:
+        raise GanverseError("a conditional generator without its embedding of classes")
+    config = _stylegan2_config(weights, network, settings)
+    return Imported("StyleGAN2, PyTorch, NVIDIA's pickle", config, weights, LICENSE, classes)
 
 
 def state_of(record: Any) -> dict[str, Any]:
@@ -77,10 +110,12 @@ def walk(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     waiting, seen = [("", state)], {id(state)}
     while waiting:
         prefix, state = waiting.pop()
+        if len(prefix) > MAX_NAME:
+            raise GanverseError("modules nested deeper than those of a generator")
         for kind in ("_parameters", "_buffers"):
             for name, record in _mapping(state.get(kind, {}), kind).items():
                 if record is not None:
-                    yield f"{prefix}{name}", record
+                    yield prefix + name, record
         for name, module in _mapping(state.get("_modules", {}), "_modules").items():
             inner = state_of(module)
             if id(inner) in seen:
@@ -89,76 +124,38 @@ def walk(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             waiting.append((f"{prefix}{name}.", inner))
 
 
-def refuse_other_generators(settings: dict[str, Any], tensors: Tensors) -> None:
-    """GanverseError for a conditional generator and for a StyleGAN3."""
-    if any(name.startswith("synthesis.input.") for name in tensors):
-        raise GanverseError("a StyleGAN3 generator, for which there is no network here; StyleGAN1 and 2 can be read")
-    if settings.get("c_dim", 0) != 0 or any(name.startswith("mapping.embed.") for name in tensors):
-        raise GanverseError("a conditional generator (c_dim > 0); only unconditional ones can be read")
-
-
-def _config(network: dict[str, Any], settings: dict[str, Any], tensors: Tensors) -> PaperStyleGAN2Config:
-    synthesis = _mapping(settings.get("synthesis_kwargs", {}), "synthesis_kwargs")
-    mapping = _mapping(settings.get("mapping_kwargs", {}), "mapping_kwargs")
+def _settings(network: dict[str, Any]) -> dict[str, Any]:
+    """Those of the synthesis network, below `synthesis_kwargs` (stylegan2-ada) or flat (stylegan3); others checked."""
+    if network.get("_init_args", ()) not in ((), []):
+        raise GanverseError("a network that was made with settings without names")
+    settings = _mapping(network.get("_init_kwargs", {}), "_init_kwargs")
     check_settings(
-        synthesis,
-        {"resample_filter": [1, 3, 3, 1], "activation": "lrelu", "use_noise": True},
-        ("channel_base", "channel_max", "num_fp16_res", "conv_clamp", "architecture", "fused_modconv_default")
-        + ("fp16_channels_last",),
-    )
-    check_settings(
-        mapping,
+        _mapping(settings.get("mapping_kwargs", {}), "mapping_kwargs"),
         {"activation": "lrelu", "lr_multiplier": 0.01},
-        ("num_layers", "layer_features", "embed_features", "w_avg_beta"),
+        "num_layers layer_features embed_features w_avg_beta",
     )
-    layers = count_while(lambda k: f"mapping.fc{k}.weight" in tensors)
-    levels = count_while(lambda k: f"synthesis.b{4 << k}.conv1.weight" in tensors)
-    architecture = synthesis.get("architecture", "skip")
+    return {**settings, **_mapping(settings.get("synthesis_kwargs", {}), "synthesis_kwargs")}
+
+
+def _stylegan2_config(
+    weights: dict[str, Tensor], network: dict[str, Any], settings: dict[str, Any]
+) -> PaperStyleGAN2Config:
+    architecture = settings.get("architecture", "skip")
     if architecture not in ("skip", "resnet"):
         raise GanverseError("a synthesis network whose architecture is neither skip nor resnet")
-    half = synthesis.get("num_fp16_res", 0)
-    return PaperStyleGAN2Config(
-        resolution=4 << max(levels - 1, 0),
-        z_dim=sizes(tensors, "mapping.fc0.weight", 2)[1],
-        w_dim=sizes(tensors, "mapping.fc0.weight", 2)[0],
-        mapping_layers=layers,
-        channels=tuple(sizes(tensors, f"synthesis.b{4 << k}.conv1.weight", 4)[0] for k in range(levels)),
-        branches="residual" if architecture == "resnet" else "skip",
-        clamp=_clamp(network, synthesis),
-        half_resolutions=half if type(half) is int and half >= 0 else 0,
+    return stylegan2_config(
+        weights,
+        branches=_BRANCHES[architecture],
+        clamp=positive({**settings, **_first_layer(network)}, "conv_clamp"),
+        half_resolutions=count_of(settings, "num_fp16_res"),
     )
 
 
-def _clamp(network: dict[str, Any], synthesis: dict[str, Any]) -> float | None:
-    """As the first layer keeps it; else as the settings say it."""
-    state = network
+def _first_layer(network: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of the first layer, which says more surely than the settings what it was made with."""
     for name in ("synthesis", "b4", "conv1"):
-        state = state_of(_mapping(state.get("_modules", {}), "_modules").get(name))
-    clamp = state.get("conv_clamp", synthesis.get("conv_clamp"))
-    if clamp is not None and not (isinstance(clamp, (int, float)) and clamp > 0):
-        raise GanverseError("a setting conv_clamp that is no positive number")
-    return None if clamp is None else float(clamp)
-
-
-def _table(config: PaperStyleGAN2Config) -> Table:
-    table: Table = {"w_average": ("mapping.w_avg", same), "start": ("synthesis.b4.const", batched)}
-    for i in range(config.mapping_layers):
-        table |= _pairs(f"mapping.layers.{i}", f"mapping.fc{i}", ("weight", "bias"))
-    planes = iter(range(2 * len(config.channels)))
-    for k in range(len(config.channels)):
-        block = f"synthesis.b{4 << k}"
-        for conv in ("conv0", "conv1") if k else ("conv1",):
-            table |= _pairs(f"blocks.{k}.{conv}", f"{block}.{conv}", (*MODULATED, "noise_strength"))
-            table[f"noise_{next(planes)}"] = (f"{block}.{conv}.noise_const", plane)
-        if config.branches == "skip" or k == len(config.channels) - 1:
-            table |= _pairs(f"blocks.{k}.to_rgb", f"{block}.torgb", MODULATED)
-        if config.branches == "residual" and k:
-            table[f"blocks.{k}.skip"] = (f"{block}.skip.weight", same)
-    return table
-
-
-def _pairs(ours: str, theirs: str, parts: tuple[str, ...]) -> Table:
-    return {f"{ours}.{part}": (f"{theirs}.{part}", same) for part in parts}
+        network = state_of(_mapping(network.get("_modules", {}), "_modules").get(name))
+    return network
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 from ganverse.errors import GanverseError
 
 MAX_INSTRUCTIONS = 500_000
-"""The largest published files have some ten thousand, training checkpoints with optimizers a few times that."""
+"""Per file. Large published files have some ten thousand, training checkpoints with optimizers several times that."""
+MAX_BYTES = 4 * 2**30
+_INTEGER_BITS = 128
 
 NAMES = frozenset(
     {
@@ -73,6 +75,32 @@ class Stored:
     key: Any
 
 
+class Budget:
+    """What reading one file may cost, all pickles, archives and tensors inside of it together.
+
+    A small file that refers to the same bytes again and again would otherwise fill the memory, or never end. Honest
+    files need at most four bytes for each of their own: text, bytes, archive entry, and float32 from float16.
+
+    size: of the file in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._instructions = MAX_INSTRUCTIONS
+        self._bytes = min(8 * size + 2**20, MAX_BYTES)
+
+    def step(self) -> None:
+        """One instruction; GanverseError if there were too many."""
+        self._instructions -= 1
+        if self._instructions < 0:
+            raise GanverseError(f"pickles of more than {MAX_INSTRUCTIONS} instructions")
+
+    def spend(self, count: int) -> None:
+        """`count` bytes; GanverseError if there were too many."""
+        self._bytes -= count
+        if self._bytes < 0:
+            raise GanverseError("contents that are many times as large as the file")
+
+
 class Pickle(NamedTuple):
     """What a pickle says, where it ends, and the tensor data that it refers to."""
 
@@ -81,8 +109,8 @@ class Pickle(NamedTuple):
     stored: list[Stored]
 
 
-def read_pickle(data: bytes, start: int = 0) -> Pickle:
-    """The pickle at `start`.
+def read_pickle(data: bytes, start: int = 0, budget: Budget | None = None) -> Pickle:
+    """The pickle at `start`; budget: what is left to spend on its file, None for that of `data`.
 
     Its value is made of None, numbers, strings, bytes, lists, tuples, dicts, and the records above. Mappings of other
     classes are dicts.
@@ -96,17 +124,16 @@ def read_pickle(data: bytes, start: int = 0) -> Pickle:
         # pickletools decodes the text of instructions that are refused a moment later, and may warn about it
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            machine = _run(stream)
+            machine = _run(stream, budget or Budget(len(data)))
             return Pickle(machine.result(), stream.tell(), machine.stored)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise GanverseError(f"a broken pickle ({error})") from error
 
 
-def _run(stream: io.BytesIO) -> _Machine:
-    machine = _Machine()
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        if count >= MAX_INSTRUCTIONS:
-            raise GanverseError(f"a pickle of more than {MAX_INSTRUCTIONS} instructions")
+def _run(stream: io.BytesIO, budget: Budget) -> _Machine:
+    machine = _Machine(budget)
+    for opcode, argument, _ in pickletools.genops(stream):
+        budget.step()
         if opcode.name == "STOP":
             return machine
         machine.step(opcode.name, argument)
@@ -116,7 +143,8 @@ def _run(stream: io.BytesIO) -> _Machine:
 class _Machine:
     """The stack and the memo of a pickle, and a method for each instruction that does not merely push its argument."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -124,6 +152,8 @@ class _Machine:
 
     def step(self, opcode: str, argument: Any) -> None:
         if opcode in _PUSH_ARGUMENT:
+            if type(argument) is int and argument.bit_length() > _INTEGER_BITS:
+                raise GanverseError(f"an integer of {argument.bit_length()} bits")
             self.stack.append(argument)
         elif opcode in _PUSH_NEW:
             self.stack.append(_PUSH_NEW[opcode]())
@@ -198,7 +228,21 @@ class _Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Named) or not isinstance(arguments, tuple):
             raise ValueError("a call of something that is no name")
-        self.stack.append(_made(function.name, arguments))
+        self.stack.append(self.made(function.name, arguments))
+
+    def made(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """A call's record; mappings and encoded bytes, whose meaning is plain, become what they stand for."""
+        if name in ("collections.OrderedDict", "dnnlib.util.EasyDict"):
+            if arguments:
+                raise ValueError(f"{name} with arguments")
+            return {}
+        if name == "_codecs.encode":
+            text, encoding = arguments
+            if encoding != "latin1" or not isinstance(text, str):
+                raise ValueError("bytes that are not written as latin1")
+            self.budget.spend(len(text))
+            return text.encode("latin1")
+        return Made(name, arguments)
 
     def build(self, _: None) -> None:
         state = self.stack.pop()
@@ -258,21 +302,7 @@ def _allowed(name: str) -> Named:
 
 
 def _key(key: Any) -> Any:
-    # Tuples are left out: hashing deeply nested ones exhausts the C stack.
-    if not isinstance(key, (str, bytes, int, float, type(None))):
+    # Left out: tuples, hashing deeply nested ones exhausts the C stack; integers and floats that can share one hash.
+    if not isinstance(key, (str, bytes, int, type(None))) or (isinstance(key, int) and key.bit_length() > 60):
         raise ValueError(f"a {type(key).__name__} as a key")
     return key
-
-
-def _made(name: str, arguments: tuple[Any, ...]) -> Any:
-    """A call's record; mappings and encoded bytes, whose meaning is plain, become what they stand for."""
-    if name in ("collections.OrderedDict", "dnnlib.util.EasyDict"):
-        if arguments:
-            raise ValueError(f"{name} with arguments")
-        return {}
-    if name == "_codecs.encode":
-        text, encoding = arguments
-        if encoding != "latin1" or not isinstance(text, str):
-            raise ValueError("bytes that are not written as latin1")
-        return text.encode("latin1")
-    return Made(name, arguments)

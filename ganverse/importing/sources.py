@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -12,11 +13,13 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import GanverseError
+from ganverse.pretrained import hub_file
 
 MAX_FILE = 4 * 2**30
 """Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimizers 1.5."""
 _CHUNK = 2**20
+_HTTPS, _HUB = "https://", "hf://"
 
 
 @runtime_checkable
@@ -37,9 +40,9 @@ def read_source(source: str, sha256: str | None) -> bytes:
     Raises:
         GanverseError: the file cannot be had, is larger than `MAX_FILE`, or is another one.
     """
-    if source.startswith("https://"):
+    if source.startswith(_HTTPS):
         data = download(source, sha256)
-    elif source.startswith("hf://"):
+    elif source.startswith(_HUB):
         data = _read(_from_hub(source), source)
     elif "://" in source:
         raise GanverseError(f"expected a file, https://... or hf://owner/repository/file, got {source}")
@@ -49,6 +52,19 @@ def read_source(source: str, sha256: str | None) -> bytes:
     if sha256 is not None and found != sha256.lower():
         raise GanverseError(f"expected {source} with sha256 {sha256}, got {found}; nothing was written")
     return data
+
+
+def file_name(source: str) -> str:
+    """The name of the file behind a source, without its folder; of an address without its query and fragment.
+
+    Raises:
+        GanverseError: there is none.
+    """
+    path = urllib.parse.urlsplit(source).path if source.startswith(_HTTPS) else source
+    name = path.rsplit("/", 1)[-1] if "://" in source else Path(path).name
+    if name in ("", ".", ".."):
+        raise GanverseError(f"expected the name of a file at the end of {source}, found none")
+    return name
 
 
 def download(url: str, sha256: str | None, open_url: OpenURL | None = None) -> bytes:
@@ -73,12 +89,12 @@ def _read(path: Path, source: str) -> bytes:
 
 
 def _limited(stream: Stream, source: str) -> bytes:
-    data = bytearray()
+    data = io.BytesIO()
     while chunk := stream.read(_CHUNK):
-        data += chunk
-        if len(data) > MAX_FILE:
+        if data.tell() + len(chunk) > MAX_FILE:
             raise GanverseError(f"expected at most {MAX_FILE / 2**30:g} GiB, {source} has more")
-    return bytes(data)
+        data.write(chunk)
+    return data.getvalue()
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
@@ -95,17 +111,7 @@ def _open_https(url: str) -> Any:
 
 
 def _from_hub(source: str) -> Path:
-    parts = source.removeprefix("hf://").split("/", 2)
+    parts = source.removeprefix(_HUB).split("/", 2)
     if len(parts) != 3 or not all(parts):
         raise GanverseError(f"expected hf://owner/repository/file, got {source}")
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise GanverseError(
-            f"expected huggingface-hub for {source}; install it with pip install ganverse[hub]"
-        ) from error
-    owner, repository, file = parts
-    try:
-        return Path(hf_hub_download(f"{owner}/{repository}", file))
-    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors (requests) or ValueErrors (names)
-        raise GanverseError(f"expected {source} on the hub, got: {brief(error)}") from error
+    return hub_file("/".join(parts[:2]), parts[2])

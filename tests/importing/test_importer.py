@@ -11,12 +11,12 @@ import torch
 
 from ganverse import cli
 from ganverse.data.sampling import SamplingSettings
-from ganverse.data.sources import DataSettings, make_sampler, open_source
+from ganverse.data.sources import SourceSettings, open_source
 from ganverse.errors import GanverseError
 from ganverse.generators.weights import GeneratorCard, save_generator
-from ganverse.importing import generators
+from ganverse.importing import importer
 from ganverse.importing.conversion import Imported
-from ganverse.importing.generators import filled
+from ganverse.importing.importer import fill
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.importing_toys import port_names, stylegan1, stylegan2, torch_saved
 
@@ -28,8 +28,8 @@ def described(generator: Any, *, without: str = "-") -> Imported:
 
 def test_what_is_missing_is_supplied_the_same_way_every_time() -> None:
     notes: list[str] = []
-    first = filled(described(stylegan1(), without="noise_"), None, notes)
-    second = filled(described(stylegan1(), without="noise_"), None, [])
+    first = fill(described(stylegan1(), without="noise_"), None, notes)
+    second = fill(described(stylegan1(), without="noise_"), None, [])
     assert notes == ["noise planes drawn with seed 0"]
     for a, b in zip(first.noise_planes, second.noise_planes, strict=True):
         assert torch.equal(a, b)
@@ -38,17 +38,17 @@ def test_what_is_missing_is_supplied_the_same_way_every_time() -> None:
 
 def test_an_average_wins_over_an_estimate() -> None:
     average = torch.randn(5)
-    generator = filled(described(stylegan2(), without="w_average"), average, notes := [])
+    generator = fill(described(stylegan2(), without="w_average"), average, notes := [])
     assert torch.equal(generator.w_average, average)
     assert notes == []
     with pytest.raises(GanverseError, match="w_average of shape"):
-        filled(described(stylegan2()), torch.randn(4), [])
+        fill(described(stylegan2()), torch.randn(4), [])
 
 
-def test_sides_are_bounded() -> None:
-    config = replace(stylegan1().config, resolution=4096, channels=(1,) * 11)
-    with pytest.raises(GanverseError, match="2048 is the most"):
-        filled(Imported("toys", config, {}, "MIT"), None, [])
+def test_sizes_are_bounded() -> None:
+    for changes in ({"resolution": 4096, "channels": (1,) * 11}, {"resolution": 2048, "channels": (512,) * 10}):
+        with pytest.raises(GanverseError, match="expected"):
+            replace(stylegan1().config, **changes)
 
 
 def test_a_broken_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,15 +94,14 @@ def test_a_run_draws_samples_from_it(make: Any, tmp_path: Path) -> None:
     views = tuple(ViewCode(seed, 15.0 * seed) for seed in range(24))
     codes = ViewCodes(card.sha256, layer_dims(generator.style_sizes, 4), views)
     codes.save(tmp_path / "g-views.yaml")
-    settings = DataSettings(str(path), sampling=SamplingSettings(attempts=1))
-    batch = make_sampler(open_source(settings), settings).draw(torch.arange(2)).batch
+    batch = open_source(SourceSettings(str(path))).sampler(SamplingSettings(attempts=1)).draw(torch.arange(2)).batch
     assert batch.images.shape == (2, 2, 3, 64, 64)
     assert batch.images.std() > 0.01
 
 
 def test_the_trial_picture_is_painted_with_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = stylegan2()
-    generators._try(generator)
+    importer._try(generator)
     generator.blocks[2].conv1.bias.fill_(3e38)
     with pytest.raises(GanverseError, match="not finite"):
-        generators._try(generator)
+        importer._try(generator)
