@@ -8,6 +8,8 @@ import torch
 
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import GeneratorCard, save_generator
+from ganverse.masks.segmenter import SegmenterNetwork
+from ganverse.pretrained import save_network
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 
 SIZE = 32
@@ -122,4 +124,13 @@ def save_gan(folder: Path, seed: int = 0) -> Path:
     dims = layer_dims(generator.style_sizes, GAN.view_layers)
     codes = tuple(ViewCode(k, 360.0 / VIEWS * k) for k in range(VIEWS))
     ViewCodes(card.sha256, dims, codes).save(folder / "toy-views.yaml")
+    return path
+
+
+def save_segmenter(path: Path) -> Path:
+    """Random weights that find something in most of the images, and leave some background."""
+    torch.manual_seed(4)
+    network = SegmenterNetwork()
+    network.sharpen[1].weight.data.mul_(20.0)
+    save_network(network, path, {"network": "SegmenterNetwork", "working_size": SIZE}, half=False)
     return path

@@ -65,9 +65,10 @@ class EMA(WeightAveraging):
     ) -> None:
         """The average as the module's state, the weights beside it."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        own, copy = checkpoint["current_model_state"], checkpoint["state_dict"]
+        copy |= {name: value for name, value in own.items() if name.endswith("_extra_state")}
         if self._ended:
-            weights, average = checkpoint["state_dict"], checkpoint["current_model_state"]
-            checkpoint["state_dict"], checkpoint["current_model_state"] = average, weights
+            checkpoint["state_dict"], checkpoint["current_model_state"] = own, copy
 
     @torch.no_grad()
     def _average(self, averages: list[Tensor], parameters: list[Tensor], _: Tensor | int) -> None:

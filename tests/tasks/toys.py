@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -24,8 +25,9 @@ from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.tasks.disentanglement import Disentanglement
 from ganverse.tasks.inverse_graphics import InverseGraphics, PerceptualSettings
 from ganverse.training.cli import quieten
-from tests.pipeline_toys import SIZE, VIEWS, save_gan
+from tests.pipeline_toys import SIZE, VIEWS, save_gan, save_segmenter
 
+Stream = TypeVar("Stream", bound=MultiViewStream)
 AZIMUTHS = tuple(360.0 / VIEWS * view for view in range(VIEWS))
 NETWORK = InverseNetworkConfig(
     resolution=SIZE, subdivisions=1, channels=(8, 8), latent=16, texture_size=16, texture_channels=(8, 8)
@@ -46,10 +48,33 @@ class PlainDistance(PerceptualDistance):
         return (first - second).square().mean(dim=(1, 2, 3))
 
 
-def stream(generator: Path, batch_size: int = 2, **settings: Any) -> MultiViewStream:
-    """Samples 0, 1, ... of the GAN at `generator`."""
+@dataclass(frozen=True)
+class Files:
+    """Weights on disk: a GAN with its views, a segmenter, an inverse network trained on that GAN."""
+
+    generator: Path
+    segmenter: Path
+    inverse: Path
+
+
+def save_files(folder: Path, seed: int = 1) -> Files:
+    """All of them, with random weights; the network predicts something else from every image."""
+    generator, segmenter = save_gan(folder, seed), save_segmenter(folder / "any-segmenter.safetensors")
+    torch.manual_seed(seed)
+    network = InverseGraphicsNetwork(NETWORK)
+    network.shape.weight.data.normal_(std=0.1)
+    network.camera.linear.weight.data.normal_(std=0.1)
+    network.texture.decoder.bias.data.normal_()
+    sha256 = json.loads(generator.with_suffix(".json").read_text())["sha256"]
+    card = InverseCard("toy", sha256, images_seen=0, seed=seed)
+    save_inverse(network, CameraTable(AZIMUTHS), folder / "inverse.safetensors", card)
+    return Files(generator, segmenter, folder / "inverse.safetensors")
+
+
+def stream(files: Files, batch_size: int = 2, kind: type[Stream] = MultiViewStream, **settings: Any) -> Stream:
+    """Samples 0, 1, ... of the GAN."""
     own = {"validation_objects": 2, "sampling": SamplingSettings(seed=1, attempts=1, block=4), **settings}
-    return MultiViewStream(str(generator), batch_size=batch_size, **own)
+    return kind(str(files.generator), segmenter=files.segmenter, batch_size=batch_size, **own)
 
 
 def inverse(**settings: Any) -> InverseGraphics:
@@ -67,24 +92,13 @@ def inverse(**settings: Any) -> InverseGraphics:
     return InverseGraphics(**own)
 
 
-def save_trained_inverse(generator: Path, seed: int = 1) -> Path:
-    """Weights beside the generator, of a network whose predictions differ from image to image."""
-    torch.manual_seed(seed)
-    network = InverseGraphicsNetwork(NETWORK)
-    network.shape.weight.data.normal_(std=0.1)
-    network.camera.linear.weight.data.normal_(std=0.1)
-    network.texture.decoder.bias.data.normal_()
-    path = generator.with_name(f"inverse-{seed}.safetensors")
-    sha256 = stream(generator).source.sha256
-    save_inverse(network, CameraTable(AZIMUTHS), path, InverseCard("toy", sha256, 0, seed))
-    return path
-
-
-def disentanglement(inverse_weights: Path, settings: DisentangleSettings = SHORT, **others: Any) -> Disentanglement:
-    """Two steps of each stage with batches of 8 images; the weights of the perceptual terms are 0."""
+def disentanglement(
+    files: Files, settings: DisentangleSettings = SHORT, kind: type[Disentanglement] = Disentanglement, **others: Any
+) -> Disentanglement:
+    """Two steps of each stage with batches of 8 images; the perceptual term is left out."""
     torch.manual_seed(0)
     own = {"losses": DisentangleWeights(distill_perceptual=0.0), "mapping": MAPPING, "ema_half_life": 8.0, **others}
-    return Disentanglement(str(inverse_weights), settings, **own)
+    return kind(str(files.inverse), settings, **own)
 
 
 def trainer(folder: Path, **settings: Any) -> pl.Trainer:
@@ -110,6 +124,3 @@ def differences(first: dict[str, Tensor], second: dict[str, Tensor]) -> dict[str
     assert first.keys() == second.keys()
     gaps = {name: (value.double() - second[name].double()).abs() for name, value in first.items() if value.numel()}
     return {name: float(gap.max()) for name, gap in gaps.items() if gap.max() > 0}
-
-
-__all__ = ["VIEWS", "replace", "save_gan"]
