@@ -235,8 +235,8 @@ def swap_scores(
 ) -> dict[str, Score]:
     """Every part of scene i is swapped with that of scene i + 1, at the camera of scene i.
 
-    visible: 1 where the scenes' backgrounds are known (`background_mask`). own_images: the frozen generator's images of the
-    scenes, from the same cameras.
+    visible: 1 where the scenes' backgrounds are known (`background_mask`). own_images: the frozen generator's images of
+    the scenes, from the same cameras.
 
     swap_*_ratio: mean distance to the requested value over mean distance to the scene's own value: 0 is perfect, 1 is
     half way, more is unmoved. Shape: 1 - IoU of silhouettes. Texture: L1 on the UV chart. Paint: L1 of the main color,

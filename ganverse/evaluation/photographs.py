@@ -76,8 +76,8 @@ class PhotoFolder:
     """Protocol: a folder of photos, one object each, single image in.
 
     The square is the object's bounding box as `reconstruct` frames it. With masks (PNGs of the photos' names, white on
-    the object) the re-projected silhouette under the predicted camera is compared with them at 256 pixels. Without, alpha
-    or a masker shows the objects, and there are no scores, only a sheet to look at.
+    the object) the re-projected silhouette under the predicted camera is compared with them at 256 pixels. Without,
+    alpha or a masker shows the objects, and there are no scores, only a sheet to look at.
     """
 
     folder: Path
