@@ -35,7 +35,7 @@ def parse_settings(prog: str, description: str, arguments: Sequence[str], *setti
 
 @contextmanager
 def one_sentence(known: Sequence[str] = ()) -> Iterator[None]:
-    """Turns what jsonargparse complains about into a GanverseError; known: names of settings, to suggest one of them."""
+    """Turns what jsonargparse complains about into a GanverseError; known: names of settings, to suggest one."""
     try:
         yield
     except (ArgumentError, TypeError, ValueError) as error:

@@ -95,7 +95,7 @@ class Disentanglement(BaseTask):
         card = self.inverse.card
         if card.generator_sha256 != source.sha256 or card.views != len(source.codes):
             raise GanverseError(
-                f"expected an inverse network of {source.name} ({source.sha256[:12]}...) and {len(source.codes)} views, "
+                f"expected an inverse network of {source.name} ({source.sha256[:12]}...), {len(source.codes)} views, "
                 f"got one of {card.generator} ({card.generator_sha256[:12] or 'no hash'}) with {card.views}; train "
                 "InverseGraphics on this generator first"
             )

@@ -1,4 +1,4 @@
-"""What Lightning does not have: EMA by half-life in images, a NaN guard, sample pictures, and the command line's class."""
+"""What Lightning does not have: EMA by half-life in images, a NaN guard, sample pictures, the command line's class."""
 
 from __future__ import annotations
 

@@ -131,15 +131,18 @@ def newest_checkpoint(folder: Path) -> Path | None:
         GanverseError: there are checkpoints, and none can be read.
     """
     found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in found:
-        try:
-            if "state_dict" in torch.load(path, map_location="cpu", weights_only=True, mmap=True):
-                return path
-        except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-            Console(stderr=True).print(f"{path} is damaged ({type(error).__name__}); trying the one before")
-    if found:
+    newest = next(filter(_is_readable, found), None)
+    if found and newest is None:
         raise GanverseError(f"expected a checkpoint in {folder}, all are damaged; delete that folder to start over")
-    return None
+    return newest
+
+
+def _is_readable(checkpoint: Path) -> bool:
+    try:
+        return "state_dict" in torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        Console(stderr=True).print(f"{checkpoint} is damaged ({type(error).__name__}); trying the one before")
+        return False
 
 
 @rank_zero_only
