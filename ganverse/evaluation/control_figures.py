@@ -83,7 +83,8 @@ def _swap(studio: Studio, scenes: Scenes, factor: Factor) -> Figure:
 
 def _ladders(studio: Studio, scenes: Scenes) -> Figure:
     """Rows: scenes. Columns: rising elevations, then growing distances, at one azimuth."""
-    views, columns = studio.model.cameras.all(), []
+    views = studio.model.cameras.all()
+    columns: list[Column] = []
     rising = elevation_row(views, [_LADDER_AZIMUTH], LADDER_STEPS)
     receding = distance_row(views, [_LADDER_AZIMUTH], LADDER_STEPS)
     headings = [f"elevation {elevation:.0f}°" for elevation in rising.elevation.rad2deg().tolist()]

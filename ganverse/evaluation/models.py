@@ -49,8 +49,10 @@ class ModelPaths:
     @classmethod
     def shipped(cls) -> ModelPaths:
         """The car models inside the package."""
-        names = (INVERSE.shipped, ORACLE, STYLEGAN_R.shipped)
-        return cls(SourceSettings(), *(_file_or_none(SHIPPED / name) for name in names))
+        inverse, oracle, renderer = (
+            _file_or_none(SHIPPED / name) for name in (INVERSE.shipped, ORACLE, STYLEGAN_R.shipped)
+        )
+        return cls(SourceSettings(), inverse, oracle, renderer)
 
     @property
     def shows_cars(self) -> bool:
@@ -58,7 +60,7 @@ class ModelPaths:
         return self.folder is None and (self.source is None or self.source.category == "car")
 
 
-def models_of_run(run: Path) -> ModelPaths:
+def models_of_run(run: str | Path) -> ModelPaths:
     """The weights that the stages of a run have left, with the data they were trained on.
 
     run: the run directory, or the folder of a single stage.
@@ -66,6 +68,7 @@ def models_of_run(run: Path) -> ModelPaths:
     Raises:
         GanverseError: this is no run directory, no stage has finished, or the data are not there any more.
     """
+    run = Path(run)
     network, renderer = (_in_run(run, kind.file, kind) for kind in (INVERSE, STYLEGAN_R))
     configs = [_in_run(run, "config.yaml", kind) for kind in (INVERSE, STYLEGAN_R)]
     recorded = [config for config in (path and read_yaml(path) for path in configs) if isinstance(config, dict)]
@@ -98,8 +101,9 @@ def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:
 
 def _recorded_data(config: Mapping[str, Any]) -> MultiViewData:
     """The data of a training, out of the configuration that it has left."""
-    recorded = config.get("data")
-    named = str(recorded.get("class_path")).rsplit(".", 1)[-1] if isinstance(recorded, dict) else "none"
+    found = config.get("data")
+    recorded = found if isinstance(found, dict) else {}
+    named = str(recorded.get("class_path")).rsplit(".", 1)[-1]
     sources = {source.__name__: source for source in (MultiViewStream, MultiViewShards, MultiViewFolder)}
     if named not in sources:  # nothing else that a configuration names is ever imported
         raise GanverseError(f"expected data of {', '.join(sources)} in the run's configuration, got {named[:60]}")
@@ -201,7 +205,8 @@ def _open_gan(settings: SourceSettings, inverse: InverseModel | None, device: to
             f"expected one camera per view code, got {len(inverse.cameras)} cameras and {len(source.codes)} codes; "
             "evaluate a network with the view codes it was trained on"
         )
-    for module in (source.generator, source.masker):
+    modules: tuple[object, ...] = (source.generator, source.masker)
+    for module in modules:
         if isinstance(module, nn.Module):
             module.to(device)
     return source

@@ -93,7 +93,7 @@ def test_models_of_a_run(tmp_path: Path) -> None:
     assert not found.shows_cars
     assert found.inverse == run / "inverse" / "inverse.safetensors"
     assert found.stylegan_r == run / "disentangle" / "stylegan-r.safetensors"
-    assert models_of_run(run / "inverse") == replace(found, stylegan_r=None), "a stage's folder will do"
+    assert models_of_run(str(run / "inverse")) == replace(found, stylegan_r=None), "a stage's folder will do"
     (run / "inverse" / "inverse.safetensors").unlink()
     assert models_of_run(run).inverse == Path("teacher.safetensors")
 
