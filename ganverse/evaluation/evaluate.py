@@ -128,12 +128,15 @@ class Evaluation:
     def record(self) -> dict[str, object]:
         """The contents of scores.json: all numbers with intervals and counts, and what they depend on."""
         scores = {key: asdict(score) for key, score in finite(self.report.scores).items()}
-        return {"perceptual": self.perceptual.name, "scores": scores}
+        measured = any("lpips" in key for key in scores)
+        return {"perceptual": self.perceptual.name if measured else None, "scores": scores}
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:
         """The distance behind all lpips_* numbers."""
-        return PerceptualDistance().to(self.models.device)
+        perceptual = PerceptualDistance().to(self.models.device)
+        self.report.notes.append(f"lpips_*: weights {perceptual.name}")
+        return perceptual
 
     def _add(self, part: str, scores: Mapping[str, Score]) -> None:
         self.report.scores |= {f"{part}/{name}": score for name, score in scores.items()}

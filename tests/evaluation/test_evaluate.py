@@ -42,6 +42,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
     assert all(isinstance(value, float) and math.isfinite(value) for value in metrics.values())
     assert list(metrics) == [key for key in CATALOG if key in metrics]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "weights stlpips-1" in page
     for figure in (
         "gan-views",
         "gan-reconstructions",
