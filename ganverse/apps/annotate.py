@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -59,8 +58,10 @@ def annotate_command(arguments: Sequence[str]) -> None:
         network, card = load_generator(path)
         output = given.output or views_beside(path)
         generator, file = open_annotation(network, card.sha256, output, given.layers)
+        if isinstance(generator, nn.Module):
+            generator.to(device)
         tell(f"ranking {given.pool} view codes of {path}")
-        desk = Desk(generator, file, CandidateSettings(pool=given.pool), device)
+        desk = Desk(generator, file, CandidateSettings(pool=given.pool))
         tell(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}")
         serve(annotation_app(desk, given.codes), bound, open_browser=not given.no_browser)
 
@@ -100,17 +101,8 @@ class Candidate:
 class Desk:
     """Candidates of one generator and the decisions about them; every method may be called from any thread."""
 
-    def __init__(
-        self,
-        generator: ImageGenerator,
-        file: AnnotationFile,
-        settings: CandidateSettings,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        if isinstance(generator, nn.Module):
-            generator = generator.to(device)
-        self._generator, self._settings, self._device = generator, settings, device
-        self.file = file
+    def __init__(self, generator: ImageGenerator, file: AnnotationFile, settings: CandidateSettings) -> None:
+        self._generator, self._settings, self.file = generator, settings, file
         self._lock = threading.Lock()
         self._tried = 0
         views = file.read().views
@@ -165,7 +157,7 @@ class Desk:
                 self.candidates[seed] = Candidate(seed, None, column(images))
 
     def _pictures(self, seeds: Sequence[int]) -> Float[Tensor, "seeds objects 3 height width"]:
-        return images_of_views(self._generator, self._dims, seeds, self._settings, device=self._device)
+        return images_of_views(self._generator, self._dims, seeds, self._settings)
 
 
 def column(images: Float[Tensor, "objects 3 height width"], largest: int = 128) -> bytes:

@@ -18,9 +18,8 @@ from ganverse.generators.protocol import SubspaceGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.annotation import Decision
-from ganverse.viewpoints.candidates import CandidateSettings
-from ganverse.viewpoints.directions import ContentDirections, save_directions
-from ganverse.viewpoints.opening import directions_path
+from ganverse.viewpoints.directions import ContentDirections, directions_path, save_directions
+from ganverse.viewpoints.proposal import CandidateSettings
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.apps.serving import client
 from tests.pipeline_toys import GAN, save_gan

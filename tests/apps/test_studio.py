@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def test_the_shipped_weights_open() -> None:
         assert note == (None if stage.neural else NO_NEURAL)
         drawn = asking.post("/draw", json={**SCENE, "texture": "0", "background": "0"}).json()
         assert (drawn["neural"] is None) == (not stage.neural)
+
+
+def test_a_run_without_stylegan_r_opens(tmp_path: Path) -> None:
+    folder = tmp_path / "inverse"
+    folder.mkdir()
+    for ending in (".safetensors", ".json"):
+        shutil.copy(SHIPPED / f"inverse-car{ending}", folder / f"inverse{ending}")
+    config = "data:\n  class_path: ganverse.data.MultiViewStream\n  init_args: {generator: car}\n"
+    (folder / "config.yaml").write_text(config)
+    stage = open_stage(run=tmp_path, objects=1)
+    assert not stage.neural
+    assert list(stage.objects) == ["0"]
 
 
 def test_what_does_not_belong_together() -> None:
