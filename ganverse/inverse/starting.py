@@ -17,7 +17,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import FOVY_DEGREES
 from ganverse.geometry.meshes import sphere_template
-from ganverse.geometry.regularity import Adjacency
+from ganverse.geometry.regularizers import Adjacency
 from ganverse.inverse.network import InverseGraphicsNetwork
 
 SMALLEST_AXIS = 0.1

@@ -16,17 +16,17 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, concatenate
-from ganverse.geometry.regularity import flatten_loss, laplacian_loss, move_loss
+from ganverse.geometry.regularizers import flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.losses import color_loss, silhouette_iou, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.objective import SilhouetteSchedule
 from ganverse.reconstruction.photos import FoundObject
-from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
+from ganverse.rendering import SHARP, RenderResult, SoftMaskSettings, render
 
 # Weight of the predicted azimuths beside silhouette IoU and color error. Silhouettes of half turns are alike, so they need
 # it; on 60 renders of the car world the result is the same from 0.2 to 1.
 _EVIDENCE = 0.5
-_SHARPENING = SilhouetteSchedule(Silhouette(7000.0, 0.05), fraction=1.0)
+_SHARPENING = SilhouetteSchedule(SoftMaskSettings(7000.0, 0.05), fraction=1.0)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def silhouette_agreement(
 
 
 def view(
-    network: InverseGraphicsNetwork, reconstruction: Reconstruction, size: int, silhouette: Silhouette = SHARP
+    network: InverseGraphicsNetwork, reconstruction: Reconstruction, size: int, silhouette: SoftMaskSettings = SHARP
 ) -> RenderResult:
     """The reconstruction from its own camera."""
     texture, camera, light = reconstruction.texture, reconstruction.camera, reconstruction.light

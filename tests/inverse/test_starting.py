@@ -11,7 +11,7 @@ import torch
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import FOVY_DEGREES
 from ganverse.geometry.meshes import sphere_template, subdivide
-from ganverse.geometry.regularity import Adjacency
+from ganverse.geometry.regularizers import Adjacency
 from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.inverse.starting import SMALLEST_AXIS, measured_axes, start_from
 from tests.reconstruction.toys import NETWORK
