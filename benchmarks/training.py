@@ -20,7 +20,7 @@ from ganverse.data.sources import make_sampler, open_source
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.pipeline.commands import stage_settings
 from ganverse.pipeline.inverse import InverseRun
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 from ganverse.tasks.inverse import InverseGraphicsTask
 
 MOST_RENDERER, MOST_STREAMING = 0.15, 0.05

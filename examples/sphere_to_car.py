@@ -20,7 +20,7 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh, sphere_template
 from ganverse.geometry.regularizers import Adjacency, flatten_loss, low_pass
 from ganverse.geometry.voxels import voxel_iou, voxelize
-from ganverse.rendering.render import RenderResult, Semantics, Silhouette, render
+from ganverse.rendering import RenderResult, SoftMaskSettings, render
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 VIEWS = 24
@@ -83,16 +83,16 @@ class SphereToCar:
         """The sphere as it is by now."""
         return self.sphere.with_vertices(self.start + self.smooth @ self.offsets)
 
-    def draw(self, cameras: Cameras, size: int, silhouette: Silhouette, samples: int = 1) -> RenderResult:
+    def draw(self, cameras: Cameras, size: int, silhouette: SoftMaskSettings, samples: int = 1) -> RenderResult:
         """The mesh from these cameras."""
         meshes = self.mesh().repeat_interleave(len(cameras))
         texture = self.texels.sigmoid().expand(len(cameras), -1, -1, -1)
-        return render(meshes, texture, cameras, size=size, silhouette=silhouette, semantics=Semantics(samples=samples))
+        return render(meshes, texture, cameras, size=size, silhouette=silhouette, samples=samples)
 
     def step(self, done: int) -> None:
         """One step downhill, from all views at once; the rim starts soft and far-reaching and ends sharp."""
         progress = min(1.0, 1.5 * done / self.steps)
-        rim = Silhouette(sigmainv=2000.0 * 7.5**progress, boxlen=0.08 - 0.045 * progress)
+        rim = SoftMaskSettings(sigmainv=2000.0 * 7.5**progress, boxlen=0.08 - 0.045 * progress)
         drawn = self.draw(self.seen.cameras, self.seen.images.shape[-1], rim)
         masks = self.seen.masks
         both = drawn.alpha * masks
@@ -108,7 +108,7 @@ class SphereToCar:
     def scores(self) -> tuple[float, float]:
         """IoU of silhouettes over all views, and of solids."""
         size = self.seen.images.shape[-1]
-        covered = self.draw(self.seen.cameras, size, Silhouette()).face_index >= 0
+        covered = self.draw(self.seen.cameras, size, SoftMaskSettings()).face_index >= 0
         masks = self.seen.masks[:, 0] > 0.5
         flat = ((covered & masks).sum((1, 2)) / (covered | masks).sum((1, 2))).mean()
         solid = voxelize(self.mesh().vertices, self.sphere.faces, 64)
@@ -118,7 +118,7 @@ class SphereToCar:
     def frame(self) -> Image.Image:
         """The shown views side by side, on white."""
         cameras = self.seen.cameras[torch.tensor(SHOWN)]
-        no_rim = Silhouette(sigmainv=1e9, boxlen=0.0)  # alpha is then the share of a pixel that is covered
+        no_rim = SoftMaskSettings(sigmainv=1e9, boxlen=0.0)  # alpha is then the share of a pixel that is covered
         drawn = self.draw(cameras, self.seen.images.shape[-1], no_rim, samples=2)
         return side_by_side(drawn.rgb + 1 - drawn.alpha)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganverse.data.sampling import Sampler, SamplingSettings
 from ganverse.errors import GanverseError, quoted
-from ganverse.export.textured import glb_bytes
+from ganverse.export import glb_bytes
 from ganverse.inverse.network import Reconstruction
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import png_bytes

@@ -23,7 +23,7 @@ from ganverse.neural_renderer.controls import (
 )
 from ganverse.neural_renderer.refinement import render_refined
 from ganverse.neural_renderer.scenes import Scenes
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 
 _CELL = 90
 _LADDER_AZIMUTH = 60.0

@@ -31,7 +31,7 @@ from ganverse.evaluation.photographs import Pascal3D, PhotoFolder, reprojection_
 from ganverse.evaluation.report import Report, summary_table, write_report
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.evaluation.world_truth import calibrate, world_batch, world_scores
-from ganverse.export.textured import glb_bytes
+from ganverse.export import glb_bytes
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel

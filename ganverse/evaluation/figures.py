@@ -22,8 +22,7 @@ from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.weights import InverseModel
 from ganverse.random_streams import latents
 from ganverse.reconstruction.photos import FoundObject
-from ganverse.rendering.render import render
-from ganverse.rendering.shading import ambient_light
+from ganverse.rendering import ambient_light, render
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import MAX_ELEVATION_DEGREES, VIEW_DIMS, CarWorldGenerator
 

@@ -18,7 +18,7 @@ from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.inverse.losses import chroma_error
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ganverse.inverse.losses import chroma_error
 from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.inverse.weights import InverseModel
 from ganverse.random_streams import latents
-from ganverse.rendering.render import RenderResult, render
+from ganverse.rendering import RenderResult, render
 from ganverse.worlds.cars import Cars
 from ganverse.worlds.generator import VIEW_DIMS, CarWorldGenerator
 

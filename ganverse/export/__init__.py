@@ -1,1 +1,19 @@
-"""Textured meshes as files."""
+"""Textured meshes as files: GLB, OBJ, USD."""
+
+from typing import TYPE_CHECKING
+
+from ganverse._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ganverse.export.files import FORMATS, check_format, glb_bytes, save_mesh, to_trimesh
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "FORMATS": "ganverse.export.files",
+        "check_format": "ganverse.export.files",
+        "glb_bytes": "ganverse.export.files",
+        "save_mesh": "ganverse.export.files",
+        "to_trimesh": "ganverse.export.files",
+    },
+)

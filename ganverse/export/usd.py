@@ -11,20 +11,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
 from ganverse.errors import GanverseError
-from ganverse.export.textured import texture_picture
 from ganverse.geometry.meshes import Mesh, vertex_normals
 
 USD_FORMATS = (".usdz", ".usda", ".usdc")
-_TEXTURE = "texture.png"
 _ROOT = "/Object"
 
 
-def usd_files(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path) -> dict[str, bytes]:
+def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]:
     """The contents of the files that `path` (ending in one of `USD_FORMATS`) stands for, by name.
+
+    png: the texture. side: name of the texture's file where it lies beside `path`.
 
     Raises:
         GanverseError: usd-core is not installed.
@@ -36,16 +33,16 @@ def usd_files(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path) 
     from pxr import Usd, UsdUtils
 
     packed = path.suffix.lower() == ".usdz"
-    picture = _TEXTURE if packed else f"{path.stem}.png"
+    picture = "texture.png" if packed else side
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        texture_picture(texture).save(folder / picture)
+        (folder / picture).write_bytes(png)
         layer = folder / ("object.usdc" if packed else path.name)
         stage = Usd.Stage.CreateNew(str(layer))
         _describe(stage, mesh, picture)
         stage.GetRootLayer().Save()
         if not packed:
-            return {path.name: layer.read_bytes(), picture: (folder / picture).read_bytes()}
+            return {path.name: layer.read_bytes(), picture: png}
         package = folder / "package.usdz"
         UsdUtils.CreateNewUsdzPackage(str(layer), str(package))
         return {path.name: package.read_bytes()}

@@ -25,8 +25,8 @@ from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLossWeights, color_loss, silhouette_loss
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
+from ganverse.rendering import SoftMaskSettings, render
 from ganverse.rendering.backends import Backend
-from ganverse.rendering.render import Silhouette, render
 
 _LOG = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ def hypothesis_losses(
     masks: Float[Tensor, "batch views 1 height width"],
     *,
     weights: InverseLossWeights,
-    silhouette: Silhouette,
+    silhouette: SoftMaskSettings,
     turns: int,
     backend: Backend = "auto",
 ) -> Float[Tensor, "pictures hypotheses"]:

@@ -16,7 +16,7 @@ from ganverse.geometry.meshes import Mesh, mirror_pairs, sphere_template
 from ganverse.geometry.regularizers import Adjacency, low_pass
 from ganverse.inverse.encoder import ImageEncoder
 from ganverse.inverse.texture_head import TextureHead
-from ganverse.rendering.shading import ambient_light
+from ganverse.rendering import ambient_light
 
 # A step of Adam moves an output of a wide linear layer by hundreds of learning rates: too far for vertices or cameras.
 _SHAPE_GAIN, _CAMERA_GAIN = 0.05, 0.1

@@ -16,10 +16,10 @@ from ganverse.inverse.losses import InverseLosses, camera_loss, color_loss, silh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.random_streams import uniforms
+from ganverse.rendering import SHARP, RenderResult, SoftMaskSettings, render
 from ganverse.rendering.backends import Backend
-from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
 
-SOFT = Silhouette(5000.0, 0.06)
+SOFT = SoftMaskSettings(5000.0, 0.06)
 """A rim with a long reach, for the beginning of a fit."""
 
 
@@ -27,9 +27,9 @@ SOFT = Silhouette(5000.0, 0.06)
 class SilhouetteSchedule:
     """Sharpness of the rim over training: from soft with a long reach to sharp, then constant."""
 
-    start: Silhouette = SOFT
+    start: SoftMaskSettings = SOFT
     """The renderer's setting at the beginning."""
-    end: Silhouette = SHARP
+    end: SoftMaskSettings = SHARP
     """The renderer's setting at the end."""
     fraction: float = 0.6
     """Share of all images after which the end is reached. `sigmainv` moves along a geometric line, `boxlen` along a
@@ -39,12 +39,12 @@ class SilhouetteSchedule:
         if not 0 <= self.fraction <= 1:
             raise GanverseError(f"expected silhouette.fraction between 0 and 1, got {self.fraction}")
 
-    def at(self, images_seen: int, total_images: int) -> Silhouette:
+    def at(self, images_seen: int, total_images: int) -> SoftMaskSettings:
         """The settings after `images_seen` of `total_images`."""
         progress = min(images_seen / max(self.fraction * total_images, 1.0), 1.0)
         sigmainv = self.start.sigmainv ** (1 - progress) * self.end.sigmainv**progress
         boxlen = self.start.boxlen + (self.end.boxlen - self.start.boxlen) * progress
-        return Silhouette(sigmainv, boxlen, self.end.knum)
+        return SoftMaskSettings(sigmainv, boxlen, self.end.knum)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def inverse_step(
     masks: Float[Tensor, "batch views 1 height width"],
     view_ids: Int[Tensor, "batch views"],
     *,
-    silhouette: Silhouette = SHARP,
+    silhouette: SoftMaskSettings = SHARP,
     perceptual: PerceptualPlan | None = None,
     backend: Backend = "auto",
 ) -> StepResult:

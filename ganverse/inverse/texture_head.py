@@ -22,7 +22,7 @@ from torch.nn import functional
 from ganverse.geometry.cameras import Cameras, project
 from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
 from ganverse.inverse.encoder import keep_variance
-from ganverse.rendering.rasterization import rasterize
+from ganverse.rendering import rasterize
 
 
 class TextureHead(nn.Module):
@@ -157,11 +157,11 @@ class TexelAtlas(nn.Module):
         flat = mesh.face_uvs[None] * 2 - 1
         height = face_vertices(mesh.vertices[:1, :, 1:], mesh.faces)[..., 0].mean(dim=-1, keepdim=True)
         depth = (height - height.max() - 1).expand(-1, -1, 3)
-        drawn = rasterize(flat, depth, torch.eye(3).expand(1, len(mesh.faces), 3, 3), size, size, backend="reference")
-        nearest = _nearest_covered(drawn.face_index[0] >= 0)
-        face = drawn.face_index.flatten()[nearest]
-        self.register_buffer("corners", mesh.faces[face], persistent=False)
-        self.register_buffer("weights", drawn.features.reshape(-1, 3)[nearest], persistent=False)
+        corners = torch.eye(3).expand(1, len(mesh.faces), 3, 3)
+        weights, face_index = rasterize(size, size, depth, flat, corners, backend="reference")
+        nearest = _nearest_covered(face_index[0] >= 0)
+        self.register_buffer("corners", mesh.faces[face_index.flatten()[nearest]], persistent=False)
+        self.register_buffer("weights", weights.reshape(-1, 3)[nearest], persistent=False)
 
     def forward(self, attributes: Float[Tensor, "batch verts d"]) -> Float[Tensor, "batch size size d"]:
         """Attributes interpolated at the texel centers."""

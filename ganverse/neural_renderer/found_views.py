@@ -23,7 +23,7 @@ from ganverse.inverse.losses import color_loss, silhouette_loss
 from ganverse.inverse.network import Reconstruction
 from ganverse.inverse.objective import SOFT
 from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene, draw_contents
-from ganverse.rendering.render import SHARP, Silhouette, render
+from ganverse.rendering import SHARP, SoftMaskSettings, render
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_latents, view_styles
 
 CAMERA_NUMBERS = 5
@@ -169,7 +169,7 @@ def _losses(
     images: Float[Tensor, "views_objects 3 height width"],
     masks: Float[Tensor, "views_objects 1 height width"],
     numbers: Float[Tensor, "views 5"],
-    rim: Silhouette,
+    rim: SoftMaskSettings,
 ) -> Float[Tensor, " views"]:
     """Color and silhouette of the objects, as predicted under the annotated code of the nearest azimuth."""
     azimuth, annotated = torch.broadcast_tensors(numbers.detach()[:, :1], networks.cameras.all().azimuth)

@@ -19,7 +19,7 @@ from ganverse.neural_renderer.scene_swaps import SwappedScenes
 from ganverse.neural_renderer.scenes import Scenes, background_mask, remove_object
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 
 
 @dataclass(frozen=True)

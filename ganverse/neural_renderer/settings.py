@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ganverse.errors import GanverseError
 from ganverse.neural_renderer.found_views import FoundViewSettings
-from ganverse.rendering.render import SHARP, Silhouette
+from ganverse.rendering import SHARP, SoftMaskSettings
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DisentangleSettings:
     """Pixels by which masks grow before the object is removed from an image."""
     fill_background: bool = True
     """Whether the hole in a background is filled from around; the paper leaves it black."""
-    silhouette: Silhouette = SHARP
+    silhouette: SoftMaskSettings = SHARP
     """Rim of the DIB-R render in the camera cycle."""
     own_texture: bool = True
     """Whether the texture of stage 2's un-swapped scenes is predicted from the target image itself, not from the

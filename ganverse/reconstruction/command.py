@@ -13,7 +13,7 @@ from rich.progress import track
 
 from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
-from ganverse.export.files import FORMATS, check_format
+from ganverse.export import FORMATS, check_format
 from ganverse.io import list_images, save_image
 from ganverse.masks.mask_rcnn import COCO_CATEGORIES, MaskRCNN
 from ganverse.masks.masker import Masker

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.devices import find_device
-from ganverse.export.files import write_mesh
+from ganverse.export import save_mesh
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
@@ -23,7 +23,7 @@ from ganverse.masks.masker import Masker
 from ganverse.pretrained import INVERSE, find_weights
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, masker_of, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, best_hypothesis, refine, silhouette_agreement
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 
 _CORNERS = (35.0, 125.0, 215.0, 305.0)
 _ELEVATION_DEGREES, _SECONDS, _CHUNK = 15.0, 3.0, 6
@@ -126,7 +126,7 @@ class ReconstructedObject:
         Raises:
             GanverseError: another ending, or a USD file without usd-core.
         """
-        return write_mesh(self.mesh, self.texture, Path(path))
+        return save_mesh(self.mesh, self.texture, Path(path))
 
     def views(self, size: int = 192) -> Float[Tensor, "3 size width"]:
         """In a row: photo, re-render, and views from the front left, rear left, rear right and front right."""

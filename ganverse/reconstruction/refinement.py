@@ -21,12 +21,12 @@ from ganverse.inverse.losses import DEFAULT_WEIGHTS, color_loss, silhouette_iou,
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.objective import SilhouetteSchedule
 from ganverse.reconstruction.photos import FoundObject
-from ganverse.rendering.render import SHARP, RenderResult, Silhouette, render
+from ganverse.rendering import SHARP, RenderResult, SoftMaskSettings, render
 
 # Weight of the predicted azimuths beside silhouette IoU and color error: silhouettes of half turns are alike. On 60
 # renders of the car world the result is the same from 0.2 to 1.
 _EVIDENCE = 0.5
-_SHARPENING = SilhouetteSchedule(Silhouette(7000.0, 0.05), fraction=1.0)
+_SHARPENING = SilhouetteSchedule(SoftMaskSettings(7000.0, 0.05), fraction=1.0)
 # Adam's: vertices in world units, texture in [0, 1], camera in radians (and log distance, NDC).
 _SHAPE_RATE, _TEXTURE_RATE, _CAMERA_RATE = 0.01, 0.02, 0.02
 # One photo shows little of the shape, so moves cost far more than the 2.5 of training.
@@ -157,7 +157,7 @@ def silhouette_agreement(
 
 
 def view(
-    network: InverseGraphicsNetwork, reconstruction: Reconstruction, size: int, silhouette: Silhouette = SHARP
+    network: InverseGraphicsNetwork, reconstruction: Reconstruction, size: int, silhouette: SoftMaskSettings = SHARP
 ) -> RenderResult:
     """The reconstruction from its own camera."""
     texture, camera, light = reconstruction.texture, reconstruction.camera, reconstruction.light

@@ -1,6 +1,7 @@
-"""Which of the renderer's three implementations does the work: the PyTorch reference, Warp's kernels, or Kaolin."""
+"""The renderer's three implementations and the choice among them: PyTorch reference, Warp kernels, or Kaolin."""
 
 import importlib.util
+import warnings
 from functools import lru_cache
 from typing import Literal, Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.rendering import reference
-from ganverse.rendering.scene import Rasterization, Rim, Triangles
+from ganverse.rendering.scene import Rasterization, SoftMaskSettings, Triangles
 
 Backend = Literal["auto", "reference", "warp", "kaolin"]
 BackendName = Literal["reference", "warp", "kaolin"]
@@ -22,7 +23,7 @@ _HOW_TO_INSTALL = {
 
 
 def available_backends() -> tuple[BackendName, ...]:
-    """Backends that are installed, slowest last; `kaolin` also wants its tensors on CUDA."""
+    """Backends that are installed, slowest last; `kaolin` also needs its tensors on CUDA."""
     installed: list[BackendName] = [name for name in ("warp", "kaolin") if _installed(name)]
     return (*installed, "reference")
 
@@ -30,44 +31,47 @@ def available_backends() -> tuple[BackendName, ...]:
 def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendName, str]:
     """Name of the backend for tensors on `device`, and the reason in a few words.
 
-    An explicit request wins. "auto" takes warp on CPU and CUDA, kaolin on CUDA where warp is missing, and otherwise
-    the reference. float64 tensors are computed by the reference whatever is chosen.
+    "auto" takes warp on CPU and CUDA, kaolin on CUDA where warp is missing, and otherwise the reference. float64
+    tensors are computed by the reference whatever is chosen.
 
     Raises:
         GanverseError: a requested backend is not installed or cannot work on this device.
     """
     if requested != "auto":
-        reason = _why_not(requested, device)
+        reason = _why_not(requested, device.type)
         if reason:
             raise GanverseError(
                 f"rendering backend '{requested}' cannot be used on {device.type}: {reason};"
-                f" {_HOW_TO_INSTALL[requested]}, or ask for 'auto'"
+                f" {_HOW_TO_INSTALL[requested]}, or choose 'auto'"
             )
-        return requested, "asked for"
+        return requested, "requested"
     refused = []
     for name in ("warp", "kaolin"):
-        reason = _why_not(name, device)
+        reason = _why_not(name, device.type)
         if not reason:
             return name, f"fastest installed on {device.type}"
         refused.append(f"{name}: {reason}")
     return "reference", "; ".join(refused)
 
 
-def _why_not(name: BackendName, device: torch.device) -> str:
-    """Why a backend cannot work with tensors on this device; empty if it can."""
+@lru_cache
+def _why_not(name: BackendName, device_type: str) -> str:
+    """Why a backend cannot work with tensors on this kind of device; empty if it can."""
     if name == "reference":
         return ""
     if not _installed(name):
         return "not installed"
     if name == "kaolin":
-        return "" if device.type == "cuda" else "CUDA only"
-    return _why_not_warp(device.type)
-
-
-@lru_cache
-def _why_not_warp(device_type: str) -> str:
-    from ganverse.rendering import warp_backend
-
+        return "" if device_type == "cuda" else "CUDA only"
+    try:
+        from ganverse.rendering import warp_backend
+    except OSError as error:  # its folder of compiled kernels
+        warnings.warn(
+            f"rendering falls back to the slow reference backend: {error}; set WARP_CACHE_PATH to a folder that can be"
+            " written",
+            stacklevel=2,
+        )
+        return str(error)
     return warp_backend.why_not(device_type)
 
 
@@ -81,19 +85,17 @@ def _installed(name: BackendName) -> bool:
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What a backend's module offers; see `rasterization` for what each of them does. All refuse positions that are
-    not finite, Warp's after the fact.
-    """
+    """What a backend's module offers. All refuse positions that are not finite."""
 
-    def rasterize(self, scene: Triangles, height: int, width: int) -> Rasterization: ...
+    def rasterize(
+        self, scene: Triangles, height: int, width: int, soft_mask: SoftMaskSettings | None = None
+    ) -> Rasterization:
+        """The nearest face of every pixel, with the soft silhouette if there are settings for it."""
 
     def soft_silhouette(
-        self, corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
-    ) -> Float[Tensor, "b h w"]: ...
-
-    def dibr(
-        self, scene: Triangles, height: int, width: int, rim: Rim
-    ) -> tuple[Rasterization, Float[Tensor, "b h w"]]: ...
+        self, corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], soft_mask: SoftMaskSettings
+    ) -> Float[Tensor, "b h w"]:
+        """The soft silhouette of what is rasterized already."""
 
 
 def implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Implementation:

@@ -8,38 +8,27 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ganverse.errors import GanverseError
-from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
+from ganverse.rendering.scene import Rasterization, SoftMaskSettings, Triangles, check_finite
 
 
-def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
-    """See `ganverse.rendering.rasterization.rasterize`."""
+def rasterize(scene: Triangles, height: int, width: int, soft_mask: SoftMaskSettings | None = None) -> Rasterization:
+    """See `backends.Implementation`."""
     from kaolin.render import mesh
 
-    scene.check()
+    scene.check_finite()
     # Kaolin returns no depth: z goes along as one more feature, whose gradient ends here.
     z = scene.z.detach()
     features = torch.cat([scene.features, z[..., None]], -1)
     drawn, index = mesh.rasterize(height, width, z, scene.corners, features, scene.drawn)
-    return Rasterization(drawn[..., :-1], index, drawn[..., -1].detach())
+    mask = None if soft_mask is None else soft_silhouette(scene.corners, index, soft_mask)
+    return Rasterization(drawn[..., :-1], index, drawn[..., -1].detach(), mask)
 
 
 def soft_silhouette(
-    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
+    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], soft_mask: SoftMaskSettings
 ) -> Float[Tensor, "b h w"]:
-    """See `ganverse.rendering.rasterization.soft_silhouette`."""
-    if rim.nearest:
-        raise GanverseError(
-            "kaolin's silhouette listens to the first knum faces, but the nearest were asked for:"
-            " use the backend 'warp' or 'reference', or leave `nearest` off"
-        )
-    check_finite(corners, "face_vertices_image")
+    """See `backends.Implementation`."""
     from kaolin.render import mesh
 
-    return mesh.dibr_soft_mask(corners, face_index, rim.sigmainv, rim.boxlen, rim.knum)
-
-
-def dibr(scene: Triangles, height: int, width: int, rim: Rim) -> tuple[Rasterization, Float[Tensor, "b h w"]]:
-    """See `ganverse.rendering.rasterization.dibr`."""
-    drawn = rasterize(scene, height, width)
-    return drawn, soft_silhouette(scene.corners, drawn.face_index, rim)
+    check_finite(corners, "face_vertices_image")
+    return mesh.dibr_soft_mask(corners, face_index, soft_mask.sigmainv, soft_mask.boxlen, soft_mask.knum)

@@ -1,9 +1,9 @@
-"""DIB-R in plain PyTorch: the slow, obvious twin of every kernel, and the oracle of the tests.
+"""DIB-R in plain PyTorch: the slow, obvious oracle of every kernel in the tests.
 
 Works in float32 and float64 on any device. Every face is expanded into the fragments (face, pixel) of its
-bounding box, so memory grows with the number of fragments and never with faces x pixels. Which face is seen
-and which fragments count is decided without gradients; what is left is differentiated by autograd, which makes
-this an independent check of the closed forms in the fast kernels. Paper section 3.2 (DIB-R, Chen et al. 2019).
+bounding box, so memory grows with the number of fragments and never with faces x pixels. The nearest face of a pixel
+and the fragments that count are found without gradients; autograd differentiates the rest, which makes this an
+independent check of the closed forms in the fast kernels. Paper section 3.2 (DIB-R, Chen et al. 2019).
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
+from ganverse.geometry.cameras import pixel_axes
+from ganverse.rendering.scene import Rasterization, SoftMaskSettings, Triangles, check_finite
 
 # Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient (it would be
 # unbounded; Kaolin's epsilons bound it too).
-NOTHING = 1e-20
+NO_AREA = 1e-20
 FLAT = 1e-8
 # Kaolin adds 1e-8 to squared lengths measured in thousandths of an NDC unit, and to 1 - p.
 LENGTH_EPS = 1e-14
@@ -25,7 +26,7 @@ PROBABILITY_EPS = 1e-8
 
 @dataclass(frozen=True)
 class Fragments:
-    """Pairs of a face and a pixel; at first in rising order of the face.
+    """Pairs of a face and a pixel, in rising order of the face.
 
     face: row of the flattened (batch * faces) list. pixel: place in the flattened (batch, height, width) image.
     x, y: the pixel's center in NDC.
@@ -40,15 +41,6 @@ class Fragments:
         return Fragments(self.face[index], self.pixel[index], self.x[index], self.y[index])
 
 
-def pixel_centers(
-    height: int, width: int, like: Float[Tensor, "..."]
-) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
-    """NDC x of every column (rising) and y of every row (falling: row 0 is on top)."""
-    columns = torch.arange(width, dtype=like.dtype, device=like.device)
-    rows = torch.arange(height, dtype=like.dtype, device=like.device)
-    return (2 * columns + 1 - width) / width, (height - 2 * rows - 1) / height
-
-
 def box_fragments(
     face_vertices_image: Float[Tensor, "b f 3 2"],
     height: int,
@@ -60,7 +52,7 @@ def box_fragments(
 ) -> Fragments:
     """Fragments of the half-open boxes `[min - margin, max + margin)` of the drawn faces, on open pixels."""
     batch, faces = face_vertices_image.shape[:2]
-    x_of_column, y_of_row = pixel_centers(height, width, face_vertices_image)
+    x_of_column, y_of_row = _axes(height, width, face_vertices_image)
     low = (face_vertices_image.amin(2) - margin).reshape(-1, 2)
     high = (face_vertices_image.amax(2) + margin).reshape(-1, 2)
     # searchsorted compares with the pixel centers themselves, so the boxes are half-open to the last bit.
@@ -91,6 +83,10 @@ def _expand(counts: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " total"], Int64
     return row, torch.arange(row.numel(), device=row.device) - first.index_select(0, row)
 
 
+def _axes(height: int, width: int, like: Tensor) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
+    return pixel_axes(height, width, dtype=like.dtype, device=like.device)
+
+
 def edge_functions(
     corners: Float[Tensor, "n 3 2"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
@@ -106,18 +102,18 @@ def edge_functions(
     return torch.stack((area - second - third, second, third), 1) * turn.unsqueeze(1), area * turn
 
 
-def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
-    """See `ganverse.rendering.rasterization.rasterize`."""
-    scene.check()
+def rasterize(scene: Triangles, height: int, width: int, soft_mask: SoftMaskSettings | None = None) -> Rasterization:
+    """See `backends.Implementation`."""
+    scene.check_finite()
     batch, faces, _, channels = scene.features.shape
     winner, depth = _visible(scene, height, width)
     pixel = (winner >= 0).nonzero().squeeze(1)
     face = winner[pixel]
 
-    x_of_column, y_of_row = pixel_centers(height, width, scene.corners)
+    x_of_column, y_of_row = _axes(height, width, scene.corners)
     x = x_of_column.expand(batch, height, width).reshape(-1)[pixel]
     y = y_of_row.unsqueeze(1).expand(batch, height, width).reshape(-1)[pixel]
-    corners = _flat_faces_held(scene.corners).flatten(0, 1).index_select(0, face)
+    corners = _detach_flat_faces(scene.corners).flatten(0, 1).index_select(0, face)
     areas, area = edge_functions(corners, x, y)
     weights = areas / area.unsqueeze(1)
     values = scene.features.flatten(0, 1).index_select(0, face)
@@ -127,10 +123,11 @@ def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
     first_face = torch.arange(batch, device=winner.device).view(batch, 1, 1) * faces
     index = winner.view(batch, height, width)
     index = torch.where(index >= 0, index - first_face, index)
-    return Rasterization(features.view(batch, height, width, channels), index, depth.view(batch, height, width))
+    mask = None if soft_mask is None else soft_silhouette(scene.corners, index, soft_mask)
+    return Rasterization(features.view(batch, height, width, channels), index, depth.view(batch, height, width), mask)
 
 
-def _flat_faces_held(face_vertices_image: Float[Tensor, "b f 3 2"]) -> Float[Tensor, "b f 3 2"]:
+def _detach_flat_faces(face_vertices_image: Float[Tensor, "b f 3 2"]) -> Float[Tensor, "b f 3 2"]:
     """The same corners; those of flat faces pass no gradient on."""
     a, b, c = face_vertices_image.detach().unbind(2)
     (m, p), (n, q) = (b - a).unbind(2), (c - a).unbind(2)
@@ -144,7 +141,7 @@ def _visible(scene: Triangles, height: int, width: int) -> tuple[Int64[Tensor, "
     fragments = box_fragments(scene.corners, height, width, drawn=scene.drawn)
     corners = scene.corners.flatten(0, 1)[fragments.face]
     areas, area = edge_functions(corners, fragments.x, fragments.y)
-    index = ((areas >= 0).all(1) & (area >= NOTHING)).nonzero().squeeze(1)
+    index = ((areas >= 0).all(1) & (area >= NO_AREA)).nonzero().squeeze(1)
     face, pixel = fragments.face[index], fragments.pixel[index]
     z = (areas[index] * scene.z.flatten(0, 1)[face]).sum(1) / area[index]
 
@@ -152,36 +149,28 @@ def _visible(scene: Triangles, height: int, width: int) -> tuple[Int64[Tensor, "
     pixels = batch * height * width
     depth = z.new_full((pixels,), -torch.inf).scatter_reduce_(0, pixel, z, "amax")
     nearest = (z == depth[pixel]).nonzero().squeeze(1)
-    nobody = batch * faces
-    winner = face.new_full((pixels,), nobody).scatter_reduce_(0, pixel[nearest], face[nearest], "amin")
-    empty = winner == nobody
+    no_face = batch * faces
+    winner = face.new_full((pixels,), no_face).scatter_reduce_(0, pixel[nearest], face[nearest], "amin")
+    empty = winner == no_face
     return winner.masked_fill_(empty, -1), depth.masked_fill_(empty, 0)
 
 
 def soft_silhouette(
-    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
+    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], soft_mask: SoftMaskSettings
 ) -> Float[Tensor, "b h w"]:
-    """See `ganverse.rendering.rasterization.soft_silhouette`."""
+    """See `backends.Implementation`."""
     check_finite(corners, "face_vertices_image")
     _, height, width = face_index.shape
     covered = face_index >= 0
     faces = corners.flatten(0, 1)
     with torch.no_grad():
-        near = box_fragments(corners, height, width, margin=rim.boxlen, open_pixels=~covered)
-        if rim.nearest:  # what stands first is heard: the nearest, and of equals the lower index
-            near = near.take(squared_distances(faces[near.face], near.x, near.y).argsort(stable=True))
-        near = _first_fragments(near, covered.numel(), rim.knum)
-    exponent = -rim.sigmainv * squared_distances(faces.index_select(0, near.face), near.x, near.y)
+        near = box_fragments(corners, height, width, margin=soft_mask.boxlen, open_pixels=~covered)
+        near = _first_fragments(near, covered.numel(), soft_mask.knum)
+    exponent = -soft_mask.sigmainv * squared_distances(faces.index_select(0, near.face), near.x, near.y)
     # The product of (1 - p) as a sum of logarithms; eps as in Kaolin keeps the gradient finite where p = 1.
     log_missed = torch.log(PROBABILITY_EPS * torch.exp(exponent) - torch.expm1(exponent))
     missed = log_missed.new_zeros(covered.numel()).index_add(0, near.pixel, log_missed)
     return torch.where(covered, 1.0, -torch.expm1(missed.view_as(covered)))
-
-
-def dibr(scene: Triangles, height: int, width: int, rim: Rim) -> tuple[Rasterization, Float[Tensor, "b h w"]]:
-    """See `ganverse.rendering.rasterization.dibr`."""
-    drawn = rasterize(scene, height, width)
-    return drawn, soft_silhouette(scene.corners, drawn.face_index, rim)
 
 
 def _first_fragments(fragments: Fragments, pixels: int, knum: int) -> Fragments:

@@ -1,6 +1,11 @@
-"""Light: second-order spherical harmonics (paper section 3: a light head of nine numbers, off in the main model)."""
+"""What turns rasterized coordinates and normals into colors: textures, and light as spherical harmonics.
+
+Paper section 3: a light head of nine numbers, off in the main model.
+"""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,6 +16,22 @@ from torch import Tensor
 _BAND_1 = 2.0 / 3.0 * 3.0**0.5
 _BAND_2 = 0.25 * 15.0**0.5
 _BAND_2_ZZ = 0.25 * 5.0**0.5 / 2.0
+
+
+def texture_mapping(
+    texture_coordinates: Float[Tensor, "batch height width 2"],
+    texture_maps: Float[Tensor, "batch channels tex_height tex_width"],
+    mode: Literal["nearest", "bilinear"] = "nearest",
+) -> Float[Tensor, "batch height width channels"]:
+    """Texture look-up with the arguments of `kaolin.render.mesh.texture_mapping`.
+
+    texture_coordinates: (u, v) in [0, 1], v up: (0, 0) is the lower left corner; clamped beyond the border.
+    mode: as in `torch.nn.functional.grid_sample`.
+    """
+    u, v = texture_coordinates.unbind(dim=-1)
+    grid = torch.stack([2 * u - 1, 1 - 2 * v], dim=-1)
+    colors = torch.nn.functional.grid_sample(texture_maps, grid, mode, padding_mode="border", align_corners=False)
+    return colors.permute(0, 2, 3, 1)
 
 
 def spherical_harmonics(normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 9"]:

@@ -1,9 +1,10 @@
-"""DIB-R on Warp's kernels, on the CPU and on CUDA, in float32; the same function set as the reference.
+"""DIB-R on Warp's kernels, on the CPU and on CUDA, in float32; the same functions as the reference.
 
-Memory kept for the backward pass: 16 bytes a pixel, of which the face index (8) and the mask (4) are results anyway.
+Importing this module starts Warp: `backends.implementation` does it at first use. Memory kept for the backward pass: 16
+bytes a pixel, of which the face index (8) and the mask (4) are results anyway.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import warp as wp
@@ -11,14 +12,15 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ganverse.rendering.scene import Rasterization, Rim, Triangles, check_finite
-from ganverse.rendering.warp_start import start_quietly
+from ganverse.rendering import warp_kernels_image as image
+from ganverse.rendering import warp_kernels_raster as raster
+from ganverse.rendering import warp_kernels_silhouette as silhouette
+from ganverse.rendering.scene import Rasterization, SoftMaskSettings, Triangles, check_finite
+from ganverse.rendering.warp_launch import Buffers, launch, share
 
-start_quietly()
-
-from ganverse.rendering.warp_buffers import Buffers  # noqa: E402
-from ganverse.rendering.warp_nearest import NearestSilhouette  # noqa: E402  (importing kernels starts Warp)
-from ganverse.rendering.warp_schedules import Schedule, draw, pull  # noqa: E402
+Schedule = Literal["cpu", "cuda"]
+"""Who does the work: on the CPU a thread does whole images, on CUDA one face or one pixel. Either schedule runs on
+either device: the tests compare them on the CPU."""
 
 
 def why_not(device_type: str) -> str:
@@ -28,94 +30,81 @@ def why_not(device_type: str) -> str:
     return "no CUDA driver that Warp can use" if device_type == "cuda" else "Warp has no such device"
 
 
-def rasterize(scene: Triangles, height: int, width: int) -> Rasterization:
-    """See `ganverse.rendering.rasterization.rasterize`."""
-    return _draw(scene, height, width, None)[0]
+def rasterize(scene: Triangles, height: int, width: int, soft_mask: SoftMaskSettings | None = None) -> Rasterization:
+    """See `backends.Implementation`; rasterization and soft mask are one walk over the images."""
+    index = torch.empty(len(scene.corners), height, width, dtype=torch.int64, device=scene.corners.device)
+    features, depth, mask = _Rasterize.apply(
+        scene.corners.contiguous(),
+        scene.features.contiguous(),
+        scene.z.detach().contiguous(),
+        None if scene.drawn is None else scene.drawn.contiguous(),
+        index,
+        soft_mask,
+        _schedule(scene.corners),
+    )
+    return Rasterization(features, index, depth, mask)
 
 
 def soft_silhouette(
-    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], rim: Rim
+    corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], soft_mask: SoftMaskSettings
 ) -> Float[Tensor, "b h w"]:
-    """See `ganverse.rendering.rasterization.soft_silhouette`."""
-    corners, face_index = corners.contiguous(), face_index.contiguous()
-    if rim.nearest:
-        check_finite(corners, "face_vertices_image")
-        return NearestSilhouette.apply(corners, face_index, rim)
-    return _Fade.apply(corners, face_index, rim, _schedule(corners))
-
-
-def dibr(scene: Triangles, height: int, width: int, rim: Rim) -> tuple[Rasterization, Float[Tensor, "b h w"]]:
-    """See `ganverse.rendering.rasterization.dibr`."""
-    if not rim.nearest:
-        return _draw(scene, height, width, rim)
-    drawn = rasterize(scene, height, width)
-    return drawn, soft_silhouette(scene.corners, drawn.face_index, rim)
-
-
-def _draw(scene: Triangles, height: int, width: int, rim: Rim | None) -> tuple[Rasterization, Any]:
-    features, index, depth, mask = _Draw.apply(
-        scene.corners.contiguous(),
-        scene.z.detach().contiguous(),
-        scene.features.contiguous(),
-        None if scene.drawn is None else scene.drawn.contiguous(),
-        height,
-        width,
-        rim,
-        _schedule(scene.corners),
-    )
-    return Rasterization(features, index, depth), mask
+    """See `backends.Implementation`."""
+    arguments = (corners.contiguous(), None, None, None, face_index.contiguous(), soft_mask, _schedule(corners))
+    mask: Tensor = _Rasterize.apply(*arguments)[2]
+    return mask
 
 
 def _schedule(tensor: Tensor) -> Schedule:
     return "cpu" if tensor.device.type == "cpu" else "cuda"
 
 
-class _Draw(torch.autograd.Function):
-    """Both primitives at once; without a rim, rasterization alone (the mask is None)."""
+class _Rasterize(torch.autograd.Function):
+    """Rasterization, which fills `index`, and soft mask. Without values only the mask, of the index as it is; without
+    settings no mask.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         corners: Float[Tensor, "b f 3 2"],
-        z: Float[Tensor, "b f 3"],
-        values: Float[Tensor, "b f 3 d"],
+        values: Float[Tensor, "b f 3 d"] | None,
+        z: Float[Tensor, "b f 3"] | None,
         drawn: Bool[Tensor, "b f"] | None,
-        height: int,
-        width: int,
-        rim: Rim | None,
+        index: Int64[Tensor, "b h w"],
+        soft_mask: SoftMaskSettings | None,
         schedule: Schedule,
-    ) -> tuple[Float[Tensor, "b h w d"], Int64[Tensor, "b h w"], Float[Tensor, "b h w"], Float[Tensor, "b h w"] | None]:
-        batch, faces, _, channels = values.shape
-        index = torch.empty(batch, height, width, dtype=torch.int64, device=corners.device)
-        depth, features = torch.empty_like(index, dtype=values.dtype), values.new_empty(batch, height, width, channels)
-        slopes = values.new_empty(batch, faces, 2, channels)
-        states = None if rim is None else torch.empty_like(index, dtype=torch.int32)
-        mask = None if rim is None else torch.empty_like(depth)
-        strange = torch.zeros(batch, dtype=torch.int32, device=corners.device)
-        ctx.rim, ctx.schedule = rim or Rim(), schedule
-        draw(
-            Buffers(corners, index, z, values, drawn, slopes, depth, features, states, mask, strange),
-            ctx.rim,
-            schedule,
-        )
-        if strange.any():
-            Triangles(corners, z, values).check()
+    ) -> tuple[Float[Tensor, "b h w d"] | None, Float[Tensor, "b h w"] | None, Float[Tensor, "b h w"] | None]:
+        depth = features = slopes = states = mask = None
+        if values is not None:
+            depth = torch.empty_like(index, dtype=values.dtype)
+            features = values.new_empty(*index.shape, values.shape[3])
+            slopes = values.new_empty(*values.shape[:2], 2, values.shape[3])
+            ctx.mark_non_differentiable(depth)
+        if soft_mask is not None:
+            states, mask = torch.empty_like(index, dtype=torch.int32), torch.empty_like(index, dtype=corners.dtype)
+        nonfinite = torch.zeros(len(index), dtype=torch.int32, device=index.device)
+        work = Buffers(corners, index, z, values, drawn, slopes, depth, features, states, mask, nonfinite)
+        ctx.settings, ctx.schedule = soft_mask or SoftMaskSettings(), schedule
+        for part in work.parts():
+            if schedule == "cpu":
+                share(image.images_forward, len(part.corners), part, ctx.settings)
+            else:
+                _forward_by_pixel(part, ctx.settings)
+        if nonfinite.any():
+            check_finite(corners, "face_vertices_image")
+            if z is not None:
+                check_finite(z, "face_vertices_z")
         ctx.save_for_backward(corners, index, drawn, slopes, states, mask)
-        ctx.mark_non_differentiable(index, depth)
         ctx.set_materialize_grads(False)  # no images of zeros for what has no gradient
-        return features, index, depth, mask
+        return features, depth, mask
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any,
-        grad_features: Float[Tensor, "b h w d"] | None,
-        _: None,
-        __: None,
-        grad_mask: Float[Tensor, "b h w"] | None,
+        ctx: Any, grad_features: Float[Tensor, "b h w d"] | None, _: None, grad_mask: Float[Tensor, "b h w"] | None
     ) -> tuple[Tensor | None, ...]:
         if grad_features is None and grad_mask is None:
-            return (None,) * 8
+            return (None,) * 7
         corners, index, drawn, slopes, states, mask = ctx.saved_tensors
         work = Buffers(
             corners,
@@ -129,31 +118,32 @@ class _Draw(torch.autograd.Function):
             grad_corners=torch.empty_like(corners),
             grad_values=None if grad_features is None else slopes.new_empty(*corners.shape[:3], slopes.shape[3]),
         )
-        pull(work, ctx.rim, ctx.schedule)
-        return work.grad_corners, None, work.grad_values, *(None,) * 5
+        for part in work.parts():
+            if ctx.schedule == "cpu":
+                share(image.images_backward, len(part.corners), part, ctx.settings)
+            else:
+                _backward_by_face(part, ctx.settings)
+        return work.grad_corners, work.grad_values, *(None,) * 5
 
 
-class _Fade(torch.autograd.Function):
-    """The silhouette of what is already drawn."""
+def _forward_by_pixel(work: Buffers, settings: SoftMaskSettings) -> None:
+    (batch, faces), (height, width) = work.corners.shape[:2], work.face_index.shape[1:]
+    if work.depth is not None:
+        work.face_index.fill_(raster.EMPTY.value)
+        launch(raster.raster_forward, batch * faces, work, settings)
+        launch(raster.interpolate_pixels, work.face_index.numel(), work, settings)
+    if work.mask is not None:
+        tiles, words = -(-height // silhouette.TILE) * -(-width // silhouette.TILE), -(-faces // 32)
+        marked = work._replace(marks=work.mask.new_zeros(batch, tiles, words, dtype=torch.int32))
+        launch(silhouette.mark_tiles, batch * faces, marked, settings)
+        launch(silhouette.soft_forward, work.face_index.numel(), marked, settings)
 
-    @staticmethod
-    def forward(
-        ctx: Any, corners: Float[Tensor, "b f 3 2"], index: Int64[Tensor, "b h w"], rim: Rim, schedule: Schedule
-    ) -> Float[Tensor, "b h w"]:
-        states, mask = torch.empty_like(index, dtype=torch.int32), torch.empty_like(index, dtype=corners.dtype)
-        strange = torch.zeros(len(index), dtype=torch.int32, device=index.device)
-        draw(Buffers(corners, index, states=states, mask=mask, strange=strange), rim, schedule)
-        if strange.any():
-            check_finite(corners, "face_vertices_image")
-        ctx.save_for_backward(corners, index, states, mask)
-        ctx.rim, ctx.schedule = rim, schedule
-        return mask
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_mask: Float[Tensor, "b h w"]) -> tuple[Tensor | None, ...]:
-        corners, index, states, mask = ctx.saved_tensors
-        grad_mask, grad_corners = grad_mask.contiguous(), torch.empty_like(corners)
-        work = Buffers(corners, index, states=states, mask=mask, grad_mask=grad_mask, grad_corners=grad_corners)
-        pull(work, ctx.rim, ctx.schedule)
-        return grad_corners, None, None, None
+def _backward_by_face(work: Buffers, settings: SoftMaskSettings) -> None:
+    rows = work.corners.shape[0] * work.corners.shape[1]
+    if work.grad_features is not None:
+        launch(raster.raster_backward, rows, work, settings)
+    elif work.grad_corners is not None:
+        work.grad_corners.zero_()
+    if work.grad_mask is not None:
+        launch(silhouette.soft_backward, rows, work, settings)

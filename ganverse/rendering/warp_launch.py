@@ -2,53 +2,91 @@
 
 A launch is recorded once per thread and kernel and then only gets new addresses and numbers, which is several times
 cheaper than `wp.launch`. On the CPU a launch is serial but releases the GIL: several threads launch the same kernel on
-the same work, and each takes what task comes next until all are done.
+the same work, and each takes the next task until all are done.
 """
 
+import os
 import threading
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 import torch
 import warp as wp
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 
-from ganverse.rendering.reference import pixel_centers
-from ganverse.rendering.scene import Rim
-from ganverse.rendering.warp_buffers import Buffers
-from ganverse.rendering.warp_threads import team
-from ganverse.rendering.warp_work import Work
+from ganverse.geometry.cameras import pixel_axes
+from ganverse.rendering.scene import SoftMaskSettings
+from ganverse.rendering.warp_kernels_common import Work
 
 # Places in a kernel's arrays are counted in 32 bits.
 MOST_PLACES = 2**31 - 1
 
 
-def launch(kernel: Any, threads: int, buffers: Buffers, rim: Rim) -> None:
+class Buffers(NamedTuple):
+    """The tensors of a pass, behind the arrays of `warp_kernels_common.Work`. An absent one leaves a step out: without
+    depth the index is given and nothing rasterized, without mask there is no soft mask, without a gradient none is
+    propagated.
+
+    states: see `warp_kernels_silhouette`. nonfinite: 1 where a position is not finite, 0 at first. marks: the faces
+    near each tile of an image, a bit each.
+    """
+
+    corners: Float[Tensor, "b f 3 2"]
+    face_index: Int64[Tensor, "b h w"]
+    z: Float[Tensor, "b f 3"] | None = None
+    values: Float[Tensor, "b f 3 d"] | None = None
+    drawn: Bool[Tensor, "b f"] | None = None
+    slopes: Float[Tensor, "b f 2 d"] | None = None
+    depth: Float[Tensor, "b h w"] | None = None
+    features: Float[Tensor, "b h w d"] | None = None
+    states: Int32[Tensor, "b h w"] | None = None
+    mask: Float[Tensor, "b h w"] | None = None
+    nonfinite: Int32[Tensor, " b"] | None = None
+    marks: Int32[Tensor, "b tiles words"] | None = None
+    grad_features: Float[Tensor, "b h w d"] | None = None
+    grad_mask: Float[Tensor, "b h w"] | None = None
+    grad_corners: Float[Tensor, "b f 3 2"] | None = None
+    grad_values: Float[Tensor, "b f 3 d"] | None = None
+
+    def parts(self) -> list["Buffers"]:
+        """The pass in parts of the batch whose places can be counted; mostly it is one."""
+        batch, channels = len(self.corners), 0 if self.slopes is None else self.slopes.shape[-1]
+        places = max(t.shape[1] * t.shape[2] * max(channels, 2) for t in (self.corners, self.face_index))
+        size = max(1, min(batch, MOST_PLACES // max(places, 1)))
+        if size == batch:
+            return [self]
+        slices = [slice(first, first + size) for first in range(0, batch, size)]
+        return [Buffers._make(None if tensor is None else tensor[images] for tensor in self) for images in slices]
+
+
+def launch(kernel: Any, threads: int, buffers: Buffers, settings: SoftMaskSettings) -> None:
     """Run a kernel of one parameter, a `Work`, on torch's stream."""
     device = buffers.corners.device
     if threads == 0:
         return
-    command = _recording(kernel, device).filled(buffers, rim, None)
+    command = _recording(kernel, device).filled(buffers, settings, None)
     command.set_dim(threads)
     command.launch(None if device.type == "cpu" else wp.stream_from_torch(torch.cuda.current_stream(device)))
 
 
-def share(kernel: Any, tasks: int, buffers: Buffers, rim: Rim) -> None:
+def share(kernel: Any, tasks: int, buffers: Buffers, settings: SoftMaskSettings) -> None:
     """Run a kernel that takes its tasks by `next_task`: on the CPU torch's threads share them, on CUDA each gets one.
 
     A thread that is late, because its core slept or serves another process, finds fewer tasks left, and if none it is
     not waited for.
     """
     if buffers.corners.device.type != "cpu":
-        launch(kernel, tasks, buffers, rim)
+        launch(kernel, tasks, buffers, settings)
         return
-    turn = torch.zeros(1, dtype=torch.int32)
-    command = _recording(kernel, turn.device).filled(buffers, rim, turn)
-    helpers = team().help(command.launch, min(torch.get_num_threads(), tasks) - 1)
+    counter = torch.zeros(1, dtype=torch.int32)
+    command = _recording(kernel, counter.device).filled(buffers, settings, counter)
+    calls = worker_pool().offer(command.launch, min(torch.get_num_threads(), tasks) - 1)
     command.launch()
-    for helper in helpers:
-        helper.finish()
+    for call in calls:
+        call.finish()
 
 
 class _Recording:
@@ -57,16 +95,16 @@ class _Recording:
     def __init__(self, kernel: Any, device: torch.device) -> None:
         self.command = wp.launch(kernel, 1, [Work()], device=wp.device_from_torch(device), record_cmd=True)
         self.work = self.command.params[1]
-        self.arrays = [getattr(self.work, name) for name in ("xs", "ys", *Buffers._fields, "turn")]
+        self.arrays = [getattr(self.work, name) for name in ("xs", "ys", *Buffers._fields, "counter")]
 
-    def filled(self, buffers: Buffers, rim: Rim, turn: Tensor | None) -> Any:
+    def filled(self, buffers: Buffers, settings: SoftMaskSettings, counter: Tensor | None) -> Any:
         """The launch with these sizes, settings and addresses; kernels read no more of an array than its address."""
         work = self.work
         work.images, work.faces = buffers.corners.shape[:2]
         work.channels = 0 if buffers.slopes is None else buffers.slopes.shape[-1]
         work.height, work.width = buffers.face_index.shape[1:]
-        work.sigmainv, work.boxlen, work.knum, _ = rim
-        tensors = (*centers(work.height, work.width, buffers.corners.device), *buffers, turn)
+        work.sigmainv, work.boxlen, work.knum = settings.sigmainv, settings.boxlen, settings.knum
+        tensors = (*_rising_axes(work.height, work.width, buffers.corners.device), *buffers, counter)
         for array, tensor in zip(self.arrays, tensors, strict=True):
             array.data = 0 if tensor is None else tensor.data_ptr()
         return self.command
@@ -90,14 +128,68 @@ def _recording(kernel: Any, device: torch.device) -> _Recording:
     return made[kernel, device]
 
 
-def parts(batch: int, places: int) -> list[slice]:
-    """Slices of a batch for one launch each. places: elements of an image's largest array."""
-    size = max(1, min(batch, MOST_PLACES // max(places, 1)))
-    return [slice(first, min(first + size, batch)) for first in range(0, batch, size)]
-
-
 @cache  # for good: kernels may still be reading when the call is over
-def centers(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
+def _rising_axes(
+    height: int, width: int, device: torch.device
+) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
     """Pixel centers in NDC, both rising: x of every column, y of every row from the bottom up."""
-    x_of_column, y_of_row = pixel_centers(height, width, torch.empty(0, device=device))
+    x_of_column, y_of_row = pixel_axes(height, width, device=device)
     return x_of_column, y_of_row.flip(0)
+
+
+class SharedCall:
+    """A call that a worker may make, or nobody, if its caller is done before a worker is free."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._claim, self._running = threading.Lock(), threading.Lock()
+        self._running.acquire()
+
+    def run(self) -> None:
+        """Make the call, unless its caller is done."""
+        if self._claim.acquire(blocking=False):
+            try:
+                self._work()
+            finally:
+                self._running.release()
+
+    def finish(self) -> None:
+        """Wait for the call's end if it has begun; otherwise it will not begin."""
+        if not self._claim.acquire(blocking=False):
+            self._running.acquire()
+
+
+class WorkerPool:
+    """Threads that wait for calls, as many as were ever needed at once.
+
+    Leaner than `concurrent.futures`, whose hand-over takes a tenth of the time of eight small images.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[SharedCall] = SimpleQueue()
+        self._size, self._growing = 0, threading.Lock()
+
+    def offer(self, work: Callable[[], object], workers: int) -> list[SharedCall]:
+        """Offer a call to so many workers; `SharedCall.finish` each."""
+        with self._growing:
+            while self._size < workers:
+                threading.Thread(target=self._serve, name="ganverse-rendering", daemon=True).start()
+                self._size += 1
+        calls = [SharedCall(work) for _ in range(workers)]
+        for call in calls:
+            self._waiting.put(call)
+        return calls
+
+    def _serve(self) -> None:
+        while True:
+            self._waiting.get().run()
+
+
+@cache
+def worker_pool() -> WorkerPool:
+    """This process's workers."""
+    return WorkerPool()
+
+
+# Threads do not survive a fork: a child starts its own.
+os.register_at_fork(after_in_child=worker_pool.cache_clear)

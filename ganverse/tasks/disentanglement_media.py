@@ -10,7 +10,7 @@ from ganverse.io import image_grid
 from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_chunks, swap_matrix
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 from ganverse.training.media import Medium
 
 FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")

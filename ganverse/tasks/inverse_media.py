@@ -10,12 +10,11 @@ from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
 from ganverse.evaluation.picture_table import Column, table
-from ganverse.export.textured import glb_bytes
+from ganverse.export import glb_bytes
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.rendering.render import render
-from ganverse.rendering.shading import ambient_light
+from ganverse.rendering import ambient_light, render
 from ganverse.training.charts import CameraMoment, camera_wheel
 from ganverse.training.media import GLB, Medium
 

@@ -15,7 +15,7 @@ from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.command import EvaluateCall, judged, log_to_wandb, write_cards
 from ganverse.evaluation.models import ModelPaths, SourceSettings
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.export.textured import glb_bytes
+from ganverse.export import glb_bytes
 from ganverse.generators.weights import load_generator
 from ganverse.geometry.meshes import sphere_template
 from ganverse.inverse.weights import load_inverse

@@ -8,7 +8,7 @@ from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.world_truth import WorldBatch, calibrate, reconstruct, world_batch, world_scores
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable
-from ganverse.rendering.render import RenderResult
+from ganverse.rendering import RenderResult
 from ganverse.worlds.generator import CarWorldGenerator
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_inverse
 

@@ -12,7 +12,7 @@ from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypotheses,
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLossWeights
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.rendering.render import Silhouette, render
+from ganverse.rendering import SoftMaskSettings, render
 from tests.inverse.tiny import TINY
 
 WEIGHTS = InverseLossWeights()
@@ -59,7 +59,7 @@ def _survey(table: CameraTable, plan: SurveyPlan) -> torch.Tensor:
         images,
         masks,
         weights=WEIGHTS,
-        silhouette=Silhouette(),
+        silhouette=SoftMaskSettings(),
         turns=plan.turns,
     )
     survey.add(torch.arange(len(TRUE)), losses)

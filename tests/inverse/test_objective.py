@@ -8,7 +8,7 @@ import torch
 from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, inverse_step
 from ganverse.inverse.perceptual import PerceptualDistance
-from ganverse.rendering.render import Silhouette
+from ganverse.rendering import SoftMaskSettings
 from tests.inverse.tiny import TINY, tiny_batch, tiny_table
 
 
@@ -37,7 +37,7 @@ def test_pairs_are_predicted_from_and_seen_as(network):
 
 def test_gradients_reach_network_and_cameras(network):
     table = tiny_table(elevation=0.0)
-    result = run(network, tiny_batch(), table=table, silhouette=Silhouette(3000.0, 0.1, 30))
+    result = run(network, tiny_batch(), table=table, silhouette=SoftMaskSettings(3000.0, 0.1, 30))
     (result.losses.silhouette.mean() + result.losses.color.mean()).backward()
     for parameter in (table.azimuth, table.elevation, table.log_distance, table.offset):
         assert parameter.grad is not None

@@ -8,7 +8,7 @@ from ganverse.data.batch import MultiViewBatch
 from ganverse.geometry.meshes import sphere_template
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseNetworkConfig
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 
 AZIMUTHS = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
 TINY = InverseNetworkConfig(

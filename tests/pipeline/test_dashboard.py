@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ganverse.cli import train
-from ganverse.export.textured import glb_bytes
+from ganverse.export import glb_bytes
 from ganverse.geometry.meshes import sphere_template
 from ganverse.pipeline import stages, summary
 from ganverse.pipeline.commands import stage_settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganverse.export.textured import glb_bytes
+from ganverse.export import glb_bytes
 from ganverse.geometry.meshes import sphere_template
 from ganverse.training.media import Sheet, Solid, publish
 from ganverse.training.weights_and_biases import STEP, Dashboard, wandb_mode

@@ -1,14 +1,24 @@
 """DIB-R's soft silhouette in Warp: one source, compiled for the CPU and for CUDA at first use.
 
-Semantics are those of `ganverse.rendering.reference`. Which faces a pixel listens to is kept in one integer a pixel,
-its state: negative if covered, OPEN + the number of faces it may still listen to, or, once it has listened to `knum`,
-the last of them. So the backward pass needs no list of pairs: face f was heard where state >= f.
+Semantics are those of `ganverse.rendering.reference`. One integer a pixel, its state, tells which faces count: negative
+if the pixel is covered, OPEN + the number of faces that may still count, or, once `knum` have, the last of them. So the
+backward pass needs no list of pairs: face f counted where state >= f.
 """
 
 import warp as wp
 
-from ganverse.rendering.warp_geometry import Box, Corners, box_of, corners_of
-from ganverse.rendering.warp_work import Ints, Work, check_faces, get, get_int, get_key, no_type_check, put, put_int
+from ganverse.rendering.warp_kernels_common import (
+    Box,
+    Corners,
+    Ints,
+    Work,
+    box_of,
+    corners_of,
+    flag_nonfinite,
+    get,
+    no_type_check,
+    put,
+)
 
 wp.set_module_options({"enable_backward": False})
 
@@ -66,8 +76,8 @@ def outline_of(corner: Corners) -> Outline:
 
 
 # The inner loops are C++, which CUDA compiles as it stands and the CPU several pixels at a time: hence no calls, no
-# early exits, and exp as 2^(n + f) with n a whole number and |f| <= 1/2. A row that starts covered is entered where it
-# opens. Per edge: _u, _t = where its line, itself, is nearest (0 start, 1 end); _r = from there to the pixel.
+# early exits, and exp as 2^(n + f) with n a whole number and |f| <= 1/2. A row that starts covered is entered at its
+# first open pixel. Per edge: _u, _t = where its line, itself, is nearest (0 start, 1 end); _r = from there to the pixel
 FOR_PIXELS_OF_BOX = """
 #pragma clang fp contract(fast) reassociate(on)
     const auto ab = outline.ab, bc = outline.bc, ca = outline.ca;
@@ -109,13 +119,13 @@ FOR_PIXELS_OF_BOX = """
             const float p = power * whole.value;
 """
 
-FADE_BOX = (
+FORWARD_BOX = (
     FOR_PIXELS_OF_BOX
     + f"""
             const int state = states[start + column];
-            const bool listens = state > face;
-            mask[start + column] *= listens ? 1.0f - p : 1.0f;
-            states[start + column] = listens ? (state == {OPEN + 1} ? face : state - 1) : state;
+            const bool counts = state > face;
+            mask[start + column] *= counts ? 1.0f - p : 1.0f;
+            states[start + column] = counts ? (state == {OPEN + 1} ? face : state - 1) : state;
         }}
     }}
 """
@@ -123,7 +133,7 @@ FADE_BOX = (
 
 # dL/d(d2) = -sigmainv g (1 - S) / (1 - p + eps) p. The nearest point of the outline moves with the ends of its edge in
 # the proportion of its place on it; where it slides to along the edge changes nothing.
-PULL_BOX = (
+BACKWARD_BOX = (
     """
     float ax = 0.0f, ay = 0.0f, bx = 0.0f, by = 0.0f, cx = 0.0f, cy = 0.0f;
     const float* const grad_mask = work.grad_mask.data;
@@ -131,11 +141,11 @@ PULL_BOX = (
     + FOR_PIXELS_OF_BOX
     + """
             const float g = states[start + column] >= face ? grad_mask[start + column] : 0.0f;
-            const float pull = 2.0f * sigmainv * g * p * (1.0f - mask[start + column]) / (1.0f - p + 1e-8f);
+            const float scale = 2.0f * sigmainv * g * p * (1.0f - mask[start + column]) / (1.0f - p + 1e-8f);
             const bool on_ab = d2 == ab_d2, on_bc = !on_ab && d2 == bc_d2, on_ca = !on_ab && !on_bc;
             const float t = on_ab ? ab_t : on_bc ? bc_t : ca_t;
-            const float fx = pull * (on_ab ? ab_rx : on_bc ? bc_rx : ca_rx);
-            const float fy = pull * (on_ab ? ab_ry : on_bc ? bc_ry : ca_ry);
+            const float fx = scale * (on_ab ? ab_rx : on_bc ? bc_rx : ca_rx);
+            const float fy = scale * (on_ab ? ab_ry : on_bc ? bc_ry : ca_ry);
             const float a = on_ab ? 1.0f - t : on_ca ? t : 0.0f;
             const float b = on_bc ? 1.0f - t : on_ab ? t : 0.0f;
             const float c = on_ca ? 1.0f - t : on_bc ? t : 0.0f;
@@ -151,16 +161,16 @@ PULL_BOX = (
 )
 
 
-@wp.func_native(FADE_BOX)
+@wp.func_native(FORWARD_BOX)
 @no_type_check
-def fade_box(outline: Outline, box: Box, face: int, image: int, work: Work):
-    """Let the open pixels of a box listen to a face; the mask holds their product of 1 - p so far."""
+def forward_box(outline: Outline, box: Box, face: int, image: int, work: Work):
+    """Accumulate a face into the open pixels of a box; the mask holds their product of 1 - p so far."""
 
 
-@wp.func_native(PULL_BOX)
+@wp.func_native(BACKWARD_BOX)
 @no_type_check
-def pull_box(outline: Outline, box: Box, face: int, image: int, work: Work):
-    """Add to a face's gradient what the pixels of its box that listened to it pull."""
+def backward_box(outline: Outline, box: Box, face: int, image: int, work: Work):
+    """Add to a face's gradient that of the pixels of its box for which it counted."""
 
 
 @wp.func
@@ -170,7 +180,7 @@ def is_open(box: Box, image: int, work: Work) -> bool:
     line = box.line
     found = bool(False)  # noqa: UP018  (a variable to Warp, not a constant)
     while line < box.end_line and not found and box.column < box.end_column:
-        covered = get_int(work.states, (image * work.height + line) * work.width + box.column)
+        covered = get(work.states, (image * work.height + line) * work.width + box.column)
         found = box.column - wp.min(covered, 0) < box.end_column
         line += 1
     return found
@@ -178,7 +188,7 @@ def is_open(box: Box, image: int, work: Work) -> bool:
 
 @wp.func
 @no_type_check
-def whole(work: Work) -> Box:
+def full_image(work: Work) -> Box:
     """All pixels of an image."""
     box = Box()
     box.end_column = work.width
@@ -188,8 +198,8 @@ def whole(work: Work) -> Box:
 
 @wp.func
 @no_type_check
-def listen(face: int, image: int, view: Box, work: Work):
-    """Let the open pixels of a view of the image listen to a face, where its enlarged box lies in the view."""
+def accumulate_face(face: int, image: int, view: Box, work: Work):
+    """Accumulate a face into the open pixels of a view of the image, where its enlarged box lies in the view."""
     corner = corners_of(image * work.faces + face, work)
     box = box_of(corner, work.boxlen, work)
     box.column = wp.max(box.column, view.column)
@@ -197,17 +207,17 @@ def listen(face: int, image: int, view: Box, work: Work):
     box.line = wp.max(box.line, view.line)
     box.end_line = wp.min(box.end_line, view.end_line)
     if is_open(box, image, work):
-        fade_box(outline_of(corner), box, face, image, work)
+        forward_box(outline_of(corner), box, face, image, work)
 
 
 @wp.func
 @no_type_check
-def pull_rim(row: int, image: int, work: Work):
-    """A face looks for the pixels that listened to it, and adds their pull to its gradient."""
+def face_soft_backward(row: int, image: int, work: Work):
+    """Search for the pixels for which a face counted, and add their gradients to the face's."""
     corner = corners_of(row, work)
     box = box_of(corner, work.boxlen, work)
     if is_open(box, image, work):
-        pull_box(outline_of(corner), box, row - image * work.faces, image, work)
+        backward_box(outline_of(corner), box, row - image * work.faces, image, work)
 
 
 @wp.func_native("""
@@ -238,7 +248,7 @@ def mark_tiles(work: Work):
     row = wp.tid()
     image = row // work.faces
     face = row - image * work.faces
-    check_faces(image, row, 1, work)
+    flag_nonfinite(image, row, 1, work)
     box = box_of(corners_of(row, work), work.boxlen, work)
     if box.column >= box.end_column or box.line >= box.end_line:
         return
@@ -249,11 +259,11 @@ def mark_tiles(work: Work):
 
 @wp.kernel
 @no_type_check
-def fade_pixels(work: Work):
-    """CUDA, one thread a pixel: it listens to the faces marked in its tile in order."""
+def soft_forward(work: Work):
+    """CUDA, one thread a pixel: it accumulates the faces marked in its tile in order."""
     pixel = wp.tid()
-    is_covered = get_key(work.face_index, pixel) >= wp.int64(0)
-    put_int(work.states, pixel, wp.where(is_covered, -1, OPEN + work.knum))
+    is_covered = get(work.face_index, pixel) >= wp.int64(0)
+    put(work.states, pixel, wp.where(is_covered, -1, OPEN + work.knum))
     put(work.mask, pixel, wp.where(is_covered, 0.0, 1.0))
     image_line = pixel // work.width
     image = image_line // work.height
@@ -264,12 +274,12 @@ def fade_pixels(work: Work):
     view.end_line = view.line + 1
     tile = tile_of(image, view.line, view.column, work)
     word = int(0)  # noqa: RUF046, UP018
-    while 32 * word < work.faces and get_int(work.states, pixel) > OPEN:
-        bits = wp.uint32(get_int(work.marks, tile + word))
+    while 32 * word < work.faces and get(work.states, pixel) > OPEN:
+        bits = wp.uint32(get(work.marks, tile + word))
         face = word * 32
         while bits != wp.uint32(0):
             if (bits & wp.uint32(1)) != wp.uint32(0):
-                listen(face, image, view, work)
+                accumulate_face(face, image, view, work)
             bits = bits >> wp.uint32(1)
             face += 1
         word += 1
@@ -278,7 +288,7 @@ def fade_pixels(work: Work):
 
 @wp.kernel
 @no_type_check
-def pull_rims(work: Work):
+def soft_backward(work: Work):
     """CUDA, one thread a face."""
     row = wp.tid()
-    pull_rim(row, row // work.faces, work)
+    face_soft_backward(row, row // work.faces, work)

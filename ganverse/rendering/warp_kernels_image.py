@@ -1,38 +1,27 @@
 """DIB-R on the CPU: a thread takes one image after another and does everything to it, while it is in the core's cache.
 
-The steps are those of CUDA's kernels, in `warp_raster_kernels` and `warp_silhouette_kernels`.
+The steps are those of CUDA's kernels, in `warp_kernels_raster` and `warp_kernels_silhouette`.
 """
 
 import warp as wp
 
-from ganverse.rendering.warp_raster_kernels import EMPTY, add_pixel, draw_face, finish_face, shade_run
-from ganverse.rendering.warp_silhouette_kernels import OPEN, listen, pull_rim, whole
-from ganverse.rendering.warp_work import (
-    Work,
-    check_faces,
-    fill,
-    get,
-    get_key,
-    next_task,
-    no_type_check,
-    put,
-    put_int,
-    put_key,
-)
+from ganverse.rendering.warp_kernels_common import Work, fill, flag_nonfinite, get, next_task, no_type_check, put
+from ganverse.rendering.warp_kernels_raster import EMPTY, accumulate_pixel, draw_face, face_backward, interpolate_run
+from ganverse.rendering.warp_kernels_silhouette import OPEN, accumulate_face, face_soft_backward, full_image
 
-# fuse_fp off: as in `warp_raster_kernels`.
+# fuse_fp off: as in `warp_kernels_raster`.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 
 @wp.func
 @no_type_check
-def draw_image(image: int, work: Work):
-    """Empty an image's depth buffer, draw, shade."""
+def raster_image(image: int, work: Work):
+    """Rasterize an image into an empty depth buffer, then interpolate."""
     first = image * work.height * work.width
     end = first + work.height * work.width
     pixel = first
     while pixel < end:
-        put_key(work.face_index, pixel, EMPTY)
+        put(work.face_index, pixel, EMPTY)
         pixel += 1
     row = image * work.faces
     while row < (image + 1) * work.faces:
@@ -40,14 +29,14 @@ def draw_image(image: int, work: Work):
         row += 1
     pixel = first
     while pixel < end:
-        shade_run(pixel, work.width, image, work)
+        interpolate_run(pixel, work.width, image, work)
         pixel += work.width
 
 
 @wp.func
 @no_type_check
 def open_image(image: int, work: Work):
-    """States and mask before any face is heard."""
+    """States and mask before any face counts."""
     line = image * work.height
     while line < (image + 1) * work.height:
         # A covered pixel's state says how far its row stays covered: -1, -2, ... leftwards.
@@ -55,9 +44,9 @@ def open_image(image: int, work: Work):
         start = line * work.width
         place = start + work.width - 1
         while place >= start:
-            is_covered = get_key(work.face_index, place) >= wp.int64(0)
+            is_covered = get(work.face_index, place) >= wp.int64(0)
             covered = wp.where(is_covered, covered - 1, 0)
-            put_int(work.states, place, wp.where(is_covered, covered, OPEN + work.knum))
+            put(work.states, place, wp.where(is_covered, covered, OPEN + work.knum))
             put(work.mask, place, wp.where(is_covered, 0.0, 1.0))
             place -= 1
         line += 1
@@ -65,13 +54,13 @@ def open_image(image: int, work: Work):
 
 @wp.func
 @no_type_check
-def fade_image(image: int, work: Work):
-    """Let an image's uncovered pixels listen to the faces in order."""
+def soften_image(image: int, work: Work):
+    """Accumulate the faces into an image's uncovered pixels in order."""
     open_image(image, work)
-    view = whole(work)
+    view = full_image(work)
     face = int(0)  # noqa: RUF046, UP018
     while face < work.faces:
-        listen(face, image, view, work)
+        accumulate_face(face, image, view, work)
         face += 1
     place = image * work.height * work.width
     while place < (image + 1) * work.height * work.width:
@@ -81,8 +70,8 @@ def fade_image(image: int, work: Work):
 
 @wp.func
 @no_type_check
-def pull_features(image: int, work: Work):
-    """Every pixel of an image adds to the gradients of its face, which begin at 0."""
+def raster_image_backward(image: int, work: Work):
+    """Add every pixel of an image to the gradients of its face, which begin at 0."""
     per_image = 3 * work.faces * work.channels
     fill(work.grad_values, image * per_image, (image + 1) * per_image, 0.0)
     line = int(0)  # noqa: RUF046, UP018
@@ -91,46 +80,46 @@ def pull_features(image: int, work: Work):
         start = (image * work.height + line) * work.width
         column = int(0)  # noqa: RUF046, UP018
         while column < work.width:
-            face = get_key(work.face_index, start + column)
+            face = get(work.face_index, start + column)
             if face >= wp.int64(0):
                 row = image * work.faces + int(face)
                 dx = get(work.xs, column) - get(work.corners, 6 * row)
                 dy = y - get(work.corners, 6 * row + 1)
-                add_pixel(start + column, row, dx, dy, work)
+                accumulate_pixel(start + column, row, dx, dy, work)
             column += 1
         line += 1
     row = image * work.faces
     while row < (image + 1) * work.faces:
-        finish_face(row, work)
+        face_backward(row, work)
         row += 1
 
 
 @wp.kernel
 @no_type_check
-def draw_images(work: Work):
-    """Draw and fade images."""
-    image = next_task(work.turn, wp.tid())
+def images_forward(work: Work):
+    """Rasterize images, then their soft masks."""
+    image = next_task(work.counter, wp.tid())
     while image < work.images:
-        check_faces(image, image * work.faces, work.faces, work)
+        flag_nonfinite(image, image * work.faces, work.faces, work)
         if work.depth:
-            draw_image(image, work)
+            raster_image(image, work)
         if work.mask:
-            fade_image(image, work)
-        image = next_task(work.turn, work.images)
+            soften_image(image, work)
+        image = next_task(work.counter, work.images)
 
 
 @wp.kernel
 @no_type_check
-def pull_images(work: Work):
-    """Gather the gradients of images."""
-    image = next_task(work.turn, wp.tid())
+def images_backward(work: Work):
+    """The gradients of images."""
+    image = next_task(work.counter, wp.tid())
     while image < work.images:
         row = image * work.faces
         fill(work.grad_corners, 6 * row, 6 * (row + work.faces), 0.0)
         if work.grad_features:
-            pull_features(image, work)
+            raster_image_backward(image, work)
         if work.grad_mask:
             while row < (image + 1) * work.faces:
-                pull_rim(row, image, work)
+                face_soft_backward(row, image, work)
                 row += 1
-        image = next_task(work.turn, work.images)
+        image = next_task(work.counter, work.images)

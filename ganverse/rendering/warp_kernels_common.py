@@ -1,22 +1,160 @@
-"""What DIB-R's Warp kernels share of geometry: pixel boxes, triangles, and the spans of pixels they lie on.
+"""What DIB-R's Warp kernels share: the arrays of a pass, access to them, pixel boxes, triangles and their spans.
 
-A `row` counts the faces of a whole batch, a `pixel` the pixels of a whole batch.
+Arrays are flat. `xs` and `ys` hold the pixel centers in NDC, both rising: `ys` counts lines from the bottom, so line r
+of an image lies at ys[height - 1 - r]. A `row` counts the faces, a `pixel` the pixels of a whole batch.
 """
 
+import os
+from typing import TypeVar
+
+import torch
 import warp as wp
 
-from ganverse.rendering.warp_work import Floats, Work, get, no_type_check, put
+T = TypeVar("T")
 
+Floats = wp.array(dtype=wp.float32)
+Ints = wp.array(dtype=wp.int32)
+Keys = wp.array(dtype=wp.int64)
+Flags = wp.array(dtype=wp.bool)
 Corners = wp.types.matrix(shape=(3, 2), dtype=wp.float32)
 
 # Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient.
-NOTHING = wp.constant(wp.float32(1e-20))
+NO_AREA = wp.constant(wp.float32(1e-20))
 FLAT = wp.constant(wp.float32(1e-8))
 # An edge that moves more columns a row, or lies further out, is not trusted to bound a span.
 STEEP = wp.constant(wp.float32(256.0))
 FAR = wp.constant(wp.float32(16.0))
 # Pixels by which a span is widened before its pixels are tested exactly.
 SLACK = wp.constant(wp.float32(0.3))
+
+
+def _start_quietly() -> None:
+    """Start Warp without its greeting and, where torch sees no GPU, without its warning that there is none.
+
+    Raises:
+        OSError: the folder of compiled kernels cannot be written.
+    """
+    if wp.config.log_level == wp.LOG_INFO:
+        wp.config.log_level = wp.LOG_WARNING
+    if torch.cuda.is_available():
+        wp.init()
+    else:
+        stderr = os.dup(2)  # the warning is printed by Warp's C++ code
+        try:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            wp.init()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    if not os.access(wp.config.kernel_cache_dir, os.W_OK):
+        raise PermissionError(f"Warp cannot write its compiled kernels to {wp.config.kernel_cache_dir}")
+
+
+_start_quietly()
+
+
+def no_type_check(thing: T) -> T:
+    """Marks what Warp compiles: its annotations are Warp's language, not Python's types.
+
+    The import hook of jaxtyping goes by this name. `typing.no_type_check` would hide the annotations from Warp as well.
+    """
+    return thing
+
+
+@wp.struct
+@no_type_check
+class Work:
+    """A pass as kernels see it: sizes, settings of the soft mask, pixel centers, `Buffers`, and the next task."""
+
+    images: int
+    faces: int
+    channels: int
+    height: int
+    width: int
+    sigmainv: wp.float32
+    boxlen: wp.float32
+    knum: int
+    xs: Floats
+    ys: Floats
+    corners: Floats
+    face_index: Keys
+    z: Floats
+    values: Floats
+    drawn: Flags
+    slopes: Floats
+    depth: Floats
+    features: Floats
+    states: Ints
+    mask: Floats
+    nonfinite: Ints
+    marks: Ints
+    grad_features: Floats
+    grad_mask: Floats
+    grad_corners: Floats
+    grad_values: Floats
+    counter: Ints
+
+
+@no_type_check
+def _natives():
+    # Inside a function, because Warp wants this decorator to be the only one where a result is declared. Warp's own
+    # indexing also accepts negative places, which keeps the compiler from working on several at a time.
+    for array, scalar in ((Floats, wp.float32), (Ints, int), (Keys, wp.int64)):  # overloads of the same two functions
+
+        @wp.func_native("return values.data[place];")
+        def get(values: array, place: int) -> scalar:
+            """values[place]."""
+
+        @wp.func_native("values.data[place] = value;")
+        def put(values: array, place: int, value: scalar):
+            """values[place] = value."""
+
+    @wp.func_native("""
+    #pragma clang fp reassociate(on)
+        float zero = 0.0f;
+        for (int i = first; i < end; ++i) zero += 0.0f * values.data[i];
+        return zero == 0.0f;
+    """)
+    def is_finite(values: Floats, first: int, end: int) -> bool:
+        """Whether values[first:end] hold neither NaN nor infinity."""
+
+    @wp.func_native("return !flags.data || flags.data[place];")
+    def is_set(flags: Flags, place: int) -> bool:
+        """flags[place]; all are set where there are none."""
+
+    @wp.func_native("""
+        if (!counter.data) return otherwise;
+    #if defined(__CUDA_ARCH__)
+        return atomicAdd(counter.data, 1);
+    #else
+        return __atomic_fetch_add(counter.data, 1, __ATOMIC_RELAXED);
+    #endif
+    """)
+    def next_task(counter: Ints, otherwise: int) -> int:
+        """The next of the tasks that threads share (see `warp_launch.share`); `otherwise` where they share none."""
+
+    return get, put, is_finite, is_set, next_task
+
+
+get, put, is_finite, is_set, next_task = _natives()
+
+
+@wp.func_native("for (int i = first; i < end; ++i) values.data[i] = value;")
+@no_type_check
+def fill(values: Floats, first: int, end: int, value: wp.float32):
+    """values[first:end] = value."""
+
+
+@wp.func
+@no_type_check
+def flag_nonfinite(image: int, row: int, rows: int, work: Work):
+    """Flag an image if a position of `rows` of its faces is not finite. What is drawn of them has no meaning."""
+    nonfinite = not is_finite(work.corners, 6 * row, 6 * (row + rows))
+    if work.z:
+        nonfinite = nonfinite or not is_finite(work.z, 3 * row, 3 * (row + rows))
+    if nonfinite:
+        put(work.nonfinite, image, 1)
 
 
 @wp.func

@@ -1,39 +1,35 @@
 """DIB-R's hard rasterization in Warp: one source, compiled for the CPU and for CUDA at first use.
 
 Semantics are those of `ganverse.rendering.reference`; gradients are closed forms written here. Each step exists once,
-as a function of a face or of a run of pixels; kernels only say who does it: those of CUDA, below, one thread a face or
-a pixel; those of the CPU, in `warp_image_kernels`, one an image. No two threads add to one place, so results do not
-depend on the schedule.
+as a function of a face or of a run of pixels. Kernels distribute the steps: on CUDA, below, one thread takes a face or
+a pixel; on the CPU, in `warp_kernels_image`, one thread takes an image. No two threads add to one place, so results do
+not depend on the schedule.
 """
 
 import warp as wp
 
-from ganverse.rendering.warp_geometry import (
+from ganverse.rendering.warp_kernels_common import (
     FLAT,
-    NOTHING,
+    NO_AREA,
     Corners,
+    Keys,
     Triangle,
+    Work,
     box_of,
     corners_of,
+    fill,
+    flag_nonfinite,
+    get,
+    is_set,
+    no_type_check,
+    put,
     put_gradient,
     sides_of,
     span_of,
     triangle_of,
 )
-from ganverse.rendering.warp_work import (
-    Keys,
-    Work,
-    check_faces,
-    fill,
-    get,
-    get_key,
-    is_set,
-    no_type_check,
-    put,
-    put_key,
-)
 
-# fuse_fp off: the CPU and CUDA round alike, so they see the same face in every pixel.
+# fuse_fp off: the CPU and CUDA round alike, so both choose the same face in every pixel.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
 
 # `Work.face_index` begins as a depth buffer: ordered bits of z above; below, the lower face before the higher one.
@@ -73,7 +69,7 @@ def raise_key(keys: Keys, place: int, key: wp.int64):
 
 @wp.func
 @no_type_check
-def put_slopes(t: Triangle, row: int, work: Work):
+def store_slopes(t: Triangle, row: int, work: Work):
     """How the features change along x and along y over a face: its gradients, channels of x before those of y."""
     per_area = 1.0 / t.area
     d = int(0)  # noqa: RUF046, UP018  (a variable to Warp, not a constant)
@@ -90,14 +86,14 @@ def put_slopes(t: Triangle, row: int, work: Work):
 @wp.func
 @no_type_check
 def draw_face(row: int, image: int, work: Work):
-    """Raise the depth buffer where the face lies, and note the slopes of its features."""
+    """Raise the depth buffer where the face lies, and store the slopes of its features."""
     if not is_set(work.drawn, row):
         return
     corner = corners_of(row, work)
     t = triangle_of(corner)
-    if t.area < NOTHING:
+    if t.area < NO_AREA:
         return
-    put_slopes(t, row, work)
+    store_slopes(t, row, work)
     z0 = get(work.z, 3 * row)
     per_area = 1.0 / t.area
     z1 = (get(work.z, 3 * row + 1) - z0) * per_area
@@ -124,23 +120,23 @@ def draw_face(row: int, image: int, work: Work):
 
 @wp.func
 @no_type_check
-def shade_run(start: int, run: int, image: int, work: Work):
+def interpolate_run(start: int, run: int, image: int, work: Work):
     """Turn the depth buffer of pixels of one row into face indices, depths and features."""
     end = start + run
     channels = work.channels
     fill(work.features, start * channels, end * channels, 0.0)
     pixel = start
     while pixel < end:
-        key = get_key(work.face_index, pixel)
+        key = get(work.face_index, pixel)
         put(work.depth, pixel, wp.where(key == EMPTY, 0.0, z_in(key)))
-        put_key(work.face_index, pixel, wp.where(key == EMPTY, wp.int64(-1), LOW_BITS - (key & LOW_BITS)))
+        put(work.face_index, pixel, wp.where(key == EMPTY, wp.int64(-1), LOW_BITS - (key & LOW_BITS)))
         pixel += 1
 
     row_start = start - start % work.width
     y = get(work.ys, work.height - 1 - (row_start // work.width - image * work.height))
     pixel = start
     while pixel < end:
-        face = get_key(work.face_index, pixel)
+        face = get(work.face_index, pixel)
         if face >= wp.int64(0):
             row = image * work.faces + int(face)
             dx = get(work.xs, pixel - row_start) - get(work.corners, 6 * row)
@@ -157,7 +153,7 @@ def shade_run(start: int, run: int, image: int, work: Work):
 
 @wp.func
 @no_type_check
-def add_pixel(pixel: int, row: int, dx: wp.float32, dy: wp.float32, work: Work):
+def accumulate_pixel(pixel: int, row: int, dx: wp.float32, dy: wp.float32, work: Work):
     """Add a pixel's gradient g to its face's sums of g, g dx and g dy, which are kept in `Work.grad_values`."""
     d = int(0)  # noqa: RUF046, UP018
     while d < work.channels:
@@ -171,7 +167,7 @@ def add_pixel(pixel: int, row: int, dx: wp.float32, dy: wp.float32, work: Work):
 
 @wp.func
 @no_type_check
-def finish_face(row: int, work: Work):
+def face_backward(row: int, work: Work):
     """Turn a face's sums into its gradients.
 
     dL/dvalue[j, d] = sum over its pixels of w_j g_d, and w_j is affine in the pixel. Moving corner j shifts the
@@ -179,7 +175,7 @@ def finish_face(row: int, work: Work):
     """
     t = triangle_of(corners_of(row, work))
     grad = Corners()
-    if t.area >= NOTHING:
+    if t.area >= NO_AREA:
         channels = work.channels
         per_area = 1.0 / t.area
         d = int(0)  # noqa: RUF046, UP018
@@ -193,7 +189,7 @@ def finish_face(row: int, work: Work):
             put(work.grad_values, i, g0)
             put(work.grad_values, i + channels, g1)
             put(work.grad_values, i + 2 * channels, g2)
-            if t.area >= FLAT and (g0 != 0.0 or g1 != 0.0 or g2 != 0.0):  # unseen faces may have no slopes
+            if t.area >= FLAT and (g0 != 0.0 or g1 != 0.0 or g2 != 0.0):  # hidden faces may have no slopes
                 i = 2 * row * channels + d
                 slope = wp.vec2(get(work.slopes, i), get(work.slopes, i + channels))
                 grad[0] -= slope * g0
@@ -205,25 +201,25 @@ def finish_face(row: int, work: Work):
 
 @wp.kernel
 @no_type_check
-def draw_faces(work: Work):
+def raster_forward(work: Work):
     """CUDA, one thread a face, into an empty depth buffer."""
     row = wp.tid()
-    check_faces(row // work.faces, row, 1, work)
+    flag_nonfinite(row // work.faces, row, 1, work)
     draw_face(row, row // work.faces, work)
 
 
 @wp.kernel
 @no_type_check
-def shade_pixels(work: Work):
+def interpolate_pixels(work: Work):
     """CUDA, one thread a pixel."""
     pixel = wp.tid()
-    shade_run(pixel, 1, pixel // (work.height * work.width), work)
+    interpolate_run(pixel, 1, pixel // (work.height * work.width), work)
 
 
 @wp.kernel
 @no_type_check
-def pull_faces(work: Work):
-    """CUDA, one thread a face: it looks for its pixels, so that no two threads add to one place."""
+def raster_backward(work: Work):
+    """CUDA, one thread a face: it searches for its pixels, so that no two threads add to one place."""
     row = wp.tid()
     image = row // work.faces
     face = wp.int64(row - image * work.faces)
@@ -239,8 +235,8 @@ def pull_faces(work: Work):
         span = span_of(t, sides, box, image, line, work)
         column = span.column
         while column < span.end_column:
-            if get_key(work.face_index, span.start + column) == face:
-                add_pixel(span.start + column, row, get(work.xs, column) - t.ax, span.dy, work)
+            if get(work.face_index, span.start + column) == face:
+                accumulate_pixel(span.start + column, row, get(work.xs, column) - t.ax, span.dy, work)
             column += 1
         line += 1
-    finish_face(row, work)
+    face_backward(row, work)

@@ -1,0 +1,146 @@
+"""The renderer (DIB-R): meshes, textures, cameras and light in; color, soft silhouette and depth out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ganverse.errors import GanverseError
+from ganverse.geometry.cameras import Cameras, PinholeCameras, project
+from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
+from ganverse.rendering.backends import Backend
+from ganverse.rendering.rasterization import draw, opaque, working_dtype
+from ganverse.rendering.scene import SoftMaskSettings, Triangles
+from ganverse.rendering.shading import spherical_harmonics, texture_mapping
+
+# Where faces that reach behind the camera are moved, in NDC: out of every pixel's reach.
+_FAR_AWAY = 1e3
+
+
+@dataclass(frozen=True)
+class RenderResult:
+    """The view of each camera; row 0 is the top.
+
+    rgb: [0, 1] for textures in [0, 1] without light, 0 on the background.
+    alpha: soft silhouette; exactly 1 on covered pixels.
+    depth: distance along the viewing direction, positive; 0 on the background. No gradient.
+    face_index: front-most face, -1 = background.
+    With several samples a pixel, depth and face_index are those of the sample right of and below its center (of the
+    center itself for an odd number).
+    """
+
+    rgb: Float[Tensor, "batch 3 height width"]
+    alpha: Float[Tensor, "batch 1 height width"]
+    depth: Float[Tensor, "batch 1 height width"]
+    face_index: Int64[Tensor, "batch height width"]
+
+
+@opaque
+def render(
+    mesh: Mesh,
+    texture: Float[Tensor, "batch 3 tex_height tex_width"],
+    cameras: Cameras | PinholeCameras,
+    light: Float[Tensor, "batch 9"] | None = None,
+    size: int | tuple[int, int] = 64,
+    *,
+    silhouette: SoftMaskSettings = SoftMaskSettings(),
+    samples: int = 1,
+    backend: Backend = "auto",
+) -> RenderResult:
+    """Render mesh i with texture i through camera i.
+
+    Faces that look away are not drawn; those that reach behind the camera are neither drawn nor part of the silhouette.
+    Half precision is computed and returned in float32, under autocast too; if one input is float64, all is computed in
+    float64, by the slow reference backend.
+
+    Args:
+        mesh: vertices in the world's frame (right-handed, +y up), finite; faces counter-clockwise seen from outside;
+            UV in [0, 1], v = 1 on top of the texture.
+        texture: colors, any range (rgb keeps it), NCHW, row 0 on top.
+        cameras: `Cameras` on a sphere around the origin, or `PinholeCameras` of any pose and intrinsics, whose
+            projections must be made for this image's aspect.
+        light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colors.
+        size: pixels a side, or (height, width).
+        silhouette: softness of the silhouette.
+        samples: samples a side of a pixel, 1..8. From 2 on, color and silhouette are means over samples x samples
+            points: edges of color are anti-aliased (background counts as 0), and a partly covered pixel has a gradient
+            too. Costs samples^2; 2 is enough for pictures.
+        backend: see `backends.choose_backend`.
+
+    Raises:
+        GanverseError: batch sizes that differ, vertices that are not finite (names the batch index), matrices that are
+            not of OpenGL's form, or settings out of range.
+    """
+    if not len(cameras) == len(mesh.vertices) == len(texture):
+        raise GanverseError(
+            f"render expects one camera and one texture per mesh, got {len(mesh.vertices)} meshes, {len(cameras)}"
+            f" cameras and {len(texture)} textures: repeat the meshes with Mesh.repeat_interleave"
+        )
+    if not 1 <= samples <= 8:
+        raise GanverseError(f"render takes 1 to 8 samples a side of a pixel, got {samples}: 2 is enough for pictures")
+    pose = cameras.distance if isinstance(cameras, Cameras) else cameras.view
+    dtype = working_dtype(mesh.vertices, texture, pose, *(() if light is None else (light,)))
+    height, width = (size, size) if isinstance(size, int) else size
+    with torch.autocast(texture.device.type, enabled=False):
+        result = _render(
+            mesh.with_vertices(mesh.vertices.to(dtype)),
+            texture.to(dtype),
+            cameras.to(dtype),
+            None if light is None else light.to(dtype),
+            (height * samples, width * samples),
+            silhouette,
+            backend,
+        )
+    return result if samples == 1 else _pooled(result, samples)
+
+
+def _render(
+    mesh: Mesh,
+    texture: Float[Tensor, "batch 3 tex_height tex_width"],
+    cameras: Cameras | PinholeCameras,
+    light: Float[Tensor, "batch 9"] | None,
+    size: tuple[int, int],
+    silhouette: SoftMaskSettings,
+    backend: Backend,
+) -> RenderResult:
+    """One sample a pixel."""
+    height, width = size
+    image, z = project(cameras, mesh.vertices, aspect=width / height)
+    corners, corners_z = face_vertices(image, mesh.faces), face_vertices(z.detach()[..., None], mesh.faces)[..., 0]
+    in_front = (corners_z < 0).all(dim=-1)
+    drawn = (_winding(corners.detach()) >= 0) & in_front
+    if not in_front.all():
+        corners = torch.where(in_front[..., None, None], corners, _FAR_AWAY)
+    features = mesh.face_uvs.expand(len(mesh.vertices), -1, -1, -1)
+    if light is not None:
+        normals = face_vertices(vertex_normals(mesh.vertices, mesh.faces), mesh.faces)
+        features = torch.cat([features, normals], dim=-1)
+    raster = draw(Triangles(corners, corners_z, features, drawn), height, width, silhouette, backend)
+    assert raster.mask is not None
+    rgb = texture_mapping(raster.features[..., :2], texture, "bilinear").permute(0, 3, 1, 2)
+    if light is not None:
+        basis = spherical_harmonics(torch.nn.functional.normalize(raster.features[..., 2:], dim=-1))
+        rgb = rgb * torch.einsum("bhwk,bk->bhw", basis, light)[:, None].clamp_min(0)
+    covered = (raster.face_index >= 0)[:, None]
+    return RenderResult(rgb * covered, raster.mask[:, None], -raster.depth[:, None], raster.face_index)
+
+
+def _winding(corners_image: Float[Tensor, "batch faces 3 2"]) -> Float[Tensor, "batch faces"]:
+    """Signed area: positive for faces that look at the camera."""
+    a, b, c = corners_image.unbind(dim=2)
+    ab, ac = b - a, c - a
+    return ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
+
+
+def _pooled(result: RenderResult, samples: int) -> RenderResult:
+    """Means of color and silhouette over each pixel's samples; of the rest the sample at its center."""
+    center = (..., slice(samples // 2, None, samples), slice(samples // 2, None, samples))
+    return RenderResult(
+        torch.nn.functional.avg_pool2d(result.rgb, samples),
+        torch.nn.functional.avg_pool2d(result.alpha, samples),
+        result.depth[center],
+        result.face_index[center],
+    )
