@@ -189,7 +189,7 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
         inverse,
         oracle,
         None if paths.stylegan_r is None else load_stylegan_r(paths.stylegan_r, device)[0],
-        PoseRegressor.car().to(device) if paths.shows_cars else None,
+        PoseRegressor.from_pretrained().to(device) if paths.shows_cars else None,
         None if paths.folder is None else _held_out(paths.folder),
         notes=tuple(notes),
         device=torch.device(device),

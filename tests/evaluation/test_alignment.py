@@ -5,7 +5,7 @@ import torch
 
 from ganverse.evaluation.alignment import Alignment, azimuth_errors, from_cameras, refine, turn_about_y
 from ganverse.evaluation.surfaces import sample_outer_surface
-from ganverse.geometry.cameras import Cameras, world_to_camera
+from ganverse.geometry.cameras import Cameras
 from ganverse.worlds.generator import CarWorldGenerator
 
 
@@ -14,7 +14,8 @@ def test_turning_object_and_camera_together_changes_nothing() -> None:
     camera = Cameras.from_degrees([40.0], [10.0], [4.0])
     alignment = Alignment(yaw=0.7)
     turned = Cameras(camera.azimuth + alignment.yaw, camera.elevation, camera.distance, camera.offset)
-    before, after = world_to_camera(camera, points), world_to_camera(turned, alignment.points(points))
+    homogeneous = torch.nn.functional.pad(torch.cat([points, alignment.points(points)]), (0, 1), value=1.0)
+    before, after = (homogeneous[i] @ one.view[0].T for i, one in enumerate((camera, turned)))
     assert torch.allclose(before, after, atol=1e-5)
 
 
