@@ -98,15 +98,15 @@ def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
         state, config = checkpoint["state_dict"], _config(checkpoint["hyper_parameters"]["network"])
         offset, notes = state["cameras.offset"], f"checkpoint {path.name}"
         card = InverseCard(
-                generator="",
-                generator_sha256="",
-                images_seen=checkpoint["images_seen"],
-                seed=0,
-                notes=notes,
-                learn_offset=bool(offset.any()),
-                config=config,
-                views=len(offset),
-            )
+            generator="",
+            generator_sha256="",
+            images_seen=checkpoint["images_seen"],
+            seed=0,
+            notes=notes,
+            learn_offset=bool(offset.any()),
+            config=config,
+            views=len(offset),
+        )
         both = _empty(card)
         both.load_state_dict({name: tensor for name, tensor in state.items() if name.split(".")[0] in both})
     except (OSError, KeyError, TypeError, AttributeError, RuntimeError, pickle.UnpicklingError) as error:

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from ganverse.geometry.meshes import icosahedron, sphere_template
-from ganverse.geometry.regularizers import Adjacency, flatten_loss, laplacian_loss, low_pass, move_loss, uniform_laplacian
+from ganverse.geometry.regularizers import (
+    Adjacency,
+    flatten_loss,
+    laplacian_loss,
+    low_pass,
+    move_loss,
+    uniform_laplacian,
+)
 
 
 @pytest.fixture(scope="module")
