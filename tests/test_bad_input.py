@@ -179,7 +179,7 @@ CASES: dict[str, list[str]] = {
         "--weights",
         "{bad}/toy.safetensors",
     ],
-    "views of an absent GAN": ["views", "--generator={bad}/absent.safetensors"],
+    "views of an absent GAN": ["views", "{bad}/absent.safetensors"],
     "views replacing a word": ["views", "--replaces=nothing"],
     "views: unknown flag": ["views", "--color=red"],
     # places and ports

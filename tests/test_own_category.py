@@ -27,7 +27,7 @@ COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"```bash\n(.*?)
 NETWORK = [setting for setting in pipeline_toys.INVERSE if not setting.startswith("network.resolution")]
 OPTIONS = {
     "GANVERSE_MASKS_OPTIONS": ["--labeled=24", "--steps=12"],
-    "GANVERSE_VIEWS_OPTIONS": ["--auto.pool=16", "--auto.objects=2", "--auto.codes=8"],
+    "GANVERSE_VIEWS_OPTIONS": ["--pool=16", "--codes=8"],
     "GANVERSE_ANNOTATE_OPTIONS": ["--pool=4", "--port=0", "--no-browser"],
     "GANVERSE_TRAIN_OPTIONS": [
         *pipeline_toys.DATA,
