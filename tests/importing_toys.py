@@ -145,8 +145,9 @@ def rosinality_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
     for i in range(generator.config.mapping_layers):
         for part in ("weight", "bias"):
             tensors[f"style.{i + 1}.{part}"] = ours[f"mapping.layers.{i}.{part}"]
+    levels = len(generator.config.channels)
     layers = [("conv1", "blocks.0.conv1")]
-    layers += [(f"convs.{2 * k + j - 2}", f"blocks.{k}.conv{j}") for k in (1, 2) for j in (0, 1)]
+    layers += [(f"convs.{2 * k + j - 2}", f"blocks.{k}.conv{j}") for k in range(1, levels) for j in (0, 1)]
     for index, (theirs, name) in enumerate(layers):
         tensors[f"{theirs}.conv.weight"] = ours[f"{name}.weight"][None]
         tensors[f"{theirs}.conv.modulation.weight"] = ours[f"{name}.affine.weight"]
@@ -156,7 +157,7 @@ def rosinality_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
         tensors[f"noises.noise_{index}"] = ours[f"noise_{index}"]
         if name.endswith("conv0"):
             tensors[f"{theirs}.conv.blur.kernel"] = FILTER * 4
-    for k, theirs in enumerate(("to_rgb1", "to_rgbs.0", "to_rgbs.1")):
+    for k, theirs in enumerate(["to_rgb1", *(f"to_rgbs.{k}" for k in range(levels - 1))]):
         name = f"blocks.{k}.to_rgb"
         tensors[f"{theirs}.conv.weight"] = ours[f"{name}.weight"][None]
         tensors[f"{theirs}.conv.modulation.weight"] = ours[f"{name}.affine.weight"]

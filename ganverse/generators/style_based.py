@@ -49,8 +49,6 @@ class StyleBasedConfig:
         if not 1 <= self.mapping_layers <= 64:
             raise GanverseError(f"expected 1 to 64 mapping layers, got {self.mapping_layers}")
         self.check_channels()
-        if self.channels[-1] * self.resolution**2 > MAX_FEATURES:
-            raise GanverseError(f"expected at most {MAX_FEATURES} features at {self.resolution} px, got more")
         if not 0 <= self.view_layers <= self.layers:
             raise GanverseError(f"expected 0 to {self.layers} view layers, got {self.view_layers}")
 
@@ -61,6 +59,8 @@ class StyleBasedConfig:
                 f"expected one channel count for each of 4, 8, ... {self.resolution} px, got {len(self.channels)}; "
                 "make `channels` and `resolution` agree"
             )
+        if max(width * (4 << k) ** 2 for k, width in enumerate(self.channels)) > MAX_FEATURES:
+            raise GanverseError(f"expected at most {MAX_FEATURES} features at each resolution, got more")
 
     @property
     def layers(self) -> int:

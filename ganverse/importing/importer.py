@@ -66,7 +66,9 @@ def import_generator(
         _try(generator)
     except GanverseError as error:
         found = " ".join(str(error).split()).rstrip(".")[:_MAX_SENTENCE]
-        raise GanverseError(f"expected an image GAN's weights in {source}, found {found}; nothing written") from error
+        prefix = "" if found.startswith("expected ") else f"expected an image GAN's weights in {source}, found "
+        suffix = "" if prefix else f" (importing {source})"
+        raise GanverseError(f"{prefix}{found}{suffix}; nothing written") from error
     path = output / f"{Path(name).stem}.safetensors"
     card = replace(card, source=name, source_sha256=hashlib.sha256(data).hexdigest())
     existed = path.exists()

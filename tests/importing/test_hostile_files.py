@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -65,8 +69,6 @@ class Call:
 
 
 def command() -> Call:
-    import os
-
     return Call(os.system, COMMAND)
 
 
@@ -174,19 +176,26 @@ def rezipped(change: Callable[[str, bytes], bytes], compression: int = zipfile.Z
 
 
 def huge_tensor(size: tuple[int, ...], stride: tuple[int, ...], offset: int = 0) -> bytes:
-    memory = torch.zeros(4).untyped_storage()
-    numbers = torch.storage.TypedStorage(wrap_storage=memory, dtype=torch.float32, _internal=True)
-    storage = Call(torch.storage._load_from_bytes, torch_saved(numbers, zipped=False))
+    storage = Call(torch.storage._load_from_bytes, torch_saved(typed_storage(4), zipped=False))
     made = Call(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict())
     return pickled({"G_ema": persistent_tensor(made)})
 
 
-def laughing() -> bytes:
-    """Lists of ten times the list before: small here, 10^40 elements for who walks it."""
-    body = b"]q\x00"
+def typed_storage(count: int) -> Any:
+    memory = torch.zeros(count).untyped_storage()
+    return torch.storage.TypedStorage(wrap_storage=memory, dtype=torch.float32, _internal=True)
+
+
+def laughter() -> bytes:
+    """Lists of ten times the list before, the last one at memo 40: small here, 10^40 elements for who walks it."""
+    body = b"]q\x000"
     for index in range(40):
-        body += b"](" + b"h" + bytes([index]) + (b"h" + bytes([index])) * 9 + b"eq" + bytes([index + 1])
-    return proto(body, 2)
+        body += b"](" + (b"h" + bytes([index])) * 10 + b"eq" + bytes([index + 1]) + b"0"
+    return body
+
+
+def laughing() -> bytes:
+    return proto(laughter() + b"}" + text("g_ema") + b"h\x28s", 2)
 
 
 def module_bomb() -> bytes:
@@ -290,6 +299,106 @@ BROKEN: dict[str, Hostile] = {
 }
 
 
+def encoded_again_and_again() -> bytes:
+    """1.9 MB; each of the 80 000 calls makes bytes of half of it."""
+    head = b"c_codecs\nencode\nq\x000" + text("x" * 900_000) + b"q\x010" + text("latin1") + b"q\x020]"
+    return proto(head + b"(" + b"h\x00h\x01h\x02\x86R" * 80_000 + b"e", 2)
+
+
+def one_storage(count: int, numbers: int, size: tuple[int, ...]) -> bytes:
+    """A checkpoint with `count` tensors over one storage."""
+    storage = torch.zeros(numbers)
+    return torch_saved({"g_ema": {f"style.{k}.weight": storage.view(-1)[: size[0]] for k in range(count)}})
+
+
+def nested_again_and_again(data: bytes, count: int) -> bytes:
+    """`count` tensors whose storages are one PyTorch file: each has its own call, the bytes are there once."""
+    tensors = {
+        str(k): Call(
+            torch._utils._rebuild_tensor_v2, Call(torch.storage._load_from_bytes, data), 0, (1,), (1,), False, None
+        )
+        for k in range(count)
+    }
+    return pickled({"G_ema": Persistent({"_parameters": tensors})})
+
+
+def legacy_storage(content: bytes, keys: bytes) -> bytes:
+    """A file of old that holds one storage of one number; `content` are the instructions that refer to it."""
+    parts = (pickled(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    return b"".join([*parts, proto(content, 2), keys, struct.pack("<qf", 1, 0.5)])
+
+
+def stored_at(key: bytes) -> bytes:
+    return b"(" + text("storage") + b"ctorch\nFloatStorage\n" + key + text("cpu") + b"K\x01tQ"
+
+
+def one_hash() -> bytes:
+    """A mapping whose 100 000 keys share their hash: each insertion walks over all before it."""
+    keys = b"".join(
+        b"\x8a\x0a" + ((k + 1) * (2**61 - 1)).to_bytes(10, "little", signed=True) + b"N" for k in range(100_000)
+    )
+    return proto(b"}(" + keys + b"u", 2)
+
+
+def long_names() -> bytes:
+    """Modules in modules, each with a name of 1 MB: whole names grow with the depth, all of them with its square."""
+    state: dict[str, Any] = {}
+    name = "n" * 1_000_000
+    for _ in range(80):
+        state = {"_modules": {name: Persistent(state)}}
+    return pickled({"G_ema": Persistent(state)})
+
+
+def long_variables() -> bytes:
+    name = "n" * 1_000_000
+    components: dict[str, Any] = {}
+    for _ in range(80):
+        components = {name: Network(version=4, variables=[(name, np.ones(1))], components=components)}
+    return pickled((None, None, Network(version=4, variables=[], components=components)))
+
+
+def deep_storage_key() -> bytes:
+    """A storage with a deeply nested tuple for a key; hashing it exhausts the C stack."""
+    return legacy_storage(stored_at(b")" + b"\x85" * 400_000), pickled(["0"], 2))
+
+
+def array_of_laughs() -> bytes:
+    """A number whose type is named by a billion laughs."""
+    number = b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(h\x28tRC\x04abcdtR"
+    return proto(laughter() + b"}" + text("g_ema") + b"}" + text("input.input") + number + b"ss", 3)
+
+
+def wide() -> bytes:
+    """Small weights whose features would take gigabytes."""
+    names = rosinality_names(stylegan2(resolution=2048, channels=(1,) * 10))
+    names = {name: tensor for name, tensor in names.items() if not name.startswith("noises.")}
+    return torch_saved({"g_ema": {**names, "convs.15.conv.weight": torch.zeros(1, 512, 1, 3, 3)}})
+
+
+HEAVY: dict[str, Hostile] = {
+    "a string encoded 80 000 times": encoded_again_and_again,
+    "1900 tensors of one number over one storage": lambda: one_storage(1900, 8_000_000, (1,)),
+    "1900 whole tensors over one storage": lambda: one_storage(1900, 1_000_000, (1_000_000,)),
+    "3000 tensors": lambda: one_storage(3000, 10, (1,)),
+    "one nested storage 1900 times": lambda: nested_again_and_again(
+        torch_saved(typed_storage(300_000), zipped=False), 1900
+    ),
+    "one nested pickle 1900 times": lambda: nested_again_and_again(
+        legacy_storage(b"N0" * 5_000 + stored_at(text("0")), pickled(["0"], 2)), 1900
+    ),
+    "keys of one hash": one_hash,
+    "a key of 5000 digits": lambda: pickled({10**5000: 1}),
+    "a key of 25 digits": lambda: pickled({10**25: 1}),
+    "a number of 100 000 digits": lambda: pickled({"G_ema": 10**100_000}),
+    "a number of 5000 digits in text": lambda: proto(b"L" + b"9" * 5000 + b"L\n", 2),
+    "long names of modules": long_names,
+    "long names of variables": long_variables,
+    "a deep key of a storage": deep_storage_key,
+    "a number of a type of a billion laughs": array_of_laughs,
+    "features of gigabytes": wide,
+}
+
+
 def still_growing() -> bytes:
     content = tensorflow1(stylegan1())
     content[2].state["variables"][0] = ("lod", np.float32(1.5))
@@ -335,6 +444,42 @@ def marker() -> Any:
 ALL = {**ROUTES, **HIDDEN, **BROKEN}
 
 
+def npy(header: bytes, data: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
+def npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, np.zeros(5))
+    return buffer.getvalue()
+
+
+AVERAGES = {
+    "nothing": b"nothing",
+    "a pickle": pickle.dumps([1]),
+    "an archive": npz(),
+    "objects": npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (5,), }\n"),
+    "a trillion numbers": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }\n"),
+    "complex numbers": npy(b"{'descr': '<c8', 'fortran_order': False, 'shape': (5,), }\n", bytes(40)),
+    "words": npy(b"{'descr': '<U1', 'fortran_order': False, 'shape': (5,), }\n", bytes(20)),
+    "no numbers": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 5), }\n"),
+    "a cube": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 5), }\n", bytes(20)),
+    "rows that differ": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }\n", bytes(range(16))),
+    "not a number": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }\n", b"\xff" * 20),
+    "a header that is code": npy(b"__import__('os').system('touch /tmp/ganverse-hostile-file-was-executed')\n"),
+    "32 MiB": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (8388608,), }\n", bytes(2**25)),
+}
+
+
+@pytest.mark.parametrize("kind", AVERAGES)
+def test_averages(kind: str, tmp_path: Path, marker: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "file.pkl"
+    path.write_bytes(torch_saved(port_names(stylegan1())))
+    (tmp_path / "average.npy").write_bytes(AVERAGES[kind])
+    refused(path, marker, capsys, "--average", str(tmp_path / "average.npy"))
+
+
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.usefixtures("foreign_modules")
 def test_one_sentence_and_nothing_else(
@@ -365,10 +510,49 @@ def test_a_pickle_of_too_many_instructions(
     assert "more than 1000 instructions" in refused(path, marker, capsys)
 
 
-def refused(path: Path, marker: Path, capsys: pytest.CaptureFixture[str]) -> str:
+WATCH = """
+import re, sys, time
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from ganverse import cli
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+cli.main(["import-gan", "/none", "-o", "/none"])  # imports what there is to import
+for path in sys.argv[2:]:
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before, start = peak(), time.process_time()
+    with redirect_stderr(StringIO()) as said, redirect_stdout(said):
+        status = cli.main(["import-gan", path, "-o", sys.argv[1]])
+    row = [Path(path).name, status, time.process_time() - start, (peak() - before) / 2**20, said.getvalue()]
+    print("\\t".join(map(str, row)), end="", flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are read from Linux")
+@pytest.mark.usefixtures("foreign_modules")
+def test_heavy_files_take_ten_seconds_and_a_gigabyte_at_most(tmp_path: Path) -> None:
+    """In a process of its own: the checks of annotations take a hundred times longer than what they check here."""
+    for kind, make in HEAVY.items():
+        (tmp_path / kind).write_bytes(make())
+    paths = [str(tmp_path / kind) for kind in HEAVY]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WATCH, str(tmp_path / "out"), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == list(HEAVY), done.stderr
+    for kind, status, seconds, gigabytes, sentence in rows:
+        assert (int(status), float(seconds) < 10, float(gigabytes) < 1) == (cli.BAD_INPUT, True, True), kind
+        assert re.fullmatch(r"ganverse: expected .{20,400}; nothing written", sentence), kind
+    assert not (tmp_path / "out").exists()
+
+
+def refused(path: Path, marker: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     """The sentence with which a file is refused, after which there is nothing but the file."""
     folder = path.parent
-    assert cli.main(["import-gan", str(path), "-o", str(folder / "out")]) == cli.BAD_INPUT
+    assert cli.main(["import-gan", str(path), "-o", str(folder / "out"), *options]) == cli.BAD_INPUT
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("ganverse: expected ")

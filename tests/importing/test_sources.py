@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
 import types
 import urllib.error
@@ -16,8 +17,9 @@ import pytest
 
 from ganverse import cli
 from ganverse.errors import GanverseError
+from ganverse.generators import load_generator
 from ganverse.importing import sources
-from ganverse.importing.sources import download, read_source
+from ganverse.importing.sources import download, file_name, read_source
 from tests.importing_toys import port_names, stylegan1, torch_saved
 
 DATA = b"weights"
@@ -88,6 +90,46 @@ def test_redirections_stay_on_https(to: str) -> None:
 def test_other_addresses(source: str) -> None:
     with pytest.raises(GanverseError, match="expected"):
         read_source(source, SHA256)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("gan#1.pkl", "gan#1.pkl"),
+        ("/a/gan?x.pkl", "gan?x.pkl"),
+        ("a b/100%25.pkl", "100%25.pkl"),
+        ("https:/host/gan#1.pkl", "gan#1.pkl"),
+        ("https://host/a/gan.pkl?download=1#top", "gan.pkl"),
+        ("https://host/a/gan%231.pkl", "gan%231.pkl"),
+        ("hf://owner/repo/deep/gan#1?.pkl", "gan#1?.pkl"),
+    ],
+)
+def test_names(source: str, name: str) -> None:
+    assert file_name(source) == name
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["https://host/", "https://host", "https://host/?a=b.pkl", "https://host/a/..", "hf://a/b/", ".", "..", ""],
+)
+def test_sources_without_a_name(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["import-gan", source, "-o", str(tmp_path / "out"), "--sha256", SHA256]) == cli.BAD_INPUT
+    assert "expected the name of a file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["gan#1", "gan?x", "100%25", "a.b"])
+def test_local_names_are_kept(name: str, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.pt").write_bytes(torch_saved(port_names(stylegan1())))
+    assert cli.main(["import-gan", str(tmp_path / f"{name}.pt"), "-o", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.json", f"{name}.safetensors"]
+    load_generator(tmp_path / "out" / f"{name}.safetensors")
+
+
+def test_pipes_are_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.pkl")
+    assert cli.main(["import-gan", str(tmp_path / "pipe.pkl"), "-o", str(tmp_path / "out")]) == cli.BAD_INPUT
+    assert "expected a file" in capsys.readouterr().err
 
 
 def test_files_and_folders(tmp_path: Path) -> None:
