@@ -25,7 +25,6 @@ from benchmarks.other_renderers import other_renderers
 from benchmarks.renderer_scene import Passes, Scene, ellipsoid_scene
 from ganverse.io import write_atomically
 from ganverse.rendering.backends import Backend, available_backends, choose_backend
-from ganverse.rendering.rasterization import dibr
 
 SUBDIVISIONS = {320: 2, 1280: 3, 5120: 4}
 
