@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyleGAN2Generator
+from ganverse.generators.stylegan3 import StyleGAN3Config, StyleGAN3Generator
 
 SIZES: dict[str, Any] = {"resolution": 16, "z_dim": 6, "w_dim": 5, "mapping_layers": 2, "channels": (4, 3, 2)}
 FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 64
@@ -32,6 +33,25 @@ def stylegan2(**changes: Any) -> PaperStyleGAN2Generator:
 
 def stylegan1(**changes: Any) -> StyleGAN1Generator:
     return scrambled(StyleGAN1Generator(StyleGAN1Config(**{**SIZES, **changes})))
+
+
+def stylegan3(**changes: Any) -> StyleGAN3Generator:
+    sizes = {**SIZES, "resolution": 32, "channels": (6, 5, 4, 4, 3)}
+    generator = scrambled(StyleGAN3Generator(StyleGAN3Config(**{**sizes, **changes})))
+    for name, tensor in generator.named_buffers():
+        if name.endswith("magnitude_ema"):
+            tensor.abs_().add_(0.5)
+        if name.endswith("_filter"):
+            tensor.copy_(
+                low_pass(len(tensor)) if tensor.dim() == 1 else low_pass(len(tensor)).outer(low_pass(len(tensor)))
+            )
+    generator.input.transform.copy_(torch.tensor([[0.8, 0.6, 0.02], [-0.6, 0.8, 0.05], [0.0, 0.0, 1.0]]))
+    return generator
+
+
+def low_pass(taps: int) -> Tensor:
+    window = torch.hann_window(taps + 2, periodic=False)[1:-1]
+    return window / window.sum()
 
 
 def scrambled(generator: Any) -> Any:
@@ -116,6 +136,10 @@ def ada_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
     return tensors
 
 
+BUFFERS = ("w_avg", "noise_const", "resample_filter", "freqs", "phases", "transform", "magnitude_ema")
+BUFFERS += ("up_filter", "down_filter")
+
+
 def persistent(tensors: dict[str, Tensor], **attributes: Any) -> Persistent:
     """The tree of modules behind dotted names."""
     state: dict[str, Any] = {"_parameters": OrderedDict(), "_buffers": OrderedDict(), "_modules": OrderedDict()}
@@ -123,19 +147,48 @@ def persistent(tensors: dict[str, Tensor], **attributes: Any) -> Persistent:
         inner = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith(f"{name}.")}
         if inner:
             state["_modules"][name] = persistent(inner)
-        elif name in ("w_avg", "noise_const", "resample_filter"):
+        elif name in BUFFERS:
             state["_buffers"][name] = tensors[name]
         else:
             state["_parameters"][name] = torch.nn.Parameter(tensors[name])
     return Persistent({"training": False, **state, **attributes})
 
 
-def ada_content(tensors: dict[str, Tensor], *, c_dim: int = 0, **synthesis: Any) -> dict[str, Any]:
-    settings = EasyDict(
-        z_dim=6, c_dim=c_dim, w_dim=5, mapping_kwargs=EasyDict(num_layers=2), synthesis_kwargs=synthesis
-    )
+def ada_content(tensors: dict[str, Tensor], *, c_dim: int = 0, flat: bool = False, **synthesis: Any) -> dict[str, Any]:
+    """flat: settings of the synthesis network as the stylegan3 repository stores them."""
+    settings = EasyDict(z_dim=6, c_dim=c_dim, w_dim=5, mapping_kwargs=EasyDict(num_layers=2))
+    settings.update(synthesis if flat else {"synthesis_kwargs": synthesis})
     g_ema = persistent(tensors, _init_args=(), _init_kwargs=settings)
     return {"training_set_kwargs": EasyDict(path="cars"), "G": None, "D": None, "G_ema": g_ema, "augment_pipe": None}
+
+
+def stylegan3_names(generator: StyleGAN3Generator) -> dict[str, Tensor]:
+    """Names and shapes of stylegan3's G_ema."""
+    ours = generator.state_dict()
+    tensors = {"mapping.w_avg": ours["w_average"]}
+    for i in range(generator.config.mapping_layers):
+        for part in ("weight", "bias"):
+            tensors[f"mapping.fc{i}.{part}"] = ours[f"mapping.layers.{i}.{part}"]
+    for name, tensor in ours.items():
+        kind, _, rest = name.partition(".")
+        if kind == "input":
+            tensors[f"synthesis.{name}"] = tensor
+        if kind == "convolutions":
+            index, _, part = rest.partition(".")
+            width = (*generator.config.channels, 3)[int(index)]
+            tensors[f"synthesis.L{index}_{generator.config.grids[int(index)].size}_{width}.{part}"] = tensor
+    return tensors
+
+
+def conditional(tensors: dict[str, Tensor], classes: int) -> dict[str, Tensor]:
+    """The same with an embedding of classes, whose 5 numbers follow those of z."""
+    first = tensors["mapping.fc0.weight"]
+    return {
+        **tensors,
+        "mapping.embed.weight": torch.randn(5, classes),
+        "mapping.embed.bias": torch.randn(5),
+        "mapping.fc0.weight": torch.cat([first, torch.randn(len(first), 5)], dim=1),
+    }
 
 
 def rosinality_names(generator: PaperStyleGAN2Generator) -> dict[str, Tensor]:
@@ -199,13 +252,14 @@ def tensorflow2(generator: PaperStyleGAN2Generator, **kwargs: Any) -> tuple[Any,
         (f"Dense{i}/{part}", ours[f"mapping.layers.{i}.{part}"].t()) for i in (0, 1) for part in ("weight", "bias")
     ]
     synthesis = [("lod", torch.tensor(0.0)), ("4x4/Const/const", ours["start"])]
-    synthesis += [(f"noise{i}", ours[f"noise_{i}"]) for i in range(5)]
+    synthesis += [(name.replace("_", ""), plane) for name, plane in ours.items() if name.startswith("noise_")]
+    upper = range(1, len(generator.config.channels))
     for name, theirs in (
         ("blocks.0.conv1", "4x4/Conv"),
         ("blocks.0.to_rgb", "4x4/ToRGB"),
-        *((f"blocks.{k}.conv0", f"{4 * 2**k}x{4 * 2**k}/Conv0_up") for k in (1, 2)),
-        *((f"blocks.{k}.conv1", f"{4 * 2**k}x{4 * 2**k}/Conv1") for k in (1, 2)),
-        *((f"blocks.{k}.to_rgb", f"{4 * 2**k}x{4 * 2**k}/ToRGB") for k in (1, 2)),
+        *((f"blocks.{k}.conv0", f"{4 * 2**k}x{4 * 2**k}/Conv0_up") for k in upper),
+        *((f"blocks.{k}.conv1", f"{4 * 2**k}x{4 * 2**k}/Conv1") for k in upper),
+        *((f"blocks.{k}.to_rgb", f"{4 * 2**k}x{4 * 2**k}/ToRGB") for k in upper),
     ):
         if f"{name}.weight" in ours:
             weight = ours[f"{name}.weight"].permute(2, 3, 1, 0)
@@ -217,18 +271,18 @@ def tensorflow2(generator: PaperStyleGAN2Generator, **kwargs: Any) -> tuple[Any,
             ]
         if f"{name}.noise_strength" in ours:
             synthesis.append((f"{theirs}/noise_strength", ours[f"{name}.noise_strength"]))
-    for k in (1, 2):
+    for k in upper:
         if f"blocks.{k}.skip" in ours:
             synthesis.append((f"{4 * 2**k}x{4 * 2**k}/Skip/weight", ours[f"blocks.{k}.skip"].permute(2, 3, 1, 0)))
     top = [("lod", torch.tensor(0.0)), ("dlatent_avg", ours["w_average"])]
     return tensorflow_content(mapping, synthesis, top, 4, **kwargs)
 
 
-STYLEGAN1_LAYERS = (
-    ("4x4/Const", "4x4/Conv", "4x4", ""),
-    ("8x8/Conv0_up", "8x8/Conv1", "8x8", "conv0_up."),
-    ("16x16/Conv0_up", "16x16/Conv1", "16x16", "conv0_up."),
-)
+def stylegan1_layers(generator: StyleGAN1Generator) -> list[tuple[str, str, str, str]]:
+    """Of every resolution: its two layers in TensorFlow, its name, and the prefix of the first layer in the ports."""
+    sides = [f"{4 * 2**k}x{4 * 2**k}" for k in range(1, len(generator.config.channels))]
+    upper = [(f"{side}/Conv0_up", f"{side}/Conv1", side, "conv0_up.") for side in sides]
+    return [("4x4/Const", "4x4/Conv", "4x4", ""), *upper]
 
 
 def tensorflow1(generator: StyleGAN1Generator, **kwargs: Any) -> tuple[Any, ...]:
@@ -237,8 +291,8 @@ def tensorflow1(generator: StyleGAN1Generator, **kwargs: Any) -> tuple[Any, ...]
         (f"Dense{i}/{part}", ours[f"mapping.layers.{i}.{part}"].t()) for i in (0, 1) for part in ("weight", "bias")
     ]
     synthesis = [("lod", torch.tensor(0.0)), ("4x4/Const/const", ours["start"])]
-    synthesis += [(f"noise{i}", ours[f"noise_{i}"]) for i in range(6)]
-    for k, layers in enumerate(STYLEGAN1_LAYERS):
+    synthesis += [(name.replace("_", ""), plane) for name, plane in ours.items() if name.startswith("noise_")]
+    for k, layers in enumerate(stylegan1_layers(generator)):
         for j, theirs in enumerate(layers[:2]):
             name = f"blocks.{k}.epilogue{j}"
             if f"{k}{j}" != "00":
@@ -265,7 +319,7 @@ def port_names(generator: StyleGAN1Generator) -> OrderedDict[str, Tensor]:
     tensors = {
         f"g_mapping.dense{i}.{part}": ours[f"mapping.layers.{i}.{part}"] for i in (0, 1) for part in ("weight", "bias")
     }
-    for k, (_, _, side, up) in enumerate(STYLEGAN1_LAYERS):
+    for k, (_, _, side, up) in enumerate(stylegan1_layers(generator)):
         block = f"g_synthesis.blocks.{side}"
         if k:
             tensors[f"{block}.conv0_up.weight"] = ours[f"blocks.{k}.up"]

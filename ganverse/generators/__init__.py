@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
     from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
     from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyleGAN2Generator
+    from ganverse.generators.stylegan3 import StyleGAN3Config, StyleGAN3Generator
     from ganverse.generators.weights import GeneratorCard, load_generator, save_generator
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -27,6 +28,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "StyleGAN1Generator": "ganverse.generators.stylegan1",
         "StyleGAN2Config": "ganverse.generators.stylegan2",
         "StyleGAN2Generator": "ganverse.generators.stylegan2",
+        "StyleGAN3Config": "ganverse.generators.stylegan3",
+        "StyleGAN3Generator": "ganverse.generators.stylegan3",
         "SubspaceGenerator": "ganverse.generators.protocol",
         "framed": "ganverse.generators.framing",
         "load_generator": "ganverse.generators.weights",

@@ -13,6 +13,7 @@ from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerato
 from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyleGAN2Generator
+from ganverse.generators.stylegan3 import StyleGAN3Config, StyleGAN3Generator
 from ganverse.pretrained import (
     CHECKPOINT,
     GENERATOR,
@@ -28,6 +29,7 @@ _CONFIGS: dict[str, type[StyleBasedConfig]] = {
     "stylegan2": StyleGAN2Config,
     "stylegan2-paper": PaperStyleGAN2Config,
     "stylegan1": StyleGAN1Config,
+    "stylegan3": StyleGAN3Config,
 }
 
 
@@ -81,6 +83,8 @@ def make_generator(config: StyleBasedConfig) -> StyleBasedGenerator:
             return PaperStyleGAN2Generator(config)
         case StyleGAN1Config():
             return StyleGAN1Generator(config)
+        case StyleGAN3Config():
+            return StyleGAN3Generator(config)
     raise GanverseError(f"expected the configuration of a generator, got a {type(config).__name__}")
 
 

@@ -6,23 +6,29 @@ at, and its state: parameters, buffers and sub-modules, these again as such call
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 
 from ganverse.errors import GanverseError
+from ganverse.generators.style_based import StyleBasedConfig
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config
+from ganverse.generators.stylegan3 import StyleGAN3Config
 from ganverse.importing.conversion import (
     Imported,
     Rule,
     check_settings,
     convert,
     count_of,
+    count_while,
     fix_class,
     level,
     low_pass,
+    mapping_sizes,
     positive,
+    sizes,
     stylegan2_config,
 )
 from ganverse.importing.pickles import Made
@@ -57,11 +63,32 @@ _STYLEGAN2 = (
     Rule(_BLOCK + r"skip\.weight", lambda m: f"blocks.{level(m['side'])}.skip"),
     Rule(r".*\bresample_filter", None, low_pass),
 )
+_LAYER = r"synthesis\.L(?P<index>\d{1,2})_(?P<size>\d{1,4})_\d{1,5}\."
+_STYLEGAN3 = (
+    *_MAPPING,
+    Rule(r"synthesis\.(input\.(weight|freqs|phases|transform|affine\.weight|affine\.bias))", r"\1"),
+    Rule(
+        _LAYER + r"(?P<part>weight|bias|magnitude_ema|up_filter|down_filter|affine\.weight|affine\.bias)",
+        r"convolutions.\g<index>.\g<part>",
+    ),
+)
+_USUAL2 = {"img_channels": 3, "resample_filter": [1, 3, 3, 1], "activation": "lrelu", "use_noise": True}
+_USUAL3 = {
+    "img_channels": 3,
+    "num_critical": 2,
+    "first_cutoff": 2,
+    "first_stopband": 2**2.1,
+    "last_stopband_rel": 2**0.3,
+    "margin_size": 10,
+    "output_scale": 0.25,
+    "filter_size": 6,
+    "lrelu_upsampling": 2,
+}
 _BRANCHES = {"skip": "skip", "resnet": "residual"}
 # Settings whose meaning is read from the tensors, or that change nothing but speed and training.
 _READ = (
     "z_dim c_dim w_dim img_resolution mapping_kwargs synthesis_kwargs channel_base channel_max num_fp16_res conv_clamp "
-    "architecture fp16_channels_last fused_modconv_default"
+    "architecture fp16_channels_last fused_modconv_default num_layers conv_kernel use_radial_filters magnitude_ema_beta"
 )
 
 
@@ -79,19 +106,17 @@ def read(value: Any, reader: TensorReader, class_index: int | None) -> Imported:
     network = state_of(value["G_ema"])
     settings = _settings(network)
     tensors = reader.tensors(walk(network))
-    if any(name.startswith("synthesis.input.") for name in tensors):
-        raise GanverseError("a StyleGAN3 generator, for which there is no network here; StyleGAN1 and 2 can be read")
-    check_settings(
-        settings,
-        {"img_channels": 3, "resample_filter": [1, 3, 3, 1], "activation": "lrelu", "use_noise": True},
-        _READ,
-    )
-    weights = convert(tensors, _STYLEGAN2)
+    third = any(name.startswith("synthesis.input.") for name in tensors)
+    check_settings(settings, _USUAL3 if third else _USUAL2, _READ)
+    weights = convert(tensors, _STYLEGAN3 if third else _STYLEGAN2)
     classes = fix_class(weights, class_index)
     if classes is None and settings.get("c_dim", 0) != 0:
         raise GanverseError("a conditional generator without its embedding of classes")
-    config = _stylegan2_config(weights, network, settings)
-    return Imported("StyleGAN2, PyTorch, NVIDIA's pickle", config, weights, LICENSE, classes)
+    config: StyleBasedConfig = (
+        _stylegan3_config(tensors, weights, settings) if third else _stylegan2_config(weights, network, settings)
+    )
+    family = f"StyleGAN{3 if third else 2}, PyTorch, NVIDIA's pickle"
+    return Imported(family, config, weights, LICENSE, classes)
 
 
 def state_of(record: Any) -> dict[str, Any]:
@@ -149,6 +174,25 @@ def _stylegan2_config(
         clamp=positive({**settings, **_first_layer(network)}, "conv_clamp"),
         half_resolutions=count_of(settings, "num_fp16_res"),
     )
+
+
+def _stylegan3_config(
+    tensors: dict[str, Tensor], weights: dict[str, Tensor], settings: dict[str, Any]
+) -> StyleGAN3Config:
+    last = count_while(lambda k: f"convolutions.{k + 1}.weight" in weights)
+    names = [match for match in (re.match(_LAYER, name) for name in tensors) if match]
+    sides = {int(match["index"]): int(match["size"]) for match in names}
+    config = StyleGAN3Config(
+        **mapping_sizes(weights),
+        resolution=sides.get(last, 0),
+        channels=tuple(sizes(weights, f"convolutions.{k}.weight", 4)[0] for k in range(last)),
+        kernel=sizes(weights, "convolutions.0.weight", 4)[3],
+        radial=any(name.endswith("down_filter") and tensor.dim() == 2 for name, tensor in weights.items()),
+        clamp=positive({"conv_clamp": 256.0, **settings}, "conv_clamp"),
+    )
+    if sides != {k: grid.size for k, grid in enumerate(config.grids)}:
+        raise GanverseError("a StyleGAN3 with other sampling rates than those of the paper")
+    return config
 
 
 def _first_layer(network: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from tests.importing_toys import (
     Persistent,
     ada_content,
     ada_names,
+    conditional,
     foreign_modules,
     persistent,
     pickled,
@@ -36,6 +37,8 @@ from tests.importing_toys import (
     rosinality_names,
     stylegan1,
     stylegan2,
+    stylegan3,
+    stylegan3_names,
     tensorflow1,
     tensorflow2,
     torch_saved,
@@ -278,9 +281,44 @@ BROKEN: dict[str, Hostile] = {
     "another activation": lambda: pickled(ada_content(ada_names(stylegan2()), activation="relu")),
     "an unknown setting": lambda: pickled(ada_content(ada_names(stylegan2()), magic=3)),
     "an architecture of old": lambda: pickled(ada_content(ada_names(stylegan2()), architecture="orig")),
-    "conditional": lambda: pickled(ada_content(ada_names(stylegan2()), c_dim=10)),
+    "conditional": lambda: pickled(ada_content(conditional(ada_names(stylegan2()), 10), c_dim=10)),
+    "conditional without an embedding": lambda: pickled(ada_content(ada_names(stylegan2()), c_dim=10)),
+    "an unknown setting, flat": lambda: pickled(ada_content(ada_names(stylegan2()), flat=True, magic=3)),
+    "another activation, flat": lambda: pickled(ada_content(ada_names(stylegan2()), flat=True, activation="relu")),
+    "a residual network without branches": lambda: pickled(
+        ada_content(ada_names(stylegan2()), flat=True, architecture="resnet")
+    ),
+    "a clamp that is a word": lambda: pickled(ada_content(ada_names(stylegan2()), conv_clamp="256")),
+    "half resolutions that are negative": lambda: pickled(ada_content(ada_names(stylegan2()), num_fp16_res=-1)),
+    "settings without names": lambda: unnamed_settings(),
+    "an unknown setting, TensorFlow": lambda: pickled(tensorflow2(stylegan2(), magic=3)),
+    "half precision of StyleGAN1": lambda: pickled(tensorflow1(stylegan1(), num_fp16_res=2)),
+    "not square": lambda: pickled(ada_content({**ada_names(stylegan2()), "synthesis.b4.const": torch.zeros(4, 4, 8)})),
+    "some noise planes": lambda: torch_saved(
+        {"g_ema": {k: v for k, v in rosinality_names(stylegan2()).items() if k != "noises.noise_2"}}
+    ),
+    "another kernel": lambda: torch_saved(
+        {"g_ema": {**rosinality_names(stylegan2()), "convs.0.conv.blur.kernel": torch.ones(4, 4)}}
+    ),
+    "an average that differs by layer": lambda: torch_saved(
+        {"g_ema": rosinality_names(stylegan2()), "latent_avg": torch.randn(6, 5)}
+    ),
+    "two names for one tensor": lambda: torch_saved(
+        {"g_ema": {**rosinality_names(stylegan2()), "style.01.weight": torch.zeros(5, 6)}}
+    ),
+    "StyleGAN3 of other sampling rates": lambda: pickled(
+        ada_content({k.replace("_52_", "_68_"): v for k, v in stylegan3_names(stylegan3()).items()}, flat=True)
+    ),
+    "StyleGAN3 with another margin": lambda: pickled(
+        ada_content(stylegan3_names(stylegan3()), flat=True, margin_size=4)
+    ),
+    "StyleGAN3 without its filters": lambda: pickled(
+        ada_content({k: v for k, v in stylegan3_names(stylegan3()).items() if "filter" not in k}, flat=True)
+    ),
     "conditional, TensorFlow": lambda: pickled(tensorflow1(stylegan1(), label_size=10)),
-    "StyleGAN3": lambda: pickled({"G_ema": persistent({"synthesis.input.freqs": torch.ones(2, 2)}, _init_kwargs={})}),
+    "a StyleGAN3 of one tensor": lambda: pickled(
+        {"G_ema": persistent({"synthesis.input.freqs": torch.ones(2, 2)}, _init_kwargs={})}
+    ),
     "no G_ema": lambda: pickled({"G": persistent({}), "G_ema": None}),
     "a network of a later version": lambda: pickled({"G_ema": Persistent({}, version=7)}),
     "a TensorFlow network of a later version": lambda: pickled((None, None, Network(version=9, variables=[]))),
@@ -397,6 +435,12 @@ HEAVY: dict[str, Hostile] = {
     "a number of a type of a billion laughs": array_of_laughs,
     "features of gigabytes": wide,
 }
+
+
+def unnamed_settings() -> bytes:
+    content = ada_content(ada_names(stylegan2()))
+    content["G_ema"].meta["state"]["_init_args"] = (6, 0, 5)
+    return pickled(content)
 
 
 def still_growing() -> bytes:
@@ -562,6 +606,25 @@ def refused(path: Path, marker: Path, capsys: pytest.CaptureFixture[str], *optio
     assert not marker.exists()
     assert [file.name for file in folder.iterdir()] == [path.name]
     return shown.err
+
+
+@pytest.mark.parametrize(
+    ("make", "index", "sentence"),
+    [
+        (BROKEN["conditional"], None, "choose a class with --class-index 0 ... 9"),
+        (BROKEN["conditional"], 10, "choose a class with --class-index 0 ... 9"),
+        (BROKEN["conditional"], -1, "choose a class with --class-index 0 ... 9"),
+        (lambda: pickled(ada_content(ada_names(stylegan2()))), 0, "omit --class-index"),
+        (lambda: torch_saved(port_names(stylegan1())), 0, "omit --class-index"),
+    ],
+)
+@pytest.mark.usefixtures("foreign_modules")
+def test_classes_that_there_are_not(
+    make: Hostile, index: int | None, sentence: str, tmp_path: Path, marker: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.pkl").write_bytes(make())
+    options = () if index is None else ("--class-index", str(index))
+    assert sentence in refused(tmp_path / "file.pkl", marker, capsys, *options)
 
 
 @pytest.mark.usefixtures("foreign_modules")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ganverse import cli
 from ganverse.generators.protocol import ImageGenerator
@@ -19,12 +20,15 @@ from ganverse.generators.weights import GeneratorCard, load_generator, save_gene
 from tests.importing_toys import (
     ada_content,
     ada_names,
+    conditional,
     foreign_modules,
     pickled,
     port_names,
     rosinality_content,
     stylegan1,
     stylegan2,
+    stylegan3,
+    stylegan3_names,
     tensorflow1,
     tensorflow2,
     torch_saved,
@@ -33,6 +37,18 @@ from tests.importing_toys import (
 __all__ = ["foreign_modules"]
 
 Writer = Callable[[Any], bytes]
+
+LARGE = {"resolution": 1024, "channels": (4, 3, 3, 2, 2, 2, 2, 2, 1)}
+
+
+def rosinality(generator: Any, change: Callable[[dict[str, Any]], dict[str, Any]] = dict, **others: Any) -> bytes:
+    content = rosinality_content(generator, training=False)
+    return torch_saved({**content, "g_ema": change(content["g_ema"]), **others})
+
+
+def wrapped(names: dict[str, Any]) -> dict[str, Any]:
+    return {f"module.{name}": tensor for name, tensor in names.items()}
+
 
 WHOLE: dict[str, tuple[Callable[[], Any], Writer]] = {
     **{
@@ -51,14 +67,46 @@ WHOLE: dict[str, tuple[Callable[[], Any], Writer]] = {
         stylegan2,
         lambda g: pickled({"G_ema": ada_content(ada_names(g))["G_ema"]}),
     ),
-    "rosinality, converted": (stylegan2, lambda g: torch_saved(rosinality_content(g, training=False))),
+    "ada, 1024 px": (lambda: stylegan2(**LARGE), lambda g: pickled(ada_content(ada_names(g)))),
+    "StyleGAN2 of stylegan3": (
+        lambda: stylegan2(clamp=0.5, half_resolutions=2),
+        lambda g: pickled(ada_content(ada_names(g), flat=True, conv_clamp=0.5, num_fp16_res=2, channel_max=512)),
+    ),
+    "StyleGAN2 of stylegan3, residual": (
+        lambda: stylegan2(branches="residual"),
+        lambda g: pickled(ada_content(ada_names(g), flat=True, architecture="resnet")),
+    ),
+    "StyleGAN3-t": (stylegan3, lambda g: pickled(ada_content(stylegan3_names(g), flat=True, magnitude_ema_beta=0.5))),
+    "StyleGAN3-t, no clamp": (
+        lambda: stylegan3(clamp=None),
+        lambda g: pickled(ada_content(stylegan3_names(g), flat=True, conv_clamp=None, num_critical=2)),
+    ),
+    "StyleGAN3-r": (
+        lambda: stylegan3(kernel=1, radial=True),
+        lambda g: pickled(ada_content(stylegan3_names(g), flat=True, conv_kernel=1, use_radial_filters=True)),
+    ),
+    "rosinality, converted": (stylegan2, rosinality),
     "rosinality, of old": (stylegan2, lambda g: torch_saved(rosinality_content(g, training=False), zipped=False)),
+    "rosinality, 1024 px": (lambda: stylegan2(**LARGE), rosinality),
+    "rosinality, an average of [1, w]": (stylegan2, lambda g: rosinality(g, latent_avg=g.w_average[None])),
+    "rosinality, an average per layer": (stylegan2, lambda g: rosinality(g, latent_avg=g.w_average.repeat(6, 1))),
+    "rosinality, DataParallel": (stylegan2, lambda g: rosinality(g, wrapped)),
+    "rosinality, no kernels": (
+        stylegan2,
+        lambda g: rosinality(g, lambda names: {name: names[name] for name in names if not name.endswith("kernel")}),
+    ),
     **{
         f"TensorFlow StyleGAN2, protocol {protocol}": (stylegan2, lambda g, p=protocol: pickled(tensorflow2(g), p))
         for protocol in (2, 3, 4, 5)
     },
     "TensorFlow StyleGAN2, residual": (lambda: stylegan2(branches="residual"), lambda g: pickled(tensorflow2(g))),
+    "TensorFlow StyleGAN2-ADA": (
+        lambda: stylegan2(clamp=0.5, half_resolutions=2),
+        lambda g: pickled(tensorflow2(g, conv_clamp=0.5, num_fp16_res=2)),
+    ),
+    "TensorFlow StyleGAN2, 1024 px": (lambda: stylegan2(**LARGE), lambda g: pickled(tensorflow2(g))),
     "TensorFlow StyleGAN1": (stylegan1, lambda g: pickled(tensorflow1(g, label_size=0, fused_scale="auto"))),
+    "TensorFlow StyleGAN1, 1024 px": (lambda: stylegan1(**LARGE), lambda g: pickled(tensorflow1(g))),
 }
 """Formats that keep everything, the average of w and the noise included."""
 
@@ -117,11 +165,51 @@ def test_training_checkpoints_of_rosinality(tmp_path: Path, zipped: bool) -> Non
     assert "estimated" in card.notes
 
 
+def test_rosinality_without_noise(tmp_path: Path) -> None:
+    generator = stylegan2()
+    read, card = imported(
+        rosinality(generator, lambda names: {k: names[k] for k in names if not k.startswith("noises")}), tmp_path
+    )
+    for name, tensor in generator.state_dict().items():
+        if not name.startswith("noise_"):
+            assert torch.equal(read.state_dict()[name], tensor), name
+    assert "noise planes drawn with seed 0" in card.notes
+
+
+@pytest.mark.parametrize("kind", ["StyleGAN2", "StyleGAN3"])
+@pytest.mark.usefixtures("foreign_modules")
+def test_one_class_of_a_conditional_generator(kind: str, tmp_path: Path) -> None:
+    names = ada_names(stylegan2()) if kind == "StyleGAN2" else stylegan3_names(stylegan3())
+    tensors = conditional(names, 3)
+    read, card = imported(pickled(ada_content(tensors, c_dim=3)), tmp_path, "--class-index", "1")
+    z = torch.randn(4, 6)
+    label = tensors["mapping.embed.weight"][:, 1] / 3**0.5 + tensors["mapping.embed.bias"]
+    w = torch.cat([normalized(z), normalized(label[None]).expand(4, -1)], dim=1)
+    for k in (0, 1):
+        weight, bias = tensors[f"mapping.fc{k}.weight"], tensors[f"mapping.fc{k}.bias"]
+        w = 2**0.5 * F.leaky_relu(0.01 * (w @ weight.t() / w.shape[1] ** 0.5 + bias), 0.2)
+    torch.testing.assert_close(read.map(z), w)
+    average = read.map(torch.randn(20_000, 6)).mean(dim=0)
+    assert (read.w_average - average).abs().max() < 0.05 * w.std()
+    assert card.class_index == 1
+    assert card.notes.endswith("class 1 of 3; average of w estimated from 10 000 latents")
+    before = read.state_dict()
+    again = tmp_path / "out" / "cars.safetensors"
+    assert cli.main(["import-gan", str(again), "-o", str(tmp_path / "again")]) == 0
+    read, card = load_generator(tmp_path / "again" / "cars.safetensors")
+    assert card.class_index == 1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in read.state_dict().items())
+
+
+def normalized(x: torch.Tensor) -> torch.Tensor:
+    return x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_ports_of_stylegan1(tmp_path: Path, zipped: bool) -> None:
-    generator = stylegan1()
-    np.save(tmp_path / "avg_latent.npy", generator.w_average[None].numpy())
-    data = torch_saved(port_names(generator), zipped=zipped)
+    generator = stylegan1(**(LARGE if zipped else {}))
+    np.save(tmp_path / "avg_latent.npy", generator.w_average.repeat(6, 1).numpy())
+    data = torch_saved(port_names(generator) if zipped else wrapped(port_names(generator)), zipped=zipped)
     average = str(tmp_path / "avg_latent.npy")
     read, card = imported(data, tmp_path, "--average", average, "--noise", "none", name="g_all.pt")
     for name, tensor in generator.state_dict().items():
@@ -130,6 +218,23 @@ def test_ports_of_stylegan1(tmp_path: Path, zipped: bool) -> None:
     generator.config = read.config
     assert (picture(read) - picture(generator)).abs().max() < 1e-5
     assert card.notes == "StyleGAN1, PyTorch port; noise planes drawn with seed 0"
+
+
+@pytest.mark.usefixtures("foreign_modules")
+def test_options_apply_to_generators_of_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imported(pickled(ada_content(ada_names(stylegan2()))), tmp_path)
+    path = str(tmp_path / "out" / "cars.safetensors")
+    options = ("--crop", "16x12", "--truncation", "0.7", "--license", "mine")
+    assert cli.main(["import-gan", path, "-o", str(tmp_path / "again"), *options]) == 0
+    read, card = load_generator(tmp_path / "again" / "cars.safetensors")
+    assert (read.image_size, read.config.truncation, card.license) == ((12, 16), 0.7, "mine")
+    own = StyleGAN2Generator(StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, channels=(4, 4)))
+    save_generator(own, tmp_path / "own.safetensors", GeneratorCard(own.config, "MIT", "toys", 3, 64))
+    for option in (("--crop", "8x4"), ("--noise", "none"), ("--class-index", "0")):
+        arguments = ["import-gan", str(tmp_path / "own.safetensors"), "-o", str(tmp_path / "none"), *option]
+        assert cli.main(arguments) == cli.BAD_INPUT
+        assert option[0] in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_generators_of_ours(tmp_path: Path) -> None:
