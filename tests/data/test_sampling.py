@@ -113,14 +113,6 @@ def test_more_than_two_views_are_distinct(sampler: MultiViewSampler, generator: 
     assert all(len(set(row)) == 5 for row in batch.view_ids.tolist())
 
 
-def test_anchored_samples_are_as_pure_as_others(sampler: MultiViewSampler, generator: StyleGAN2Generator) -> None:
-    anchored = MultiViewSampler(generator, replace(sampler.codes, anchor=3), sampler.masker, sampler.settings)
-    assert anchored.fingerprint != sampler.fingerprint
-    together = anchored.draw(INDICES).batch
-    assert torch.equal(anchored.draw(INDICES[7:9]).batch.images, together.images[7:9])
-    assert not torch.equal(together.styles, sampler.draw(INDICES).batch.styles)
-
-
 def test_training_the_original_does_not_change_the_data(
     sampler: MultiViewSampler, generator: StyleGAN2Generator
 ) -> None:
