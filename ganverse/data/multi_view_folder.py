@@ -168,6 +168,9 @@ class FolderWriter:
     """Writes samples of a source in the layout that `MultiViewFolder` reads.
 
     azimuth_degrees: of every view code; views are named by their number.
+
+    Raises:
+        GanverseError: the folder holds pictures of other views.
     """
 
     def __init__(self, folder: Path, azimuth_degrees: Sequence[float]) -> None:
@@ -175,7 +178,13 @@ class FolderWriter:
         names = [f"{view:03d}" for view in range(len(azimuth_degrees))]
         self._names = names
         text = yaml.safe_dump(dict(zip(names, map(float, azimuth_degrees), strict=True)), sort_keys=False)
-        write_atomically(folder / VIEWS, text.encode())
+        path = folder / VIEWS
+        if path.is_file() and path.read_text(encoding="utf-8") != text:
+            raise GanverseError(
+                f"expected {folder} to be empty or to hold pictures of these views, got others in {path}; choose "
+                "another folder"
+            )
+        write_atomically(path, text.encode())
 
     def has(self, index: int, views: int) -> bool:
         """Whether a sample is there with all its views and masks."""

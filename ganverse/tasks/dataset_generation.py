@@ -82,6 +82,10 @@ class DatasetGeneration(pl.LightningModule):
         """The writer of the format."""
         return [ShardWriter() if self.format == "shards" else PictureWriter()]
 
+    def setup(self, stage: str) -> None:
+        """Refuses data that are not a stream."""
+        self.stream  # noqa: B018
+
     def predict_dataloader(self) -> UnfinishedFiles:
         """What is left for this process."""
         plan, views = self.plan, self.stream.sampling.views

@@ -1,29 +1,43 @@
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from ganverse.data.world_images import CachedImages
 from ganverse.errors import GanverseError
-from ganverse.tasks.image_gan import GrowthStage, GrowthState, ImageGANTask, growth_at, prepare_real, r1_penalty
-from ganverse.tasks.image_gan_codes import fake_codes
-from ganverse.training.devices import TrainerSettings
-from ganverse.training.fit import StageRun, fit
-from ganverse.training.metrics_log import read_metrics
-from tests.tasks.gan_toys import BATCH, differences, toy_images, toy_task
+from ganverse.generators.weights import load_generator
+from ganverse.tasks.image_gan import (
+    STATE,
+    GrowthStage,
+    GrowthState,
+    ImageGAN,
+    fake_codes,
+    growth_at,
+    prepare_real,
+    r1_penalty,
+)
+from tests.tasks import gan_toys, toys
+from tests.tasks.gan_toys import BATCH
 
-SETTINGS = TrainerSettings(accelerator="cpu", precision="32-true", log_every=1, progress="none", threads=1)
+
+def run(made: ImageGAN, folder: Path, batches: int, **settings: object) -> dict[str, list[float]]:
+    """Trains; what was logged, step by step."""
+    logged = Logged()
+    trainer = toys.trainer(folder, max_steps=2 * batches, limit_val_batches=0, callbacks=[logged], **settings)
+    trainer.fit(made, datamodule=gan_toys.images(folder / "images.npy"))
+    return logged.values
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    return toy_images(tmp_path / "images.npy")
+class Logged(pl.Callback):
+    """The numbers of every step."""
 
+    def __init__(self) -> None:
+        self.values: dict[str, list[float]] = {}
 
-def run(task: ImageGANTask, images: Path, folder: Path, count: int, settings: TrainerSettings = SETTINGS) -> None:
-    assert fit(task, CachedImages(images, BATCH), StageRun(folder, "gan", count), settings)
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        for name, value in trainer.callback_metrics.items():
+            self.values.setdefault(name, []).append(float(value))
 
 
 def test_schedule() -> None:
@@ -63,7 +77,7 @@ def test_r1_of_a_linear_discriminator_is_the_square_of_its_weights() -> None:
 
 @pytest.mark.parametrize("side", [8, 16])
 def test_r1_reaches_every_weight_of_the_discriminator(side: int) -> None:
-    discriminator = toy_task().discriminator
+    discriminator = gan_toys.module().discriminator
     images = torch.randn(BATCH, 3, side, side, requires_grad=True)
     penalty = r1_penalty(discriminator(images, 0.5), images)
     penalty.backward()
@@ -74,23 +88,23 @@ def test_r1_reaches_every_weight_of_the_discriminator(side: int) -> None:
 
 
 def test_r1_gradient_equals_finite_differences() -> None:
-    task = toy_task().double()
+    made = gan_toys.module().double()
     images = torch.randn(4, 3, 8, 8, dtype=torch.float64, requires_grad=True)
-    weight = task.discriminator.final_conv.weight
-    (gradient,) = torch.autograd.grad(r1_penalty(task.discriminator(images), images), weight)
+    weight = made.discriminator.final_conv.weight
+    (gradient,) = torch.autograd.grad(r1_penalty(made.discriminator(images), images), weight)
     direction, step = torch.randn_like(weight), 1e-5
     values = []
     for sign in (1, -1):
         with torch.no_grad():
             weight.add_(direction, alpha=sign * step)
-        values.append(r1_penalty(task.discriminator(images), images).item())
+        values.append(r1_penalty(made.discriminator(images), images).item())
         with torch.no_grad():
             weight.sub_(direction, alpha=sign * step)
     assert (values[0] - values[1]) / (2 * step) == pytest.approx((gradient * direction).sum().item(), rel=1e-5)
 
 
 def test_fakes_codes_belong_to_their_global_index() -> None:
-    generator = toy_task().generator
+    generator = gan_toys.module().generator
     options = {"resolution": 8, "mixing_probability": 0.5}
     together = fake_codes(generator, 3, range(200), **options)
     alone = fake_codes(generator, 3, [150], **options)
@@ -104,7 +118,7 @@ def test_fakes_codes_belong_to_their_global_index() -> None:
 
 
 def test_mixing_takes_the_first_layers_from_the_first_code() -> None:
-    codes = fake_codes(toy_task().generator, 0, range(400), resolution=16, mixing_probability=0.75)
+    codes = fake_codes(gan_toys.module().generator, 0, range(400), resolution=16, mixing_probability=0.75)
     assert codes.mixed.shape == (400, 6)
     assert not codes.mixed[:, 0].any()
     assert (codes.mixed[:, 1:] >= codes.mixed[:, :-1]).all()
@@ -114,57 +128,82 @@ def test_mixing_takes_the_first_layers_from_the_first_code() -> None:
     torch.testing.assert_close(counts, torch.full((5,), 0.2), atol=0.08, rtol=0)
 
 
-def test_a_step_changes_what_it_should(images: Path, tmp_path: Path) -> None:
-    task, fresh = toy_task(), toy_task()
-    run(task, images, tmp_path / "run", BATCH)
-    assert int(task.images_seen) == BATCH
+def test_a_step_changes_what_it_should(tmp_path: Path) -> None:
+    made, fresh = gan_toys.module(), gan_toys.module()
+    logged = run(made, tmp_path, 1)
+    assert made.images_seen == BATCH
     for name, before in fresh.state_dict().items():
-        changed = not torch.equal(task.state_dict()[name], before)
+        changed = not torch.equal(made.state_dict()[name], before)
         idle = "blocks.2." in name or name.startswith(("discriminator.from_rgb.0", "discriminator.from_rgb.2"))
         assert changed == (not idle and not name.startswith("discriminator.blocks.1")), name
-    (line,) = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    assert line["r1"] > 0
-    assert {"loss/generator", "loss/discriminator", "logit/real", "logit/fake", "resolution", "fade"} <= set(line)
-    assert all(
-        parameter.requires_grad for parameter in [*task.generator.parameters(), *task.discriminator.parameters()]
-    )
+    assert logged["r1"][0] > 0
+    assert {"loss/generator", "loss/discriminator", "logit/real", "logit/fake", "resolution", "fade"} <= set(logged)
+    assert all(p.requires_grad for p in [*made.generator.parameters(), *made.discriminator.parameters()])
 
 
-def test_average_follows_the_generator(images: Path, tmp_path: Path) -> None:
-    task, fresh = toy_task(), toy_task()
-    run(task, images, tmp_path / "run", BATCH)
+def test_average_follows_the_generator(tmp_path: Path) -> None:
+    made, fresh = gan_toys.module(), gan_toys.module()
+    run(made, tmp_path, 1)
     keep = 0.5 ** (BATCH / (0.05 * BATCH))
-    expected = torch.lerp(task.generator.start, fresh.generator.start, keep)
-    torch.testing.assert_close(task.generator_average.start, expected)
-    assert torch.equal(task.generator_average.w_average, task.generator.w_average)
+    expected = torch.lerp(made.generator.start, fresh.generator.start, keep)
+    torch.testing.assert_close(made.generator_average.start, expected)
+    assert torch.equal(made.generator_average.w_average, made.generator.w_average)
 
 
-def test_resumed_training_equals_an_uninterrupted_one_across_a_stage_change(images: Path, tmp_path: Path) -> None:
-    straight = toy_task()
-    run(straight, images, tmp_path / "straight", 5 * BATCH)
-    run(toy_task(), images, tmp_path / "parts", BATCH)
-    run(toy_task(), images, tmp_path / "parts", 3 * BATCH)
-    resumed = toy_task()
-    nn.init.zeros_(resumed.generator.start)
-    run(resumed, images, tmp_path / "parts", 5 * BATCH)
-    assert straight.growth().resolution == 16
-    assert [name for name, gap in differences(straight.state_dict(), resumed.state_dict()) if gap > 0] == []
-    lines = [
-        [{**line, "seconds": 0} for line in read_metrics(tmp_path / n / "metrics.jsonl")] for n in ("straight", "parts")
-    ]
-    same = [[line["loss/generator"] for line in run] for run in lines]
-    assert same[0] == same[1]
+def test_training_ends_after_the_images_at_its_last_resolution(tmp_path: Path) -> None:
+    made = gan_toys.module(images=4 * BATCH)
+    logged = run(made, tmp_path, 100)
+    assert made.images_seen == 4 * BATCH
+    assert logged["resolution"] == [8, 8, 16, 16]
+    assert logged["fade"] == pytest.approx([1, 1, 1 / 3, 2 / 3])
+    media = made.sample_media(None)
+    assert {name: picture.shape for name, picture in media.items()} == {
+        "samples": (3, 8 * 64, 8 * 64),
+        "mixing": (3, 8 * 64, 8 * 64),
+    }
 
 
-def test_bfloat16_trains(images: Path, tmp_path: Path) -> None:
-    half, full = toy_task(), toy_task()
-    settings = TrainerSettings(accelerator="cpu", precision="bf16-mixed", log_every=1, progress="none", threads=1)
-    run(half, images, tmp_path / "half", 3 * BATCH, settings)
-    run(full, images, tmp_path / "full", 3 * BATCH)
-    assert all(tensor.isfinite().all() for tensor in half.state_dict().values())
+def test_the_rate_falls_at_the_end() -> None:
+    made = gan_toys.module(images=100, decay_start=0.6)
+    assert [made.rate_factor(seen) for seen in (0, 60)] == [1, 1]
+    assert made.rate_factor(80) == pytest.approx(0.5)
+    assert made.rate_factor(100) == pytest.approx(0)
+
+
+def test_bfloat16_trains(tmp_path: Path) -> None:
+    half, full = gan_toys.module(), gan_toys.module()
     losses = [
-        [line["loss/discriminator"] for line in read_metrics(tmp_path / name / "metrics.jsonl")]
-        for name in ("half", "full")
+        run(made, tmp_path, 3, precision=precision)["loss/discriminator"]
+        for made, precision in ((half, "bf16-mixed"), (full, "32-true"))
     ]
+    assert all(tensor.isfinite().all() for tensor in half.state_dict().values())
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     assert losses[0] != losses[1]
+
+
+def test_weights_are_written_and_training_goes_on_from_them(tmp_path: Path) -> None:
+    made = gan_toys.module()
+    run(made, tmp_path, 3)
+    card = made.save_pretrained(tmp_path / "generator.safetensors")
+    assert (card.images_seen, card.config) == (3 * BATCH, gan_toys.ARCHITECTURE)
+    generator, _ = load_generator(tmp_path / "generator.safetensors")
+    torch.testing.assert_close(generator.start, made.generator_average.start, rtol=1e-3, atol=1e-3)
+    begun = gan_toys.module(start=tmp_path / STATE)
+    assert begun.images_seen == 3 * BATCH
+    for name, value in made.discriminator.state_dict().items():
+        torch.testing.assert_close(begun.discriminator.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+    with pytest.raises(GanverseError, match="expected the state of an earlier training"):
+        gan_toys.module(start=tmp_path / "absent.safetensors")
+
+
+def test_validation_uses_images_that_are_never_trained_on(tmp_path: Path) -> None:
+    made, data = gan_toys.module(), gan_toys.images(tmp_path / "images.npy")
+    data.validation_images = 6
+    (found,) = toys.trainer(tmp_path).validate(made, datamodule=data, verbose=False)
+    assert set(found) == {"val/logit_real"}
+
+
+@pytest.mark.parametrize("wrong", [{"learning_rate": 0.0}, {"r1_interval": 0}, {"decay_start": 2.0}], ids=str)
+def test_settings_out_of_range(wrong: dict[str, float]) -> None:
+    with pytest.raises(GanverseError, match="expected"):
+        gan_toys.module(**wrong)

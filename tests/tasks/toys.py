@@ -58,17 +58,21 @@ class Files:
 
 
 def save_files(folder: Path, seed: int = 1) -> Files:
-    """All of them, with random weights; the network predicts something else from every image."""
+    """All of them, with random weights."""
     generator, segmenter = save_gan(folder, seed), save_segmenter(folder / "any-segmenter.safetensors")
     torch.manual_seed(seed)
+    return Files(generator, segmenter, save_inverse_network(folder / "inverse.safetensors", generator))
+
+
+def save_inverse_network(path: Path, generator: Path) -> Path:
+    """A network that predicts something else from every image."""
     network = InverseGraphicsNetwork(NETWORK)
     network.shape.weight.data.normal_(std=0.1)
     network.camera.linear.weight.data.normal_(std=0.1)
     network.texture.decoder.bias.data.normal_()
     sha256 = json.loads(generator.with_suffix(".json").read_text())["sha256"]
-    card = InverseCard("toy", sha256, images_seen=0, seed=seed)
-    save_inverse(network, CameraTable(AZIMUTHS), folder / "inverse.safetensors", card)
-    return Files(generator, segmenter, folder / "inverse.safetensors")
+    save_inverse(network, CameraTable(AZIMUTHS), path, InverseCard("toy", sha256, images_seen=0, seed=0))
+    return path
 
 
 def stream(files: Files, batch_size: int = 2, kind: type[Stream] = MultiViewStream, **settings: Any) -> Stream:
