@@ -18,6 +18,7 @@ from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
 from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source
 from ganverse.errors import GanverseError
 from ganverse.inverse.camera_table import CameraTable
+from ganverse.masks.filtering import FilterCounts
 
 VALIDATION_START = 2**40
 """Index of the first held-out sample: far beyond any training run."""
@@ -163,6 +164,7 @@ class MultiViewStream(MultiViewData):
     ) -> None:
         super().__init__(batch_size, validation_objects)
         self.sampling = sampling
+        self.counts = FilterCounts()  # images kept and rejected so far on this process, for charts
         self.source_settings = SourceSettings(
             generator, view_codes, resolution, masks, segmenter, category, world_views, renderer, reader
         )
@@ -200,11 +202,14 @@ class MultiViewStream(MultiViewData):
 
     def predict_dataloader(self) -> Any:
         """Indices of the samples that `DatasetGeneration` has not written yet."""
-        return self.trainer.lightning_module.predict_dataloader()
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return [] if module is None else module.predict_dataloader()
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
         """As in `MultiViewData`."""
-        return self.draw(indices, device).batch
+        drawn = self.draw(indices, device)
+        self.counts = self.counts + drawn.counts
+        return drawn.batch
 
     def draw(
         self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None, *, keep_dropped: int = 0

@@ -74,8 +74,7 @@ class MultiViewFolder(MultiViewData):
         """Azimuth in degrees of every view, by its name, in the file's order."""
         path = self.folder / VIEWS
         found = read_yaml(path)
-        ok = isinstance(found, dict) and found and all(isinstance(v, (int, float)) for v in found.values())
-        if not ok:
+        if not isinstance(found, dict) or not found or not all(isinstance(v, (int, float)) for v in found.values()):
             raise GanverseError(f"expected lines `VIEW: azimuth in degrees` in {path}, got something else")
         return {str(name): float(azimuth) for name, azimuth in found.items()}
 

@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -180,9 +180,15 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
         path = folder / entry["name"]
         if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]):
             raise GanverseError(f"expected {path} as the manifest describes it, but it is missing or changed")
-    source = SourceSettings(**{k: Path(v) if v and k in _PATHS else v for k, v in manifest["source"].items()})
-    counted = (int(manifest[name]) for name in ("samples", "per_shard"))
-    return ShardPlan(folder, *counted, str(manifest["fingerprint"]), tuple(manifest["azimuth_degrees"]), source)
+    recorded: dict[str, Any] = {k: Path(v) if v and k in _PATHS else v for k, v in manifest["source"].items()}
+    return ShardPlan(
+        folder,
+        samples=int(manifest["samples"]),
+        per_shard=int(manifest["per_shard"]),
+        fingerprint=str(manifest["fingerprint"]),
+        azimuth_degrees=tuple(manifest["azimuth_degrees"]),
+        source=SourceSettings(**recorded),
+    )
 
 
 def _members(batch: MultiViewBatch, row: int, azimuths: Sequence[float]) -> Iterator[tuple[str, bytes]]:

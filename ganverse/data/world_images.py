@@ -88,8 +88,8 @@ class WorldImages(pl.LightningDataModule):
         """Held-out images, rendered; the share of this process."""
         rank, world = self._rank_and_world()
         batches = IndexBatches(self.batch_size, self.images, self.images + self.validation_images, rank, world)
-        world = CarWorldGenerator(self.resolution)
-        images = [world_samples(self.seed, indices, world)[1] for indices in batches]
+        generator = CarWorldGenerator(self.resolution)
+        images = [world_samples(self.seed, indices, generator)[1] for indices in batches]
         return DataLoader(cast(Any, images), batch_size=None)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:

@@ -85,7 +85,11 @@ class BaseTask(pl.LightningModule):
         self, optimizer: torch.optim.Optimizer, factors: Sequence[Callable[[int], float]]
     ) -> LRSchedulerConfigType:
         """A scheduler of the learning rates: one factor of the images seen per parameter group."""
-        functions = [lambda _, factor=factor: factor(self.images_seen) for factor in factors]
+
+        def follow(factor: Callable[[int], float]) -> Callable[[int], float]:
+            return lambda _: factor(self.images_seen)
+
+        functions = [follow(factor) for factor in factors]
         return {"scheduler": LambdaLR(optimizer, functions), "interval": "step", "frequency": 1}
 
     def configure_callbacks(self) -> list[pl.Callback]:

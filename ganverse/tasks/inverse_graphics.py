@@ -106,6 +106,7 @@ class InverseGraphics(BaseTask):
 
     network: InverseGraphicsNetwork
     cameras: CameraTable
+    annotated: Tensor
 
     def __init__(
         self,

@@ -95,7 +95,7 @@ class GanverseCLI(LightningCLI):
     def after_fit(self) -> None:
         """Keeps the last state and writes the trained weights with their card."""
         trainer, root = self.trainer, Path(self.trainer.default_root_dir)
-        if trainer.fast_dev_run or not trainer.state.finished:
+        if getattr(trainer, "fast_dev_run", False) or not trainer.state.finished:
             return
         trainer.save_checkpoint(root / CHECKPOINTS / "last.ckpt")
         save = getattr(self.model, "save_pretrained", None)

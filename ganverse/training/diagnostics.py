@@ -86,7 +86,7 @@ class Diagnostics(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Looks at what was just logged, as often as the trainer logs."""
-        due = trainer.is_global_zero and (batch_idx + 1) % trainer.log_every_n_steps == 0
+        due = trainer.is_global_zero and (batch_idx + 1) % getattr(trainer, "log_every_n_steps", 50) == 0
         if due and trainer.global_step >= self._patience:
             self._look(trainer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -71,7 +72,7 @@ class EMA(WeightAveraging):
             checkpoint["state_dict"], checkpoint["current_model_state"] = own, copy
 
     @torch.no_grad()
-    def _average(self, averages: list[Tensor], parameters: list[Tensor], _: Tensor | int) -> None:
+    def _average(self, averages: Sequence[Tensor], parameters: Sequence[Tensor], _: Tensor | int) -> None:
         for average, parameter in zip(averages, parameters, strict=True):
             average.lerp_(parameter.to(average), 1.0 - self._keep)
 

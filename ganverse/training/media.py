@@ -112,7 +112,7 @@ class SampleLogger(pl.Callback):
         log_files({f"media/{name}": path for name, path in files.items()}, trainer)
 
     def _active(self, trainer: pl.Trainer) -> bool:
-        return bool(self.every_n_train_steps) and trainer.is_global_zero and not trainer.fast_dev_run
+        return bool(self.every_n_train_steps) and trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False)
 
 
 def save(medium: Medium, stem: Path) -> Path:

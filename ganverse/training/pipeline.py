@@ -110,7 +110,7 @@ def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], ob
 
 def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
     config = stage.folder / "stage.yaml"
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
     if stage.command == "evaluate":
         evaluate(["--config", str(config), "--run", str(stage.folder.parent), "--output", str(stage.folder)])
@@ -120,8 +120,13 @@ def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
         if stage.command == "fit" and checkpoint is not None:
             arguments += ["--ckpt_path", str(checkpoint)]
         run_lightning(arguments)
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         write_atomically(stage.folder / DONE, (json.dumps({"fingerprint": stage.fingerprint}) + "\n").encode())
+
+
+def is_first_process() -> bool:
+    """Whether this process writes files; known before the processes have found each other."""
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

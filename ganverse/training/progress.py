@@ -41,7 +41,7 @@ class ImagesProgressBar(TQDMProgressBar):
         if not hasattr(pl_module, "images_seen"):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         elif self._should_update(batch_idx + 1, self.train_progress_bar.total):
-            _move(self.train_progress_bar, pl_module.images_seen)
+            _move(self.train_progress_bar, int(getattr(pl_module, "images_seen", 0)))
             self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def on_train_end(self, *_: Any) -> None:
