@@ -8,7 +8,7 @@ weights, they are not designed here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -228,7 +228,7 @@ class StyleGAN3Generator(ImportedGenerator):
 
     def layers(self) -> list[list[StyledLayer]]:
         """The styled modules of every W+ layer, in the order of w*."""
-        return [[self.input], *([layer] for layer in cast(Iterable[AliasFreeLayer], self.convolutions))]
+        return [[self.input], *[[cast(StyledLayer, layer)] for layer in self.convolutions]]
 
     def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]

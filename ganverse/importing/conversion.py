@@ -136,7 +136,7 @@ def _shared(weights: Tensors, convolution: str) -> dict[str, Any]:
     }
 
 
-def mapping_sizes(weights: Tensors) -> dict[str, int]:
+def mapping_sizes(weights: Tensors) -> dict[str, Any]:
     """z_dim, w_dim and the number of layers of a mapping network."""
     w_dim, z_dim = sizes(weights, "mapping.layers.0.weight", 2)
     layers = count_while(lambda i: f"mapping.layers.{i}.weight" in weights)
