@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 
 from ganverse import __version__
@@ -116,10 +115,7 @@ def train(arguments: Sequence[str], prog: str = "train.py") -> int:
         from ganverse.training.cli import run_lightning
 
         ganverse.tasks.register()
-        given = [*arguments]
-        for place, (flag, value) in enumerate(pairwise(given)):
-            if flag == "--config":
-                given[place + 1] = str(_config(value))
+        given = _with_configs(arguments)
         if given and given[0] in LIGHTNING:
             run_lightning(given)
             return 0
@@ -151,6 +147,18 @@ def _pipeline(arguments: Sequence[str], prog: str) -> int:
     stages = read_pipeline(given.config or _config("configs/demo.yaml"), given.run)
     run_pipeline(stages, evaluate_stage)
     return 0
+
+
+def _with_configs(arguments: Sequence[str]) -> list[str]:
+    """`--config configs/car/inverse.yaml` and `--config=...` are found wherever the command is called."""
+    given = [*arguments]
+    for place, argument in enumerate(given):
+        flag, equals, value = argument.partition("=")
+        if flag == "--config" and equals:
+            given[place] = f"--config={_config(value)}"
+        elif flag == "--config" and place + 1 < len(given):
+            given[place + 1] = str(_config(given[place + 1]))
+    return given
 
 
 def _config(name: str) -> Path:

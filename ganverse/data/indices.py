@@ -12,27 +12,42 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class IndexBatches:
-    """Batches of global sample indices for one of `world` processes: nothing repeated, nothing skipped.
+    """Endless batches of global sample indices for one of `world` processes: nothing repeated, nothing skipped.
 
     Batch number b of the whole run holds the indices start + b * batch ..., and belongs to rank b % world, so together
-    the processes walk through the indices in order. stop=None never ends (then there is no length).
+    the processes walk through the indices in order.
     """
 
     batch: int
     start: int = 0
-    stop: int | None = None
     rank: int = 0
     world: int = 1
 
     def __iter__(self) -> Iterator[Int[Tensor, " batch"]]:
         first = self.start + self.rank * self.batch
-        while self.stop is None or first < self.stop:
-            last = first + self.batch if self.stop is None else min(first + self.batch, self.stop)
-            yield torch.arange(first, last)
+        while True:
+            yield torch.arange(first, first + self.batch)
             first += self.world * self.batch
 
+
+@dataclass(frozen=True)
+class EvenBatches:
+    """`count` indices from `start` on, once, in equally many batches of at most `batch` on every process.
+
+    Equally many, since processes step together in validation too (DDP). Where there are not enough indices for that, the
+    last one is repeated.
+    """
+
+    batch: int
+    start: int
+    count: int
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[Int[Tensor, " batch"]]:
+        indices = torch.arange(self.start, self.start + self.count)
+        for part in indices.tensor_split(max(len(self) * self.world, 1))[self.rank :: self.world][: len(self)]:
+            yield part if len(part) else indices[-1:]
+
     def __len__(self) -> int:
-        if self.stop is None:
-            raise TypeError("an endless stream of samples has no length")
-        batches = -(-(self.stop - self.start) // self.batch)
-        return max(0, -(-(batches - self.rank) // self.world))
+        return -(-self.count // (self.batch * self.world))

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.indices import IndexBatches
+from ganverse.data.indices import EvenBatches, IndexBatches
 from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
 from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source
 from ganverse.errors import GanverseError
@@ -90,13 +90,12 @@ class MultiViewData(pl.LightningDataModule, ABC):
     def train_dataloader(self) -> Any:
         """Batches of global sample indices from the first one not seen yet, without end."""
         rank, world = self._rank_and_world()
-        return IndexBatches(self.batch_size, self.samples_seen, None, rank, world)
+        return IndexBatches(self.batch_size, self.samples_seen, rank, world)
 
     def val_dataloader(self) -> Any:
         """Every held-out index once, split over the processes."""
         rank, world = self._rank_and_world()
-        stop = VALIDATION_START + self.validation_objects
-        return IndexBatches(self.batch_size, VALIDATION_START, stop, rank, world)
+        return EvenBatches(self.batch_size, VALIDATION_START, self.validation_objects, rank, world)
 
     def test_dataloader(self) -> Any:
         """The held-out samples."""
@@ -128,7 +127,8 @@ class MultiViewStream(MultiViewData):
     """An endless multi-view data set that a GAN makes while training, on each process's own device.
 
     The loader yields global sample indices; images and masks are made in `on_after_batch_transfer`. Sample i is a pure
-    function of (sampling.seed, i). The generator is in no checkpoint and not among DDP's parameters.
+    function of (sampling.seed, i). The generator is in no checkpoint and not among DDP's parameters. `counts` says what
+    the filter made of the images so far, on this process.
 
     Args:
         generator: `car` is the GAN inside the package, `car-world` the procedural world, anything else a .safetensors
@@ -217,4 +217,6 @@ class MultiViewStream(MultiViewData):
         """The samples of these indices and what the filter rejected on the way; in float32 whatever the precision."""
         where = torch.device(device or indices.device)
         with torch.autocast(where.type, enabled=False):
-            return self.sampler.to(where).draw(indices, keep_dropped=keep_dropped)
+            drawn = self.sampler.to(where).draw(indices, keep_dropped=keep_dropped)
+        self.counts += drawn.counts
+        return drawn

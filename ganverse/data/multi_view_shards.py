@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ganverse.data.batch import MultiViewBatch
-from ganverse.data.indices import IndexBatches
+from ganverse.data.indices import EvenBatches, IndexBatches
 from ganverse.data.multi_view import VALIDATION_START, MultiViewData
 from ganverse.data.shards import ShardPlan, ShardReader, read_plan
 from ganverse.data.sources import Source, open_source
@@ -54,7 +54,7 @@ class SampleOrder:
 class ShardBatches(IterableDataset[MultiViewBatch]):
     """Decoded batches of one process, read by any number of loader workers without changing their order."""
 
-    def __init__(self, reader: ShardReader, indices: IndexBatches, order: SampleOrder) -> None:
+    def __init__(self, reader: ShardReader, indices: IndexBatches | EvenBatches, order: SampleOrder) -> None:
         super().__init__()
         self._reader, self._indices, self._order = reader, indices, order
 
@@ -144,6 +144,6 @@ class MultiViewShards(MultiViewData):
     def _order(self) -> SampleOrder:
         return SampleOrder(self.plan.samples - self.validation_objects, self.seed)
 
-    def _loader(self, indices: IndexBatches) -> DataLoader[MultiViewBatch]:
+    def _loader(self, indices: IndexBatches | EvenBatches) -> DataLoader[MultiViewBatch]:
         batches = ShardBatches(ShardReader(self.plan), indices, self._order)
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers)

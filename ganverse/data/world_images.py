@@ -21,7 +21,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from ganverse.data.indices import IndexBatches
+from ganverse.data.indices import EvenBatches, IndexBatches
 from ganverse.errors import GanverseError
 from ganverse.io import from_bytes, to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
@@ -81,13 +81,13 @@ class WorldImages(pl.LightningDataModule):
             GanverseError: the file is missing or holds something else.
         """
         rank, world = self._rank_and_world()
-        indices = IndexBatches(self.batch_size, self.samples_seen, None, rank, world)
+        indices = IndexBatches(self.batch_size, self.samples_seen, rank, world)
         return DataLoader(ImageStream(self._open(), self.seed, self.mirror, indices), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """Held-out images, rendered; the share of this process."""
         rank, world = self._rank_and_world()
-        batches = IndexBatches(self.batch_size, self.images, self.images + self.validation_images, rank, world)
+        batches = EvenBatches(self.batch_size, self.images, self.validation_images, rank, world)
         generator = CarWorldGenerator(self.resolution)
         images = [world_samples(self.seed, indices, generator)[1] for indices in batches]
         return DataLoader(cast(Any, images), batch_size=None)

@@ -70,6 +70,9 @@ class GanverseCLI(LightningCLI):
         parser.add_lightning_class_args(SampleLogger, "samples")
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoints)
 
+    def _parse_ckpt_path(self) -> None:
+        """Keeps the settings of the command line; Lightning would replace them by those in a checkpoint's file."""
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
         config = self._get(self.config_init, "trainer")
