@@ -34,8 +34,8 @@ class IndexBatches:
 class EvenBatches:
     """`count` indices from `start` on, once, in equally many batches of at most `batch` on every process.
 
-    Equally many, since processes step together in validation too (DDP). Where there are not enough indices for that, the
-    last one is repeated.
+    Equally many, since processes step together in validation too (DDP). Where there are not enough indices for that,
+    the last one is repeated.
     """
 
     batch: int

@@ -207,9 +207,7 @@ class MultiViewStream(MultiViewData):
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
         """As in `MultiViewData`."""
-        drawn = self.draw(indices, device)
-        self.counts = self.counts + drawn.counts
-        return drawn.batch
+        return self.draw(indices, device).batch
 
     def draw(
         self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None, *, keep_dropped: int = 0
