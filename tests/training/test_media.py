@@ -13,7 +13,7 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
 from ganverse.errors import GanverseError
-from ganverse.export.textured import glb_bytes
+from ganverse.export import glb_bytes
 from ganverse.geometry.meshes import sphere_template
 from ganverse.training.media import GLB, SampleLogger, Table, log_files, save
 from tests.offline_runs import finished_run, history
