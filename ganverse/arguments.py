@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import re
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
@@ -16,6 +17,14 @@ from ganverse.errors import GanverseError
 
 # help texts come from the string literals below the fields
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a command with a few flags; a user's mistake is a GanverseError."""
+
+    def error(self, message: str) -> NoReturn:
+        """Instead of argparse's usage and exit."""
+        raise GanverseError(f"expected arguments as in `{self.prog} --help`, got: {message}")
 
 
 def parse_settings(prog: str, description: str, arguments: Sequence[str], *settings: type) -> list[Any]:

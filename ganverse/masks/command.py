@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
+from ganverse.arguments import CommandParser
 from ganverse.data.sources import generator_path, segmenter_beside
 from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
@@ -31,6 +32,7 @@ from ganverse.masks.learning import (
 )
 from ganverse.pretrained import save_network
 
+_MOST_PICTURES = 1000
 _SMALLEST_SIDE = 256
 """Images are written at least this large: smaller ones are hard to paint on."""
 _DARK, _LIGHT, _MOST_GRAY = 64 / 255, 191 / 255, 0.1
@@ -58,7 +60,9 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
     generator = framed(network.to(device))
     folder = given.folder or path.with_name(f"{path.stem}-masks")
     report = partial(Console(stderr=True).print, highlight=False, soft_wrap=True, markup=False)
-    numbers = [number for number in range(given.pictures) if _mask(_picture(folder, number)).is_file()]
+    numbers = [number for number in range(_MOST_PICTURES) if _mask(_picture(folder, number)).is_file()]
+    if not 2 <= given.pictures <= _MOST_PICTURES:
+        raise GanverseError(f"expected --pictures between 2 and {_MOST_PICTURES}, got {given.pictures}")
     if len(numbers) < 2:
         write_pictures(_synthesize(generator, ANNOTATED_SEED, given.pictures), folder)
         report(
@@ -91,10 +95,8 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
     return output
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="ganverse masks", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="ganverse masks", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument(
         "generator", nargs="?", default="car", help='.safetensors file of a GAN, or "car" (%(default)s)'
     )

@@ -80,7 +80,9 @@ def find_automatic_views(
     """
     settings = settings or AutomaticSettings()
     generator = framed(network, min(network.resolution, _SIDE))
-    layers = settings.layers or propose_layers(layer_movements(generator, masker), report)
+    layers = settings.layers
+    if layers is None:
+        layers = propose_layers(layer_movements(generator, masker), report)
     dims = layer_dims(generator.style_sizes, layers)
     trial = CandidateSettings(pool=settings.pool, objects=settings.objects)
     report(f"trying {settings.pool} codes of the first {layers} layers on {settings.objects} objects")

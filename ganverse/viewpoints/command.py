@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ganverse.arguments import CommandParser
 from ganverse.data.sources import generator_path, segmenter_beside, views_beside
 from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
@@ -62,10 +63,8 @@ def views_command(arguments: Sequence[str]) -> Path:
     return output
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="ganverse views", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="ganverse views", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("generator", nargs="?", default="car", help='.safetensors file, or "car" (%(default)s)')
     parser.add_argument("-o", "--output", type=Path, help="the file (NAME-views.yaml beside the weights)")
     parser.add_argument("--azimuths", choices=("regressor", "auto"), help="where azimuths come from (see above)")
@@ -99,8 +98,8 @@ def _source_of_azimuths(given: Namespace, card: GeneratorCard) -> str:
 
 
 def _shows_cars(given: Namespace, card: GeneratorCard) -> bool:
-    named = f"{card.trained_on} {card.notes}"
-    return given.generator == "car" or re.search(r"\bcars?\b", named, re.IGNORECASE) is not None
+    named = f"{card.trained_on} {card.notes} {card.source}".lower()
+    return given.generator == "car" or re.search(r"(?<![a-z])cars?(?![a-z])", named) is not None
 
 
 def _segmenter(given: Namespace, generator: Path, card: GeneratorCard) -> Segmenter:

@@ -30,6 +30,8 @@ def test_two_calls_make_a_segmenter(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "000-mask.png" in capsys.readouterr().err
     assert cli.main([*command, "--labeled=1"]) == cli.BAD_INPUT
     assert "labeled and folds of 2" in capsys.readouterr().err
+    assert cli.main([*command, "--pictures=1"]) == cli.BAD_INPUT
+    assert "--pictures between 2 and" in capsys.readouterr().err
     for number in (0, 2):
         Image.fromarray(ELLIPSE).save(folder / f"{number:03d}-mask.png")
     assert cli.main([*command, "--labeled=16", "--steps=2"]) == 0

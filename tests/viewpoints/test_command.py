@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_the_pose_regressor_is_not_used_for_other_categories(
     assert (tmp_path / "toy-views.yaml").read_bytes() == before
     assert cli.main(["views", str(generator), "--azimuths=auto", "--pool=8"]) == cli.BAD_INPUT
     assert "ganverse masks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "cars"), [("Cars", True), ("lsun_car", True), ("scars", False), ("cartoons", False), ("", False)]
+)
+def test_cards_that_mention_cars(tmp_path: Path, trained_on: str, cars: bool) -> None:
+    generator = toy(tmp_path, trained_on)
+    given = Namespace(generator=str(generator), azimuths=None)
+    card = load_generator(generator)[1]
+    assert command._shows_cars(given, card) == cars
 
 
 def test_azimuths_from_silhouettes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
