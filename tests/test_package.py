@@ -30,28 +30,29 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 PYPROJECT = ROOT / "pyproject.toml"
 
 # Who may import whom inside ganverse: a layer sees itself, what stands here, and the top-level modules that everybody
-# may see (SHARED). Layers that are not listed (pipeline, cli, apps, export) stand on top and see everything.
-BASE = {"geometry", "generators", "weights", "rendering", "viewpoints", "masks"}
+# may see (SHARED). Layers that are not listed stand on top and see everything: apps, the command line (cli.py and the
+# rooms' own command.py) and the package itself, which imports lazily.
+BASE = {"geometry", "generators", "rendering", "viewpoints", "masks"}
 NETWORKS = {"inverse", "neural_renderer", "worlds"}
 MAY_IMPORT = {
     "geometry": set(),
     "generators": set(),
-    "weights": {"generators"},
     "importing": {"generators"},
     "rendering": {"geometry"},
-    "viewpoints": {"geometry", "generators"},
-    "masks": {"generators", "weights"},
-    "inverse": {"geometry", "rendering", "generators", "weights"},
-    "neural_renderer": {"geometry", "rendering", "generators", "weights", "inverse"},
-    "worlds": {"geometry", "rendering", "generators"},
-    "export": {"geometry", "generators"},
-    "reconstruction": BASE | {"inverse", "export"},
-    "data": BASE | {"worlds"},
+    "masks": {"generators"},
+    "viewpoints": {"geometry", "generators", "masks"},
+    "export": {"geometry"},
+    "inverse": {"geometry", "rendering"},
+    "worlds": {"geometry", "rendering"},
+    "neural_renderer": BASE | {"inverse"},
+    "reconstruction": BASE | {"inverse", "neural_renderer", "export"},
+    "data": BASE | NETWORKS,
+    "training": {"geometry", "masks"},
     "evaluation": BASE | NETWORKS | {"data", "export", "reconstruction"},
-    "tasks": BASE | NETWORKS | {"data", "evaluation", "export"},
+    "tasks": BASE | NETWORKS | {"data", "training", "evaluation", "export"},
 }
-SHARED = {"errors"}
-KNOWS_LIGHTNING = {"tasks", "data", "pipeline", "cli"}
+SHARED = {"errors", "io", "pretrained", "distributed", "random_streams", "devices", "arguments", "batch", "_lazy"}
+KNOWS_LIGHTNING = {"tasks", "data", "training"}
 WEB_FRAMEWORKS = {
     *("starlette", "fastapi", "uvicorn", "flask", "aiohttp", "tornado"),
     *("gradio", "streamlit", "http.server", "socketserver"),
@@ -89,7 +90,9 @@ def constraints() -> dict[str, Version]:
 
 
 def layer(path: Path) -> str:
-    """The folder or the module directly below ganverse that a file belongs to."""
+    """The folder or the module directly below ganverse that a file belongs to; a room's command is the command line."""
+    if path.stem == "command":
+        return "cli"
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ganverse._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ganverse.data.batch import MultiViewBatch
+    from ganverse.batch import MultiViewBatch
     from ganverse.data.multi_view import MultiViewData, MultiViewStream
     from ganverse.data.multi_view_folder import MultiViewFolder
     from ganverse.data.multi_view_shards import MultiViewShards
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "MultiViewBatch": "ganverse.data.batch",
+        "MultiViewBatch": "ganverse.batch",
         "MultiViewData": "ganverse.data.multi_view",
         "MultiViewFolder": "ganverse.data.multi_view_folder",
         "MultiViewShards": "ganverse.data.multi_view_shards",

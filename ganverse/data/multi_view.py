@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.indices import EvenBatches, IndexBatches
 from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
 from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source

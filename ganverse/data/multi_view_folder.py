@@ -21,7 +21,7 @@ import yaml
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START, MultiViewData
 from ganverse.data.multi_view_shards import SampleOrder
 from ganverse.data.sampling import random_numbers

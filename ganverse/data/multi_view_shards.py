@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.indices import EvenBatches, IndexBatches
 from ganverse.data.multi_view import VALIDATION_START, MultiViewData
 from ganverse.data.shards import ShardPlan, ShardReader, read_plan

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import Drawn, MultiViewSampler
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import InverseModel, load_inverse

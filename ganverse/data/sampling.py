@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator

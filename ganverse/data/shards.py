@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import Drawn
 from ganverse.data.sources import SourceSettings
 from ganverse.errors import GanverseError

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.regression import spearman_corrcoef
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.sources import Source
 from ganverse.errors import GanverseError
 from ganverse.evaluation.alignment import Alignment

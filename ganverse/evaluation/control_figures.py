@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.evaluation.control import LADDER_STEPS, Factors, Images, Studio, next_index, scenes_of, swaps
 from ganverse.evaluation.edits import EditedImages
 from ganverse.evaluation.figures import Figure, numbers

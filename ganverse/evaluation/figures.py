@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.sources import Source
 from ganverse.devices import device_of
 from ganverse.evaluation.alignment import Alignment

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import SamplingSettings
 from ganverse.data.sources import Source
 from ganverse.distributed import own_batches

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable

@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.utilities.types import LRSchedulerConfigType
 from torch.optim.lr_scheduler import LambdaLR
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import MultiViewData
 from ganverse.errors import GanverseError
 from ganverse.training.diagnostics import NaNGuard

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.sources import Source, SourceSettings, open_segmenter, open_source
 from ganverse.distributed import all_gather, processes
 from ganverse.errors import GanverseError

@@ -16,7 +16,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.distributed import average_gradients, average_over_processes, processes, rows_of_groups
 from ganverse.errors import GanverseError
 from ganverse.generators.discriminator import Discriminator

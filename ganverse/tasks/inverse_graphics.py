@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
 from ganverse.errors import GanverseError
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses

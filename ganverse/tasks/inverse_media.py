@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.export import glb_bytes
 from ganverse.geometry.cameras import Cameras

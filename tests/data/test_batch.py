@@ -1,6 +1,6 @@
 import torch
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 
 
 def test_a_batch_knows_its_length_and_moves_as_a_whole() -> None:

@@ -5,7 +5,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START, MultiViewStream
 from ganverse.data.sampling import MultiViewSampler
 from ganverse.errors import GanverseError

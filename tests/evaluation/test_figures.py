@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control_figures import control_figures
 from ganverse.evaluation.figures import (

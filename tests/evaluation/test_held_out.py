@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.evaluation.held_out import compare_views, held_out_samples, held_out_scores, rerender
 from ganverse.inverse.perceptual import PerceptualDistance
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_inverse, tiny_world

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.geometry.meshes import sphere_template
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseNetworkConfig

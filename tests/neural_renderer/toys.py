@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig

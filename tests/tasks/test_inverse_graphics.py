@@ -11,7 +11,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import MultiViewStream
 from ganverse.errors import GanverseError
 from ganverse.inverse.camera_survey import SurveyPlan

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 
-from ganverse.data.batch import MultiViewBatch
+from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import MultiViewStream
 from ganverse.inverse.camera_survey import SurveyPlan
 from ganverse.tasks import inverse_graphics
