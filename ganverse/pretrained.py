@@ -141,6 +141,26 @@ def read_card(path: Path) -> dict[str, Any]:
     return facts
 
 
+def generator_path(name: str) -> Path:
+    """The weights behind a generator's name; "car" lies in the package."""
+    return SHIPPED / "gan-car.safetensors" if name == "car" else Path(name)
+
+
+def views_beside(generator: Path) -> Path:
+    """Where the view codes of a GAN are written; for weights inside the package, into the current folder."""
+    return _beside(generator, "views.yaml")
+
+
+def segmenter_beside(generator: Path) -> Path:
+    """Where `ganverse masks` puts the segmenter of a GAN; for weights inside the package, into the current folder."""
+    return _beside(generator, "segmenter.safetensors")
+
+
+def _beside(generator: Path, ending: str) -> Path:
+    path = generator.with_name(f"{generator.stem}-{ending}")
+    return Path(path.name) if generator.parent == SHIPPED else path
+
+
 def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> dict[str, Any]:
     """`read_card` of a network whose name, at `key`, must be `architecture`.
 

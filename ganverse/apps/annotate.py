@@ -18,12 +18,12 @@ from starlette.routing import Route
 from torch import Tensor, nn
 
 from ganverse.apps.server import add_page_options, address, application, listen, read_json, serve, tell
-from ganverse.data.sources import generator_path, views_beside
 from ganverse.devices import find_device
 from ganverse.errors import GanverseError, quoted
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.io import image_grid, png_bytes
+from ganverse.pretrained import generator_path, views_beside
 from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, decide
 from ganverse.viewpoints.directions import open_views
 from ganverse.viewpoints.proposal import CandidateSettings, images_of_views, rank_candidates

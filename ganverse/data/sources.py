@@ -17,7 +17,7 @@ from ganverse.generators.weights import load_generator
 from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
-from ganverse.pretrained import SHIPPED
+from ganverse.pretrained import generator_path, segmenter_beside
 from ganverse.viewpoints.directions import open_views
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims, view_latents
 from ganverse.worlds.generator import CarWorldGenerator
@@ -147,30 +147,10 @@ def world_view_codes(generator: CarWorldGenerator, count: int = 24) -> ViewCodes
     return ViewCodes(CAR_WORLD, layer_dims(generator.style_sizes, generator.view_layers), codes)
 
 
-def generator_path(name: str) -> Path:
-    """The weights behind a generator's name; "car" lies in the package."""
-    return SHIPPED / "gan-car.safetensors" if name == "car" else Path(name)
-
-
 def view_codes_path(settings: SourceSettings) -> Path:
     """The file of a GAN's view codes."""
     path = generator_path(settings.generator)
     return settings.view_codes or path.with_name(f"{path.stem}-views.yaml")
-
-
-def views_beside(generator: Path) -> Path:
-    """Where the view codes of a GAN are written; for weights inside the package, into the current folder."""
-    return _beside(generator, "views.yaml")
-
-
-def segmenter_beside(generator: Path) -> Path:
-    """Where `ganverse masks` puts the segmenter of a GAN; for weights inside the package, into the current folder."""
-    return _beside(generator, "segmenter.safetensors")
-
-
-def _beside(generator: Path, ending: str) -> Path:
-    path = generator.with_name(f"{generator.stem}-{ending}")
-    return Path(path.name) if generator.parent == SHIPPED else path
 
 
 def open_segmenter(settings: SourceSettings) -> Segmenter:

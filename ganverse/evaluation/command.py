@@ -12,14 +12,13 @@ from typing import Any, Literal
 from rich.console import Console
 
 from ganverse.arguments import parse_settings
-from ganverse.data.sources import generator_path
 from ganverse.distributed import rank_and_processes, torchrun_group
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG, IDENTITY
 from ganverse.evaluation.evaluate import SCORES, evaluate_models
 from ganverse.evaluation.models import ModelPaths, models_of_checkpoint, models_of_run
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.pretrained import write_evaluation
+from ganverse.pretrained import generator_path, write_evaluation
 
 _DIGITS = 5
 

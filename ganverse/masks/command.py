@@ -15,7 +15,6 @@ from rich.console import Console
 from torch import Tensor
 
 from ganverse.arguments import CommandParser
-from ganverse.data.sources import generator_path, segmenter_beside
 from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import framed
@@ -30,7 +29,7 @@ from ganverse.masks.learning import (
     mixed_styles,
     working_side,
 )
-from ganverse.pretrained import save_network
+from ganverse.pretrained import generator_path, save_network, segmenter_beside
 
 _MOST_PICTURES = 1000
 _SMALLEST_SIDE = 256

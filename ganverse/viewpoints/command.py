@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 
 from ganverse.arguments import CommandParser
-from ganverse.data.sources import generator_path, segmenter_beside, views_beside
-from ganverse.devices import add_device_option, find_device
+from ganverse.devices import add_device_option, device_of, find_device
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import GeneratorCard, load_generator
 from ganverse.inverse.weights import load_inverse
 from ganverse.io import image_grid, save_image
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
+from ganverse.pretrained import generator_path, segmenter_beside, views_beside
 from ganverse.viewpoints.automatic import AutomaticSettings, find_automatic_views
 from ganverse.viewpoints.directions import directions_path, save_directions
 from ganverse.viewpoints.pose_regressor import PoseRegressor
@@ -135,7 +135,7 @@ def _find_automatically(
 
 
 def _find_with_regressor(network: ImageGenerator, name: str, output: Path, given: Namespace) -> None:
-    regressor = PoseRegressor.from_pretrained().to(find_device(given.device))
+    regressor = PoseRegressor.from_pretrained().to(device_of(network))
     analysis, proposal = StyleAnalysis(), ProposalSettings(count=given.codes)
     analysis = analysis if given.layers is None else replace(analysis, layers=given.layers)
     proposal = proposal if given.pool is None else replace(proposal, candidates=given.pool)
@@ -145,8 +145,7 @@ def _find_with_regressor(network: ImageGenerator, name: str, output: Path, given
         return
     directions = find_content_directions(network, regressor, analysis)
     dims = tuple(analysis.directions + dim for dim in layer_dims(network.style_sizes, analysis.layers))
-    generator = directions.around(network).to(find_device(given.device))
-    codes = propose_view_codes(generator, name, dims, regressor, proposal)
+    codes = propose_view_codes(directions.around(network), name, dims, regressor, proposal)
     replace(codes, directions=save_directions(directions_path(output), directions)).save(output)
 
 

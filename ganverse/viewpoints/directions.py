@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from ganverse.devices import device_of
 from ganverse.errors import GanverseError, brief
 from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.io import pack_tensors, write_atomically
@@ -32,8 +33,10 @@ class ContentDirections:
     write: Float[Tensor, "styles directions"]
 
     def around(self, generator: ImageGenerator) -> SubspaceGenerator:
-        """The generator whose first style dimensions are these coordinates, frozen."""
-        return SubspaceGenerator(generator, self.read, self.write).eval().requires_grad_(False)
+        """The generator whose first style dimensions are these coordinates, frozen, on the generator's device."""
+        device = device_of(generator)
+        wrapped = SubspaceGenerator(generator, self.read.to(device), self.write.to(device))
+        return wrapped.eval().requires_grad_(False)
 
 
 def directions_path(codes_path: Path) -> Path:

@@ -12,11 +12,10 @@ from PIL import Image
 
 from ganverse import cli
 from ganverse.apps.annotate import Desk, annotation_app, column, open_annotation
-from ganverse.data.sources import views_beside
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import SubspaceGenerator
 from ganverse.generators.weights import load_generator
-from ganverse.pretrained import SHIPPED
+from ganverse.pretrained import SHIPPED, views_beside
 from ganverse.viewpoints.annotation import Decision
 from ganverse.viewpoints.directions import ContentDirections, directions_path, save_directions
 from ganverse.viewpoints.proposal import CandidateSettings
