@@ -14,14 +14,23 @@ from PIL import Image
 from ganverse import cli
 from tests import pipeline_toys as toys
 
-CONFIGS = {
-    "text.yaml": "just words\n",
-    "list.yaml": "- 1\n- 2\n",
-    "broken.yaml": "a: [1, 2\n",
-    "empty-key.yaml": "schedule:\n  imagez: 3\n",
-    "binary.yaml": "\x00\x01",
-    "other.yaml": "data:\n  color: red\n",
-    "type.yaml": "half_life: long\n",
+CONFIGS: dict[str, bytes] = {
+    "text.yaml": b"just words\n",
+    "list.yaml": b"- 1\n- 2\n",
+    "broken.yaml": b"a: [1, 2\n",
+    "unknown.yaml": b"modle: {class_path: InverseGraphics}\n",
+    "nested.yaml": b"model: {class_path: InverseGraphics, init_args: {imagez: 3}}\n",
+    "binary.yaml": b"\x00\x01",
+    "latin.yaml": "# caf\u00e9\nmodel: {class_path: InverseGraphics}\n".encode("latin-1"),
+    "other.yaml": b"model: {class_path: Disentanglement}\n"
+    b"data: {class_path: MultiViewStream, init_args: {color: red}}\n",
+    "type.yaml": b"model: {class_path: InverseGraphics, init_args: {ema_half_life: long}}\n",
+    "stageless.yaml": b"run: x\nstages: {}\n",
+    "wordy-stage.yaml": b"stages: {inverse: fit}\n",
+    "unknown-command.yaml": b"stages: {inverse: {train: {}}}\n",
+    "alias.yaml": b"stages: {a: &a {evaluate: {}}, b: *a}\n",
+    "twice.yaml": b"run: a\nrun: b\nstages: {a: {evaluate: {}}}\n",
+    "views.yaml": b"front: 0\nside: 90\n",
 }
 
 
@@ -31,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     toys.save_gan(folder)
     for name, text in CONFIGS.items():
-        (folder / name).write_text(text)
+        (folder / name).write_bytes(text)
     data, card, views = (
         (folder / "toy.safetensors").read_bytes(),
         (folder / "toy.json").read_text(),
@@ -58,7 +67,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.png").write_text("no picture")
     (folder / "empty.jpg").write_bytes(b"")
     Image.new("RGB", (64, 64), (120, 160, 230)).save(folder / "sky.png")
-    (folder / "none").mkdir()
+    (folder / "text.ckpt").write_text("no checkpoint")
+    for name in ("none", "objectless", "maskless"):
+        (folder / name).mkdir()
+    for name in ("objectless", "maskless"):
+        (folder / name / "views.yaml").write_bytes(CONFIGS["views.yaml"])
+    (folder / "maskless" / "chair").mkdir()
+    for view in ("front", "side"):
+        Image.new("RGB", (64, 64)).save(folder / "maskless" / "chair" / f"{view}.png")
     (folder / "half").mkdir()
     (folder / "half" / "manifest.json").write_text('{"fingerprint": "x"')
     (folder / "gone").mkdir()
@@ -83,79 +99,134 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-GAN = "--data.generator={bad}/toy.safetensors"
+FIT = ["train", "fit", "--trainer.accelerator=cpu"]
+INVERSE = [*FIT, "--model=InverseGraphics"]
+STREAM = [*INVERSE, "--data=MultiViewStream"]
+TOY = [*STREAM, "--data.generator={bad}/toy.safetensors"]
+TUNE = [*FIT, "--model=Disentanglement", "--data=MultiViewStream", "--data.generator={bad}/toy.safetensors"]
+GAN = [*FIT, "--model=ImageGAN", "--data=WorldImages", "--data.cache={out}/cars.npy"]
+PREDICT = ["train", "predict", "--trainer.accelerator=cpu", "--model=DatasetGeneration", "--model.output={out}/shards"]
+MAKE = [*PREDICT, "--data=MultiViewStream"]
+GENERATE = [*MAKE, "--data.generator={bad}/toy.safetensors"]
 CASES: dict[str, list[str]] = {
-    # commands and stages
+    # commands and flags
     "unknown command": ["fly"],
-    "unknown stage": ["train", "fly"],
-    "unknown flag": ["train", "inverse", "--color=red"],
-    "misspelt flag": ["train", "inverse", "--half_lif=3"],
-    "flag without a value": ["train", "inverse", "--seed"],
-    "abbreviated flag": ["train", "inverse", "--see=1"],
-    "stage after flags": ["train", "--run=x", "inverse"],
+    "unknown subcommand": ["train", "fly"],
+    "subcommand after flags": ["train", "--run=x", "fit"],
+    "unknown flag": [*STREAM, "--color=red"],
+    "unknown flag of a pipeline": ["train", "--color=red"],
+    "misspelt flag": [*STREAM, "--model.ema_half_lif=3"],
+    "flag without a value": [*STREAM, "--seed_everything"],
+    "abbreviated flag": [*STREAM, "--seed=1"],
+    "no model": [*FIT],
+    "no data": [*INVERSE],
+    "no data for StyleGAN-R": [*FIT, "--model=Disentanglement"],
+    "no data for generation": PREDICT,
+    # classes
+    "unknown model": [*FIT, "--model=Teapot"],
+    "unknown data": [*INVERSE, "--data=Teapots"],
+    "a model that is none": [*FIT, "--model=MultiViewStream", "--data=MultiViewStream"],
+    "data that are none": [*INVERSE, "--data=InverseGraphics"],
+    "a module of the system": [*INVERSE, "--data=os.system"],
+    "images for a multi-view model": [*INVERSE, "--data=WorldImages", "--data.cache={out}/cars.npy"],
+    "unknown logger": [*STREAM, "--trainer.logger=Paper"],
+    "unknown callback": [*STREAM, "--trainer.callbacks+=Dance"],
     # types and ranges
-    "word for a number": ["train", "inverse", "--seed=one"],
-    "fraction for an integer": ["train", "inverse", "--schedule.images=1.5"],
-    "word for minutes": ["train", "inverse", "--minutes=soon"],
-    "unknown choice": ["train", "inverse", "--trainer.accelerator=tpu"],
-    "unknown precision": ["train", "inverse", "--trainer.precision=8"],
-    "unknown logger": ["train", "inverse", "--logger=paper"],
-    "unknown progress": ["train", "inverse", "--trainer.progress=dance"],
-    "unknown masks": ["train", "inverse", "--data.masks=hand"],
-    "unknown category": ["train", "inverse", "--data.category=dragon"],
-    "no devices": ["train", "inverse", "--trainer.devices=0"],
-    "word for devices": ["train", "inverse", "--trainer.devices=many"],
-    "no nodes": ["train", "inverse", "--trainer.nodes=0"],
-    "no threads": ["train", "inverse", "--trainer.threads=-2"],
-    "never a checkpoint": ["train", "inverse", "--trainer.checkpoint_minutes=0"],
-    "never a picture": ["train", "inverse", "--trainer.picture_minutes=-1"],
-    "never a line": ["train", "inverse", "--trainer.log_every=0"],
-    "empty batch": ["train", "inverse", GAN, "--network.resolution=32", "--data.batch=0"],
-    "no views": ["train", "inverse", GAN, "--network.resolution=32", "--data.sampling.views=0"],
-    "too many views": ["train", "inverse", GAN, "--network.resolution=32", "--data.sampling.views=99"],
-    "no attempts": ["train", "inverse", GAN, "--network.resolution=32", "--data.sampling.attempts=0"],
-    "crooked world views": ["train", "inverse", "--data.generator=car-world", "--data.world_views=7"],
-    "zero objects": ["train", "generate", GAN, "--samples=0"],
-    "zero per shard": ["train", "generate", GAN, "--per_shard=0"],
-    "other resolution": ["train", "inverse", GAN, "--network.resolution=64"],
-    "channels that are no list": ["train", "inverse", "--network.channels=8"],
-    "world images of nothing": ["train", "gan", "--world.images=0"],
+    "word for a number": [*STREAM, "--seed_everything=one"],
+    "fraction for an integer": [*STREAM, "--model.images=1.5"],
+    "word for a time": [*STREAM, "--checkpoint.train_time_interval=soon"],
+    "unknown accelerator": [*STREAM, "--trainer.accelerator=abacus"],
+    "unknown precision": [*STREAM, "--trainer.precision=8"],
+    "unknown strategy": [*STREAM, "--trainer.strategy=chess"],
+    "unknown masks": [*STREAM, "--data.masks=hand"],
+    "unknown category": [*STREAM, "--data.category=dragon"],
+    "unknown ellipsoid": [*STREAM, "--model.ellipsoid=guessed"],
+    "no devices": [*STREAM, "--trainer.devices=0"],
+    "word for devices": [*STREAM, "--trainer.devices=many"],
+    "no images": [*STREAM, "--model.images=0"],
+    "negative images": [*STREAM, "--model.images=-3"],
+    "negative rate": [*STREAM, "--model.learning_rate=-1"],
+    "negative half-life": [*STREAM, "--model.ema_half_life=-1"],
+    "negative seed": [*STREAM, "--data.sampling.seed=-1"],
+    "negative seed of everything": [*STREAM, "--seed_everything=-1"],
+    "no resolution": [*STREAM, "--data.resolution=0"],
+    "no channels": [*TOY, "--model.network.channels=[]"],
+    "odd channels": [*TOY, "--model.network.channels=[8,9]"],
+    "two axes": [*TOY, "--model.network.axes=[1,2]"],
+    "never a picture": [*STREAM, "--samples.every_n_train_steps=-1"],
+    "pictures of nothing": [*STREAM, "--samples.objects=0"],
+    "empty batch": [*TOY, "--data.batch_size=0"],
+    "negative validation": [*TOY, "--data.validation_objects=-1"],
+    "no views": [*TOY, "--data.sampling.views=0"],
+    "too many views": [*TOY, "--data.sampling.views=99"],
+    "no attempts": [*TOY, "--data.sampling.attempts=0"],
+    "crooked world views": [*STREAM, "--data.generator=car-world", "--data.world_views=7"],
+    "larger than the generator": [*TOY, "--data.resolution=64"],
+    "zero objects": [*GENERATE, "--model.samples=0"],
+    "zero per file": [*GENERATE, "--model.per_file=0"],
+    "unknown format": [*GENERATE, "--model.format=zip"],
+    "negative warm-up": [*TUNE, "--model.settings.warm_up_images=-1"],
+    "no fine-tuning and no warm-up": [
+        *TUNE,
+        "--model.settings.warm_up_images=0",
+        "--model.settings.fine_tune_images=0",
+    ],
+    "picture that is no power of two": [*TUNE, "--model.mapping.picture=33"],
+    "world images of nothing": [*GAN, "--data.images=0"],
+    "world images of no size": [*GAN, "--data.resolution=0"],
+    "image GAN of no images": [*GAN, "--model.images=0"],
+    "image GAN without a rate": [*GAN, "--model.learning_rate=0"],
     # configuration files
-    "absent config": ["train", "inverse", "--config={bad}/absent.yaml"],
-    "config is a folder": ["train", "inverse", "--config={bad}/none"],
-    "config of words": ["train", "inverse", "--config={bad}/text.yaml"],
-    "config of a list": ["train", "inverse", "--config={bad}/list.yaml"],
-    "broken config": ["train", "inverse", "--config={bad}/broken.yaml"],
-    "config with an unknown key": ["train", "inverse", "--config={bad}/empty-key.yaml"],
-    "config of bytes": ["train", "inverse", "--config={bad}/binary.yaml"],
-    "config with unknown data": ["train", "disentangle", "--config={bad}/other.yaml"],
-    "config of a wrong type": ["train", "inverse", "--config={bad}/type.yaml"],
-    # generators
-    "absent generator": ["train", "inverse", "--data.generator={bad}/absent.safetensors"],
-    "generator is a folder": ["train", "inverse", "--data.generator={bad}/none"],
+    "absent config": ["train", "fit", "--config={bad}/absent.yaml"],
+    "config is a folder": ["train", "fit", "--config={bad}/none"],
     **{
-        f"{kind} generator": ["train", "generate", f"--data.generator={{bad}}/{kind}.safetensors"]
+        f"config: {name}": ["train", "fit", f"--config={{bad}}/{name}.yaml"]
+        for name in ("text", "list", "broken", "unknown", "nested", "binary", "latin", "other", "type")
+    },
+    "absent pipeline": ["train", "--config={bad}/absent.yaml"],
+    **{
+        f"pipeline: {name}": ["train", f"--config={{bad}}/{name}.yaml"]
+        for name in ("text", "list", "broken", "binary", "latin", "stageless", "wordy-stage", "unknown-command")
+    },
+    "pipeline with an alias": ["train", "--config={bad}/alias.yaml"],
+    "pipeline with a key twice": ["train", "--config={bad}/twice.yaml"],
+    "fit's config as a pipeline": ["train", "--config=configs/car/inverse.yaml"],
+    # checkpoints
+    "absent checkpoint": [*TOY, "--ckpt_path={bad}/absent.ckpt"],
+    "checkpoint of text": [*TOY, "--ckpt_path={bad}/text.ckpt"],
+    "checkpoint is a folder": [*TOY, "--ckpt_path={bad}/none"],
+    # generators
+    "absent generator": [*STREAM, "--data.generator={bad}/absent.safetensors"],
+    "generator is a folder": [*STREAM, "--data.generator={bad}/none"],
+    **{
+        f"{kind} generator": [*MAKE, f"--data.generator={{bad}}/{kind}.safetensors"]
         for kind in ("cut", "changed", "cardless", "garbled", "listed", "foreign")
     },
     # view codes
     **{
-        f"{kind} view codes": ["train", "generate", f"--data.generator={{bad}}/{kind}.safetensors"]
+        f"{kind} view codes": [*MAKE, f"--data.generator={{bad}}/{kind}.safetensors"]
         for kind in ("viewless", "nonsense", "unclosed", "empty-views", "strange")
     },
-    "absent view codes": ["train", "generate", GAN, "--data.view_codes={bad}/absent.yaml"],
-    # masks, shards, teachers
-    "truth where there is none": ["train", "generate", GAN, "--data.masks=truth"],
-    "absent segmenter": ["train", "generate", GAN, "--data.segmenter={bad}/absent.safetensors"],
-    "generator for a segmenter": ["train", "generate", GAN, "--data.segmenter={bad}/toy.safetensors"],
+    "absent view codes": [*GENERATE, "--data.view_codes={bad}/absent.yaml"],
+    # masks, shards, folders, networks to go on from
+    "truth where there is none": [*GENERATE, "--data.masks=truth"],
+    "absent segmenter": [*GENERATE, "--data.segmenter={bad}/absent.safetensors"],
+    "generator for a segmenter": [*GENERATE, "--data.segmenter={bad}/toy.safetensors"],
+    "renderer without a reader": [*TOY, "--data.renderer={bad}/toy.safetensors"],
     **{
-        f"shards: {kind}": ["train", "inverse", GAN, "--network.resolution=32", f"--data.shards={{bad}}/{kind}"]
+        f"shards: {kind}": [*INVERSE, "--data=MultiViewShards", f"--data.folder={{bad}}/{kind}"]
         for kind in ("none", "absent", "half", "gone", "alien")
     },
-    "absent teacher": ["train", "disentangle", GAN, "--inverse={bad}/absent.safetensors"],
-    "generator for a teacher": ["train", "disentangle", GAN, "--inverse={bad}/toy.safetensors"],
-    "teacher of another GAN": ["train", "disentangle", GAN],
-    "absent start": ["train", "gan", "--init_from={bad}/absent.safetensors"],
-    "report of nothing": ["train", "report", GAN],
+    "shards nowhere": [*INVERSE, "--data=MultiViewShards"],
+    **{
+        f"folder: {kind}": [*INVERSE, "--data=MultiViewFolder", f"--data.folder={{bad}}/{kind}"]
+        for kind in ("none", "absent", "views.yaml", "objectless", "maskless")
+    },
+    "absent inverse network": [*TUNE, "--model.inverse={bad}/absent.safetensors"],
+    "generator for an inverse network": [*TUNE, "--model.inverse={bad}/toy.safetensors"],
+    "inverse network of another GAN": TUNE,
+    "absent start": [*TOY, "--model.start={bad}/absent.safetensors"],
+    "absent start of an image GAN": [*GAN, "--model.start={bad}/absent.safetensors"],
     # evaluation
     "evaluate nothing": ["evaluate", "--run={bad}/none"],
     "evaluate an absent run": ["evaluate", "--run={bad}/absent"],
@@ -183,9 +254,10 @@ CASES: dict[str, list[str]] = {
     "views replacing a word": ["views", "--replaces=nothing"],
     "views: unknown flag": ["views", "--color=red"],
     # places and ports
-    "run below a file": ["train", "generate", GAN, "--run={bad}/text.png/run"],
-    "run is a file": ["train", "generate", GAN, "--run={bad}/text.png"],
-    "run where nothing can be": ["train", "inverse", GAN, "--network.resolution=32", "--run=/proc/nowhere"],
+    "run below a file": [*TOY, "--trainer.default_root_dir={bad}/text.png/run"],
+    "run is a file": [*TOY, "--trainer.default_root_dir={bad}/text.png"],
+    "run where nothing can be": [*TOY, "--trainer.default_root_dir=/proc/nowhere"],
+    "samples below a file": [*GENERATE, "--model.output={bad}/text.png/shards"],
     "report below a file": ["evaluate", "--output={bad}/text.png/report"],
     "studio on a port in use": ["studio", "--port={port}", "--no-browser"],
     "annotation on a port in use": ["annotate", "{bad}/toy.safetensors", "--port={port}", "--no-browser"],
@@ -199,7 +271,7 @@ CASES: dict[str, list[str]] = {
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(CASES) >= 60
+    assert len(CASES) >= 120
 
 
 @pytest.mark.parametrize("arguments", CASES.values(), ids=CASES.keys())
@@ -213,8 +285,8 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = [argument.format(bad=world, out=tmp_path, port=taken_port) for argument in arguments]
-    if given[:1] == ["train"] and len(given) > 2 and not any(argument.startswith("--run=") for argument in given[2:]):
-        given.append(f"--run={tmp_path / 'run'}")
+    if given[1:2] in (["fit"], ["predict"]) and not any("default_root_dir" in argument for argument in given):
+        given.append(f"--trainer.default_root_dir={tmp_path / 'run'}")
     assert cli.main(given) == cli.BAD_INPUT
     complaint = capsys.readouterr().err
     said = [line for line in complaint.splitlines() if line.startswith("ganverse: ")]

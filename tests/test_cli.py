@@ -1,72 +1,105 @@
-"""The command line: help as checked in, exit statuses, light imports, doctor."""
+"""The command line: help as checked in, exit statuses, light imports, Lightning's flags, the README's script."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from ganverse import __version__, cli
+from ganverse import __version__, cli, data, tasks
 from ganverse.errors import GanverseError
-from ganverse.pipeline.commands import SHARED, STAGES, EvaluateCall, stage_settings
-from ganverse.pipeline.run_directory import leaves, plain
+from tests import pipeline_toys as toys
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "help"
 RENEW = "GANVERSE_RENEW_HELP"
+HELP = {
+    "ganverse": ["--help"],
+    "train": ["train", "--help"],
+    **{f"model-{name}": ["train", "fit", "--model.help", name] for name in sorted(tasks.__all__)},
+    **{
+        f"data-{name}": ["train", "fit", "--data.help", name]
+        for name in ("MultiViewFolder", "MultiViewShards", "MultiViewStream", "WorldImages")
+    },
+}
 
 
-@pytest.mark.parametrize("command", ["ganverse", "train", "train generate"])
+@pytest.mark.parametrize("name", HELP)
 def test_help_is_the_one_checked_in(
-    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`GANVERSE_RENEW_HELP=1 pytest tests/test_cli.py` writes the files anew; read the difference before committing."""
-    shown = help_text(command, capsys, monkeypatch)
-    file = GOLDEN / f"{command.replace(' ', '-')}.txt"
-    if os.environ.get(RENEW):
-        GOLDEN.mkdir(exist_ok=True)
-        file.write_text(shown)
-    assert shown == file.read_text(), f"the help of {command} has changed; {RENEW}=1 pytest tests/test_cli.py renews it"
-
-
-@pytest.mark.parametrize("command", ["evaluate", *(f"train {stage}" for stage in STAGES)])
-def test_help_names_every_setting(
-    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = help_text(command, capsys, monkeypatch)
-    settings = plain(EvaluateCall() if command == "evaluate" else stage_settings(command.split()[1], []))
-    skipped = ("generate", "inverse", "disentangle", "report") if command == "train all" else ()
-    for key, _ in leaves(settings):
-        stage, _, rest = key.partition(".")
-        if stage not in skipped or rest.split(".")[0] not in SHARED:
-            assert f"\n  --{key} " in shown, key
-
-
-def help_text(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("COLUMNS", "110")
-    name, *rest = command.split()
-    call = {"ganverse": cli.main, "evaluate": cli.evaluate, "train": cli.train}[name]
+    monkeypatch.setattr(sys, "argv", ["train.py"])
     with contextlib.suppress(SystemExit):
-        assert call([*rest, "--help"]) == 0
-    return capsys.readouterr().out
+        assert cli.main(HELP[name]) == 0
+    shown = capsys.readouterr().out
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get(RENEW):
+        file.write_text(shown)
+    assert shown == file.read_text(), f"the help of {name} has changed; {RENEW}=1 pytest tests/test_cli.py renews it"
 
 
-@pytest.mark.parametrize("command", [["--help"], ["--version"], ["train", "--help"]])
-def test_light_commands_do_not_wait_for_torch(command: list[str]) -> None:
+def test_no_help_is_left_over() -> None:
+    assert {file.stem for file in GOLDEN.iterdir()} == set(HELP)
+
+
+def test_every_model_and_data_source_is_in_the_help() -> None:
+    for name in (*tasks.__all__, "MultiViewStream", "MultiViewShards", "MultiViewFolder", "WorldImages"):
+        assert f" {name} " in cli.TRAIN_HELP
+        assert name in (*tasks.__all__, *data.__all__)
+
+
+def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fly"]) == cli.BAD_INPUT
+    complaint = capsys.readouterr().err
+    for name in ("train", "evaluate", *cli.COMMANDS):
+        assert name in complaint
+        assert f"\n  {name} " in cli.HELP
+
+
+LIGHT = {
+    **{" ".join(command): f"assert main({command!r}) == 0" for command in (["--help"], ["--version"])},
+    "train --help": "assert main(['train', '--help']) == 0",
+    "import ganverse": "import ganverse",
+}
+
+
+@pytest.mark.parametrize("program", LIGHT.values(), ids=LIGHT.keys())
+def test_what_is_light_does_not_wait_for_torch(program: str) -> None:
+    names = ("torch", "pytorch_lightning", "numpy", "jsonargparse", "wandb")
     program = (
-        f"import sys, time; from ganverse.cli import main; status = main({command!r}); "
-        "heavy = [name for name in ('torch', 'pytorch_lightning', 'numpy', 'jsonargparse') if name in sys.modules]; "
-        "print(heavy, status, time.process_time())"
+        f"import sys, time; from ganverse.cli import main; {program}; "
+        f"print([name for name in {names} if name in sys.modules], time.process_time())"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
-    heavy, status, seconds = done.stdout.splitlines()[-1].rsplit(maxsplit=2)
-    assert (heavy, status) == ("[]", "0")
+    heavy, seconds = python(program).splitlines()[-1].rsplit(maxsplit=1)
+    assert heavy == "[]"
     assert float(seconds) < 1.5
+
+
+def test_wandb_is_imported_for_its_logger_only(tmp_path: Path) -> None:
+    command = ["fit", "--config", "configs/car/inverse.yaml", "--print_config"]
+    program = (
+        "import contextlib, io, sys; from ganverse.cli import train\n"
+        "def loaded(*flags):\n"
+        "    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        f"        train([*{command}, *flags])\n"
+        "    return 'wandb' in sys.modules\n"
+        "print(loaded())"
+    )
+    assert python(program).splitlines()[-1] == "False"
+
+
+def python(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def test_version_and_module(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,16 +109,6 @@ def test_version_and_module(capsys: pytest.CaptureFixture[str]) -> None:
     assert done.stdout.startswith("usage: ganverse COMMAND")
 
 
-def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["fly"]) == cli.BAD_INPUT
-    complaint = capsys.readouterr().err
-    for name in ("train", "evaluate", "reconstruct", "doctor"):
-        assert name in complaint
-        assert f"\n  {name} " in cli.HELP
-    for stage in STAGES:
-        assert stage in cli.TRAIN_HELP
-
-
 def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     def wrong() -> int:
         raise GanverseError("expected a, got b; do c")
@@ -93,22 +116,21 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     def impatient() -> int:
         raise KeyboardInterrupt
 
-    assert cli.guarded(lambda: 0) == 0
-    assert cli.guarded(wrong) == 2
-    assert capsys.readouterr().err == "ganverse: expected a, got b; do c\n"
-
     def crowded() -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write says it, without a name
 
+    assert cli.guarded(lambda: 0) == 0
+    assert cli.guarded(wrong) == 2
+    assert capsys.readouterr().err == "ganverse: expected a, got b; do c\n"
     assert cli.guarded(crowded) == 2
     assert "make room" in capsys.readouterr().err
     assert cli.guarded(impatient) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_scripts_only_hand_over(script: str) -> None:
-    assert len((ROOT / script).read_text().splitlines()) < 50
+    assert len((ROOT / script).read_text().splitlines()) < 20
 
 
 def test_wrong_usage_of_reconstruct_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,24 +140,61 @@ def test_wrong_usage_of_reconstruct_is_status_2(capsys: pytest.CaptureFixture[st
     assert "PHOTO" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toys.save_gan(tmp_path_factory.mktemp("gan"))
+
+
+def shipped(root: Path, generator: Path) -> list[str]:
+    """`fit` with the shipped file, small."""
+    toy = [f"--data.generator={generator}", *toys.shrunk("InverseGraphics", root)]
+    return ["fit", "--config", "configs/car/inverse.yaml", *toy]
+
+
+def test_lightnings_own_flags(tmp_path: Path, generator: Path) -> None:
+    """Callbacks by class name, accumulation, a number of steps."""
+    flags = ["--trainer.max_steps=3", "--trainer.accumulate_grad_batches=2", "--model.images=100"]
+    assert cli.train([*shipped(tmp_path, generator), *flags, "--trainer.callbacks+=LearningRateMonitor"]) == 0
+    lines = (tmp_path / "logs" / "version_0" / "metrics.csv").read_text().splitlines()
+    assert "lr-AdamW" in lines[0]
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert config["trainer"]["callbacks"][-1]["class_path"].endswith("LearningRateMonitor")
+    assert config["trainer"]["accumulate_grad_batches"] == 2
+    assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_two_processes(tmp_path: Path, generator: Path) -> None:
+    flags = ["--trainer.strategy=ddp", "--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.max_steps=1"]
+    command = [sys.executable, "train.py", *shipped(tmp_path, generator), *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "inverse.safetensors").is_file()
+
+
 def test_configuration_can_be_printed_and_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = ["fit", "--config", "configs/car/inverse.yaml"]
     with pytest.raises(SystemExit) as stop:
-        cli.train(["inverse", "--seed=4", "--print_config"])
+        cli.train([*file, "--seed_everything=4", "--print_config"])
     assert stop.value.code == 0
-    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
-    assert stage_settings("inverse", ["--config", str(tmp_path / "printed.yaml")]).seed == 4
+    printed = capsys.readouterr().out
+    (tmp_path / "printed.yaml").write_text(printed)
+    with pytest.raises(SystemExit):
+        cli.train(["fit", "--config", str(tmp_path / "printed.yaml"), "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(printed)
+    assert yaml.safe_load(printed)["seed_everything"] == 4
 
 
-def test_standing_options_come_last(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("GANVERSE_IMPORT_GAN_OPTIONS", "--truncation 'no number'")
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["import-gan", "x.pkl", "-o", "y", "--truncation", "1"])
-    assert stop.value.code == cli.BAD_INPUT
-    assert "'no number'" in capsys.readouterr().err
+def readme_script() -> str:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    (script,) = [block for block in blocks if "Trainer(" in block]
+    return script
 
 
-def test_shorthands_of_generation() -> None:
-    config = stage_settings("generate", ["--num-objects", "12", "--views-per-object=5"])
-    assert (config.samples, config.data.sampling.views) == (12, 5)
-    whole = stage_settings("all", ["--num-objects=12"])
-    assert whole.generate.samples == 12
+def test_the_readmes_script_runs(tmp_path: Path) -> None:
+    """As it stands: training in a Trainer of one's own, loading, a GLB."""
+    script = readme_script()
+    assert len([line for line in script.splitlines() if line.strip()]) <= 16
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+    assert (tmp_path / "inverse.ckpt").is_file()
+    assert (tmp_path / "object.glb").read_bytes()[:4] == b"glTF"

@@ -24,17 +24,16 @@ from tests.importing_toys import foreign_modules  # noqa: F401 - a fixture
 ROOT = Path(__file__).parent.parent
 SECTION = (ROOT / "README.md").read_text().split("## Your own category in six commands")[1].split("\n## ")[0]
 COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"```bash\n(.*?)```", SECTION, re.S)[0].splitlines()]
-NETWORK = [setting for setting in pipeline_toys.INVERSE if not setting.startswith("network.resolution")]
-OPTIONS = {
-    "GANVERSE_MASKS_OPTIONS": ["--labeled=24", "--steps=12"],
-    "GANVERSE_VIEWS_OPTIONS": ["--pool=16", "--codes=8"],
-    "GANVERSE_ANNOTATE_OPTIONS": ["--pool=4", "--port=0", "--no-browser"],
-    "GANVERSE_TRAIN_OPTIONS": [
-        *pipeline_toys.DATA,
-        *pipeline_toys.flags(NETWORK),
-        *pipeline_toys.TRAINER,
+TOYS = {  # what is appended to a command, for it to end within seconds
+    "masks": ["--labeled=24", "--steps=12"],
+    "views": ["--auto.pool=16", "--auto.objects=2", "--auto.codes=8"],
+    "annotate": ["--pool=4", "--port=0", "--no-browser"],
+    "train.py": [
+        *pipeline_toys.flags("model", pipeline_toys.INVERSE),
+        *pipeline_toys.flags("data", pipeline_toys.STREAM),
+        *pipeline_toys.flags("trainer", pipeline_toys.TRAINER),
     ],
-    "GANVERSE_EVALUATE_OPTIONS": pipeline_toys.flags(pipeline_toys.EVALUATION),
+    "evaluate.py": [f"--{name}={value}" for name, value in pipeline_toys.EVALUATION.items()],
 }
 
 
@@ -68,8 +67,6 @@ def test_six_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(annotate, "serve", correct_one)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    for name, options in OPTIONS.items():
-        monkeypatch.setenv(name, shlex.join(options))
     write_nvidia_file(Path("my-gan.pkl"))
     assert len(COMMANDS) == 6
     for command in COMMANDS:
@@ -96,9 +93,10 @@ def test_six_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(command: str) -> int:
     """A line of the README, in this process."""
     words = shlex.split(command)
+    given = [*words, *TOYS.get(words[1], [])]
     if words[0] == "ganverse":
-        return cli.main(words[1:])
-    python, script, *arguments = words
+        return cli.main(given[1:])
+    python, script, *arguments = given
     assert python == "python"
     assert (ROOT / script).is_file()
     return {"train.py": cli.train, "evaluate.py": cli.evaluate}[script](arguments)

@@ -65,8 +65,8 @@ def test_the_wheel_holds_the_package_and_its_configs(site: Path) -> None:
 def test_it_works_away_from_the_checkout(site: Path, tmp_path: Path) -> None:
     assert python(site, tmp_path, "-m", "ganverse", "--version") == f"ganverse {ganverse.__version__}\n"
     program = (
-        "from pathlib import Path; import ganverse; from ganverse.pipeline.configuration import packaged_config; "
-        "print(Path(ganverse.__file__).parent); print(packaged_config('demo.yaml'))"
+        "from pathlib import Path; import ganverse; from ganverse.cli import _config; "
+        "print(Path(ganverse.__file__).parent); print(_config('configs/demo.yaml'))"
     )
     package, config = python(site, tmp_path, "-c", program).splitlines()
     assert Path(package) == site / "ganverse"

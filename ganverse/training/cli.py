@@ -114,6 +114,8 @@ class TimedCheckpoint(ModelCheckpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time."""
+        if trainer.fast_dev_run:
+            return
         interval = self._train_time_interval
         if pl_module.automatic_optimization or interval is None:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
@@ -122,6 +124,11 @@ class TimedCheckpoint(ModelCheckpoint):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning's, which also keeps a checkpoint of `fast_dev_run`; not here."""
+        if not trainer.fast_dev_run:
+            super().on_train_end(trainer, pl_module)
 
 
 class _SaveConfig(SaveConfigCallback):
