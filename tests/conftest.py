@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+from typing import TYPE_CHECKING
 
 import hypothesis
 import jaxtyping
@@ -13,6 +14,9 @@ import pytest
 import torch
 
 from tests.chromium import missing_for_browser_tests
+
+if TYPE_CHECKING:
+    from tests.tasks.toys import Files
 
 # Every annotation of the package is checked at run time, in pytest-xdist's worker processes too: each of them loads
 # this file before it collects a test. The hook rewrites modules as they are imported, so it comes before any of them.
@@ -42,6 +46,14 @@ def fixed_seeds() -> None:
     random.seed(SEED)
     np.random.seed(SEED)  # noqa: NPY002 - the global state is what libraries draw from
     torch.manual_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Weights of a tiny GAN, a segmenter and an inverse network."""
+    from tests.tasks.toys import save_files
+
+    return save_files(tmp_path_factory.mktemp("weights"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganverse.errors import GanverseError, brief, quoted
-from ganverse.io import LARGEST_YAML, list_images, read_image, read_image_with_alpha, read_mask, read_yaml
+from ganverse.io import (
+    LARGEST_YAML,
+    from_bytes,
+    list_images,
+    quantize,
+    read_image,
+    read_image_with_alpha,
+    read_mask,
+    read_yaml,
+    to_bytes,
+)
 
 SQUARE = np.zeros((20, 24), dtype=np.uint8)
 SQUARE[5:15, 6:18] = 255
@@ -225,3 +235,16 @@ def test_quotations_are_short() -> None:
     assert quoted(10**5000) == "a very long number"
     assert brief(ValueError("one\n two\nthree")) == "one two"
     assert len(brief(ValueError("x" * 10**6))) == 200
+
+
+def test_bytes_round_trip_exactly() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(from_bytes(pixels)), pixels)
+
+
+def test_quantizing_moves_a_pixel_by_half_a_step_at_most_and_only_once() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    once = quantize(images)
+    assert (once - images).abs().max() <= 0.5 / 255 + 1e-6
+    assert torch.equal(quantize(once), once)
+    assert quantize(torch.tensor([-1.0, 2.0])).tolist() == [0, 1]

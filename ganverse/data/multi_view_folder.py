@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,7 @@ class MultiViewFolder(MultiViewData):
         """Azimuth in degrees of every view, by its name, in the file's order."""
         path = self.folder / VIEWS
         found = read_yaml(path)
-        if not isinstance(found, dict) or not found or not all(isinstance(v, (int, float)) for v in found.values()):
+        if not isinstance(found, dict) or not found or not all(map(_is_angle, found.values())):
             raise GanverseError(f"expected lines `VIEW: azimuth in degrees` in {path}, got something else")
         return {str(name): float(azimuth) for name, azimuth in found.items()}
 
@@ -93,9 +94,12 @@ class MultiViewFolder(MultiViewData):
                 )
             if not pictures:
                 continue
-            if len(pictures) < self.views:
-                raise GanverseError(f"expected at least {self.views} views in {folder}, got {len(pictures)}")
-            found.append({ids[picture.stem]: picture for picture in pictures})
+            by_view = {ids[picture.stem]: picture for picture in pictures}
+            if len(by_view) < len(pictures):
+                raise GanverseError(f"expected one picture of each view in {folder}, got {_double(pictures)} twice")
+            if len(by_view) < self.views:
+                raise GanverseError(f"expected at least {self.views} views in {folder}, got {len(by_view)}")
+            found.append(by_view)
         if not found:
             raise GanverseError(f"expected a folder per object in {self.folder}, got none")
         return found
@@ -198,6 +202,15 @@ class FolderWriter:
             ):
                 write_atomically(folder / f"{self._names[view]}.png", png_bytes(image))
                 write_atomically(folder / f"{self._names[view]}{MASK}.png", png_bytes(mask.expand(3, -1, -1)))
+
+
+def _is_angle(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _double(pictures: Sequence[Path]) -> str:
+    names = [picture.stem for picture in pictures]
+    return next(name for name in names if names.count(name) > 1)
 
 
 def _is_picture(path: Path) -> bool:

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START, MultiViewStream
-from ganverse.data.sampling import MultiViewSampler
+from ganverse.data.sampling import SamplingSettings
 from ganverse.errors import GanverseError
+from ganverse.masks.filtering import MaskFilter
+from tests.tasks import toys
 
 
 class Diary(pl.LightningModule):
@@ -31,60 +33,82 @@ class Diary(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def _trainer(folder: Path, steps: int) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        max_steps=steps,
-        default_root_dir=folder,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-    )
-
-
-def test_training_resumes_behind_the_last_sample_seen(sampler: MultiViewSampler, tmp_path: Path) -> None:
-    straight, data = Diary(), MultiViewStream(sampler, 3)
-    _trainer(tmp_path, 5).fit(straight, data)
+def test_training_resumes_behind_the_last_sample_seen(files: toys.Files, tmp_path: Path) -> None:
+    straight, data = Diary(), toys.stream(files, 3)
+    toys.trainer(tmp_path, max_steps=5, limit_val_batches=0).fit(straight, datamodule=data)
     assert straight.seen == list(range(15))
     assert data.samples_seen == 15
-
-    first, trainer = Diary(), _trainer(tmp_path, 2)
-    trainer.fit(first, MultiViewStream(sampler, 3))
+    first, trainer = Diary(), toys.trainer(tmp_path, max_steps=2, limit_val_batches=0)
+    trainer.fit(first, datamodule=toys.stream(files, 3))
     trainer.save_checkpoint(tmp_path / "half.ckpt")
-    second, resumed = Diary(), MultiViewStream(sampler, 3)
-    _trainer(tmp_path, 5).fit(second, resumed, ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    second, resumed = Diary(), toys.stream(files, 3)
+    toys.trainer(tmp_path, max_steps=5, limit_val_batches=0).fit(
+        second, datamodule=resumed, ckpt_path=tmp_path / "half.ckpt"
+    )
     assert first.seen + second.seen == straight.seen
     assert torch.equal(second.gain, straight.gain)
 
 
-def test_the_generator_is_not_in_the_checkpoint(sampler: MultiViewSampler, tmp_path: Path) -> None:
-    trainer, diary = _trainer(tmp_path, 1), Diary()
-    trainer.fit(diary, MultiViewStream(sampler, 2))
+def test_the_generator_is_not_in_the_checkpoint(files: toys.Files, tmp_path: Path) -> None:
+    trainer, diary = toys.trainer(tmp_path, max_steps=1, limit_val_batches=0), Diary()
+    trainer.fit(diary, datamodule=toys.stream(files))
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert list(checkpoint["state_dict"]) == ["gain"]
-    assert checkpoint["MultiViewStream"] == {"samples_seen": 2, "fingerprint": sampler.fingerprint}
+    assert checkpoint["MultiViewStream"] == {"samples_seen": 2}
 
 
-def test_another_stream_is_refused_at_resume(sampler: MultiViewSampler) -> None:
-    with pytest.raises(GanverseError, match="resume"):
-        MultiViewStream(sampler).load_state_dict({"samples_seen": 8, "fingerprint": "something else"})
-
-
-def test_validation_samples_are_fixed_and_never_trained_on(sampler: MultiViewSampler, tmp_path: Path) -> None:
-    data, diary = MultiViewStream(sampler, 4, validation_samples=6), Diary()
-    trainer = _trainer(tmp_path, 1)
-    trainer.limit_val_batches = 1.0
-    trainer.validate(diary, data, verbose=False)
+def test_validation_samples_are_fixed_and_never_trained_on(files: toys.Files, tmp_path: Path) -> None:
+    data, diary = toys.stream(files, 4, validation_objects=6), Diary()
+    toys.trainer(tmp_path).validate(diary, datamodule=data, verbose=False)
     assert diary.validated == list(range(VALIDATION_START, VALIDATION_START + 6))
     assert data.samples_seen == 0
+    assert data.preview(2).sample_index.tolist() == diary.validated[:2]
 
 
-def test_counts_are_there_for_the_log(sampler: MultiViewSampler) -> None:
-    data = MultiViewStream(sampler)
-    batches = [data.make(indices) for indices in torch.arange(24).split(8)]
-    assert data.counts.images >= 48
+def test_what_the_filter_drops_is_counted(files: toys.Files) -> None:
+    data = toys.stream(files, sampling=SamplingSettings(block=4, filter=MaskFilter(min_area=0.4)))
+    batches = [data.make(indices) for indices in torch.arange(16).split(8)]
+    assert data.counts.images >= 2 * 16
     assert 0 < data.counts.dropped_share < 1
     assert len(batches[0]) == 8
+
+
+def test_the_stream_names_all_it_depends_on(files: toys.Files, tmp_path: Path) -> None:
+    first = toys.stream(files).fingerprints
+    assert set(first) == {"generator", "view_codes", "samples"}
+    assert toys.stream(files, 7, validation_objects=9).fingerprints == first, "the batch size changes no sample"
+    assert toys.stream(files, sampling=SamplingSettings(seed=3)).fingerprints["samples"] != first["samples"]
+    other = toys.save_files(tmp_path, seed=8)
+    assert toys.stream(other).fingerprints["generator"] != first["generator"]
+    car_segmenter = MultiViewStream(str(files.generator), sampling=toys.stream(files).sampling)
+    assert car_segmenter.fingerprints["samples"] != first["samples"]
+
+
+def test_resolution_and_views_are_those_of_the_generator(files: toys.Files) -> None:
+    data = toys.stream(files)
+    assert data.azimuth_degrees == toys.AZIMUTHS
+    assert (data.resolution, data.known_cameras) == (toys.SIZE, None)
+    smaller = toys.stream(files, resolution=16)
+    assert smaller.resolution == 16
+    assert smaller.make(torch.arange(1)).images.shape == (1, 2, 3, 16, 16)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"validation_objects": -1}], ids=str)
+def test_settings_out_of_range(wrong: dict[str, int]) -> None:
+    with pytest.raises(GanverseError, match="batch_size of at least 1"):
+        MultiViewStream(**wrong)
+
+
+def test_a_batch_knows_its_length_and_moves_as_a_whole() -> None:
+    batch = MultiViewBatch(
+        torch.rand(2, 3, 3, 4, 4),
+        torch.rand(2, 3, 1, 4, 4),
+        torch.zeros(2, 3, dtype=torch.long),
+        torch.arange(2),
+        torch.rand(2, 3, 7),
+    )
+    moved = batch.to("meta")
+    assert len(batch) == 2
+    assert {moved.images.device.type, moved.masks.device.type, moved.styles.device.type} == {"meta"}
+    assert {moved.view_ids.device.type, moved.sample_index.device.type} == {"meta"}

@@ -2,29 +2,35 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-import webdataset
 from PIL import Image
 
+from ganverse.data.multi_view_shards import MultiViewShards
 from ganverse.data.sampling import MultiViewSampler
-from ganverse.data.shard_module import ShardDataModule
 from ganverse.data.shards import ShardPlan, ShardReader, read_plan, write_manifest, write_shard
+from ganverse.data.sources import SourceSettings
 from ganverse.errors import GanverseError
+from ganverse.io import from_bytes
 
 
 def _write(sampler: MultiViewSampler, plan: ShardPlan) -> None:
     for shard in range(plan.shards):
-        drawn = sampler.draw(torch.tensor(list(plan.indices(shard))))
-        azimuths = sampler.codes.azimuth_degrees.tolist()
-        write_shard(plan, shard, drawn.batch, azimuths, drawn.counts, int(drawn.forced.sum()))
+        write_shard(plan, shard, sampler.draw(torch.tensor(list(plan.indices(shard)))))
+
+
+def plan_of(sampler: MultiViewSampler, folder: Path) -> ShardPlan:
+    azimuths = tuple(sampler.codes.azimuth_degrees.tolist())
+    return ShardPlan(folder, 11, 4, sampler.fingerprint, azimuths, SourceSettings())
 
 
 @pytest.fixture
 def plan(sampler: MultiViewSampler, tmp_path: Path) -> ShardPlan:
-    plan = ShardPlan(tmp_path / "shards", 11, 4, sampler.fingerprint)
+    plan = plan_of(sampler, tmp_path / "shards")
     _write(sampler, plan)
     write_manifest(plan)
     return plan
@@ -39,7 +45,7 @@ def test_shards_hold_what_the_stream_makes_bit_for_bit(plan: ShardPlan, sampler:
 
 
 def test_the_same_samples_give_the_same_bytes(plan: ShardPlan, sampler: MultiViewSampler, tmp_path: Path) -> None:
-    again = ShardPlan(tmp_path / "again", 11, 4, sampler.fingerprint)
+    again = plan_of(sampler, tmp_path / "again")
     _write(sampler, again)
     for shard in range(plan.shards):
         assert plan.tar(shard).read_bytes() == again.tar(shard).read_bytes()
@@ -56,16 +62,19 @@ def test_the_manifest_sums_up(plan: ShardPlan) -> None:
     assert counts["dropped_share"] == pytest.approx(1 - counts["kept"] / looked_at, abs=1e-5)
 
 
-# webdataset leaves the closing of its files to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_webdataset_reads_the_shards(plan: ShardPlan, sampler: MultiViewSampler) -> None:
-    dataset = webdataset.WebDataset(str(plan.tar(0)), shardshuffle=False).decode("torchrgb")
-    samples = list(dataset)
+def test_every_member_of_a_shard_is_a_plain_file(plan: ShardPlan, sampler: MultiViewSampler) -> None:
+    """As webdataset has it: members of one sample share the key before the first dot and follow each other."""
     made = sampler.draw(torch.arange(4)).batch
-    assert [sample["json"]["sample"] for sample in samples] == [0, 1, 2, 3]
-    assert samples[2]["json"]["views"] == made.view_ids[2].tolist()
-    assert torch.equal(samples[2]["view1.png"], made.images[2, 1])
+    with tarfile.open(plan.tar(0)) as tar:
+        names = tar.getnames()
+        facts = json.loads(tar.extractfile("000000002.json").read())
+        picture = Image.open(tar.extractfile("000000002.view1.png")).convert("RGB")
+    keys = [name.split(".")[0] for name in names]
+    assert keys == sorted(keys)
+    assert sorted(set(keys)) == [f"{index:09d}" for index in range(4)]
+    assert (facts["sample"], facts["views"]) == (2, made.view_ids[2].tolist())
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    assert torch.equal(from_bytes(pixels), made.images[2, 1])
 
 
 def test_a_finished_shard_is_known_and_an_unfinished_one_is_not(plan: ShardPlan) -> None:
@@ -90,7 +99,7 @@ def test_what_killed_writers_left_goes_with_the_next_one(plan: ShardPlan, sample
 
 def test_a_folder_of_another_recipe_is_refused(plan: ShardPlan) -> None:
     with pytest.raises(GanverseError, match="another folder"):
-        ShardPlan(plan.folder, 11, 4, "horses").record(0)
+        replace(plan, fingerprint="horses").record(0)
 
 
 def test_missing_and_changed_shards_are_found(plan: ShardPlan, tmp_path: Path) -> None:
@@ -140,7 +149,7 @@ def test_a_corrupt_sample_is_named(plan: ShardPlan, member: str, data: bytes, co
     with pytest.raises(GanverseError, match=rf"sample 0 in .*shard-000000.tar.*({complaint})"):
         ShardReader(plan).batch([0])
     with pytest.raises(GanverseError, match="run the generation again"):
-        ShardDataModule(plan.folder, batch_size=2, validation_samples=2)
+        MultiViewShards(plan.folder, batch_size=2, validation_objects=2).setup("fit")
 
 
 def test_masks_that_do_not_fit_their_images(plan: ShardPlan) -> None:

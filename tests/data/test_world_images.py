@@ -3,13 +3,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 
+from ganverse.data import world_images
 from ganverse.data.indices import IndexBatches
-from ganverse.data.world_cache import WorldImages
-from ganverse.data.world_images import CachedImages, CachedImageStream, open_images
+from ganverse.data.world_images import ImageStream, WorldImages, open_images, write_world_images
 from ganverse.errors import GanverseError
+from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 COUNT, SIDE = 10, 4
 
@@ -28,8 +28,8 @@ def path(tmp_path: Path, images: np.ndarray) -> Path:
     return tmp_path / "images.npy"
 
 
-def stream_of(images: np.ndarray, seed: int = 0, *, mirror: bool = True) -> CachedImageStream:
-    return CachedImageStream(images, seed, lambda: IndexBatches(4), mirror=mirror)
+def stream_of(images: np.ndarray, seed: int = 0, *, mirror: bool = True) -> ImageStream:
+    return ImageStream(images, seed, mirror, IndexBatches(4))
 
 
 def rows(samples: torch.Tensor) -> list[int]:
@@ -61,22 +61,21 @@ def test_values_and_mirroring(images: np.ndarray) -> None:
     assert torch.equal(both[mirrored], samples[mirrored].flip(-1))
 
 
-def test_processes_share_the_stream(path: Path, images: np.ndarray) -> None:
+def test_processes_share_the_stream_and_go_on_behind_the_last_image(path: Path, images: np.ndarray) -> None:
     expected = stream_of(images).samples(range(16, 32)).view(4, 4, 3, SIDE, SIDE)
     for rank in range(2):
-        data = CachedImages(path, batch=4)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, lightning_module=Counter(16))
+        data = WorldImages(path, COUNT, SIDE, batch_size=4)
+        data.load_state_dict({"samples_seen": 16})
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
         batches = iter(data.train_dataloader())
         assert torch.equal(next(batches), expected[rank])
         assert torch.equal(next(batches), expected[2 + rank])
 
 
-class Counter(pl.LightningModule):
-    """As far as the data are concerned, a task."""
-
-    def __init__(self, images: int) -> None:
-        super().__init__()
-        self.register_buffer("images_seen", torch.tensor(images))
+def test_validation_images_are_none_of_the_training(path: Path) -> None:
+    data = WorldImages(path, COUNT, SIDE, batch_size=2, validation_images=3)
+    _, expected, _ = world_samples(0, torch.arange(COUNT, COUNT + 3), CarWorldGenerator(SIDE))
+    assert torch.equal(torch.cat(list(data.val_dataloader())), expected)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
 
 def test_a_missing_cache_is_rendered_and_then_kept(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "cars.npy"
-    data = CachedImages(path, batch=2, content=WorldImages(images=3, resolution=8))
+    data = WorldImages(path, images=3, resolution=8, batch_size=2)
     data.prepare_data()
     written = path.stat().st_mtime_ns
     assert next(iter(data.train_dataloader())).shape == (2, 3, 8, 8)
@@ -108,13 +107,43 @@ def test_a_missing_cache_is_rendered_and_then_kept(tmp_path: Path) -> None:
 
 
 def test_a_cache_of_other_images_is_refused(path: Path) -> None:
-    with pytest.raises(GanverseError, match=r"Expected images \[10, 3, 8, 8\]"):
-        CachedImages(path, content=WorldImages(images=10, resolution=8)).train_dataloader()
-    CachedImages(path, content=WorldImages(images=10, resolution=4)).train_dataloader()
+    with pytest.raises(GanverseError, match=r"expected images \[10, 3, 8, 8\]"):
+        WorldImages(path, images=COUNT, resolution=8).train_dataloader()
+    WorldImages(path, images=COUNT, resolution=SIDE).train_dataloader()
 
 
-def test_nothing_is_rendered_without_being_told_what(tmp_path: Path) -> None:
-    data = CachedImages(tmp_path / "absent.npy")
-    data.prepare_data()
-    with pytest.raises(GanverseError, match="could not read it"):
-        data.train_dataloader()
+@pytest.mark.parametrize("wrong", [{"images": 0}, {"resolution": 0}, {"batch_size": 0}, {"seed": -1}], ids=str)
+def test_settings_out_of_range(wrong: dict[str, int]) -> None:
+    with pytest.raises(GanverseError, match="expected images, resolution and batch_size of at least 1"):
+        WorldImages(**wrong)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few images make several."""
+    monkeypatch.setattr(world_images, "_CHUNK", 2)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_row_i_is_sample_i_of_the_world(tmp_path: Path) -> None:
+    write_world_images(tmp_path / "cars.npy", (5, 3, 12, 12), seed=7)
+    found = np.load(tmp_path / "cars.npy")
+    _, expected, _ = world_samples(7, torch.arange(5), CarWorldGenerator(12))
+    assert found.shape == (5, 3, 12, 12)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, (expected * 255).round().byte().numpy())
+    assert [file.name for file in tmp_path.iterdir()] == ["cars.npy"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_failed_rendering_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, shape: tuple[int, ...], seed: int, start: int) -> int:
+        assert path.exists()
+        if start > 0:
+            raise KeyboardInterrupt
+        return start
+
+    monkeypatch.setattr(world_images, "_render_chunk", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_world_images(tmp_path / "cars.npy", (5, 3, 12, 12), seed=0)
+    assert list(tmp_path.iterdir()) == []
