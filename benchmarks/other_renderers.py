@@ -39,7 +39,7 @@ def deodr_passes(scene: Scene) -> Passes:
             shade=np.zeros(count),
             colors=np.concatenate([scene.point_features[i].double().numpy(), np.ones((count, 1))], axis=1),
             shaded=np.zeros(len(faces), dtype=bool),
-            edgeflags=silhouette_edges(scene.faces.numpy(), scene.front_facing[i].numpy()),
+            edgeflags=silhouette_edges(scene.faces.numpy(), (scene.winding[i] >= 0).numpy()),
             height=scene.size,
             width=scene.size,
             nb_colors=4,

@@ -24,6 +24,7 @@ from benchmarks.memory import peak_megabytes
 from benchmarks.other_renderers import other_renderers
 from benchmarks.renderer_scene import Passes, Scene, ellipsoid_scene
 from ganverse.io import write_atomically
+from ganverse.rendering import dibr_rasterization
 from ganverse.rendering.backends import Backend, available_backends, choose_backend
 
 SUBDIVISIONS = {320: 2, 1280: 3, 5120: 4}
@@ -64,10 +65,11 @@ def ganverse_passes(backend: Backend, scene: Scene) -> Passes:
     features = scene.features.clone().requires_grad_()
 
     def forward() -> tuple[torch.Tensor, torch.Tensor]:
-        drawn, mask = dibr(
-            corners, scene.z, features, scene.size, scene.size, front_facing=scene.front_facing, backend=backend
+        image, mask, _ = dibr_rasterization(
+            scene.size, scene.size, scene.z, corners, features, scene.winding, rast_backend=backend
         )
-        return drawn.features, mask
+        assert isinstance(image, torch.Tensor)
+        return image, mask
 
     def backward(result: tuple[torch.Tensor, torch.Tensor]) -> None:
         corners.grad = features.grad = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.geometry.cameras import Cameras, project
@@ -21,7 +21,10 @@ class Passes(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A batch of projected meshes, and the gradients that come back. Positions in NDC, z negative."""
+    """A batch of projected meshes, and the gradients that come back.
+
+    Positions in NDC, z negative; winding: negative for faces that look away.
+    """
 
     size: int
     faces: Int[Tensor, "f 3"]
@@ -31,7 +34,7 @@ class Scene:
     corners: Float[Tensor, "b f 3 2"]
     z: Float[Tensor, "b f 3"]
     features: Float[Tensor, "b f 3 3"]
-    front_facing: Bool[Tensor, "b f"]
+    winding: Float[Tensor, "b f"]
     grad_features: Float[Tensor, "b h w 3"]
     grad_mask: Float[Tensor, "b h w"]
 
@@ -60,7 +63,7 @@ def ellipsoid_scene(subdivisions: int, batch: int, size: int, device: torch.devi
         corners=corners[..., :2].contiguous(),
         z=corners[..., 2].contiguous(),
         features=corners[..., 3:].contiguous(),
-        front_facing=winding >= 0,
+        winding=winding,
         grad_features=torch.randn(batch, size, size, 3, generator=generator).to(device),
         grad_mask=torch.randn(batch, size, size, generator=generator).to(device),
     )

@@ -16,9 +16,9 @@ from ganverse.rendering.scene import Rasterization, SoftMaskSettings, Triangles
 Backend = Literal["auto", "reference", "warp", "kaolin"]
 BackendName = Literal["reference", "warp", "kaolin"]
 
-_HOW_TO_INSTALL = {
-    "warp": "install it with `pip install warp-lang` (CUDA needs a driver of CUDA 13 or newer)",
-    "kaolin": "it needs a CUDA device and NVIDIA's wheel for your torch: see https://github.com/NVIDIAGameWorks/kaolin",
+_NEEDS = {
+    "warp": "`pip install warp-lang`, a writable folder for its kernels (WARP_CACHE_PATH), on CUDA a driver of CUDA 13",
+    "kaolin": "a CUDA device and NVIDIA's wheel for your torch, see https://github.com/NVIDIAGameWorks/kaolin",
 }
 
 
@@ -41,8 +41,8 @@ def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendNam
         reason = _why_not(requested, device.type)
         if reason:
             raise GanverseError(
-                f"rendering backend '{requested}' cannot be used on {device.type}: {reason};"
-                f" {_HOW_TO_INSTALL[requested]}, or choose 'auto'"
+                f"rendering backend '{requested}' cannot be used on {device.type}: {reason}; it needs"
+                f" {_NEEDS[requested]}; or choose 'auto'"
             )
         return requested, "requested"
     refused = []
@@ -54,7 +54,6 @@ def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendNam
     return "reference", "; ".join(refused)
 
 
-@lru_cache
 def _why_not(name: BackendName, device_type: str) -> str:
     """Why a backend cannot work with tensors on this kind of device; empty if it can."""
     if name == "reference":
@@ -63,15 +62,21 @@ def _why_not(name: BackendName, device_type: str) -> str:
         return "not installed"
     if name == "kaolin":
         return "" if device_type == "cuda" else "CUDA only"
+    return _why_not_warp(device_type)
+
+
+@lru_cache  # so that it warns once
+def _why_not_warp(device_type: str) -> str:
     try:
         from ganverse.rendering import warp_backend
-    except OSError as error:  # its folder of compiled kernels
+    except OSError as error:
+        reason = f"it cannot start ({error})"
         warnings.warn(
-            f"rendering falls back to the slow reference backend: {error}; set WARP_CACHE_PATH to a folder that can be"
-            " written",
-            stacklevel=2,
+            f"rendering uses the slow reference backend instead of Warp: {reason}; set WARP_CACHE_PATH to a folder for"
+            " compiled kernels that can be written",
+            stacklevel=3,
         )
-        return str(error)
+        return reason
     return warp_backend.why_not(device_type)
 
 

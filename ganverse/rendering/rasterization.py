@@ -1,19 +1,6 @@
 """The primitives of DIB-R for projected triangles, with the names, arguments and results of `kaolin.render.mesh`.
 
-Paper section 3.2 uses DIB-R (Chen et al. 2019). All take:
-
-- `face_vertices_image`: corners in NDC, x right, y up, [-1, 1] inside the image; pixel (row r, column c) has its center
-  at x = (2c + 1 - width) / width, y = (height - 2r - 1) / height, row 0 is the top. Finite; faces may leave the image.
-- `face_vertices_z`: camera z of the corners; negative in front of the camera, a larger z is closer. Finite. Nothing is
-  clipped against the camera plane: leave faces out that reach behind the camera.
-- `face_features`: features of the corners (color, UV, normal, ...), any range; or several such tensors, of which the
-  rasterized features then are a tuple.
-- `multiplier` and `eps`: Kaolin's scale against rounding, 1000, and its smallest area, 1e-8. Ours needs neither: taken
-  for Kaolin's sake, without effect.
-- `backend`: see `backends.choose_backend`. Kaolin's own "cuda", "nvdiffrast" and "nvdiffrast_fwd" mean "auto", on any
-  device.
-
-float64 is computed by the reference backend; half precision is computed and returned in float32.
+Paper section 3.2 uses DIB-R (Chen et al. 2019). `dibr_rasterization` describes the arguments of all three.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,6 +36,59 @@ def opaque(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @opaque
+def dibr_rasterization(
+    height: int,
+    width: int,
+    face_vertices_z: Float[Tensor, "b f 3"],
+    face_vertices_image: Float[Tensor, "b f 3 2"],
+    face_features: Float[Tensor, "b f 3 d"] | Sequence[Float[Tensor, "b f 3 _"]],
+    face_normals_z: Float[Tensor, "b f"],
+    sigmainv: float = 7000,
+    boxlen: float = 0.02,
+    knum: int = 30,
+    multiplier: float | None = None,
+    eps: float | None = None,
+    rast_backend: Backend | KaolinBackend = "cuda",
+) -> tuple[
+    Float[Tensor, "b h w d"] | tuple[Float[Tensor, "b h w _"], ...], Float[Tensor, "b h w"], Int64[Tensor, "b h w"]
+]:
+    """`rasterize` the faces that look at the camera, and the `soft_silhouette` of the result, in one pass.
+
+    float64 is computed by the reference backend; half precision is computed and returned in float32.
+
+    Args:
+        height: rows of the image, positive.
+        width: columns of the image, positive.
+        face_vertices_z: camera z of the corners; negative in front of the camera, a larger z is closer; finite. Nothing
+            is clipped against the camera plane: leave faces out that reach behind the camera.
+        face_vertices_image: corners in NDC, x right, y up, [-1, 1] inside the image; finite; faces may leave the image.
+            Pixel (row r, column c) has its center at x = (2c + 1 - width) / width, y = (height - 2r - 1) / height.
+        face_features: features of the corners (color, UV, normal, ...), any range; or several such tensors.
+        face_normals_z: z of the faces' normals in the camera's frame; faces with z >= 0 are drawn. The silhouette
+            counts all faces.
+        sigmainv: sharpness of the silhouette, see `SoftMaskSettings`; so are boxlen and knum.
+        boxlen: reach of the silhouette in NDC.
+        knum: faces per pixel.
+        multiplier: Kaolin's scale against rounding; without effect here.
+        eps: Kaolin's smallest area; without effect here.
+        rast_backend: see `backends.choose_backend`; Kaolin's own names mean "auto", on any device.
+
+    Returns:
+        Interpolated features, 0 on the background, a tuple of them for several `face_features`; the soft silhouette in
+        [0, 1]; the index of the visible face, -1 on the background.
+
+    Raises:
+        GanverseError: positions that are not finite (names the batch index), tensors that do not belong together, an
+            image without pixels, settings out of range, or a backend that is not there.
+    """
+    features, restore = _joined(face_features)
+    scene = Triangles(face_vertices_image, face_vertices_z, features, face_normals_z >= 0)
+    drawn = draw(scene, height, width, SoftMaskSettings(sigmainv, boxlen, knum), rast_backend)
+    assert drawn.mask is not None
+    return restore(drawn.features), drawn.mask, drawn.face_index
+
+
+@opaque
 def rasterize(
     height: int,
     width: int,
@@ -66,23 +106,7 @@ def rasterize(
     windings are drawn. Equal z goes to the lower face index. The gradient is that of the visible face's interpolation,
     with respect to features and image positions; edges of faces carry none (see `soft_silhouette`).
 
-    Args:
-        height: rows of the image, positive.
-        width: columns of the image, positive.
-        face_vertices_z: see the module.
-        face_vertices_image: see the module.
-        face_features: see the module.
-        valid_faces: faces to draw; None draws all.
-        multiplier: without effect.
-        eps: without effect.
-        backend: see the module.
-
-    Returns:
-        Interpolated features, 0 on the background, and the index of the visible face, -1 on the background.
-
-    Raises:
-        GanverseError: positions that are not finite (names the batch index), an image without pixels, or a backend
-            that is not there.
+    Arguments, results and errors are those of `dibr_rasterization`; valid_faces: faces to draw, None draws all.
     """
     features, restore = _joined(face_features)
     drawn = draw(Triangles(face_vertices_image, face_vertices_z, features, valid_faces), height, width, None, backend)
@@ -105,74 +129,20 @@ def soft_silhouette(
     exp(-sigmainv * d2_k), with d2_k the squared NDC distance to the outline of face k, over the first `knum` faces
     by index, front and back, whose bounding box enlarged by `boxlen` holds the pixel center.
 
-    Args:
-        face_vertices_image: see the module.
-        selected_face_idx: face indices as `rasterize` returns them; -1 = uncovered.
-        sigmainv: see `SoftMaskSettings`.
-        boxlen: see `SoftMaskSettings`.
-        knum: see `SoftMaskSettings`.
-        multiplier: without effect.
-        backend: see the module.
-
-    Raises:
-        GanverseError: positions that are not finite (names the batch index), settings out of range, or a backend
-            that is not there.
+    Arguments and errors are those of `dibr_rasterization`; selected_face_idx: face indices as `rasterize` returns them.
     """
-    corners = face_vertices_image.to(working_dtype(face_vertices_image))
+    corners, index = face_vertices_image.to(working_dtype(face_vertices_image)), selected_face_idx
+    if corners.shape[2:] != (3, 2) or index.ndim != 3 or len(index) != len(corners) or index.device != corners.device:
+        raise GanverseError(
+            "expected face_vertices_image of (batch, faces, 3, 2) and selected_face_idx of (batch, height, width) on"
+            f" one device, got {tuple(corners.shape)} on {corners.device} and {tuple(index.shape)} on {index.device}"
+        )
     settings = SoftMaskSettings(sigmainv, boxlen, knum)
-    return implementation(_ours(backend), corners).soft_silhouette(corners, selected_face_idx, settings)
+    return implementation(_ours(backend), corners).soft_silhouette(corners, index.long(), settings)
 
 
 dibr_soft_mask = soft_silhouette
 """Kaolin's name of `soft_silhouette`."""
-
-
-@opaque
-def dibr_rasterization(
-    height: int,
-    width: int,
-    face_vertices_z: Float[Tensor, "b f 3"],
-    face_vertices_image: Float[Tensor, "b f 3 2"],
-    face_features: Float[Tensor, "b f 3 d"] | Sequence[Float[Tensor, "b f 3 _"]],
-    face_normals_z: Float[Tensor, "b f"],
-    sigmainv: float = 7000,
-    boxlen: float = 0.02,
-    knum: int = 30,
-    multiplier: float | None = None,
-    eps: float | None = None,
-    rast_backend: Backend | KaolinBackend = "cuda",
-) -> tuple[
-    Float[Tensor, "b h w d"] | tuple[Float[Tensor, "b h w _"], ...], Float[Tensor, "b h w"], Int64[Tensor, "b h w"]
-]:
-    """`rasterize` the faces that look at the camera, and the `soft_silhouette` of the result, in one pass.
-
-    Args:
-        height: rows of the image, positive.
-        width: columns of the image, positive.
-        face_vertices_z: see the module.
-        face_vertices_image: see the module.
-        face_features: see the module.
-        face_normals_z: z of the faces' normals in the camera's frame; faces with z >= 0 are drawn. The silhouette
-            counts all faces.
-        sigmainv: see `SoftMaskSettings`.
-        boxlen: see `SoftMaskSettings`.
-        knum: see `SoftMaskSettings`.
-        multiplier: without effect.
-        eps: without effect.
-        rast_backend: see the module.
-
-    Returns:
-        Interpolated features, 0 on the background; the soft silhouette in [0, 1]; the index of the visible face, -1 on
-        the background.
-
-    Raises:
-        GanverseError: as `rasterize` and `soft_silhouette`.
-    """
-    features, restore = _joined(face_features)
-    scene = Triangles(face_vertices_image, face_vertices_z, features, face_normals_z >= 0)
-    drawn = draw(scene, height, width, SoftMaskSettings(sigmainv, boxlen, knum), rast_backend)
-    assert drawn.mask is not None
-    return restore(drawn.features), drawn.mask, drawn.face_index
 
 
 def draw(

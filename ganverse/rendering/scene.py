@@ -24,15 +24,16 @@ class Triangles(NamedTuple):
 
     def check_shapes(self) -> None:
         """Raises GanverseError if the tensors do not belong together."""
-        batch, faces, *rest = self.corners.shape
-        if self.corners.ndim != 4 or rest != [3, 2]:
-            raise GanverseError(
-                f"expected face_vertices_image of (batch, faces, 3, 2), got {tuple(self.corners.shape)}"
-            )
-        parts = {"face_vertices_z": (self.z, (3,)), "face_features": (self.features, (3, self.features.shape[-1]))}
-        if self.drawn is not None:
-            parts["valid_faces or face_normals_z"] = (self.drawn, ())
+        batch, faces = self.corners.shape[:2]
+        parts: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
+            "face_vertices_image": (self.corners, (3, 2)),
+            "face_vertices_z": (self.z, (3,)),
+            "face_features": (self.features, (3, self.features.shape[-1])),
+            "valid_faces or face_normals_z": (self.drawn, ()),
+        }
         for name, (tensor, last) in parts.items():
+            if tensor is None:
+                continue
             if tensor.shape != (batch, faces, *last) or tensor.device != self.corners.device:
                 raise GanverseError(
                     f"expected {name} of {(batch, faces, *last)} on {self.corners.device} like face_vertices_image,"

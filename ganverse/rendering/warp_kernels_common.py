@@ -100,7 +100,7 @@ class Work:
 def _natives():
     # Inside a function, because Warp wants this decorator to be the only one where a result is declared. Warp's own
     # indexing also accepts negative places, which keeps the compiler from working on several at a time.
-    for array, scalar in ((Floats, wp.float32), (Ints, int), (Keys, wp.int64)):  # overloads of the same two functions
+    for array, scalar in ((Floats, wp.float32), (Ints, int), (Keys, wp.int64)):  # overloads of three functions
 
         @wp.func_native("return values.data[place];")
         def get(values: array, place: int) -> scalar:
@@ -109,6 +109,10 @@ def _natives():
         @wp.func_native("values.data[place] = value;")
         def put(values: array, place: int, value: scalar):
             """values[place] = value."""
+
+        @wp.func_native("for (int i = first; i < end; ++i) values.data[i] = value;")
+        def fill(values: array, first: int, end: int, value: scalar):
+            """values[first:end] = value."""
 
     @wp.func_native("""
     #pragma clang fp reassociate(on)
@@ -134,16 +138,10 @@ def _natives():
     def next_task(counter: Ints, otherwise: int) -> int:
         """The next of the tasks that threads share (see `warp_launch.share`); `otherwise` where they share none."""
 
-    return get, put, is_finite, is_set, next_task
+    return get, put, fill, is_finite, is_set, next_task
 
 
-get, put, is_finite, is_set, next_task = _natives()
-
-
-@wp.func_native("for (int i = first; i < end; ++i) values.data[i] = value;")
-@no_type_check
-def fill(values: Floats, first: int, end: int, value: wp.float32):
-    """values[first:end] = value."""
+get, put, fill, is_finite, is_set, next_task = _natives()
 
 
 @wp.func

@@ -19,10 +19,7 @@ def raster_image(image: int, work: Work):
     """Rasterize an image into an empty depth buffer, then interpolate."""
     first = image * work.height * work.width
     end = first + work.height * work.width
-    pixel = first
-    while pixel < end:
-        put(work.face_index, pixel, EMPTY)
-        pixel += 1
+    fill(work.face_index, first, end, EMPTY)
     row = image * work.faces
     while row < (image + 1) * work.faces:
         draw_face(row, image, work)

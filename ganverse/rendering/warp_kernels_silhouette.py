@@ -54,33 +54,12 @@ def edge_of(corner: Corners, i: int, j: int) -> Edge:
     return e
 
 
-@wp.struct
-@no_type_check
-class Outline:
-    """The edges of a face."""
-
-    ab: Edge
-    bc: Edge
-    ca: Edge
-
-
-@wp.func
-@no_type_check
-def outline_of(corner: Corners) -> Outline:
-    """The edges of a face."""
-    outline = Outline()
-    outline.ab = edge_of(corner, 0, 1)
-    outline.bc = edge_of(corner, 1, 2)
-    outline.ca = edge_of(corner, 2, 0)
-    return outline
-
-
 # The inner loops are C++, which CUDA compiles as it stands and the CPU several pixels at a time: hence no calls, no
 # early exits, and exp as 2^(n + f) with n a whole number and |f| <= 1/2. A row that starts covered is entered at its
-# first open pixel. Per edge: _u, _t = where its line, itself, is nearest (0 start, 1 end); _r = from there to the pixel
+# first open pixel. Per edge: _u, _t = where its line, itself, is nearest (0 start, 1 end); _r leads to the pixel.
 FOR_PIXELS_OF_BOX = """
 #pragma clang fp contract(fast) reassociate(on)
-    const auto ab = outline.ab, bc = outline.bc, ca = outline.ca;
+    const auto ab = edge_ab, bc = edge_bc, ca = edge_ca;
     const float sigmainv = work.sigmainv;
     const float* const xs = work.xs.data;
     wp::int32* const states = work.states.data;
@@ -163,13 +142,13 @@ BACKWARD_BOX = (
 
 @wp.func_native(FORWARD_BOX)
 @no_type_check
-def forward_box(outline: Outline, box: Box, face: int, image: int, work: Work):
+def forward_box(edge_ab: Edge, edge_bc: Edge, edge_ca: Edge, box: Box, face: int, image: int, work: Work):
     """Accumulate a face into the open pixels of a box; the mask holds their product of 1 - p so far."""
 
 
 @wp.func_native(BACKWARD_BOX)
 @no_type_check
-def backward_box(outline: Outline, box: Box, face: int, image: int, work: Work):
+def backward_box(edge_ab: Edge, edge_bc: Edge, edge_ca: Edge, box: Box, face: int, image: int, work: Work):
     """Add to a face's gradient that of the pixels of its box for which it counted."""
 
 
@@ -207,7 +186,7 @@ def accumulate_face(face: int, image: int, view: Box, work: Work):
     box.line = wp.max(box.line, view.line)
     box.end_line = wp.min(box.end_line, view.end_line)
     if is_open(box, image, work):
-        forward_box(outline_of(corner), box, face, image, work)
+        forward_box(edge_of(corner, 0, 1), edge_of(corner, 1, 2), edge_of(corner, 2, 0), box, face, image, work)
 
 
 @wp.func
@@ -217,7 +196,8 @@ def face_soft_backward(row: int, image: int, work: Work):
     corner = corners_of(row, work)
     box = box_of(corner, work.boxlen, work)
     if is_open(box, image, work):
-        backward_box(outline_of(corner), box, row - image * work.faces, image, work)
+        face = row - image * work.faces
+        backward_box(edge_of(corner, 0, 1), edge_of(corner, 1, 2), edge_of(corner, 2, 0), box, face, image, work)
 
 
 @wp.func_native("""

@@ -110,19 +110,12 @@ class _Recording:
         return self.command
 
 
-class _Recordings(threading.local):
-    """Each thread's own, by kernel and device."""
-
-    def __init__(self) -> None:
-        self.made: dict[tuple[Any, torch.device], _Recording] = {}
-
-
-_recordings = _Recordings()
+_recordings = threading.local()  # each thread's own
 
 
 def _recording(kernel: Any, device: torch.device) -> _Recording:
     """This thread's recorded launch of a kernel."""
-    made = _recordings.made
+    made: dict[tuple[Any, torch.device], _Recording] = vars(_recordings).setdefault("made", {})
     if (kernel, device) not in made:
         made[kernel, device] = _Recording(kernel, device)
     return made[kernel, device]

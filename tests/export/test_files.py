@@ -12,7 +12,7 @@ import torch
 import trimesh
 
 from ganverse.errors import GanverseError
-from ganverse.export.files import write_mesh
+from ganverse.export import save_mesh
 from ganverse.geometry.meshes import Mesh, sphere_template
 from ganverse.inverse.weights import load_inverse
 from ganverse.pretrained import SHIPPED
@@ -47,7 +47,7 @@ def image(loaded: trimesh.Trimesh) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["car.glb", "car.obj"])
 def test_round_trip(tmp_path: Path, mesh: Mesh, texture: torch.Tensor, name: str) -> None:
-    write_mesh(mesh, texture, tmp_path / "deep" / name)
+    save_mesh(mesh, texture, tmp_path / "deep" / name)
     loaded = read(tmp_path / "deep" / name)
     corners = loaded.vertices[loaded.faces]
     expected = mesh.vertices[0][mesh.faces].numpy()
@@ -58,7 +58,7 @@ def test_round_trip(tmp_path: Path, mesh: Mesh, texture: torch.Tensor, name: str
 
 
 def test_surface_is_closed_and_faces_outwards(tmp_path: Path, mesh: Mesh, texture: torch.Tensor) -> None:
-    write_mesh(mesh, texture, tmp_path / "car.glb")
+    save_mesh(mesh, texture, tmp_path / "car.glb")
     loaded = read(tmp_path / "car.glb")
     outwards = (loaded.vertex_normals * (loaded.vertices - loaded.vertices.mean(axis=0))).sum(axis=1)
     assert (outwards > 0).all()
@@ -69,7 +69,7 @@ def test_surface_is_closed_and_faces_outwards(tmp_path: Path, mesh: Mesh, textur
 
 def test_a_texel_is_where_the_renderer_looks_for_it(tmp_path: Path, mesh: Mesh, texture: torch.Tensor) -> None:
     """The front (+z) is at the right of the chart: red there, whatever the format does with v."""
-    write_mesh(mesh, texture, tmp_path / "car.glb")
+    save_mesh(mesh, texture, tmp_path / "car.glb")
     loaded = read(tmp_path / "car.glb")
     colors = loaded.visual.material.to_color(loaded.visual.uv)[:, :3]
     front, rear = colors[loaded.vertices[:, 2].argmax()], colors[loaded.vertices[:, 2].argmin()]
@@ -80,7 +80,7 @@ def test_a_texel_is_where_the_renderer_looks_for_it(tmp_path: Path, mesh: Mesh, 
 
 def test_glb_keeps_to_the_specification(tmp_path: Path, mesh: Mesh, texture: torch.Tensor) -> None:
     """What the Khronos validator looks at first; `.ci/validate-glb` runs the validator itself."""
-    write_mesh(mesh, texture, tmp_path / "car.glb")
+    save_mesh(mesh, texture, tmp_path / "car.glb")
     data = (tmp_path / "car.glb").read_bytes()
     magic, version, length, json_length, json_kind = struct.unpack("<4sIII4s", data[:20])
     assert (magic, version, length, json_kind) == (b"glTF", 2, len(data), b"JSON")
@@ -121,7 +121,7 @@ def test_shipped_reconstructions_are_closed_and_not_inside_out(tmp_path: Path) -
     size = network.config.resolution
     with torch.no_grad():
         seen = network(torch.rand(1, 3, size, size))
-    write_mesh(network.mesh(seen), seen.texture[0], tmp_path / "car.glb")
+    save_mesh(network.mesh(seen), seen.texture[0], tmp_path / "car.glb")
     loaded = read(tmp_path / "car.glb")
     loaded.merge_vertices(merge_tex=True, merge_norm=True)
     assert loaded.is_watertight
@@ -132,16 +132,33 @@ def test_shipped_reconstructions_are_closed_and_not_inside_out(tmp_path: Path) -
 
 def test_other_formats_are_refused(tmp_path: Path, mesh: Mesh, texture: torch.Tensor) -> None:
     with pytest.raises(GanverseError, match=r"\.glb, \.obj, .*got"):
-        write_mesh(mesh, texture, tmp_path / "car.stl")
+        save_mesh(mesh, texture, tmp_path / "car.stl")
 
 
 def test_obj_brings_its_material_along(tmp_path: Path, mesh: Mesh, texture: torch.Tensor) -> None:
-    written = write_mesh(mesh, texture, tmp_path / "red car.obj")
+    written = save_mesh(mesh, texture, tmp_path / "red car.obj")
     assert written[0] == tmp_path / "red car.obj"
     assert sorted(written) == sorted(tmp_path.iterdir())
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["red car.obj", "red_car.mtl", "red_car.png"]
-    material = (tmp_path / "red_car.mtl").read_text()
-    assert "map_Kd red_car.png" in material
+    assert names == ["red car.obj", "red=20car.obj.mtl", "red=20car.obj.png"]
+    material = (tmp_path / "red=20car.obj.mtl").read_text()
+    assert "map_Kd red=20car.obj.png" in material
     assert "Kd 1.0" in material
-    assert "mtllib red_car.mtl" in (tmp_path / "red car.obj").read_text()
+    assert "mtllib red=20car.obj.mtl" in (tmp_path / "red car.obj").read_text()
+
+
+def test_no_two_outputs_share_a_file(tmp_path: Path, mesh: Mesh, texture: torch.Tensor) -> None:
+    names = ["my car.obj", "my_car.obj", "my\tcar.obj", "my=20car.obj", "my%20car.obj", "MY_CAR.OBJ", "é.obj"]
+    names += ["my_car.usda", "my_car.usdc", "my_car.usdz", "my_car.glb"]
+    shades = [(i + 1) / 16 for i in range(len(names))]
+    photo = tmp_path / "my_car.png"  # a user's own picture beside its mesh
+    photo.write_text("mine")
+    written = [
+        path
+        for name, shade in zip(names, shades, strict=True)
+        for path in save_mesh(mesh, texture.new_full((3, 4, 4), shade), tmp_path / name)
+    ]
+    assert len(written) == len(set(written)) == 7 * 3 + 2 * 2 + 2
+    assert photo.read_text() == "mine"
+    for name, shade in zip(names[:7], shades, strict=False):
+        assert image(read(tmp_path / name))[0, 0, 0] == round(shade * 255)

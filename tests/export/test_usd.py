@@ -13,8 +13,7 @@ from PIL import Image
 from pxr import Usd, UsdGeom, UsdShade, UsdValidation
 
 from ganverse.errors import GanverseError
-from ganverse.export import usd
-from ganverse.export.files import write_mesh
+from ganverse.export import save_mesh, usd
 from ganverse.geometry.meshes import Mesh, sphere_template
 
 
@@ -40,7 +39,7 @@ def complaints(stage: Usd.Stage) -> list[str]:
 @pytest.mark.parametrize("ending", usd.USD_FORMATS)
 def test_checked_and_read_back(tmp_path: Path, mesh: Mesh, texture: torch.Tensor, ending: str) -> None:
     path = tmp_path / f"car{ending}"
-    written = write_mesh(mesh, texture, path)
+    written = save_mesh(mesh, texture, path)
     assert sorted(written) == sorted(tmp_path.iterdir())
     stage = Usd.Stage.Open(str(path))
     assert complaints(stage) == []
@@ -56,13 +55,13 @@ def test_checked_and_read_back(tmp_path: Path, mesh: Mesh, texture: torch.Tensor
         with zipfile.ZipFile(path) as package:
             (picture,) = [package.read(name) for name in package.namelist() if name.endswith(".png")]
     else:
-        picture = (tmp_path / "car.png").read_bytes()
+        picture = (tmp_path / f"car{ending}.png").read_bytes()
     texels = np.asarray(Image.open(io.BytesIO(picture)))
     assert np.array_equal(texels, (texture * 255).round().byte().permute(1, 2, 0).numpy())
 
 
 def test_the_validators_do_find_faults(tmp_path: Path, mesh: Mesh, texture: torch.Tensor) -> None:
-    write_mesh(mesh, texture, tmp_path / "car.usda")
+    save_mesh(mesh, texture, tmp_path / "car.usda")
     stage = Usd.Stage.Open(str(tmp_path / "car.usda"))
     stage.ClearDefaultPrim()
     assert complaints(stage)
@@ -71,5 +70,5 @@ def test_the_validators_do_find_faults(tmp_path: Path, mesh: Mesh, texture: torc
 def test_without_usd_core(tmp_path: Path, mesh: Mesh, texture: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usd.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GanverseError, match=r"ganverse\[usd\]"):
-        write_mesh(mesh, texture, tmp_path / "car.usdz")
+        save_mesh(mesh, texture, tmp_path / "car.usdz")
     assert not list(tmp_path.iterdir())

@@ -5,14 +5,16 @@ import math
 import pytest
 import torch
 
+from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import (
     Cameras,
+    PinholeCameras,
     angular_difference,
     concatenate,
+    pixel_axes,
     pixel_centers,
     pixel_rays,
     project,
-    world_to_camera,
 )
 
 
@@ -36,10 +38,9 @@ def test_rotation_is_orthonormal_and_right_handed() -> None:
 
 
 def test_origin_lies_in_front_at_minus_distance() -> None:
-    cameras = Cameras.from_degrees([123.0], [-12.0], [3.5])
-    torch.testing.assert_close(
-        world_to_camera(cameras, torch.zeros(1, 1, 3)), torch.tensor([[[0.0, 0.0, -3.5]]]), atol=1e-6, rtol=0
-    )
+    image, z = project(Cameras.from_degrees([123.0], [-12.0], [3.5]), torch.zeros(1, 1, 3))
+    torch.testing.assert_close(image, torch.zeros(1, 1, 2))
+    torch.testing.assert_close(z, torch.tensor([[-3.5]]))
 
 
 def test_front_camera_sees_plus_x_on_the_right_and_up_on_top() -> None:
@@ -67,6 +68,8 @@ def test_pixel_centers_start_at_the_upper_left() -> None:
     centers = pixel_centers(2, 4)
     assert centers[0, 0].tolist() == [-0.75, 0.5]
     assert centers[1, 3].tolist() == [0.75, -0.5]
+    x, y = pixel_axes(2, 4, dtype=torch.float64)
+    assert centers.double().equal(torch.stack([x.expand(2, 4), y[:, None].expand(2, 4)], dim=-1))
 
 
 def test_points_behind_the_camera_stay_finite() -> None:
@@ -93,3 +96,56 @@ def test_batches_can_be_sliced_repeated_and_joined() -> None:
     assert len(repeated) == 4
     joined = concatenate([repeated[:2], repeated[2:]])
     torch.testing.assert_close(joined.position, repeated.position)
+
+
+def orbit() -> tuple[Cameras, torch.Tensor]:
+    """Three cameras with pictures shifted, and points around the origin."""
+    offset = torch.tensor([[0.1, -0.2], [0.0, 0.0], [-0.3, 0.05]])
+    angles = torch.tensor([[0.3, 2.0, 5.0], [0.1, -0.4, 0.9], [3.0, 4.0, 5.0]])
+    return Cameras(*angles, offset), torch.rand(3, 20, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+@pytest.mark.parametrize("aspect", [1.0, 1.5])
+def test_matrices_project_as_the_cameras_they_come_from(aspect: float) -> None:
+    cameras, points = orbit()
+    pinhole = cameras.pinhole(aspect)
+    expected, expected_z = project(cameras, points, aspect=aspect)
+    image, z = project(PinholeCameras(pinhole.view, pinhole.projection), points)
+    assert image.equal(expected), "the same arithmetic"
+    assert z.equal(expected_z)
+    homogeneous = torch.nn.functional.pad(points, (0, 1), value=1.0)
+    clip = homogeneous @ (pinhole.projection @ pinhole.view).transpose(1, 2)  # as OpenGL and kaolin use them
+    torch.testing.assert_close(clip[..., :2] / clip[..., 3:], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_opencv_cameras_put_points_where_opencv_does() -> None:
+    points = torch.rand(1, 50, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+    rotation = Cameras.from_degrees([40.0], [20.0], [1.0]).rotation * torch.tensor([[1.0], [-1.0], [-1.0]])
+    translation = torch.tensor([[0.1, -0.2, 3.0]])
+    k = torch.tensor([[[120.0, 4.0, 70.0], [0.0, 110.0, 30.0], [0.0, 0.0, 1.0]]])
+    in_camera = points @ rotation.transpose(1, 2) + translation[:, None]  # x right, y down, looks along +z
+    u, v, w = (in_camera @ k.transpose(1, 2)).unbind(dim=-1)
+    image, z = project(PinholeCameras.from_opencv(k, rotation, translation, (64, 128)), points)
+    torch.testing.assert_close(z, -in_camera[..., 2])
+    pixels = torch.stack([(image[..., 0] + 1) * 64, (1 - image[..., 1]) * 32], dim=-1)
+    torch.testing.assert_close(pixels, torch.stack([u / w, v / w], dim=-1), rtol=1e-5, atol=1e-4)
+
+
+def test_each_camera_may_have_its_own_field_of_view() -> None:
+    view = Cameras.from_degrees([0.0, 0.0], [0.0, 0.0], [4.0, 4.0]).view
+    cameras = PinholeCameras.from_fovy(view, torch.tensor([30.0, 90.0]), aspect=2.0)
+    image, _ = project(cameras, torch.tensor([[[0.5, 0.5, 0.0]]]).expand(2, 1, 3))
+    height = 0.5 / 4 / math.tan(math.radians(15))
+    torch.testing.assert_close(image[:, 0], torch.tensor([[height / 2, height], [0.0625, 0.125]]))
+
+
+@pytest.mark.parametrize("wrong", ["transposed", "opencv", "orthographic"])
+def test_matrices_of_another_form_are_refused(wrong: str) -> None:
+    pinhole = orbit()[0].pinhole()
+    view, projection = pinhole.view, pinhole.projection.clone()
+    if wrong == "transposed":
+        view = view.transpose(1, 2)
+    else:
+        projection[1, 3] = torch.tensor([0.0, 0.0, 1.0, 0.0] if wrong == "opencv" else [0.0, 0.0, 0.0, 1.0])
+    with pytest.raises(GanverseError, match=r"OpenGL perspective .* camera \d has other last rows.*from_opencv"):
+        project(PinholeCameras(view, projection), torch.zeros(3, 1, 3))

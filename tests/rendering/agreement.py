@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ganverse.rendering import reference, warp_backend
-from ganverse.rendering.scene import Rim, Triangles
+from ganverse.rendering.scene import SoftMaskSettings, Triangles
 from tests.rendering.random_scenes import cast
 
 
@@ -20,11 +20,10 @@ class Case(NamedTuple):
     sigmainv: float = 7000.0
     boxlen: float = 0.02
     knum: int = 30
-    nearest: bool = False
 
     @property
-    def rim(self) -> Rim:
-        return Rim(self.sigmainv, self.boxlen, self.knum, self.nearest)
+    def settings(self) -> SoftMaskSettings:
+        return SoftMaskSettings(self.sigmainv, self.boxlen, self.knum)
 
 
 class Outcome(NamedTuple):
@@ -44,7 +43,7 @@ def run(backend: ModuleType, case: Case, dtype: torch.dtype) -> Outcome:
     corners, values = scene.corners.clone().requires_grad_(), scene.features.clone().requires_grad_()
     drawn = backend.rasterize(scene._replace(corners=corners, features=values), case.height, case.width)
     features, index, depth = drawn.features, drawn.face_index, drawn.depth
-    mask = backend.soft_silhouette(corners, index, case.rim)
+    mask = backend.soft_silhouette(corners, index, case.settings)
     generator = torch.Generator().manual_seed(0)
     grads = [torch.randn(t.shape, generator=generator).to(dtype) for t in (features, mask)]
     grad_corners, grad_values = torch.autograd.grad(features, (corners, values), grads[0])

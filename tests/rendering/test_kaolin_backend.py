@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganverse.errors import GanverseError
 from ganverse.rendering import kaolin_backend, reference
-from ganverse.rendering.rasterization import rasterize, soft_silhouette
-from ganverse.rendering.scene import Rim, Triangles
+from ganverse.rendering.rasterization import draw
+from ganverse.rendering.scene import SoftMaskSettings, Triangles
 from tests.rendering.random_scenes import soup
 
 
@@ -37,7 +36,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         boxlen: float = 0.02,
         knum: int = 30,
     ) -> Tensor:
-        return reference.soft_silhouette(face_vertices_image, selected_face_idx, Rim(sigmainv, boxlen, knum))
+        return reference.soft_silhouette(
+            face_vertices_image, selected_face_idx, SoftMaskSettings(sigmainv, boxlen, knum)
+        )
 
     mesh = types.ModuleType("kaolin.render.mesh")
     vars(mesh).update(rasterize=kaolin_rasterize, dibr_soft_mask=dibr_soft_mask)
@@ -56,19 +57,19 @@ def test_arguments_and_results_are_in_their_places() -> None:
     scene = soup(0)
     values = scene.features.clone().requires_grad_()
     z = scene.z.clone().requires_grad_()
-    rim = Rim(500.0, 0.1, 5)
-    drawn, mask = kaolin_backend.dibr(scene._replace(z=z, features=values), 12, 20, rim)
-    expected, expected_mask = reference.dibr(scene, 12, 20, rim)
+    settings = SoftMaskSettings(500.0, 0.1, 5)
+    drawn = kaolin_backend.rasterize(scene._replace(z=z, features=values), 12, 20, settings)
+    expected = reference.rasterize(scene, 12, 20, settings)
     assert drawn.face_index.equal(expected.face_index)
     torch.testing.assert_close(drawn.features, expected.features)
     torch.testing.assert_close(drawn.depth, expected.depth)
-    assert mask.equal(expected_mask)
+    assert drawn.mask is not None
+    assert expected.mask is not None
+    assert drawn.mask.equal(expected.mask)
     assert not drawn.depth.requires_grad
     drawn.features.sum().backward()
     assert z.grad is None
     assert values.grad is not None
-    with pytest.raises(GanverseError, match="the nearest were asked for: use the backend 'warp'"):
-        kaolin_backend.soft_silhouette(scene.corners, drawn.face_index, rim._replace(nearest=True))
 
 
 @pytest.mark.requires_kaolin
@@ -78,10 +79,9 @@ def test_kaolin_agrees_with_the_reference() -> None:
     z, values = scene.z.cuda(), scene.features.cuda()
     results = []
     for backend in ("kaolin", "reference"):
-        drawn = rasterize(corners, z, values, 64, 64, backend=backend)
-        mask = soft_silhouette(corners, drawn.face_index, backend=backend)
-        (grad,) = torch.autograd.grad(drawn.features.square().sum() + mask.square().sum(), corners)
-        results.append((drawn, mask, grad))
+        drawn = draw(Triangles(corners, z, values), 64, 64, SoftMaskSettings(), backend)
+        (grad,) = torch.autograd.grad(drawn.features.square().sum() + drawn.mask.square().sum(), corners)
+        results.append((drawn, drawn.mask, grad))
     (drawn, mask, grad), (expected, expected_mask, expected_grad) = results
     assert (drawn.face_index != expected.face_index).float().mean() < 1e-3
     same = drawn.face_index == expected.face_index

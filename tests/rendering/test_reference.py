@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganverse.geometry.cameras import pixel_centers
 from ganverse.rendering import reference
-from ganverse.rendering.scene import Rim, Triangles
+from ganverse.rendering.scene import SoftMaskSettings, Triangles
 from tests.rendering.random_scenes import cast, rectangle, soup
 
 
@@ -20,13 +20,6 @@ def draw(
     features = torch.zeros(1, len(corners), 3, 1)
     scene = Triangles(corners[None], depth[None], features, None if front is None else front[None])
     return reference.rasterize(scene, height, width).face_index[0]
-
-
-def test_pixel_centers_are_the_geometrys() -> None:
-    x, y = reference.pixel_centers(5, 8, torch.zeros(0))
-    grid = pixel_centers(5, 8)
-    assert torch.equal(x, grid[0, :, 0])
-    assert torch.equal(y, grid[:, 0, 1])
 
 
 def test_row_zero_is_on_top_and_column_zero_on_the_left() -> None:
@@ -122,7 +115,7 @@ def test_soft_silhouette_falls_off_with_the_squared_distance_up_to_the_box() -> 
     corners = edge_at_zero()
     index = torch.full((1, 1, 200), -1)
     index[..., :100] = 0
-    mask = reference.soft_silhouette(corners, index, Rim(7000.0, 0.02, 30))[0, 0]
+    mask = reference.soft_silhouette(corners, index, SoftMaskSettings(7000.0, 0.02, 30))[0, 0]
     assert (mask[:100] == 1).all()
     assert mask[100].item() == pytest.approx(math.exp(-7000 * 0.005**2))
     assert mask[101].item() == pytest.approx(math.exp(-7000 * 0.015**2))
@@ -134,30 +127,22 @@ def test_soft_silhouette_multiplies_what_faces_miss() -> None:
     index = torch.full((1, 1, 200), -1)
     once = math.exp(-7000 * 0.005**2)
     for knum in (1, 2, 5, 30):
-        mask = reference.soft_silhouette(corners, index, Rim(7000.0, 0.02, knum))[0, 0]
+        mask = reference.soft_silhouette(corners, index, SoftMaskSettings(7000.0, 0.02, knum))[0, 0]
         assert mask[100].item() == pytest.approx(1 - (1 - once) ** min(knum, 5), rel=1e-6)
 
 
-def test_soft_silhouette_listens_to_the_first_faces_by_index() -> None:
+def test_soft_silhouette_counts_the_first_faces_by_index() -> None:
     near, far = edge_at_zero(), edge_at_zero() - torch.tensor([0.01, 0.0])
     index = torch.full((1, 1, 200), -1)
     for first, second, distance in ((near, far, 0.005), (far, near, 0.015)):
-        mask = reference.soft_silhouette(torch.cat([first, second], 1), index, Rim(7000.0, 0.02, 1))[0, 0]
+        mask = reference.soft_silhouette(torch.cat([first, second], 1), index, SoftMaskSettings(7000.0, 0.02, 1))[0, 0]
         assert mask[100].item() == pytest.approx(math.exp(-7000 * distance**2), rel=1e-6)
-
-
-def test_soft_silhouette_listens_to_the_nearest_faces_if_asked() -> None:
-    near, far = edge_at_zero(), edge_at_zero() - torch.tensor([0.01, 0.0])
-    index = torch.full((1, 1, 200), -1)
-    for faces in ((near, far), (far, near)):
-        mask = reference.soft_silhouette(torch.cat(faces, 1), index, Rim(7000.0, 0.02, 1, nearest=True))[0, 0]
-        assert mask[100].item() == pytest.approx(math.exp(-7000 * 0.005**2), rel=1e-6)
 
 
 def test_soft_silhouette_measures_to_the_outline_from_inside_too() -> None:
     corners = edge_at_zero()
     index = torch.full((1, 1, 200), -1)  # a back face, say: not drawn, yet near
-    mask = reference.soft_silhouette(corners, index, Rim(7000.0, 0.02, 30))[0, 0]
+    mask = reference.soft_silhouette(corners, index, SoftMaskSettings(7000.0, 0.02, 30))[0, 0]
     torch.testing.assert_close(mask[98:100], mask[100:102].flip(0))
     assert (mask[:90] < 1e-6).all()
 
@@ -168,7 +153,7 @@ def test_gradient_of_the_soft_silhouette_is_that_of_finite_differences(knum: int
     index = reference.rasterize(scene, 8, 7).face_index
 
     def mask(corners: Tensor) -> Tensor:
-        return reference.soft_silhouette(corners, index, Rim(60.0, 0.25, knum))
+        return reference.soft_silhouette(corners, index, SoftMaskSettings(60.0, 0.25, knum))
 
     assert ((mask(scene.corners) > 0.01) & (index < 0)).sum() > 20
     assert torch.autograd.gradcheck(mask, (scene.corners.requires_grad_(),), eps=1e-7, atol=1e-5)
@@ -176,7 +161,7 @@ def test_gradient_of_the_soft_silhouette_is_that_of_finite_differences(knum: int
 
 def test_gradient_is_finite_where_a_pixel_lies_on_an_edge() -> None:
     corners = (edge_at_zero(torch.float32) + torch.tensor([0.005, 0.0])).requires_grad_()
-    mask = reference.soft_silhouette(corners, torch.full((1, 1, 200), -1), Rim(7000.0, 0.02, 30))
+    mask = reference.soft_silhouette(corners, torch.full((1, 1, 200), -1), SoftMaskSettings(7000.0, 0.02, 30))
     assert mask[0, 0, 100].item() == pytest.approx(1)
     mask.sum().backward()
     assert corners.grad is not None

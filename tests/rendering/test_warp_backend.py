@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from ganverse.rendering import (
     reference,
     warp_backend,
-    warp_image_kernels,
+    warp_kernels_image,
+    warp_kernels_raster,
+    warp_kernels_silhouette,
     warp_launch,
-    warp_nearest_kernels,
-    warp_raster_kernels,
-    warp_silhouette_kernels,
 )
 from ganverse.rendering.scene import Triangles
-from ganverse.rendering.warp_schedules import Schedule
+from ganverse.rendering.warp_backend import Schedule
 from tests.rendering.agreement import Case, assert_warp_agrees, run
 from tests.rendering.interpreter import run_python
 from tests.rendering.random_scenes import rectangle, soup
@@ -59,11 +58,9 @@ CASES = {
     "without area": Case(degenerate()),
     "slivers": Case(slivers()),
     "edges through pixel centers": Case(grid_aligned()),
-    "thick rim": Case(soup(10, faces=100), sigmainv=300.0, boxlen=0.2),
-    "full ears": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4),
-    "nearest faces": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4, nearest=True),
-    "nearest of few": Case(soup(13, faces=20, extent=1.0), 17, 45, sigmainv=300.0, boxlen=0.2, nearest=True),
-    "sharp rim": Case(soup(12), sigmainv=33333.0, boxlen=0.01),
+    "wide silhouette": Case(soup(10, faces=100), sigmainv=300.0, boxlen=0.2),
+    "more faces than knum": Case(soup(11, faces=300), sigmainv=500.0, boxlen=0.15, knum=4),
+    "sharp silhouette": Case(soup(12), sigmainv=33333.0, boxlen=0.01),
 }
 
 
@@ -94,7 +91,6 @@ cases = st.builds(
     sigmainv=st.floats(100.0, 33333.0),
     boxlen=st.floats(0.0, 0.2),
     knum=st.integers(1, 100),
-    nearest=st.booleans(),
 )
 
 
@@ -105,7 +101,7 @@ def test_agrees_with_the_reference_on_whatever_comes(case: Case, schedule: Sched
         assert_warp_agrees(case)
 
 
-def test_random_scenes_see_the_same_faces(schedule: Schedule) -> None:
+def test_random_scenes_show_the_same_faces(schedule: Schedule) -> None:
     wrong = pixels = 0
     for seed in range(20):
         scene = soup(100 + seed, batch=1, faces=50)
@@ -119,7 +115,7 @@ def test_both_schedules_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = []
     for schedule in ("cpu", "cuda"):
         monkeypatch.setattr(warp_backend, "_schedule", lambda tensor, schedule=schedule: schedule)
-        outcomes.append(run(warp_backend, CASES["full ears"], torch.float32))
+        outcomes.append(run(warp_backend, CASES["more faces than knum"], torch.float32))
     for first, second in zip(*outcomes, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
 
@@ -146,12 +142,13 @@ def test_batches_beyond_32_bit_places_are_drawn_in_parts(monkeypatch: pytest.Mon
 
 
 def test_both_at_once_are_the_two_primitives(schedule: Schedule) -> None:
-    case = CASES["full ears"]
+    case = CASES["more faces than knum"]
     apart = run(warp_backend, case, torch.float32)
     corners, values = (t.clone().requires_grad_() for t in (case.scene.corners, case.scene.features))
     scene = case.scene._replace(corners=corners, features=values)
-    drawn, mask = warp_backend.dibr(scene, case.height, case.width, case.rim)
-    features = drawn.features
+    drawn = warp_backend.rasterize(scene, case.height, case.width, case.settings)
+    features, mask = drawn.features, drawn.mask
+    assert mask is not None
     assert drawn.face_index.equal(apart.index)
     assert drawn.depth.equal(apart.depth)
     assert features.equal(apart.features)
@@ -220,7 +217,7 @@ def test_eight_images_of_512_need_less_than_150_megabytes() -> None:
 PROCESSES = """
 import os, sys, torch
 from torch.utils.data import DataLoader, Dataset
-from ganverse.rendering.rasterization import rasterize
+from ganverse.rendering import rasterize
 from tests.rendering.interpreter import run_python
 from tests.rendering.random_scenes import soup
 
@@ -230,7 +227,7 @@ class Drawings(Dataset):
 
     def __getitem__(self, i):
         scene = soup(i, batch=2)
-        return rasterize(scene.corners, scene.z, scene.features, 24, 24, backend="warp").face_index
+        return rasterize(24, 24, scene.z, scene.corners, scene.features, backend="warp")[1]
 
 def rank(i, expected):
     assert Drawings()[i].equal(expected[i])
@@ -254,15 +251,14 @@ def test_workers_and_ranks_can_draw_forked_and_spawned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", [80, 90])
 def test_kernels_compile_for_cuda_without_a_gpu(architecture: int, tmp_path: Path) -> None:
-    for module in (warp_image_kernels, warp_raster_kernels, warp_silhouette_kernels, warp_nearest_kernels):
+    for module in (warp_kernels_image, warp_kernels_raster, warp_kernels_silhouette):
         wp.compile_aot_module(module, arch=architecture, module_dir=str(tmp_path), use_ptx=True)
     written = sorted(tmp_path.glob("*.ptx"))
-    assert len(written) == 4
+    assert len(written) == 3
     text = "".join(path.read_text() for path in written)
     assert f".target sm_{architecture}" in text
-    by_face_or_pixel = "draw_faces shade_pixels pull_faces mark_tiles fade_pixels pull_rims"
-    by_image_or_row = "draw_images pull_images fade_rows pull_nearest"
-    for kernel in f"{by_face_or_pixel} {by_image_or_row}".split():
+    by_face_or_pixel = "raster_forward interpolate_pixels raster_backward mark_tiles soft_forward soft_backward"
+    for kernel in f"{by_face_or_pixel} images_forward images_backward".split():
         assert kernel in text
 
 

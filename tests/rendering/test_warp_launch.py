@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from ganverse.rendering import warp_backend, warp_launch
-from ganverse.rendering.warp_launch import MOST_PLACES, parts
-from ganverse.rendering.warp_threads import Team, team
+from ganverse.rendering.warp_launch import Buffers, WorkerPool, worker_pool
 from tests.rendering.agreement import Case, run
 from tests.rendering.random_scenes import soup
 
@@ -25,9 +24,9 @@ def two_threads() -> Iterator[None]:
 def test_a_thread_that_is_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(soup(40, batch=3), 16, 16)
     alone = run(warp_backend, case, torch.float32)
-    crew, begun, free = Team(), threading.Event(), threading.Event()
-    monkeypatch.setattr(warp_launch, "team", lambda: crew)
-    (busy,) = crew.help(lambda: (begun.set(), free.wait(60)), 1)
+    pool, begun, free = WorkerPool(), threading.Event(), threading.Event()
+    monkeypatch.setattr(warp_launch, "worker_pool", lambda: pool)
+    (busy,) = pool.offer(lambda: (begun.set(), free.wait(60)), 1)
     assert begun.wait(60)
     found = run(warp_backend, case, torch.float32)
     free.set()
@@ -36,15 +35,15 @@ def test_a_thread_that_is_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
 
 
 def test_work_that_nobody_began_is_not_begun_later() -> None:
-    crew, begun, free, made = Team(), threading.Event(), threading.Event(), []
-    (busy,) = crew.help(lambda: (begun.set(), free.wait(60)), 1)
+    pool, begun, free, made = WorkerPool(), threading.Event(), threading.Event(), []
+    (busy,) = pool.offer(lambda: (begun.set(), free.wait(60)), 1)
     assert begun.wait(60)
-    (late,) = crew.help(lambda: made.append(1), 1)
+    (late,) = pool.offer(lambda: made.append(1), 1)
     late.finish()
     free.set()
     busy.finish()
     begun.clear()
-    (last,) = crew.help(lambda: (made.append(2), begun.set()), 1)
+    (last,) = pool.offer(lambda: (made.append(2), begun.set()), 1)
     assert begun.wait(60)
     last.finish()
     assert made == [2]
@@ -58,20 +57,25 @@ def test_finishing_waits_for_work_that_has_begun() -> None:
         threading.Event().wait(0.05)
         made.append(1)
 
-    helpers = Team().help(work, 2)
+    helpers = WorkerPool().offer(work, 2)
     assert begun.wait(60)
     for helper in helpers:
         helper.finish()
     assert 1 <= len(made) <= 2
 
 
-def test_there_is_one_team() -> None:
-    assert team() is team()
+def test_there_is_one_pool() -> None:
+    assert worker_pool() is worker_pool()
 
 
-def test_parts_cover_the_batch_and_can_be_counted() -> None:
-    assert parts(8, 1000) == [slice(0, 8)]
-    assert parts(0, 1000) == []
-    halves = parts(5, MOST_PLACES // 2)
-    assert halves == [slice(0, 2), slice(2, 4), slice(4, 5)]
-    assert parts(2, 2 * MOST_PLACES) == [slice(0, 1), slice(1, 2)], "one image is never cut"
+def test_parts_cover_the_batch_and_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes(batch: int) -> list[int]:
+        work = Buffers(torch.zeros(batch, 1, 3, 2), torch.zeros(batch, 2, 5, dtype=torch.long))  # 20 places an image
+        return [len(part.corners) for part in work.parts()]
+
+    assert sizes(8) == [8]
+    assert sizes(0) == []
+    monkeypatch.setattr(warp_launch, "MOST_PLACES", 50)
+    assert sizes(5) == [2, 2, 1]
+    monkeypatch.setattr(warp_launch, "MOST_PLACES", 10)
+    assert sizes(2) == [1, 1], "one image is never cut"

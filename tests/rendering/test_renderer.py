@@ -2,13 +2,10 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.geometry.cameras import Cameras, pixel_rays
+from ganverse.geometry.cameras import Cameras, PinholeCameras
 from ganverse.geometry.meshes import Mesh, sphere_template
+from ganverse.rendering import SoftMaskSettings, ambient_light, render, spherical_harmonics, texture_mapping
 from ganverse.rendering.backends import Backend
-from ganverse.rendering.render import Semantics, Silhouette, render
-from ganverse.rendering.shading import ambient_light, spherical_harmonics
-from ganverse.rendering.specular import Specular
-from ganverse.rendering.textures import sample_texture
 from tests.rendering.interpreter import run_python
 
 
@@ -56,11 +53,15 @@ def test_spherical_harmonics_are_orthogonal() -> None:
     assert off_diagonal.abs().max() < 0.02
 
 
-def test_texture_is_upright() -> None:
+def test_texture_is_upright_and_clamps() -> None:
     texture = torch.zeros(1, 3, 4, 4)
     texture[0, 0, 0, :] = 1
-    uv = torch.tensor([[[[0.5, 0.95], [0.5, 0.05]]]])
-    assert sample_texture(texture, uv)[0, 0, 0].tolist() == [1.0, 0.0]
+    uv = torch.tensor([[[[0.5, 0.95], [0.5, 0.05], [0.5, 7.0], [0.5, -7.0]]]])
+    for mode in ("nearest", "bilinear"):
+        assert texture_mapping(uv, texture, mode)[0, 0, :, 0].tolist() == [1.0, 0.0, 1.0, 0.0]
+    between = torch.tensor([[[[0.5, 0.8]]]])
+    assert texture_mapping(between, texture).flatten()[0] == 1, "Kaolin's default is the nearest texel"
+    assert 0.5 < texture_mapping(between, texture, "bilinear").flatten()[0] < 1
 
 
 def test_back_faces_and_faces_behind_the_camera_are_not_drawn() -> None:
@@ -87,7 +88,7 @@ def test_gradients_reach_vertices_texture_cameras_and_light() -> None:
         cameras,
         light,
         32,
-        silhouette=Silhouette(1000.0, 0.1),
+        silhouette=SoftMaskSettings(1000.0, 0.1),
         backend="reference",
     )
     (result.rgb.square().sum() + result.alpha.sum()).backward()
@@ -101,43 +102,15 @@ def test_batch_sizes_must_agree() -> None:
         render(sphere_template(1), _plain(), _front(2), size=16)
 
 
-def test_normals_are_the_surfaces() -> None:
-    assert render(sphere_template(3), _plain(), _front(), size=33, backend="reference").normals is None
-    result = render(sphere_template(3), _plain(), _front(), size=33, normals=True, backend="reference")
-    assert result.normals is not None
-    torch.testing.assert_close(result.normals[0, :, 16, 16], torch.tensor([0.0, 0.0, 1.0]), rtol=0, atol=0.03)
-    lengths = result.normals.norm(dim=1)
-    torch.testing.assert_close(lengths, (result.face_index >= 0).float())
-    # A point of the unit sphere is its own normal: pixels on the left look to -x, those on top to +y.
-    assert result.normals[0, 0, 16, 6] < -0.5
-    assert result.normals[0, 1, 6, 16] > 0.5
-
-
-def test_perspective_depth_is_exact_on_a_slanted_floor() -> None:
-    vertices = torch.tensor([[-4.0, -1, -6], [4, -1, -6], [4, -1, 3], [-4, -1, 3]])[None]
-    floor = Mesh(vertices, torch.tensor([[0, 2, 1], [0, 3, 2]]), torch.rand(2, 3, 2))
-    cameras = Cameras.from_degrees([0.0], [0.0], [4.0])
-    exact = render(floor, _plain(), cameras, size=32, semantics=Semantics(perspective=True), backend="reference")
-    rays = pixel_rays(cameras, 32, 32)[0]
-    truth = -1 / rays[..., 1] * -rays[..., 2]  # the floor lies one unit under the camera
-    covered = exact.face_index[0] >= 0
-    assert covered.sum() > 100
-    torch.testing.assert_close(exact.depth[0, 0][covered], truth[covered], rtol=1e-4, atol=1e-4)
-    affine = render(floor, _plain(), cameras, size=32, backend="reference")
-    assert (affine.depth[0, 0] - truth)[covered].abs().max() > 0.5
-
-
 @pytest.mark.parametrize("samples", [2, 3])
 def test_samples_are_means_over_the_pixel(samples: int) -> None:
     mesh, light = sphere_template(2), ambient_light(1)
     arguments = (mesh, _plain(), _front(), light)
     fine = render(*arguments, 16 * samples, backend="reference")
-    smooth = render(*arguments, 16, normals=True, semantics=Semantics(samples=samples), backend="reference")
+    smooth = render(*arguments, 16, samples=samples, backend="reference")
     torch.testing.assert_close(smooth.rgb, torch.nn.functional.avg_pool2d(fine.rgb, samples))
     torch.testing.assert_close(smooth.alpha, torch.nn.functional.avg_pool2d(fine.alpha, samples))
     assert smooth.depth.shape == (1, 1, 16, 16)
-    assert smooth.normals is not None
-    assert smooth.normals.shape == (1, 3, 16, 16)
     partly = (smooth.rgb[0, 0] > 0.01) & (smooth.rgb[0, 0] < 0.19)
     assert partly.sum() > 10, "the edge has shades between background and 0.2"
     if samples == 3:  # the middle sample is the pixel's center
@@ -145,11 +118,10 @@ def test_samples_are_means_over_the_pixel(samples: int) -> None:
         assert (smooth.face_index != plain.face_index).float().mean() < 0.02
 
 
-def test_partly_covered_pixels_pull_on_their_edge() -> None:
+def test_partly_covered_pixels_have_gradients_too() -> None:
     mesh = sphere_template(2)
     vertices = mesh.vertices.clone().requires_grad_()
-    semantics = Semantics(samples=4)
-    result = render(mesh.with_vertices(vertices), _plain(), _front(), size=8, semantics=semantics, backend="reference")
+    result = render(mesh.with_vertices(vertices), _plain(), _front(), size=8, samples=4, backend="reference")
     inside = (result.face_index >= 0) & (result.alpha[:, 0] < 0.99)
     assert inside.any(), "their centers are covered"
     result.alpha[:, 0][inside].sum().backward()
@@ -159,31 +131,61 @@ def test_partly_covered_pixels_pull_on_their_edge() -> None:
 
 def test_too_many_samples_are_refused() -> None:
     with pytest.raises(GanverseError, match="1 to 8 samples a side of a pixel, got 0"):
-        render(sphere_template(1), _plain(), _front(), size=8, semantics=Semantics(samples=0))
+        render(sphere_template(1), _plain(), _front(), size=8, samples=0)
 
 
-def test_gloss_shines_where_the_light_is_mirrored_and_gets_gradients() -> None:
-    gloss = Specular(
-        axis=torch.tensor([[[0.0, 1.0, 1.0]]], requires_grad=True),
-        sharpness=torch.tensor([[50.0]]),
-        intensity=torch.tensor([[2.0]]),
-        reflectance=torch.tensor([0.5]),
-        roughness=torch.tensor([0.2], requires_grad=True),
-    )
-    arguments = (sphere_template(3), torch.zeros(1, 3, 4, 4), _front(distance=20.0), None, 49)
-    vertices = arguments[0].vertices * 5
-    result = render(arguments[0].with_vertices(vertices), *arguments[1:], specular=gloss, backend="reference")
-    row, column = divmod(int(result.rgb[0, 0].argmax()), 49)
-    # Light from 45 degrees above is mirrored where the normal rises 22.5 degrees: at 0.38 of the radius.
-    covered = (result.face_index[0, :, 24] >= 0).nonzero()
-    radius = (covered.max() - covered.min()).item() / 2
-    assert abs(column - 24) <= 1
-    assert (24 - row) / radius == pytest.approx(0.38, abs=0.08)
-    result.rgb.sum().backward()
-    for leaf in (gloss.axis, gloss.roughness):
+@pytest.mark.parametrize("backend", ["reference", "warp"])
+def test_matrices_render_as_the_cameras_they_come_from(backend: Backend) -> None:
+    cameras = Cameras(*torch.tensor([[0.3, 4.0], [0.2, -0.5], [3.0, 4.0]]), torch.tensor([[0.2, 0.1], [0.0, -0.3]]))
+    mesh, texture, size = sphere_template(2).repeat_interleave(2), torch.rand(2, 3, 8, 8), (24, 36)
+    expected = render(mesh, texture, cameras, size=size, backend=backend)
+    pinhole = cameras.pinhole(aspect=36 / 24)
+    result = render(mesh, texture, PinholeCameras(pinhole.view, pinhole.projection), size=size, backend=backend)
+    assert (expected.face_index >= 0).any()
+    for found, wanted in zip(vars(result).values(), vars(expected).values(), strict=True):
+        assert found.equal(wanted)
+
+
+def test_an_opencv_camera_sees_the_object_where_its_principal_point_is() -> None:
+    k = torch.tensor([[[100.0, 0.0, 50.0], [0.0, 100.0, 12.0], [0.0, 0.0, 1.0]]])
+    behind = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))[None]  # at -z, upright: x right is the world's -x, y down
+    cameras = PinholeCameras.from_opencv(k, behind, torch.tensor([[0.0, 0.0, 10.0]]), (40, 60))
+    texture = torch.zeros(1, 3, 8, 8)
+    texture[:, 0, :, 4:] = 1  # red towards the front (+z), u = 1
+    sphere = sphere_template(3)
+    result = render(sphere, texture, cameras, size=(40, 60))
+    rows, columns = (result.face_index[0] >= 0).nonzero().unbind(dim=1)
+    assert rows.float().mean().item() + 0.5 == pytest.approx(12, abs=0.2)
+    assert columns.float().mean().item() + 0.5 == pytest.approx(50, abs=0.2)
+    assert len(rows) == pytest.approx(torch.pi * 10**2, rel=0.1), "a unit sphere at 10 units is 10 pixels wide"
+    assert result.rgb[0, 0, 12, 50] == 0, "the rear"
+    assert result.depth[0, 0, 12, 50].item() == pytest.approx(9.0, abs=0.02)
+    front = render(sphere, texture, Cameras.from_degrees([0.0], [0.0], [10.0]), size=9)
+    assert front.rgb[0, 0, 4, 4] == 1
+
+
+def test_gradients_reach_the_matrices() -> None:
+    pinhole = _front().pinhole()
+    view, projection = (x.clone().requires_grad_() for x in (pinhole.view, pinhole.projection))
+    result = render(sphere_template(1), _plain(), PinholeCameras(view, projection), size=16)
+    (result.alpha * torch.rand(16, 16)).sum().backward()
+    for leaf in (view, projection):
         assert leaf.grad is not None
         assert leaf.grad.isfinite().all()
-        assert leaf.grad.abs().sum() > 0
+        assert leaf.grad[:, :2].abs().sum() > 0
+
+
+@pytest.mark.parametrize("pinhole", [False, True])
+def test_one_float64_input_makes_all_float64(pinhole: bool) -> None:
+    mesh, cameras = sphere_template(2), _front()
+    wide = mesh.with_vertices(mesh.vertices.double())
+    for each in ((wide, cameras), (mesh, cameras.to(torch.float64))):
+        camera = each[1].pinhole() if pinhole else each[1]
+        result = render(each[0], _plain(), camera, ambient_light(1), 16)
+        assert result.rgb.dtype == result.alpha.dtype == result.depth.dtype == torch.float64
+        torch.testing.assert_close(
+            result.alpha.float(), render(mesh, _plain(), cameras, size=16).alpha, atol=1e-4, rtol=0
+        )
 
 
 def test_faces_that_reach_behind_the_camera_leave_no_trace_in_the_silhouette() -> None:
@@ -231,7 +233,7 @@ COMPILED = """
 import torch
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import sphere_template
-from ganverse.rendering.render import render
+from ganverse.rendering import render
 
 mesh, cameras = sphere_template(1), Cameras.from_degrees([0.0], [0.0], [4.0])
 network, texture = torch.nn.Linear(4, 3 * 42), torch.rand(1, 3, 8, 8)
