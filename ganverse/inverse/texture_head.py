@@ -161,7 +161,7 @@ class TexelAtlas(nn.Module):
         weights, face_index = rasterize(size, size, depth, flat, corners, backend="reference")
         nearest = _nearest_covered(face_index[0] >= 0)
         self.register_buffer("corners", mesh.faces[face_index.flatten()[nearest]], persistent=False)
-        self.register_buffer("weights", weights.reshape(-1, 3)[nearest], persistent=False)
+        self.register_buffer("weights", cast(Tensor, weights).reshape(-1, 3)[nearest], persistent=False)
 
     def forward(self, attributes: Float[Tensor, "batch verts d"]) -> Float[Tensor, "batch size size d"]:
         """Attributes interpolated at the texel centers."""

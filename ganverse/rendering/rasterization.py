@@ -5,7 +5,7 @@ Paper section 3.2 uses DIB-R (Chen et al. 2019). `dibr_rasterization` describes 
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -167,7 +167,7 @@ def working_dtype(*tensors: Float[Tensor, "..."]) -> torch.dtype:
 
 
 def _ours(backend: Backend | KaolinBackend) -> Backend:
-    return "auto" if backend in ("cuda", "nvdiffrast", "nvdiffrast_fwd") else backend
+    return "auto" if backend in ("cuda", "nvdiffrast", "nvdiffrast_fwd") else cast(Backend, backend)
 
 
 def _joined(features: Tensor | Sequence[Tensor]) -> tuple[Tensor, Callable[[Tensor], Tensor | tuple[Tensor, ...]]]:

@@ -114,7 +114,7 @@ class TimedCheckpoint(ModelCheckpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time."""
-        if trainer.fast_dev_run:
+        if getattr(trainer, "fast_dev_run", False):
             return
         interval = self._train_time_interval
         if pl_module.automatic_optimization or interval is None:
@@ -127,7 +127,7 @@ class TimedCheckpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning's, which also keeps a checkpoint of `fast_dev_run`; not here."""
-        if not trainer.fast_dev_run:
+        if not getattr(trainer, "fast_dev_run", False):
             super().on_train_end(trainer, pl_module)
 
 

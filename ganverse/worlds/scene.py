@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -73,7 +74,7 @@ def render_cars(
     features = colors[:, :, None].expand(-1, -1, 3, -1)
     drawn, face_index = rasterize(size, size, corners[..., 2], corners[..., :2], features, backend=backend)
     mask = (face_index >= 0).to(image.dtype)[..., None]
-    picture = torch.where(mask > 0, drawn, _background(cars, scene, cameras, size))
+    picture = torch.where(mask > 0, cast(Tensor, drawn), _background(cars, scene, cameras, size))
     pooled = torch.nn.functional.avg_pool2d(torch.cat([picture, mask], -1).permute(0, 3, 1, 2), supersampling)
     return pooled[:, :3].clamp(0, 1), pooled[:, 3:]
 
