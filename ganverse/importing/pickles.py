@@ -155,8 +155,6 @@ class _Machine:
             if type(argument) is int and argument.bit_length() > _INTEGER_BITS:
                 raise GanverseError(f"an integer of {argument.bit_length()} bits")
             self.stack.append(argument)
-        elif opcode in _PUSH_NEW:
-            self.stack.append(_PUSH_NEW[opcode]())
         elif opcode in _STEPS:
             _STEPS[opcode](self, argument)
         elif opcode not in ("PROTO", "FRAME"):
@@ -171,45 +169,18 @@ class _Machine:
         items, self.stack[mark:] = self.stack[mark:], []
         return items
 
-    def mark(self, _: None) -> None:
-        self.marks.append(len(self.stack))
+    def pops(self, count: int) -> list[Any]:
+        """The last `count` values, in the order in which they came."""
+        if count > len(self.stack):
+            raise ValueError("an empty stack")
+        items = self.stack[-count:]
+        del self.stack[-count:]
+        return items
 
-    def pop(self, _: None) -> None:
-        self.stack.pop()
-
-    def drop_marked(self, _: None) -> None:
-        self.pop_mark()
-
-    def put(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    def memoize(self, _: None) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def get(self, index: int) -> None:
-        self.stack.append(self.memo[index])
-
-    def tuple_of_marked(self, _: None) -> None:
-        self.stack.append(tuple(self.pop_mark()))
-
-    def tuple_of(self, count: int) -> None:
-        items = [self.stack.pop() for _ in range(count)]
-        self.stack.append(tuple(reversed(items)))
-
-    def append(self, _: None) -> None:
-        item = self.stack.pop()
-        self.top(list).append(item)
-
-    def appends(self, _: None) -> None:
-        items = self.pop_mark()
+    def extend(self, items: list[Any]) -> None:
         self.top(list).extend(items)
 
-    def set_item(self, _: None) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self.top(dict)[_key(key)] = value
-
-    def set_items(self, _: None) -> None:
-        items = self.pop_mark()
+    def update(self, items: list[Any]) -> None:
         self.top(dict).update((_key(key), value) for key, value in zip(items[::2], items[1::2], strict=True))
 
     def top(self, kind: type) -> Any:
@@ -217,15 +188,10 @@ class _Machine:
             raise ValueError(f"items for something that is no {kind.__name__}")
         return self.stack[-1]
 
-    def named(self, argument: str) -> None:
-        self.stack.append(_allowed(argument.replace(" ", ".", 1)))
-
-    def stack_named(self, _: None) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
+    def name(self, module: str, name: str) -> None:
         self.stack.append(_allowed(f"{module:s}.{name:s}"))
 
-    def call(self, _: None) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
+    def call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Named) or not isinstance(arguments, tuple):
             raise ValueError("a call of something that is no name")
         self.stack.append(self.made(function.name, arguments))
@@ -244,15 +210,14 @@ class _Machine:
             return text.encode("latin1")
         return Made(name, arguments)
 
-    def build(self, _: None) -> None:
-        state = self.stack.pop()
+    def build(self, state: Any) -> None:
         if isinstance(self.stack[-1], Made):
             self.stack[-1].state = state
         elif not isinstance(self.stack[-1], dict):
             raise ValueError("a state for something that was not made by a call")
 
-    def persistent(self, _: None) -> None:
-        self.stored.append(Stored(self.stack.pop()))
+    def persistent(self, key: Any) -> None:
+        self.stored.append(Stored(key))
         self.stack.append(self.stored[-1])
 
 
@@ -263,35 +228,33 @@ _PUSH_ARGUMENT = frozenset(
         *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     }
 )
-_PUSH_NEW: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": list,  # the members of a set may be anything; nothing here asks for them
-}
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    "MARK": _Machine.mark,
-    "POP": _Machine.pop,
-    "POP_MARK": _Machine.drop_marked,
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Machine.put),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.get),
-    "MEMOIZE": _Machine.memoize,
-    "TUPLE": _Machine.tuple_of_marked,
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
-    "TUPLE2": lambda machine, _: machine.tuple_of(2),
-    "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "APPEND": _Machine.append,
-    **dict.fromkeys(("APPENDS", "ADDITEMS"), _Machine.appends),
-    "SETITEM": _Machine.set_item,
-    "SETITEMS": _Machine.set_items,
-    "GLOBAL": _Machine.named,
-    "STACK_GLOBAL": _Machine.stack_named,
-    **dict.fromkeys(("REDUCE", "NEWOBJ"), _Machine.call),
-    "BUILD": _Machine.build,
-    "BINPERSID": _Machine.persistent,
+    "NONE": lambda m, _: m.stack.append(None),
+    "NEWTRUE": lambda m, _: m.stack.append(True),
+    "NEWFALSE": lambda m, _: m.stack.append(False),
+    "EMPTY_LIST": lambda m, _: m.stack.append([]),
+    "EMPTY_DICT": lambda m, _: m.stack.append({}),
+    "EMPTY_TUPLE": lambda m, _: m.stack.append(()),
+    "EMPTY_SET": lambda m, _: m.stack.append([]),  # the members of a set may be anything; nothing here needs them
+    "MARK": lambda m, _: m.marks.append(len(m.stack)),
+    "POP": lambda m, _: m.pops(1).clear(),
+    "POP_MARK": lambda m, _: m.pop_mark().clear(),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), lambda m, index: m.memo.__setitem__(index, m.stack[-1])),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, index: m.stack.append(m.memo[index])),
+    "MEMOIZE": lambda m, _: m.memo.__setitem__(len(m.memo), m.stack[-1]),
+    "TUPLE": lambda m, _: m.stack.append(tuple(m.pop_mark())),
+    "TUPLE1": lambda m, _: m.stack.append(tuple(m.pops(1))),
+    "TUPLE2": lambda m, _: m.stack.append(tuple(m.pops(2))),
+    "TUPLE3": lambda m, _: m.stack.append(tuple(m.pops(3))),
+    "APPEND": lambda m, _: m.extend(m.pops(1)),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda m, _: m.extend(m.pop_mark())),
+    "SETITEM": lambda m, _: m.update(m.pops(2)),
+    "SETITEMS": lambda m, _: m.update(m.pop_mark()),
+    "GLOBAL": lambda m, argument: m.name(*argument.split(" ", 1)),
+    "STACK_GLOBAL": lambda m, _: m.name(*m.pops(2)),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda m, _: m.call(*m.pops(2))),
+    "BUILD": lambda m, _: m.build(*m.pops(1)),
+    "BINPERSID": lambda m, _: m.persistent(*m.pops(1)),
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from ganverse.errors import GanverseError
 from ganverse.pretrained import hub_file
@@ -20,16 +20,6 @@ MAX_FILE = 4 * 2**30
 """Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimizers 1.5."""
 _CHUNK = 2**20
 _HTTPS, _HUB = "https://", "hf://"
-
-
-@runtime_checkable
-class Stream(Protocol):
-    """What bytes are read from."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-OpenURL = Callable[[str], AbstractContextManager[Any]]
 
 
 def read_source(source: str, sha256: str | None) -> bytes:
@@ -60,14 +50,19 @@ def file_name(source: str) -> str:
     Raises:
         GanverseError: there is none.
     """
-    path = urllib.parse.urlsplit(source).path if source.startswith(_HTTPS) else source
+    try:
+        path = urllib.parse.urlsplit(source).path if source.startswith(_HTTPS) else source
+    except ValueError as error:
+        raise GanverseError(f"expected an address, got {source} ({error})") from error
     name = path.rsplit("/", 1)[-1] if "://" in source else Path(path).name
     if name in ("", ".", ".."):
         raise GanverseError(f"expected the name of a file at the end of {source}, found none")
     return name
 
 
-def download(url: str, sha256: str | None, open_url: OpenURL | None = None) -> bytes:
+def download(
+    url: str, sha256: str | None, open_url: Callable[[str], AbstractContextManager[Any]] | None = None
+) -> bytes:
     """The file at an address, into memory: nothing is left behind if it breaks off."""
     if sha256 is None:
         raise GanverseError(f"expected --sha256 with {url}, so that what comes is what was meant, got none")
@@ -88,7 +83,7 @@ def _read(path: Path, source: str) -> bytes:
         raise GanverseError(f"expected a file at {source}, but it cannot be read ({error})") from error
 
 
-def _limited(stream: Stream, source: str) -> bytes:
+def _limited(stream: Any, source: str) -> bytes:
     data = io.BytesIO()
     while chunk := stream.read(_CHUNK):
         if data.tell() + len(chunk) > MAX_FILE:

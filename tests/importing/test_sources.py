@@ -84,6 +84,11 @@ def test_redirections_stay_on_https(to: str) -> None:
     assert kept.full_url == "https://b.org/x"
 
 
+def test_an_address_that_is_none() -> None:
+    with pytest.raises(GanverseError, match="expected an address"):
+        file_name("https://[x/a.pkl")
+
+
 @pytest.mark.parametrize(
     "source", ["http://example.org/x", "file:///etc/passwd", "s3://a/b", "hf://owner/file", "hf://"]
 )
