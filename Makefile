@@ -41,7 +41,7 @@ format: $(VENV)/.stamp-dev  ## mend style and layout in place
 	@$(BIN)/ruff format .
 
 docs: $(VENV)/.stamp-dev  ## write the API reference into build/api (its start: build/api/index.html)
-	@$(BIN)/pdoc --docformat google --output-directory build/api ganverse
+	@$(BIN)/python .ci/api-reference build/api
 
 package: $(VENV)/.stamp-dev  ## build wheel and sdist, install the wheel elsewhere and use it there
 	@.ci/package
