@@ -39,6 +39,7 @@ class GanverseCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], **kwargs: Any) -> None:
+        strict = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             args=list(args),
             subclass_mode_model=True,
@@ -50,7 +51,7 @@ class GanverseCLI(LightningCLI):
             trainer_defaults={"callbacks": [Diagnostics()], "max_epochs": -1},
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in self.subcommands()}},
+            parser_kwargs={**strict, **{name: strict for name in self.subcommands()}},
             **kwargs,
         )
 
