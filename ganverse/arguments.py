@@ -47,6 +47,10 @@ def one_sentence(known: Sequence[str] = ()) -> Iterator[None]:
     """Turns what jsonargparse complains about into a GanverseError; known: names of settings, to suggest one."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise GanverseError(
+            "expected UTF-8 text in the file of settings, got another encoding; save it as UTF-8"
+        ) from error
     except (ArgumentError, TypeError, ValueError) as error:
         own = next((cause for cause in _causes(error) if isinstance(cause, GanverseError)), None)
         if own is None and not isinstance(error, ArgumentError):

@@ -68,4 +68,4 @@ def test_equation_one_has_the_papers_weights() -> None:
     weights = re.search(r"L = ([\d.]+) L_col \+ ([\d.]+) L_percept \+ ([\d.]+) L_IoU", page).groups()
     config = (ROOT / "configs" / "paper" / "car-inverse.yaml").read_text()
     for name, weight in zip(("color", "perceptual", "silhouette"), weights, strict=True):
-        assert float(re.search(rf"^  {name}: ([\d.]+)", config, re.M)[1]) == float(weight)
+        assert float(re.search(rf"^ +{name}: ([\d.]+)", config, re.M)[1]) == float(weight)

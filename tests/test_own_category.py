@@ -26,7 +26,7 @@ SECTION = (ROOT / "README.md").read_text().split("## Your own category in six co
 COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"```bash\n(.*?)```", SECTION, re.S)[0].splitlines()]
 TOYS = {  # what is appended to a command, for it to end within seconds
     "masks": ["--labeled=24", "--steps=12"],
-    "views": ["--auto.pool=16", "--auto.objects=2", "--auto.codes=8"],
+    "views": ["--pool=16", "--codes=8"],
     "annotate": ["--pool=4", "--port=0", "--no-browser"],
     "train.py": [
         *pipeline_toys.flags("model", pipeline_toys.INVERSE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 import time
 import warnings
@@ -20,7 +21,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from ganverse.arguments import one_sentence
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.io import write_atomically
 from ganverse.training.diagnostics import Diagnostics
 from ganverse.training.media import SampleLogger
@@ -39,6 +40,7 @@ class GanverseCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], **kwargs: Any) -> None:
+        strict = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             args=list(args),
             subclass_mode_model=True,
@@ -50,7 +52,7 @@ class GanverseCLI(LightningCLI):
             trainer_defaults={"callbacks": [Diagnostics()], "max_epochs": -1},
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            parser_kwargs={"exit_on_error": False, **{name: {"exit_on_error": False} for name in self.subcommands()}},
+            parser_kwargs={**strict, **dict.fromkeys(self.subcommands(), strict)},
             **kwargs,
         )
 
@@ -73,6 +75,22 @@ class GanverseCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Keeps the settings of the command line; Lightning would replace them by those in a checkpoint's file."""
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Lightning's, then what it would notice too late or not at all.
+
+        Raises:
+            GanverseError: a negative seed, or a checkpoint that cannot be read.
+        """
+        super().parse_arguments(parser, args)
+        given = self.config[self.config.subcommand]
+        seed, checkpoint = given.seed_everything, given.ckpt_path
+        if isinstance(seed, int) and seed < 0:
+            raise GanverseError(f"expected seed_everything of at least 0, got {seed}")
+        if checkpoint not in (None, "best", "last", "hpc") and not is_checkpoint(Path(checkpoint)):
+            raise GanverseError(
+                f"expected a checkpoint at {checkpoint}, found none that can be read; correct ckpt_path"
+            )
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
         config = self._get(self.config_init, "trainer")
@@ -89,7 +107,10 @@ class GanverseCLI(LightningCLI):
         alone = config["devices"] in (1, "1") or (config["devices"] == "auto" and torch.cuda.device_count() < 2)
         if idle and (config["strategy"] == "ddp" or (config["strategy"] == "auto" and not alone)):
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
-        return super().instantiate_trainer(default_root_dir=root, **kwargs)
+        try:
+            return super().instantiate_trainer(default_root_dir=root, **kwargs)
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise GanverseError(f"expected settings that Lightning's Trainer knows, got: {brief(error)}") from error
 
     def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
         """`Trainer.predict`; writers keep the predictions, the memory does not."""
@@ -134,9 +155,29 @@ class TimedCheckpoint(ModelCheckpoint):
 class _SaveConfig(SaveConfigCallback):
     """config.yaml in the run's folder, for `--config` to read again."""
 
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Nothing yet: model and data may still turn out not to fit."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the file."""
+        if trainer.is_global_zero:
+            self._write(trainer)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """As `on_fit_start`."""
+        self.on_fit_start(trainer, pl_module)
+
+    def _write(self, trainer: pl.Trainer) -> None:
         text = self.parser.dump(self.config, skip_none=False)
         write_atomically(Path(trainer.default_root_dir) / CONFIG, text.encode())
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a checkpoint of Lightning is there and whole."""
+    try:
+        return "state_dict" in torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+        return False
 
 
 def _checkpoints(root: str | Path | None) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import torch
 import yaml
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
@@ -28,7 +26,7 @@ from rich.table import Table
 
 from ganverse.errors import GanverseError
 from ganverse.io import read_yaml, write_atomically
-from ganverse.training.cli import CHECKPOINTS, run_lightning
+from ganverse.training.cli import CHECKPOINTS, is_checkpoint, run_lightning
 
 DONE = "done.json"
 COMMANDS = ("fit", "predict", "evaluate")
@@ -143,11 +141,10 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def _is_readable(checkpoint: Path) -> bool:
-    try:
-        return "state_dict" in torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        Console(stderr=True).print(f"{checkpoint} is damaged ({type(error).__name__}); trying the one before")
-        return False
+    readable = is_checkpoint(checkpoint)
+    if not readable:
+        Console(stderr=True).print(f"{checkpoint} is damaged; trying the one before")
+    return readable
 
 
 @rank_zero_only
