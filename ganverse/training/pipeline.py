@@ -28,7 +28,7 @@ from ganverse.errors import GanverseError
 from ganverse.io import read_yaml, write_atomically
 from ganverse.training.cli import CHECKPOINTS, is_checkpoint, run_lightning
 
-DONE = "done.json"
+DONE, SETTINGS = "done.json", "stage.yaml"
 COMMANDS = ("fit", "predict", "evaluate")
 
 
@@ -54,15 +54,19 @@ class Stage:
         Raises:
             GanverseError: the folder holds a stage with other settings.
         """
-        if not (self.folder / DONE).is_file():
-            return "interrupted" if (self.folder / CHECKPOINTS).is_dir() else "new"
-        found = json.loads((self.folder / DONE).read_text(encoding="utf-8")).get("fingerprint")
-        if found != self.fingerprint:
+        if (self.folder / DONE).is_file():
+            state = "done"
+            same = json.loads((self.folder / DONE).read_text(encoding="utf-8")).get("fingerprint") == self.fingerprint
+        elif any((self.folder / CHECKPOINTS).glob("*.ckpt")):
+            state, same = "interrupted", read_yaml(self.folder / SETTINGS) == self.settings
+        else:
+            state, same = "new", True
+        if not same:
             raise GanverseError(
                 f"expected {self.folder} to hold the stage with these settings, it was run with others; choose another "
                 "--run, or delete that folder"
             )
-        return "done"
+        return state
 
 
 def read_pipeline(path: Path, run: Path | None = None) -> list[Stage]:
@@ -107,7 +111,7 @@ def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], ob
 
 
 def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
-    config = stage.folder / "stage.yaml"
+    config = stage.folder / SETTINGS
     if is_first_process():
         write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
     if stage.command == "evaluate":
