@@ -30,7 +30,7 @@ def check_format(path: Path) -> None:
         raise GanverseError(f"expected an output file ending in {known}, got {path}; rename it")
 
 
-def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path) -> list[Path]:
+def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path | str) -> list[Path]:
     """Write the first mesh of a batch; the ending of `path` selects the format.
 
     GLB and .usdz hold everything. NAME.obj brings NAME.obj.mtl and NAME.obj.png along, NAME.usda (.usdc) its
@@ -48,6 +48,7 @@ def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path) 
     Raises:
         GanverseError: another ending, or a USD file without usd-core.
     """
+    path = Path(path)
     check_format(path)
     ending, side = path.suffix.lower(), quote(path.name, safe="").replace("%", "=")
     if ending == ".glb":
