@@ -30,7 +30,7 @@ def check_format(path: Path) -> None:
         raise GanverseError(f"expected an output file ending in {known}, got {path}; rename it")
 
 
-def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: str | Path) -> list[Path]:
+def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path | str) -> list[Path]:
     """Write the first mesh of a batch; the ending of `path` selects the format.
 
     GLB and .usdz hold everything. NAME.obj brings NAME.obj.mtl and NAME.obj.png along, NAME.usda (.usdc) its

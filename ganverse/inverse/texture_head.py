@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,7 +22,8 @@ from torch.nn import functional
 from ganverse.geometry.cameras import Cameras, project
 from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
 from ganverse.inverse.encoder import keep_variance
-from ganverse.rendering import rasterize
+from ganverse.rendering.rasterization import draw
+from ganverse.rendering.scene import Triangles
 
 
 class TextureHead(nn.Module):
@@ -159,10 +159,10 @@ class TexelAtlas(nn.Module):
         height = face_vertices(mesh.vertices[:1, :, 1:], mesh.faces)[..., 0].mean(dim=-1, keepdim=True)
         depth = (height - height.max() - 1).expand(-1, -1, 3)
         corners = torch.eye(3).expand(1, len(mesh.faces), 3, 3)
-        weights, face_index = rasterize(size, size, depth, flat, corners, backend="reference")
-        nearest = _nearest_covered(face_index[0] >= 0)
-        self.register_buffer("corners", mesh.faces[face_index.flatten()[nearest]], persistent=False)
-        self.register_buffer("weights", cast(Tensor, weights).reshape(-1, 3)[nearest], persistent=False)
+        drawn = draw(Triangles(flat, depth, corners), size, size, backend="reference")
+        nearest = _nearest_covered(drawn.face_index[0] >= 0)
+        self.register_buffer("corners", mesh.faces[drawn.face_index.flatten()[nearest]], persistent=False)
+        self.register_buffer("weights", drawn.features.reshape(-1, 3)[nearest], persistent=False)
 
     def forward(self, attributes: Float[Tensor, "batch verts d"]) -> Float[Tensor, "batch size size d"]:
         """Attributes interpolated at the texel centers."""

@@ -3,7 +3,7 @@
 import importlib.util
 import warnings
 from functools import lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -35,8 +35,10 @@ def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendNam
     tensors are computed by the reference whatever is chosen.
 
     Raises:
-        GanverseError: a requested backend is not installed or cannot work on this device.
+        GanverseError: a requested backend is unknown, not installed or cannot work on this device.
     """
+    if requested not in get_args(Backend):
+        raise GanverseError(f"expected a rendering backend out of {', '.join(get_args(Backend))}, got {requested!r}")
     if requested != "auto":
         reason = _why_not(requested, device.type)
         if reason:

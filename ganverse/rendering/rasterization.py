@@ -5,7 +5,7 @@ Paper section 3.2 uses DIB-R (Chen et al. 2019). `dibr_rasterization` describes 
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Literal, ParamSpec, TypeVar, cast
+from typing import Literal, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -149,7 +149,7 @@ def draw(
     scene: Triangles,
     height: int,
     width: int,
-    soft_mask: SoftMaskSettings | None,
+    soft_mask: SoftMaskSettings | None = None,
     backend: Backend | KaolinBackend = "auto",
 ) -> Rasterization:
     """Triangles of any dtypes through a backend, with depth; what the primitives and `render` share."""
@@ -167,7 +167,11 @@ def working_dtype(*tensors: Float[Tensor, "..."]) -> torch.dtype:
 
 
 def _ours(backend: Backend | KaolinBackend) -> Backend:
-    return "auto" if backend in ("cuda", "nvdiffrast", "nvdiffrast_fwd") else cast(Backend, backend)
+    match backend:
+        case "cuda" | "nvdiffrast" | "nvdiffrast_fwd":
+            return "auto"
+        case _:
+            return backend
 
 
 def _joined(features: Tensor | Sequence[Tensor]) -> tuple[Tensor, Callable[[Tensor], Tensor | tuple[Tensor, ...]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from ganverse.geometry.cameras import FOVY_DEGREES, Cameras, pixel_rays, project
 from ganverse.geometry.meshes import face_normals, face_vertices
-from ganverse.rendering import rasterize
 from ganverse.rendering.backends import Backend
+from ganverse.rendering.rasterization import draw
+from ganverse.rendering.scene import Triangles
 from ganverse.worlds.cars import HALF_LENGTH, Cars, hsv_to_rgb
 
 _AMBIENT, _SUN = 0.62, 0.48
@@ -72,9 +72,9 @@ def render_cars(
     corners = face_vertices(torch.cat([image, z[..., None]], dim=-1), cars.faces)
     colors = _shaded_colors(cars, scene)
     features = colors[:, :, None].expand(-1, -1, 3, -1)
-    drawn, face_index = rasterize(size, size, corners[..., 2], corners[..., :2], features, backend=backend)
-    mask = (face_index >= 0).to(image.dtype)[..., None]
-    picture = torch.where(mask > 0, cast(Tensor, drawn), _background(cars, scene, cameras, size))
+    drawn = draw(Triangles(corners[..., :2], corners[..., 2], features), size, size, backend=backend)
+    mask = (drawn.face_index >= 0).to(image.dtype)[..., None]
+    picture = torch.where(mask > 0, drawn.features, _background(cars, scene, cameras, size))
     pooled = torch.nn.functional.avg_pool2d(torch.cat([picture, mask], -1).permute(0, 3, 1, 2), supersampling)
     return pooled[:, :3].clamp(0, 1), pooled[:, 3:]
 

@@ -47,7 +47,7 @@ def image(loaded: trimesh.Trimesh) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["car.glb", "car.obj"])
 def test_round_trip(tmp_path: Path, mesh: Mesh, texture: torch.Tensor, name: str) -> None:
-    save_mesh(mesh, texture, tmp_path / "deep" / name)
+    save_mesh(mesh, texture, str(tmp_path / "deep" / name))
     loaded = read(tmp_path / "deep" / name)
     corners = loaded.vertices[loaded.faces]
     expected = mesh.vertices[0][mesh.faces].numpy()

@@ -1,5 +1,6 @@
 """Which backend does the work."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,11 @@ def test_without_warp_the_reference_is_chosen_and_the_reason_names_what_is_missi
 def test_an_explicit_choice_wins() -> None:
     for name in BOTH:
         assert choose_backend(name, CPU) == (name, "requested")
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    with pytest.raises(GanverseError, match="out of auto, reference, warp, kaolin, got 'wrap'"):
+        inspect.unwrap(choose_backend)("wrap", CPU)
 
 
 @pytest.mark.parametrize("name", ["warp", "kaolin"])
