@@ -1,7 +1,7 @@
 """Packs the state of the GAN training into 6 MB and back: `python in-progress/gan_state.py pack|unpack FROM TO`.
 
-Kept: the averaged generator in float16 (training goes on from it), and the discriminator in int8 with one scale per output
-channel. The optimizers start afresh. FROM is a Lightning checkpoint or state.safetensors; TO goes to ImageGAN's `start`.
+Kept: the averaged generator in float16 (training goes on from it), and the discriminator in int8 with one scale per
+output channel. The optimizers start afresh. FROM: a Lightning checkpoint or state.safetensors. TO: ImageGAN's `start`.
 """
 
 import sys
@@ -14,6 +14,7 @@ AVERAGE, GENERATOR, DISCRIMINATOR = "generator_average.", "generator.", "discrim
 
 
 def pack(source: Path, target: Path) -> None:
+    """Checkpoint or state to the small file."""
     if source.suffix == ".ckpt":
         checkpoint = torch.load(source, map_location="cpu", weights_only=True)
         state = checkpoint["state_dict"]
@@ -34,15 +35,12 @@ def pack(source: Path, target: Path) -> None:
 
 
 def unpack(source: Path, target: Path) -> None:
-    state = {}
-    for name, value in load_file(source).items():
-        if name.endswith(".scale"):
-            continue
-        state[name] = value
-    scales = load_file(source)
+    """The small file to a state."""
+    packed = load_file(source)
+    state = {name: value for name, value in packed.items() if not name.endswith(".scale")}
     for name in list(state):
-        if f"{name}.scale" in scales:
-            state[name] = state[name].float() * scales[f"{name}.scale"]
+        if f"{name}.scale" in packed:
+            state[name] = state[name].float() * packed[f"{name}.scale"]
         if name.startswith(AVERAGE):
             state[GENERATOR + name.removeprefix(AVERAGE)] = state[name].clone()
     save_file({name: value.contiguous() for name, value in state.items()}, target)
