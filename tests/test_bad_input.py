@@ -83,7 +83,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "samples": 2,
         "per_shard": 2,
         "shards": [{"name": "a.tar", "samples": 2, "sha256": "0"}],
+        "azimuth_degrees": [0.0, 90.0],
+        "source": {"generator": "car"},
     }
+    (folder / "sourceless").mkdir()
+    (folder / "sourceless" / "manifest.json").write_text(json.dumps({**record, "source": None}))
     (folder / "gone" / "manifest.json").write_text(json.dumps(record))
     (folder / "alien").mkdir()
     (folder / "alien" / "manifest.json").write_text(json.dumps({**record, "samples": 200}))
@@ -215,7 +219,7 @@ CASES: dict[str, list[str]] = {
     "renderer without a reader": [*TOY, "--data.renderer={bad}/toy.safetensors"],
     **{
         f"shards: {kind}": [*INVERSE, "--data=MultiViewShards", f"--data.folder={{bad}}/{kind}"]
-        for kind in ("none", "absent", "half", "gone", "alien")
+        for kind in ("none", "absent", "half", "gone", "alien", "sourceless")
     },
     "shards nowhere": [*INVERSE, "--data=MultiViewShards"],
     **{

@@ -26,7 +26,7 @@ from torch import Tensor
 from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import Drawn
 from ganverse.data.sources import SourceSettings
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.io import from_bytes, to_bytes, write_atomically
 from ganverse.masks.filtering import FilterCounts
 
@@ -176,19 +176,26 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
         ) from error
     except ValueError as error:
         raise GanverseError(f"expected JSON in {folder / MANIFEST}, got {error}; generate the shards again") from error
-    for entry in manifest["shards"]:
-        path = folder / entry["name"]
-        if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]):
+    try:
+        entries = [(folder / entry["name"], entry["sha256"]) for entry in manifest["shards"]]
+        recorded: dict[str, Any] = {k: Path(v) if v and k in _PATHS else v for k, v in manifest["source"].items()}
+        plan = ShardPlan(
+            folder,
+            samples=int(manifest["samples"]),
+            per_shard=int(manifest["per_shard"]),
+            fingerprint=str(manifest["fingerprint"]),
+            azimuth_degrees=tuple(manifest["azimuth_degrees"]),
+            source=SourceSettings(**recorded),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise GanverseError(
+            f"expected {folder / MANIFEST} as this version writes it, got another ({brief(error)}); generate the "
+            "shards again"
+        ) from error
+    for path, sha256 in entries:
+        if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != sha256):
             raise GanverseError(f"expected {path} as the manifest describes it, but it is missing or changed")
-    recorded: dict[str, Any] = {k: Path(v) if v and k in _PATHS else v for k, v in manifest["source"].items()}
-    return ShardPlan(
-        folder,
-        samples=int(manifest["samples"]),
-        per_shard=int(manifest["per_shard"]),
-        fingerprint=str(manifest["fingerprint"]),
-        azimuth_degrees=tuple(manifest["azimuth_degrees"]),
-        source=SourceSettings(**recorded),
-    )
+    return plan
 
 
 def _members(batch: MultiViewBatch, row: int, azimuths: Sequence[float]) -> Iterator[tuple[str, bytes]]:
