@@ -1,86 +1,88 @@
-"""Rounds: StyleGAN-R as a multi-view source, and the networks that go on from it."""
+"""Rounds: StyleGAN-R as a multi-view source, and the networks that go on from it, as a pipeline."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from ganverse.cli import train
-from ganverse.data.rerendered import SteeredSampler
-from ganverse.data.sources import DataSettings, make_sampler, open_source
+from ganverse.data.rerendered import RerenderedSampler
+from ganverse.data.sampling import SamplingSettings
+from ganverse.data.sources import SourceSettings, open_source
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.pipeline.inverse import InverseRun
-from ganverse.pipeline.stages import PipelineRun, pipeline_steps
 from tests import pipeline_toys as toys
+from tests.tasks.toys import Files
+from tests.test_pipeline import fit
+
+SAMPLING = SamplingSettings(attempts=1, block=4)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """A finished pipeline of two rounds, and the settings of a source that its first StyleGAN-R renders."""
+
+    run: Path
+    first: SourceSettings
+
+    def weights(self, name: str) -> Path:
+        file = "inverse.safetensors" if name.endswith("inverse") else "stylegan-r.safetensors"
+        return self.run / name / file
 
 
 @pytest.fixture(scope="module")
-def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two rounds with everything tiny."""
+def rounds(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Rounds:
+    """The stages of configs/car/rounds.yaml without its reports, with everything tiny."""
     folder = tmp_path_factory.mktemp("rounds")
-    flags = toys.pipeline_flags(folder / "run", toys.save_gan(folder))
-    flags += ["--inverse.minutes=null", "--disentangle.minutes=null", "--rounds=2", "--round_share=0.5"]
-    assert train(flags) == 0
-    return folder
-
-
-def steered(two_rounds: Path) -> DataSettings:
-    """Data that the first round's StyleGAN-R paints."""
-    run = two_rounds / "run"
-    return DataSettings(
-        generator=str(two_rounds / "toy.safetensors"),
+    config = yaml.safe_load((Path(__file__).parent.parent / "configs/car/rounds.yaml").read_text())
+    stages = {}
+    for name, stage in config["stages"].items():
+        if "fit" not in stage:
+            continue
+        model = stage["fit"]["model"]
+        small = fit(model["class_path"], files.generator, stage["fit"]["weights"], images=8)
+        if model["class_path"] == "Disentanglement":
+            small = fit(model["class_path"], files.generator, stage["fit"]["weights"])
+        wanted = {key: value for key, value in model["init_args"].items() if str(value).startswith("${run}")}
+        small["fit"]["model"]["init_args"].update(wanted)
+        source = {k: v for k, v in stage["fit"]["data"]["init_args"].items() if str(v).startswith("${run}")}
+        small["fit"]["data"]["init_args"].update(source, segmenter=str(files.segmenter))
+        stages[name] = small
+    path = folder / "rounds.yaml"
+    path.write_text(json.dumps({"run": str(folder / "run"), "stages": stages}))
+    assert list(stages) == ["inverse", "disentangle", "round-2/inverse", "round-2/disentangle"]
+    assert train(["--config", str(path)]) == 0
+    run = folder / "run"
+    first = SourceSettings(
+        str(files.generator),
+        segmenter=files.segmenter,
         renderer=run / "disentangle" / "stylegan-r.safetensors",
         reader=run / "inverse" / "inverse.safetensors",
     )
+    return Rounds(run, first)
 
 
-def test_every_round_has_its_directory_and_its_report(two_rounds: Path) -> None:
-    run = two_rounds / "run"
-    for folder, images in ((run, (8, 12)), (run / "round-2", (4, 8))):  # whole steps of 4 pictures
-        assert load_inverse(folder / "inverse" / "inverse.safetensors").card.images_seen == images[0]
-        assert load_stylegan_r(folder / "disentangle" / "stylegan-r.safetensors")[1].images_seen == images[1]
-        metrics = json.loads((folder / "report" / "metrics.json").read_text())
-        assert {key.split("/")[0] for key in metrics} >= {"gan", "world", "stylegan_r"}
-    first, second = (f / "inverse" / "inverse.safetensors" for f in (run, run / "round-2"))
-    cameras, again = (load_inverse(path).cameras.all() for path in (first, second))
-    assert torch.equal(cameras.azimuth, again.azimuth)  # they are known exactly
-    assert load_stylegan_r(run / "round-2" / "disentangle" / "stylegan-r.safetensors")[1].inverse_sha256 == (
-        load_inverse(second).card.sha256
-    )
-    noted = json.loads((run / "round-2" / "inverse" / "teachers.json").read_text())
-    assert noted["start"] == load_inverse(first).card.sha256
-    assert noted["renderer"] == load_stylegan_r(run / "disentangle" / "stylegan-r.safetensors")[1].sha256
+def test_every_round_goes_on_from_the_one_before(rounds: Rounds) -> None:
+    first, second = (load_inverse(rounds.weights(name)) for name in ("inverse", "round-2/inverse"))
+    assert (first.card.images_seen, second.card.images_seen) == (8, 8)
+    assert torch.equal(first.cameras.all().azimuth, second.cameras.all().azimuth)  # they are known exactly
+    renderer, again = (load_stylegan_r(rounds.weights(name))[1] for name in ("disentangle", "round-2/disentangle"))
+    assert (renderer.inverse_sha256, again.inverse_sha256) == (first.card.sha256, second.card.sha256)
+    checkpoint = torch.load(rounds.run / "round-2/inverse/checkpoints/last.ckpt", weights_only=True)
+    frozen = checkpoint["frozen_weights"]
+    assert (frozen["start"], frozen["renderer"]) == (first.card.sha256, renderer.sha256)
 
 
-def test_a_third_round_is_added_to_a_finished_run(two_rounds: Path) -> None:
-    run = two_rounds / "run"
-    config = PipelineRun(run=run, rounds=3)
-    steps = pipeline_steps(config)
-    assert [step.title for step in steps[4:]] == [
-        f"{stage}, round {number}" for number in (2, 3) for stage in ("inverse", "disentangle", "report")
-    ]
-    assert [step.folder.finished for step in steps] == [True] * 7 + [False] * 3
-    third = steps[7].config
-    assert isinstance(third, InverseRun)
-    assert third.start == str(run / "round-2" / "inverse" / "inverse.safetensors")
-    assert third.data.renderer == run / "round-2" / "disentangle" / "stylegan-r.safetensors"
-    assert third.schedule.images == round(0.5 * config.inverse.schedule.images)
-
-
-def test_steered_samples_keep_objects_and_views_and_are_pure_functions(two_rounds: Path) -> None:
-    settings = steered(two_rounds)
-    settings = replace(settings, sampling=replace(settings.sampling, attempts=1, block=4))
-    source = open_source(settings)
-    sampler = make_sampler(source, settings)
-    assert isinstance(sampler, SteeredSampler)
-    own = sampler.original.draw(torch.arange(3)).batch
-    batch = sampler.draw(torch.arange(3)).batch
+def test_rerendered_samples_keep_objects_and_views_and_are_pure_functions(rounds: Rounds) -> None:
+    sampler = open_source(rounds.first).sampler(SAMPLING)
+    assert isinstance(sampler, RerenderedSampler)
+    own, batch = (part.draw(torch.arange(3)).batch for part in (sampler.original, sampler))
     assert torch.equal(batch.view_ids, own.view_ids)
     assert batch.images.shape == own.images.shape
     assert not torch.equal(batch.images, own.images)
@@ -90,30 +92,25 @@ def test_steered_samples_keep_objects_and_views_and_are_pure_functions(two_round
     assert sampler.fingerprint != sampler.original.fingerprint
 
 
-def test_a_picture_is_painted_from_the_camera_of_its_view(two_rounds: Path) -> None:
-    """The first picture's scene under the second view's camera is the second picture."""
-    settings = steered(two_rounds)
-    settings = replace(settings, sampling=replace(settings.sampling, attempts=1, block=2))
-    sampler = make_sampler(open_source(settings), settings)
-    assert isinstance(sampler, SteeredSampler)
-    batch = sampler.draw(torch.arange(1)).batch
-    own = sampler.original.draw(torch.arange(1)).batch
-    turned = replace(own, view_ids=own.view_ids.flip(1))
-    images, _, _ = sampler._paint(turned, 2)
-    assert torch.allclose(images[0], batch.images[0, 1], atol=1 / 254)
+def test_an_image_is_synthesized_from_the_camera_of_its_view(rounds: Rounds) -> None:
+    """The first image's scene under the second view's camera is the second image."""
+    sampler = open_source(rounds.first).sampler(replace(SAMPLING, block=2))
+    assert isinstance(sampler, RerenderedSampler)
+    own, batch = (part.draw(torch.arange(1)).batch for part in (sampler.original, sampler))
+    first = sampler.rerendering.reader.network(own.images[:, 0])
+    turned, _, _ = sampler._synthesize(replace(own, view_ids=own.view_ids[:, [0, 0]]), 2)
+    assert torch.allclose(turned[0], turned[1], atol=1 / 254), "one camera, one image"
+    assert torch.allclose(turned[0], batch.images[0, 0], atol=1 / 254)
+    assert not torch.allclose(batch.images[0, 0], batch.images[0, 1], atol=1 / 254)
+    assert len(first.vertices) == 1
 
 
-def test_files_of_different_rounds_are_refused(two_rounds: Path) -> None:
-    mixed = replace(steered(two_rounds), reader=two_rounds / "run" / "round-2" / "inverse" / "inverse.safetensors")
+def test_files_of_different_rounds_are_refused(rounds: Rounds) -> None:
     with pytest.raises(GanverseError, match="one round"):
-        open_source(mixed)
-    with pytest.raises(GanverseError, match="together"):
-        DataSettings(renderer=Path("a.safetensors"))
-    with pytest.raises(GanverseError, match="car world"):
-        open_source(replace(steered(two_rounds), generator="car-world"))
+        open_source(replace(rounds.first, reader=rounds.weights("round-2/inverse")))
 
 
-@pytest.mark.parametrize(("rounds", "share"), [(0, 0.5), (2, 0.0)])
-def test_impossible_rounds_are_refused(rounds: int, share: float) -> None:
-    with pytest.raises(GanverseError, match="rounds"):
-        PipelineRun(rounds=rounds, round_share=share)
+def test_stylegan_r_learns_from_the_gan_s_own_images_only(rounds: Rounds, files: Files, tmp_path: Path) -> None:
+    command = toys.command("Disentanglement", tmp_path, files.generator, inverse=rounds.weights("inverse"))
+    command += [f"--data.renderer={rounds.first.renderer}", f"--data.reader={rounds.first.reader}"]
+    assert train(command) == 2
