@@ -11,7 +11,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief
 from ganverse.io import pack_tensors, write_atomically
@@ -35,7 +36,11 @@ _MAX_CARD = 2**20
 _MAX_HEADER = 2**22
 """Bytes; the largest networks have some hundred tensors of a hundred bytes each in the header of their file."""
 
+_COST = 1000
+"""Of an operation of torch, in numbers that it makes: bounds how many there are."""
+
 T = TypeVar("T")
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -257,7 +262,7 @@ def _is(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in inner
     if origin is tuple:
-        return isinstance(value, list) and (inner[-1] is Ellipsis or len(value) == len(inner))
+        return isinstance(value, (list, tuple)) and (inner[-1] is Ellipsis or len(value) == len(inner))
     if is_dataclass(hint):
         return isinstance(value, dict)
     if type(value) is int and abs(value) >= 2**63:
@@ -329,11 +334,60 @@ def load_network(network: nn.Module, path: Path) -> str:
         GanverseError: the file is missing, is not what its card says, or belongs to another architecture.
     """
     digest = str(_read(path).get("sha256"))
-    tensors = read_tensors(path, digest)
+    _fill(network, read_tensors(path, digest), path)
+    return digest
+
+
+def build_network(make: Callable[[], N], path: Path, tensors: Mapping[str, Tensor] | None = None) -> N:
+    """The network that `make` builds as the card of `path` describes it, filled and frozen as by `load_network`.
+
+    A card may describe anything: building stops where it makes far more numbers than there are in the file.
+
+    Args:
+        make: builds the network.
+        path: of the weights.
+        tensors: the weights, where they are not the .safetensors file at `path`.
+
+    Raises:
+        GanverseError: as `load_network`, or the card describes no network.
+    """
+    if tensors is None:
+        tensors = read_tensors(path, str(_read(path).get("sha256")))
+    try:
+        with _Allowance(sum(tensor.numel() for tensor in tensors.values())):
+            network = make()
+    except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, MemoryError) as error:
+        raise GanverseError(f"expected the description of a network with {path}, got {brief(error):.200}") from error
+    _fill(network, tensors, path)
+    return network
+
+
+class _Allowance(TorchDispatchMode):
+    """Counts the numbers that torch makes, and ends with a MemoryError where they are too many for `numbers` weights.
+
+    What is not initialized yet takes no memory, so that even a tensor of gigabytes is noticed in time.
+    """
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self._largest, self._left = 2**24 + 4 * numbers, 2**28 + 64 * numbers
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            count = tensor.numel() if isinstance(tensor, Tensor) else 0
+            self._left -= count + _COST
+            if count > self._largest or self._left < 0:
+                raise MemoryError("one that is many times as large as its weights")
+        return made
+
+
+def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     complaint = mismatch(network, tensors)
     if complaint is not None:
         kind = type(network).__name__
         raise GanverseError(f"expected weights of {kind} in {path}, got another architecture's ({complaint})")
     network.load_state_dict(tensors)
     network.eval().requires_grad_(False)
-    return digest

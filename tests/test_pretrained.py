@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from ganverse.errors import GanverseError
+from ganverse.inverse.weights import load_inverse
+from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.pretrained import SHIPPED, find_weights, load_network, save_network, write_card
+from tests.inverse.test_weights import saved as save_tiny_inverse
+from tests.neural_renderer.test_weights import saved as save_tiny_renderer
 
 
 def touched(path: Path) -> Path:
@@ -131,3 +138,113 @@ def test_broken_weights_with_the_right_hash(data: bytes, message: str, tmp_path:
     write_card(path, {"sha256": hashlib.sha256(data).hexdigest()})
     with pytest.raises(GanverseError, match=message):
         load_network(nn.Linear(3, 2), path)
+
+
+INVERSE_CONFIGS: dict[str, dict[str, Any]] = {
+    "twelve subdivisions": {"subdivisions": 12},
+    "a billion subdivisions": {"subdivisions": 10**9},
+    "negative subdivisions": {"subdivisions": -1},
+    "no channels": {"channels": []},
+    "a thousand levels": {"channels": [8] * 1000, "resolution": 2**62},
+    "a million channels": {"channels": [10**6, 10**6]},
+    "channels that are words": {"channels": ["8", "8"]},
+    "nested channels": {"channels": [[8], [8]]},
+    "a billion latents": {"latent": 10**9},
+    "no latent": {"latent": 0},
+    "a latent of 400 digits": {"latent": 10**400},
+    "a latent that is true": {"latent": True},
+    "a billion texels": {"texture_size": 10**9},
+    "a million texels": {"texture_size": 2**20},
+    "no texels": {"texture_size": 0},
+    "no texture channels": {"texture_channels": []},
+    "forty texture levels": {"texture_channels": [8] * 40},
+    "no unshuffling": {"unshuffle": 0},
+    "a billion of unshuffling": {"unshuffle": 10**9},
+    "no resolution": {"resolution": 0},
+    "a resolution of a billion": {"resolution": 2**30},
+    "a billion colors": {"palette": 10**9},
+    "no colors": {"palette": 0},
+    "axes of nothing": {"axes": [0, 0, 0]},
+    "two axes": {"axes": [1.0, 1.0]},
+    "axes that are no numbers": {"axes": [float("nan")] * 3},
+    "endless smoothing": {"smoothing": 1e308},
+    "another field": {"depth": 1},
+}
+INVERSE_CARDS: dict[str, dict[str, Any]] = {
+    "a billion views": {"views": 10**9},
+    "no views": {"views": 0},
+    "views that are a word": {"views": "3"},
+    "four views of three": {"views": 4},
+    "a config that is a list": {"config": []},
+    "no config at all": {"config": None},
+    **{name: {"config": changes} for name, changes in INVERSE_CONFIGS.items()},
+}
+RENDERER_CARDS: dict[str, dict[str, Any]] = {
+    "a billion vertices": {"vertices": 10**9},
+    "less than no vertices": {"vertices": -1},
+    "a billion texels": {"texture_size": 10**9},
+    "no texels": {"texture_size": 0},
+    "view dimensions beyond the last": {"view_dims": [10**9]},
+    "a hundred thousand view dimensions": {"view_dims": list(range(100_000))},
+    "view dimensions twice": {"view_dims": [0, 0]},
+    "no view dimensions": {"view_dims": []},
+    "a billion directions": {"content_directions": 10**9},
+    "negative directions": {"content_directions": -1},
+    "a billion wide": {"mapping": {"width": 10**9}},
+    "a picture of three pixels": {"mapping": {"picture": 3}},
+    "a mapping that is a number": {"mapping": 3},
+    "another generator": {"generator_architecture": "stylegan9"},
+    "a generator of a billion layers": {"generator": {"mapping_layers": 10**9}},
+    "a wider generator": {"generator": {"z_dim": 5}},
+    "a field nobody knows": {"magic": 1},
+}
+
+
+def merged(card: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for name, value in changes.items():
+        inner = isinstance(value, dict) and isinstance(card.get(name), dict)
+        card[name] = {**card[name], **value} if inner else value
+    return card
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    save_tiny_inverse(folder / "inverse.safetensors")
+    save_tiny_renderer(folder / "stylegan-r.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "changes"),
+    [
+        *(pytest.param("inverse", *case, id=f"inverse: {case[0]}") for case in INVERSE_CARDS.items()),
+        *(pytest.param("stylegan-r", *case, id=f"StyleGAN-R: {case[0]}") for case in RENDERER_CARDS.items()),
+    ],
+)
+def test_cards_that_describe_something_else(
+    file: str, kind: str, changes: dict[str, Any], trained: Path, tmp_path: Path
+) -> None:
+    """One sentence, before there is a network of gigabytes or one that takes minutes to build."""
+    path = tmp_path / f"{file}.safetensors"
+    path.symlink_to(trained / path.name)
+    card = merged(json.loads((trained / f"{file}.json").read_text()), changes)
+    path.with_suffix(".json").write_text(json.dumps(card))
+    start, before = time.process_time(), peak()
+    with pytest.raises(GanverseError, match="expected") as caught:
+        (load_inverse if file == "inverse" else load_stylegan_r)(path)
+    assert time.process_time() - start < 10
+    assert peak(reset=False) - before < 2**20
+    assert len(str(caught.value)) < 400 + 2 * len(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def peak(*, reset: bool = True) -> int:
+    """Peak memory in kB since the last reset; 0 where the system is not Linux."""
+    status, references = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not references.exists():
+        return 0
+    if reset:
+        references.write_text("5")
+    (found,) = re.findall(r"VmHWM:\s+(\d+)", status.read_text())
+    return int(found)

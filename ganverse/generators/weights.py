@@ -14,16 +14,7 @@ from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyleGAN2Generator
 from ganverse.generators.stylegan3 import StyleGAN3Config, StyleGAN3Generator
-from ganverse.pretrained import (
-    CHECKPOINT,
-    GENERATOR,
-    build,
-    find_weights,
-    mismatch,
-    read_card,
-    read_tensors,
-    save_network,
-)
+from ganverse.pretrained import CHECKPOINT, GENERATOR, build, build_network, find_weights, read_card, save_network
 
 _CONFIGS: dict[str, type[StyleBasedConfig]] = {
     "stylegan2": StyleGAN2Config,
@@ -126,11 +117,4 @@ def load_generator(source: str | Path, device: torch.device | str = "cpu") -> tu
     if path.suffix == CHECKPOINT:
         raise GanverseError(f"expected the .safetensors of a generator, got the checkpoint {path}; finish its training")
     card = read_generator_card(path)
-    weights = read_tensors(path, card.sha256)
-    with torch.device("meta"):
-        complaint = mismatch(make_generator(card.config), weights)
-    if complaint is not None:
-        raise GanverseError(f"expected weights at {path} that fit the architecture on their card, got {complaint}")
-    generator = make_generator(card.config)
-    generator.load_state_dict(weights)
-    return generator.eval().requires_grad_(False).to(device), card
+    return build_network(lambda: make_generator(card.config), path).to(device), card

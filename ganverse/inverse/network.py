@@ -20,6 +20,15 @@ from ganverse.rendering import ambient_light
 
 # A step of Adam moves an output of a wide linear layer by hundreds of learning rates: too far for vertices or cameras.
 _SHAPE_GAIN, _CAMERA_GAIN = 0.05, 0.1
+_RANGES = {
+    "resolution": (4, 4096),
+    "subdivisions": (0, 5),
+    "smoothing": (0.0, 1000.0),
+    "unshuffle": (1, 64),
+    "latent": (1, 65536),
+    "texture_size": (4, 4096),
+    "palette": (1, 64),
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,11 @@ class InverseNetworkConfig:
     """Colors of the object that its hidden texels mix (see `texture_head`)."""
 
     def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise GanverseError(f"expected {name} from {low} to {high}, got {getattr(self, name)}")
+        if not (1 <= len(self.channels) <= 12 and 1 <= len(self.texture_channels) <= 12):
+            raise GanverseError("expected 1 to 12 levels in channels and in texture_channels")
         step = self.unshuffle * 2 ** (len(self.channels) - 1)
         if self.resolution % step or self.resolution // step < 2:
             raise GanverseError(

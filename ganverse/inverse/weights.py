@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -14,9 +12,10 @@ from torch import nn
 from ganverse.errors import GanverseError, brief
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
-from ganverse.pretrained import CHECKPOINT, INVERSE, find_weights, load_network, read_facts, save_network
+from ganverse.pretrained import CHECKPOINT, INVERSE, build, build_network, find_weights, read_facts, save_network
 
 ARCHITECTURE = "inverse-graphics"
+_MAX_VIEWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -66,17 +65,12 @@ def load_inverse(source: str | Path, device: torch.device | str = "cpu") -> Inve
     if path.suffix == CHECKPOINT:
         return _load_checkpoint(path, device)
     card = read_inverse_card(path)
-    both = _empty(card)
-    load_network(both, path)
-    return _model(both, card, device)
+    return _model(build_network(lambda: _empty(card), path), card, device)
 
 
 def read_inverse_card(path: Path) -> InverseCard:
     """The card of the weights at `path`; GanverseError if it is missing or of another kind."""
-    try:
-        return _card(read_facts(path, ARCHITECTURE))
-    except (KeyError, TypeError) as error:
-        raise GanverseError(f"expected a whole card beside {path}, got {error}; export the weights again") from error
+    return build(InverseCard, read_facts(path, ARCHITECTURE))
 
 
 def save_inverse(
@@ -86,16 +80,16 @@ def save_inverse(
 
     half: store the network as float16. The cameras stay float32: a fifth of a degree would be lost.
     """
-    facts = asdict(replace(card, config=network.config, views=len(cameras), learn_offset=cameras.learn_offset))
+    written = replace(card, config=network.config, views=len(cameras), learn_offset=cameras.learn_offset)
     both = nn.ModuleDict({"network": network, "cameras": cameras})
-    return _card(save_network(both, path, facts, half=half, exact=("cameras.",)))
+    return replace(written, sha256=save_network(both, path, asdict(written), half=half, exact=("cameras.",))["sha256"])
 
 
 def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
     """`network` and `cameras` of `tasks.InverseGraphics`; nothing in the file is executed."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        state, config = checkpoint["state_dict"], _config(checkpoint["hyper_parameters"]["network"])
+        state, config = checkpoint["state_dict"], build(InverseNetworkConfig, checkpoint["hyper_parameters"]["network"])
         offset, notes = state["cameras.offset"], f"checkpoint {path.name}"
         card = InverseCard(
             generator="",
@@ -107,19 +101,17 @@ def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
             config=config,
             views=len(offset),
         )
-        both = _empty(card)
-        both.load_state_dict({name: tensor for name, tensor in state.items() if name.split(".")[0] in both})
+        own = {name: tensor for name, tensor in state.items() if name.split(".")[0] in ("network", "cameras")}
     except (OSError, KeyError, TypeError, AttributeError, RuntimeError, pickle.UnpicklingError) as error:
         raise GanverseError(f"expected a checkpoint of the inverse stage at {path}, got: {brief(error)}") from error
-    return _model(both.eval().requires_grad_(False), card, device)
+    return _model(build_network(lambda: _empty(card), path, own), card, device)
 
 
 def _empty(card: InverseCard) -> nn.ModuleDict:
-    network, cameras = (
-        InverseGraphicsNetwork(card.config),
-        CameraTable([0.0] * card.views, learn_offset=card.learn_offset),
-    )
-    return nn.ModuleDict({"network": network, "cameras": cameras})
+    if not 1 <= card.views <= _MAX_VIEWS:
+        raise GanverseError(f"expected 1 to {_MAX_VIEWS} views, got {card.views}")
+    cameras = CameraTable([0.0] * card.views, learn_offset=card.learn_offset)
+    return nn.ModuleDict({"network": InverseGraphicsNetwork(card.config), "cameras": cameras})
 
 
 def _model(both: nn.ModuleDict, card: InverseCard, device: torch.device | str) -> InverseModel:
@@ -127,12 +119,3 @@ def _model(both: nn.ModuleDict, card: InverseCard, device: torch.device | str) -
     assert isinstance(network, InverseGraphicsNetwork)
     assert isinstance(cameras, CameraTable)
     return InverseModel(network, cameras, card)
-
-
-def _card(facts: Mapping[str, Any]) -> InverseCard:
-    return InverseCard(**{**facts, "config": _config(facts["config"])})
-
-
-def _config(facts: Mapping[str, Any]) -> InverseNetworkConfig:
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
-    return InverseNetworkConfig(**values)

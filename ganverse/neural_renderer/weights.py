@@ -14,7 +14,7 @@ from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerato
 from ganverse.generators.weights import architecture_of, make_generator, read_config
 from ganverse.neural_renderer.mapping import MappingSettings
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.pretrained import STYLEGAN_R, find_weights, load_network, read_facts, save_network
+from ganverse.pretrained import STYLEGAN_R, build, build_network, find_weights, read_facts, save_network
 
 ARCHITECTURE = "stylegan-r"
 
@@ -58,26 +58,14 @@ def load_stylegan_r(source: str | Path, device: torch.device | str = "cpu") -> t
     """
     path = find_weights(source, STYLEGAN_R)
     card = read_stylegan_r_card(path)
-    renderer = StyleGANR(
-        _empty_generator(card),
-        card.view_dims,
-        vertices=card.vertices,
-        texture_size=card.texture_size,
-        settings=card.mapping,
-    )
-    load_network(renderer, path)
-    return renderer.to(device), card
+    return build_network(lambda: _empty(card), path).to(device), card
 
 
 def read_stylegan_r_card(path: Path) -> StyleGANRCard:
     """The card of the weights at `path`; GanverseError if it is missing or of another kind."""
     facts = read_facts(path, ARCHITECTURE)
-    try:
-        config = read_config(facts.pop("generator_architecture"), facts.pop("generator"))
-        mapping, view_dims = MappingSettings(**facts.pop("mapping")), tuple(facts.pop("view_dims"))
-        return StyleGANRCard(generator=config, mapping=mapping, view_dims=view_dims, **facts)
-    except (KeyError, TypeError) as error:
-        raise GanverseError(f"expected a whole card beside {path}, got {error}; export the weights again") from error
+    config = read_config(facts.pop("generator_architecture", "none"), facts.pop("generator", None))
+    return build(StyleGANRCard, facts, {"generator": config})
 
 
 def save_stylegan_r(renderer: StyleGANR, path: Path, card: StyleGANRCard, *, half: bool = False) -> StyleGANRCard:
@@ -102,9 +90,11 @@ def described_generator(generator: ImageGenerator) -> tuple[StyleBasedConfig, in
     return generator.config, directions
 
 
-def _empty_generator(card: StyleGANRCard) -> StyleBasedGenerator | SubspaceGenerator:
-    network = make_generator(card.generator)
-    if not card.content_directions:
-        return network
-    empty = torch.zeros(sum(network.style_sizes), card.content_directions)
-    return SubspaceGenerator(network, empty, empty.clone())
+def _empty(card: StyleGANRCard) -> StyleGANR:
+    generator: StyleBasedGenerator | SubspaceGenerator = make_generator(card.generator)
+    if card.content_directions:
+        directions = torch.zeros(sum(generator.style_sizes), card.content_directions)
+        generator = SubspaceGenerator(generator, directions, directions.clone())
+    return StyleGANR(
+        generator, card.view_dims, vertices=card.vertices, texture_size=card.texture_size, settings=card.mapping
+    )
