@@ -161,13 +161,14 @@ class _SaveConfig(SaveConfigCallback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the file."""
         if trainer.is_global_zero:
-            self._write(trainer)
+            self.save_config(trainer, pl_module, "fit")
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """As `on_fit_start`."""
         self.on_fit_start(trainer, pl_module)
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """All settings, defaults included."""
         text = self.parser.dump(self.config, skip_none=False)
         write_atomically(Path(trainer.default_root_dir) / CONFIG, text.encode())
 
