@@ -212,6 +212,10 @@ def run_lightning(arguments: Sequence[str]) -> None:
         raise
     except MisconfigurationException as error:
         raise GanverseError(" ".join(str(error).split())) from error
+    except RuntimeError as error:
+        if "Error(s) in loading state_dict" not in str(error):
+            raise
+        raise GanverseError(f"expected a checkpoint of these settings, got one of others: {brief(error)}") from error
 
 
 def quieten() -> None:
