@@ -568,9 +568,9 @@ cli.main(["import-gan", "/none", "-o", "/none"])  # imports what there is to imp
 for path in sys.argv[2:]:
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, start = peak(), time.process_time()
-    with redirect_stderr(StringIO()) as said, redirect_stdout(said):
+    with redirect_stderr(StringIO()) as shown, redirect_stdout(shown):
         status = cli.main(["import-gan", path, "-o", sys.argv[1]])
-    row = [Path(path).name, status, time.process_time() - start, (peak() - before) / 2**20, said.getvalue()]
+    row = [Path(path).name, status, time.process_time() - start, (peak() - before) / 2**20, shown.getvalue()]
     print("\\t".join(map(str, row)), end="", flush=True)
 """
 

@@ -99,7 +99,7 @@ def test_a_run_draws_samples_from_it(make: Any, tmp_path: Path) -> None:
     assert batch.images.std() > 0.01
 
 
-def test_the_trial_picture_is_painted_with_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trial_image_is_synthesized_with_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = stylegan2()
     importer._try(generator)
     generator.blocks[2].conv1.bias.fill_(3e38)

@@ -1,4 +1,4 @@
-"""Every format: what goes into a file comes out bit for bit, and paints the same picture."""
+"""Every format: what goes into a file comes out bit for bit, and synthesizes the same image."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def imported(data: bytes, folder: Path, *options: str, name: str = "cars.pkl") -
     return load_generator(folder / "out" / f"{Path(name).stem}.safetensors")
 
 
-def picture(generator: ImageGenerator) -> torch.Tensor:
+def image_of(generator: ImageGenerator) -> torch.Tensor:
     z = torch.randn(2, generator.z_dim, generator=torch.Generator().manual_seed(5))
     return generator.synthesize(generator.styles(generator.map(z)))
 
@@ -135,8 +135,8 @@ def test_weights_are_the_same_bit_for_bit(kind: str, tmp_path: Path) -> None:
     assert read.state_dict().keys() == generator.state_dict().keys()
     for name, tensor in generator.state_dict().items():
         assert torch.equal(read.state_dict()[name], tensor), name
-    assert (picture(read) - picture(generator)).abs().max() < 1e-5
-    assert picture(read).std() > 0.05
+    assert (image_of(read) - image_of(generator)).abs().max() < 1e-5
+    assert image_of(read).std() > 0.05
     assert card.source == "cars.pkl"
     assert card.source_sha256 == hashlib.sha256(data).hexdigest()
     assert "license of those who trained them" in card.license
@@ -216,7 +216,7 @@ def test_ports_of_stylegan1(tmp_path: Path, zipped: bool) -> None:
         if not name.startswith("noise_"):
             assert torch.equal(read.state_dict()[name], tensor), name
     generator.config = read.config
-    assert (picture(read) - picture(generator)).abs().max() < 1e-5
+    assert (image_of(read) - image_of(generator)).abs().max() < 1e-5
     assert card.notes == "StyleGAN1, PyTorch port; noise planes drawn with seed 0"
 
 
@@ -245,7 +245,7 @@ def test_generators_of_ours(tmp_path: Path) -> None:
     before = save_generator(generator, path, GeneratorCard(generator.config, "MIT", "toys", 3, 64))
     assert cli.main(["import-gan", str(path), "-o", str(tmp_path / "out")]) == 0
     read, card = load_generator(tmp_path / "out" / "toy.safetensors")
-    assert torch.equal(picture(read), picture(generator))
+    assert torch.equal(image_of(read), image_of(generator))
     assert (card.license, card.seed, card.source_sha256) == ("MIT", 3, before.sha256)
 
 
@@ -261,6 +261,6 @@ def test_the_name_of_the_file_says_nothing(tmp_path: Path) -> None:
 def test_options_reach_the_card(tmp_path: Path) -> None:
     options = ("--crop", "16x12", "--noise", "random", "--truncation", "0.7", "--view-layers", "2", "--license", "mine")
     read, card = imported(pickled(ada_content(ada_names(stylegan2()))), tmp_path, *options)
-    assert picture(read).shape == (2, 3, 12, 16)
+    assert image_of(read).shape == (2, 3, 12, 16)
     assert read.noise_shapes == ((4, 4), (8, 8), (8, 8), (16, 16), (16, 16))
     assert (read.config.truncation, read.view_layers, card.license) == (0.7, 2, "mine")
