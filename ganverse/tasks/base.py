@@ -56,6 +56,11 @@ class BaseTask(pl.LightningModule):
         self.hparams.setdefault("_instantiator", "pytorch_lightning.cli.instantiate_module")
 
     @property
+    def needs_views(self) -> bool:
+        """Whether `configure_model` is still to build the module for the trainer's multi-view data."""
+        return False
+
+    @property
     def data(self) -> MultiViewData:
         """The trainer's multi-view DataModule.
 
@@ -93,7 +98,14 @@ class BaseTask(pl.LightningModule):
         return {"scheduler": LambdaLR(optimizer, functions), "interval": "step", "frequency": 1}
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """The running average of the weights, and the guard against NaN."""
+        """The running average of the weights, and the guard against NaN.
+
+        Raises:
+            GanverseError: the module is to be built for multi-view data, and the trainer has others. This hook is
+                called before any data are prepared.
+        """
+        if self.needs_views:
+            self.data  # noqa: B018
         return [NaNGuard(), *([EMA(self.ema_half_life)] if self.ema_half_life else [])]
 
     def fingerprints(self) -> dict[str, str]:

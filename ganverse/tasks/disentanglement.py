@@ -78,9 +78,14 @@ class Disentanglement(BaseTask):
         if source is not None:
             self._build(open_source(source))
 
+    @property
+    def needs_views(self) -> bool:
+        """As in `BaseTask`."""
+        return not hasattr(self, "renderer")
+
     def configure_model(self) -> None:
         """Builds StyleGAN-R for the generator of the trainer's data, unless the hyperparameters named one."""
-        if hasattr(self, "renderer"):
+        if not self.needs_views:
             return
         source = self.data.source
         if source is None:

@@ -147,9 +147,14 @@ class InverseGraphics(BaseTask):
         if azimuth_degrees is not None:
             self._build(azimuth_degrees)
 
+    @property
+    def needs_views(self) -> bool:
+        """As in `BaseTask`."""
+        return not hasattr(self, "network")
+
     def configure_model(self) -> None:
         """Builds the network for the trainer's data, unless the hyperparameters already said everything."""
-        if hasattr(self, "network"):
+        if not self.needs_views:
             return
         self.config = replace(self.config, resolution=self.data.resolution)
         if self.ellipsoid == "measured":

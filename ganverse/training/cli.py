@@ -163,8 +163,8 @@ class _SaveConfig(SaveConfigCallback):
         if trainer.is_global_zero:
             self.save_config(trainer, pl_module, "fit")
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """As `on_fit_start`."""
+    def on_predict_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """As `on_fit_start`, once the folder of the samples could be written to."""
         self.on_fit_start(trainer, pl_module)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
