@@ -1,11 +1,10 @@
 """kill -9 at random moments, resume, compare: `python -m benchmarks.resume_kills --kills 20`.
 
 Every stage runs once without interruption and once with kills, with networks of a few thousand numbers, on one thread,
-through the same functions as `train.py`. A kill comes a random time after the resumed process has made a random number
-of steps (or shards), so it hits steps, checkpoints being written and pictures being painted; "all" runs the stages one
-after the other and is killed at random times, so also between stages. The inverse stage surveys its cameras all the
-while, so that kills come between the batches that a survey collects. In the end every byte of the trained weights (of
-the samples on disk for "generate") must be the same.
+as a pipeline of `train.py` that saves after every step. A kill comes a random time after the resumed process has made a
+random number of steps (or files), so it hits steps, checkpoints being written and pictures being made; "all" runs the
+stages one after the other and is killed between them too. The inverse stage surveys its cameras all the while. In the
+end every byte of the trained weights (of the samples on disk for "generate") must be the same.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -23,15 +23,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tests import pipeline_toys as toys
 
 STAGES = ("gan", "generate", "inverse", "disentangle", "all")
-RESULTS = ("**/*.safetensors", "generate/shards/**/*", "report/metrics.json")
-SURVEYS = (0.0, 0.35, 0.7)
-"""Shares of the inverse stage at which its camera surveys begin; each collects six batches, then moves every camera."""
+RESULTS = ("**/*.safetensors", "generate/shards/**/*")
+SURVEY = {"at": [0.0, 0.35, 0.7], "after": 0, "pictures_per_view": 2, "certainty": 0.0}
+"""Each survey collects six batches, then moves cameras at the smallest advantage."""
 PATIENCE = 300.0
 """Seconds until a process that makes no progress is given up."""
 
@@ -47,19 +48,15 @@ class Outcome:
     different: tuple[str, ...]
 
 
-def survive(stage: str, kills: int, flags: Sequence[str], folder: Path, seed: int = 0) -> Outcome:
-    """Runs a stage whole and in pieces below `folder`, with the same flags (but --run), and compares.
-
-    flags: must be long enough a training for that many kills, and without a limit in minutes.
-    """
-    command = [] if stage == "all" else [stage]
+def survive(stage: str, kills: int, pipeline: Path, folder: Path, seed: int = 0) -> Outcome:
+    """Runs a pipeline whole and in pieces below `folder`, and compares; it must be long enough for that many kills."""
     whole, pieces = folder / "whole", folder / "pieces"
-    _to_its_end([*command, *flags, f"--run={whole}"])
+    _to_its_end(pipeline, whole)
     chance, survived, starts = random.Random(seed), 0, 0
     while True:
-        process = _started([*command, *flags, f"--run={pieces}"])
+        process = _started(pipeline, pieces)
         starts += 1
-        if survived < kills and _kill_on_the_way(process, pieces, stage, chance):
+        if survived < kills and _kill_on_the_way(process, pieces, chance):
             survived += 1
             continue
         process.join()
@@ -71,20 +68,20 @@ def survive(stage: str, kills: int, flags: Sequence[str], folder: Path, seed: in
     return Outcome(stage, survived, starts, len(expected), tuple(different))
 
 
-def _started(arguments: list[str]) -> BaseProcess:
+def _started(pipeline: Path, run: Path) -> BaseProcess:
     """A process of its own, forked from one that has imported everything and done nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ganverse.pipeline.commands", "ganverse.rendering.warp_backend"])
-    process = context.Process(target=_train, args=(arguments,))
+    context.set_forkserver_preload(["ganverse.training.pipeline", "ganverse.rendering.warp_backend"])
+    process = context.Process(target=_train, args=(["--config", str(pipeline), "--run", str(run)],))
     process.start()
     return process
 
 
-def _to_its_end(arguments: list[str]) -> None:
-    process = _started(arguments)
+def _to_its_end(pipeline: Path, run: Path) -> None:
+    process = _started(pipeline, run)
     process.join()
     if process.exitcode != 0:
-        raise SystemExit(f"train {' '.join(arguments)} failed without any kill, status {process.exitcode}")
+        raise SystemExit(f"{pipeline} failed without any kill, status {process.exitcode}")
 
 
 def _train(arguments: list[str]) -> None:
@@ -97,13 +94,13 @@ def _train(arguments: list[str]) -> None:
     sys.exit(train(arguments))
 
 
-def _kill_on_the_way(process: BaseProcess, run: Path, stage: str, chance: random.Random) -> bool:
+def _kill_on_the_way(process: BaseProcess, run: Path, chance: random.Random) -> bool:
     """Whether the process was killed before it came to its end."""
-    start, wanted = progress(run, stage), chance.randint(1, 3)
+    start, wanted = progress(run), chance.randint(1, 3)
     end = time.monotonic() + PATIENCE
-    while process.is_alive() and progress(run, stage) < start + wanted:
+    while process.is_alive() and progress(run) < start + wanted:
         if time.monotonic() > end:
-            raise SystemExit(f"{stage} makes no progress in {PATIENCE:g} s")
+            raise SystemExit(f"no progress in {PATIENCE:g} s in {run}")
         time.sleep(0.002)
     process.join(chance.uniform(0.0, 0.1))  # somewhere in the next steps
     if process.exitcode is not None or process.pid is None:
@@ -113,10 +110,12 @@ def _kill_on_the_way(process: BaseProcess, run: Path, stage: str, chance: random
     return True
 
 
-def progress(run: Path, stage: str) -> int:
-    """Lines of metrics, shards and finished stages on disk."""
-    lines = sum(path.read_bytes().count(b"\n") for path in run.glob("*/metrics.jsonl"))
-    return lines + len(list(run.glob("generate/shards/*.json"))) + len(list(run.glob("*/done.json")))
+def progress(run: Path) -> int:
+    """Steps of the newest checkpoints, files of samples and finished stages on disk."""
+    steps = [
+        int(found[1]) for path in run.glob("*/checkpoints/*.ckpt") if (found := re.search(r"step=(\d+)", path.name))
+    ]
+    return sum(steps) + len(list(run.glob("generate/shards/*.json"))) + len(list(run.glob("*/done.json")))
 
 
 def digests(run: Path) -> dict[str, str]:
@@ -125,45 +124,36 @@ def digests(run: Path) -> dict[str, str]:
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 
-def long_enough(stage: str, kills: int, folder: Path) -> list[str]:
-    """Flags of a training of tiny networks that takes four steps (or shards) for every kill, and some more.
+def long_enough(stage: str, kills: int, folder: Path) -> Path:
+    """A pipeline of tiny networks with four steps (or files) for every kill, and some more.
 
     On a machine of any speed a training must not come to its end before its last kill.
     """
     generator = toys.save_gan(folder)
-    steps, shards = 4 * kills + 20, 4 * kills + 8
-    common = ["--trainer.checkpoint_minutes=1e-9"]  # after every step
-    own = {
-        "gan": [f"--images={4 * steps}", "--minutes=null", f"--cache={folder / 'cars.npy'}"],
-        "generate": [f"--samples={shards}", "--per_shard=1"],
-        "inverse": [f"--schedule.images={4 * steps}", "--minutes=null", *_surveys("")],
-        "disentangle": [*_two_halves(steps, ""), f"--inverse={folder / 'teacher/inverse/inverse.safetensors'}"],
-        "all": [
-            f"--generate.samples={shards // 3}",
-            "--generate.per_shard=1",
-            f"--inverse.schedule.images={4 * (steps // 3)}",
-            "--inverse.minutes=null",
-            *_surveys("inverse."),
-            *_two_halves(steps // 3, "disentangle."),
-        ],
+    steps = (4 * kills + 20) // (3 if stage == "all" else 1)
+    halves = {f"settings.{name}_images": 4 * (steps // 2) for name in ("warm_up", "fine_tune")}
+    survey = {f"survey.{name}": value for name, value in SURVEY.items()}
+    stages: dict[str, dict[str, Any]] = {
+        "generate": toys.predict(generator, samples=steps, per_file=1),
+        "inverse": toys.fit("InverseGraphics", generator, "inverse.safetensors", images=4 * steps, **survey),
+        "disentangle": toys.fit(
+            "Disentanglement",
+            generator,
+            "stylegan-r.safetensors",
+            inverse="${run}/inverse/inverse.safetensors",
+            **halves,
+        ),
+        "gan": toys.fit("ImageGAN", folder / "cars.npy", "generator.safetensors", images=4 * steps),
     }
     if stage == "disentangle":
-        _to_its_end(["inverse", *toys.stage_flags("inverse", folder / "teacher", generator)])
-    pipeline = toys.pipeline_flags(folder, generator) if stage == "all" else toys.stage_flags(stage, folder, generator)
-    return [*(flag for flag in pipeline if not flag.startswith("--run=")), *common, *own[stage]]
-
-
-def _two_halves(steps: int, stage: str) -> list[str]:
-    """As many steps of warm-up as of fine-tuning."""
-    half = 4 * (steps // 2)
-    lengths = [f"--{stage}schedule.{name}_images={half}" for name in ("warm_up", "fine_tune")]
-    return [*lengths, f"--{stage}minutes=null"]
-
-
-def _surveys(stage: str) -> list[str]:
-    """Camera surveys from the first step on, which believe the smallest advantage."""
-    plan = {"at": list(SURVEYS), "after": 0, "pictures_per_view": 2, "certainty": 0.0}
-    return [f"--{stage}schedule.survey.{name}={value}" for name, value in plan.items()]
+        first = folder / "first"
+        first.mkdir()
+        short = toys.fit("InverseGraphics", generator, "inverse.safetensors")
+        _to_its_end(toys.save_pipeline(first, {"inverse": short}), first / "run")
+        trained = first / "run" / "inverse" / "inverse.safetensors"
+        stages["disentangle"]["fit"]["model"]["init_args"]["inverse"] = str(trained)
+    chosen = ("generate", "inverse", "disentangle") if stage == "all" else (stage,)
+    return toys.save_pipeline(folder, {name: stages[name] for name in chosen})
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Outcome]:
@@ -177,8 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Outcome]:
     for stage in options.stages:
         with tempfile.TemporaryDirectory() as temporary:
             began, folder = time.monotonic(), Path(temporary)
-            flags = long_enough(stage, options.kills, folder)
-            outcome = survive(stage, options.kills, flags, folder, options.seed)
+            outcome = survive(stage, options.kills, long_enough(stage, options.kills, folder), folder, options.seed)
             spent = time.monotonic() - began
         verdict = "different: " + ", ".join(outcome.different) if outcome.different else "all bytes equal"
         print(f"{stage}: {outcome.kills} kills survived, {outcome.files} files, {verdict} ({spent:.0f} s)", flush=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -134,3 +137,68 @@ def save_segmenter(path: Path) -> Path:
     network.sharpen[1].weight.data.mul_(20.0)
     save_network(network, path, {"network": "SegmenterNetwork", "working_size": SIZE}, half=False)
     return path
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names as YAML has them."""
+    made: dict[str, Any] = {}
+    for name, value in settings.items():
+        *path, last = name.split(".")
+        inner = made
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = str(value) if isinstance(value, Path) else value
+    return made
+
+
+def fit(model: str, generator: Path | str, weights: str, **settings: Any) -> dict[str, Any]:
+    """A small stage of a pipeline that trains and saves after every step."""
+    data: dict[str, Any] = {"generator": generator, **STREAM}
+    if model == "ImageGAN":
+        data = {"cache": generator, **WORLD_IMAGES}
+    return {
+        "fit": {
+            "weights": weights,
+            "model": {"class_path": model, "init_args": nested({**MODELS[model], **settings})},
+            "data": {
+                "class_path": "WorldImages" if model == "ImageGAN" else "MultiViewStream",
+                "init_args": nested(data),
+            },
+            "trainer": {**TRAINER, "limit_val_batches": 0},
+            "checkpoint": {"train_time_interval": "0:00:00"},
+        }
+    }
+
+
+def predict(generator: Path | str, **settings: Any) -> dict[str, Any]:
+    """A small stage of a pipeline that writes samples."""
+    own = {"output": "${run}/generate/shards", **GENERATION, **settings}
+    return {
+        "predict": {
+            "model": {"class_path": "DatasetGeneration", "init_args": own},
+            "data": {"class_path": "MultiViewStream", "init_args": nested({"generator": generator, **STREAM})},
+            "trainer": dict(TRAINER),
+        }
+    }
+
+
+def save_pipeline(folder: Path, stages: Mapping[str, Any]) -> Path:
+    """A pipeline that runs in `folder`/run. (JSON is YAML.)"""
+    path = folder / "pipeline.yaml"
+    path.write_text(json.dumps({"run": str(folder / "run"), "stages": stages}))
+    return path
+
+
+def pipeline(folder: Path, generator: Path, *, images: int = 40, **trainer: Any) -> Path:
+    """generate, inverse, disentangle and an evaluation of both."""
+    reader = "${run}/inverse/inverse.safetensors"
+    stages = {
+        "generate": predict(generator),
+        "inverse": fit("InverseGraphics", generator, "inverse.safetensors", images=images),
+        "disentangle": fit("Disentanglement", generator, "stylegan-r.safetensors", inverse=reader),
+        "report": {"evaluate": EVALUATION},
+    }
+    for stage in stages.values():
+        for settings in stage.values():
+            settings.get("trainer", {}).update(trainer)
+    return save_pipeline(folder, stages)

@@ -22,66 +22,10 @@ from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.training.pipeline import Stage, newest_checkpoint, read_pipeline
 from tests import pipeline_toys as toys
+from tests.pipeline_toys import fit, pipeline
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 600.0
-EVERY_STEP = {"train_time_interval": "0:00:00"}
-
-
-def nested(settings: dict[str, Any]) -> dict[str, Any]:
-    """Dotted names as YAML has them."""
-    made: dict[str, Any] = {}
-    for name, value in settings.items():
-        *path, last = name.split(".")
-        inner = made
-        for part in path:
-            inner = inner.setdefault(part, {})
-        inner[last] = str(value) if isinstance(value, Path) else value
-    return made
-
-
-def fit(model: str, generator: Path, weights: str, **settings: Any) -> dict[str, Any]:
-    """A small stage that saves after every step."""
-    own = {**toys.MODELS[model], **settings}
-    return {
-        "fit": {
-            "weights": weights,
-            "model": {"class_path": model, "init_args": nested(own)},
-            "data": {
-                "class_path": "MultiViewStream",
-                "init_args": nested({"generator": generator, **toys.STREAM}),
-            },
-            "trainer": {**toys.TRAINER, "limit_val_batches": 0},
-            "checkpoint": EVERY_STEP,
-        }
-    }
-
-
-def pipeline(folder: Path, generator: Path, *, images: int = 40, **trainer: Any) -> Path:
-    """generate, inverse, disentangle and, where both are trained, an evaluation."""
-    stages: dict[str, Any] = {
-        "generate": {
-            "predict": {
-                "model": {
-                    "class_path": "DatasetGeneration",
-                    "init_args": {"output": "${run}/generate/shards", **toys.GENERATION},
-                },
-                "data": {"class_path": "MultiViewStream", "init_args": nested({"generator": generator, **toys.STREAM})},
-                "trainer": dict(toys.TRAINER),
-            }
-        },
-        "inverse": fit("InverseGraphics", generator, "inverse.safetensors", images=images),
-        "disentangle": fit(
-            "Disentanglement", generator, "stylegan-r.safetensors", inverse="${run}/inverse/inverse.safetensors"
-        ),
-        "report": {"evaluate": toys.EVALUATION},
-    }
-    for stage in stages.values():
-        for settings in stage.values():
-            settings.get("trainer", {}).update(trainer)
-    path = folder / "pipeline.yaml"
-    path.write_text(json.dumps({"run": str(folder / "run"), "stages": stages}))
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.weights import load_stylegan_r
 from tests import pipeline_toys as toys
+from tests.pipeline_toys import fit
 from tests.tasks.toys import Files
-from tests.test_pipeline import fit
 
 SAMPLING = SamplingSettings(attempts=1, block=4)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import resume_kills
-from benchmarks.resume_kills import SURVEYS, digests, long_enough, main, survive
+from benchmarks.resume_kills import SURVEY, digests, long_enough, main, survive
 
 
 def test_killed_and_equal_in_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,15 +20,11 @@ def test_killed_and_equal_in_the_end(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert outcome.files > 0
     for run in ("whole", "pieces"):
         state = torch.load(tmp_path / run / "inverse" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        assert int(state["survey.finished"]) == len(SURVEYS)
+        assert int(state["survey._extra_state"][0]) == len(SURVEY["at"])
 
 
 def test_a_difference_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sloppy(stage: str, kills: int, folder: Path) -> list[str]:
-        return [str(folder)]
-
-    def train_sloppily(arguments: list[str]) -> object:
-        run = Path(next(a for a in arguments if a.startswith("--run=")).split("=")[1])
+    def train_sloppily(pipeline: Path, run: Path) -> object:
         (run / "inverse").mkdir(parents=True, exist_ok=True)
         (run / "inverse" / "a.safetensors").write_bytes(str(time.monotonic_ns()).encode())
         return FinishedProcess()
@@ -41,7 +37,7 @@ def test_a_difference_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         def is_alive(self) -> bool:
             return False
 
-    monkeypatch.setattr(resume_kills, "long_enough", sloppy)
+    monkeypatch.setattr(resume_kills, "long_enough", lambda stage, kills, folder: folder)
     monkeypatch.setattr(resume_kills, "_started", train_sloppily)
     (outcome,) = main(["inverse", "--kills", "1"])
     assert outcome.different == ("inverse/a.safetensors",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,7 @@ def test_validate_and_test_score_a_checkpoint(files: Files, tmp_path: Path, caps
 def test_the_progress_bar_is_a_choice(monkeypatch: pytest.MonkeyPatch, files: Files, tmp_path: Path) -> None:
     bars: list[list[str]] = []
 
+    @wraps(pl.Trainer.fit)
     def note(self: pl.Trainer, *_: object, **__: object) -> None:
         bars.append([type(one).__name__ for one in self.callbacks if isinstance(one, cli.ProgressBar)])
         raise KeyboardInterrupt
@@ -125,6 +127,7 @@ def test_checkpoints_come_by_the_clock(two_optimizers: bool, tmp_path: Path, mon
 def test_ddp_knows_of_idle_parameters(monkeypatch: pytest.MonkeyPatch, files: Files, tmp_path: Path) -> None:
     strategies: list[bool] = []
 
+    @wraps(pl.Trainer.fit)
     def note(self: pl.Trainer, *_: object, **__: object) -> None:
         strategies.append(bool(getattr(self.strategy, "_ddp_kwargs", {}).get("find_unused_parameters")))
         raise KeyboardInterrupt
