@@ -15,13 +15,11 @@ from pathlib import Path
 
 import torch
 
+from ganverse.data.multi_view import MultiViewStream
 from ganverse.data.sampling import MultiViewSampler
-from ganverse.data.sources import make_sampler, open_source
-from ganverse.inverse.camera_table import CameraTable
-from ganverse.pipeline.commands import stage_settings
-from ganverse.pipeline.inverse import InverseRun
 from ganverse.rendering import render
-from ganverse.tasks.inverse import InverseGraphicsTask
+from ganverse.tasks.inverse_graphics import InverseGraphics
+from ganverse.training.cli import GanverseCLI, quieten
 
 MOST_RENDERER, MOST_STREAMING = 0.15, 0.05
 """Aims: shares of a step and of the GAN's own forward pass."""
@@ -51,25 +49,19 @@ class StepTimes:
         return max(0.0, self.stream - self.gan - self.masks) / self.gan
 
 
-def measure(config: InverseRun, *, rounds: int, device: torch.device | str = "cpu") -> StepTimes:
-    """Times a step of `config`, late in training: the perceptual loss is on, rims are sharp."""
-    source = open_source(config.data)
-    sampler = make_sampler(source, config.data).to(device)
-    indices = torch.arange(config.data.batch)
+def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, device: torch.device | str) -> StepTimes:
+    """Times a step of `model`, late in training: the perceptual loss is on, silhouettes are sharp."""
+    sampler = data.sampler.to(device)
+    indices = torch.arange(data.batch_size)
     drawn = sampler.draw(indices).batch.to(device)
-    torch.manual_seed(config.seed)
-    task = InverseGraphicsTask(
-        CameraTable(source.codes.azimuth_degrees.tolist(), distance=config.cameras.distance),
-        config.network,
-        config.schedule,
-        config.losses,
-    ).to(device)
+    model.configure_model()
+    task = model.to(device).train()
     task.on_fit_start()
-    task.images_seen += config.schedule.images - 1
-    optimizer = task.configure_optimizers()
+    task.images_seen = task.images - 1
+    optimizer = task.configure_optimizers()["optimizer"]
 
     def step() -> None:
-        loss = task.step(drawn).losses.total(config.losses)
+        loss = task.step(drawn).losses.total(task.weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -84,7 +76,7 @@ def measure(config: InverseRun, *, rounds: int, device: torch.device | str = "cp
 
 
 def _renders(
-    task: InverseGraphicsTask, images: torch.Tensor, view_ids: torch.Tensor, views: int
+    task: InverseGraphics, images: torch.Tensor, view_ids: torch.Tensor, views: int
 ) -> Callable[[], object]:
     """All renders of a step (every view's prediction seen from every view), with gradients."""
     with torch.no_grad():
@@ -146,14 +138,15 @@ def _time(part: Callable[[], object], device: torch.device) -> float:
 def main(arguments: Sequence[str] | None = None) -> StepTimes:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, help="configuration of the inverse stage (configs/car/inverse.yaml)")
+    parser.add_argument("--config", type=Path, default=Path("configs/car/inverse.yaml"), help="of InverseGraphics")
     parser.add_argument("--rounds", type=int, default=5, help="the smallest time of so many counts")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     options, settings = parser.parse_known_args(arguments)
-    given = [] if options.config is None else ["--config", str(options.config)]
-    config: InverseRun = stage_settings("inverse", [*given, *settings])
-    found = measure(config, rounds=options.rounds, device=options.device)
+    quieten()
+    cli = GanverseCLI(["--config", str(options.config), *settings], run=False)
+    cli.model.trainer, cli.trainer.datamodule = cli.trainer, cli.datamodule
+    found = measure(cli.model, cli.datamodule, rounds=options.rounds, device=options.device)
     for name, value in asdict(found).items():
         print(f"{name:>8}: {value:8.1f} ms")
     print(f"renderer: {found.renderer_share:.1%} of a step (aim: at most {MOST_RENDERER:.0%})")

@@ -82,8 +82,8 @@ class GanverseCLI(LightningCLI):
             GanverseError: a negative seed, or a checkpoint that cannot be read.
         """
         super().parse_arguments(parser, args)
-        given = self.config[self.config.subcommand]
-        seed, checkpoint = given.seed_everything, given.ckpt_path
+        given = self.config.get(str(self.config.get("subcommand")), self.config)
+        seed, checkpoint = given.get("seed_everything"), given.get("ckpt_path")
         if isinstance(seed, int) and seed < 0:
             raise GanverseError(f"expected seed_everything of at least 0, got {seed}")
         if checkpoint not in (None, "best", "last", "hpc") and not is_checkpoint(Path(checkpoint)):

@@ -14,7 +14,7 @@ def test_shares() -> None:
 
 
 def test_a_small_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = toys.stage_flags("inverse", tmp_path / "run", toys.save_gan(tmp_path))
+    settings = toys.command("InverseGraphics", tmp_path / "run", toys.save_gan(tmp_path))[1:]
     found = main(["--rounds", "1", "--json", str(tmp_path / "times.json"), *settings])
     assert found.step > 0
     assert 0 < found.render < found.step + found.stream
