@@ -75,9 +75,7 @@ def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, devic
     return StepTimes(**_best(parts, rounds, torch.device(device)))
 
 
-def _renders(
-    task: InverseGraphics, images: torch.Tensor, view_ids: torch.Tensor, views: int
-) -> Callable[[], object]:
+def _renders(task: InverseGraphics, images: torch.Tensor, view_ids: torch.Tensor, views: int) -> Callable[[], object]:
     """All renders of a step (every view's prediction seen from every view), with gradients."""
     with torch.no_grad():
         seen = task.network(images).repeat_interleave(views)
