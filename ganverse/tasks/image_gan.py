@@ -119,7 +119,7 @@ class ImageGAN(BaseTask):
     Args:
         architecture: of the generator; the discriminator mirrors it.
         images: real images shown to the discriminator.
-        stages: progressive growing.
+        stages: progressive growing. Default: `DEFAULT_STAGES`.
         learning_rate: of Adam, for both networks.
         decay_start: share of the images after which the rate falls along a cosine to 0.
         r1_interval: steps between two regularized ones.
@@ -134,7 +134,7 @@ class ImageGAN(BaseTask):
         self,
         architecture: StyleGAN2Config = StyleGAN2Config(),
         images: int = 320_000,
-        stages: tuple[GrowthStage, ...] = DEFAULT_STAGES,
+        stages: tuple[GrowthStage, ...] | None = None,
         learning_rate: float = 2e-3,
         decay_start: float = 0.8,
         r1_interval: int = 16,
@@ -153,7 +153,7 @@ class ImageGAN(BaseTask):
             )
         self.automatic_optimization = False
         self.stages, self.learning_rate, self.decay_start, self.r1_interval = (
-            stages,
+            DEFAULT_STAGES if stages is None else stages,
             learning_rate,
             decay_start,
             r1_interval,
