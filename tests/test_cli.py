@@ -84,17 +84,17 @@ def test_what_is_light_does_not_wait_for_torch(program: str) -> None:
     assert float(seconds) < 1.5
 
 
-def test_wandb_is_imported_for_its_logger_only(tmp_path: Path) -> None:
-    command = ["fit", "--config", "configs/car/inverse.yaml", "--print_config"]
-    program = (
-        "import contextlib, io, sys; from ganverse.cli import train\n"
-        "def loaded(*flags):\n"
-        "    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        f"        train([*{command}, *flags])\n"
-        "    return 'wandb' in sys.modules\n"
-        "print(loaded())"
-    )
-    assert python(program).splitlines()[-1] == "False"
+@pytest.mark.parametrize(("logger", "imported"), [("CSVLogger", False), ("WandbLogger", True)])
+def test_wandb_is_imported_for_its_logger_only(
+    logger: str, imported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Trainer with each logger, on data that end the command before anything is trained."""
+    command = ["fit", "--config", "configs/car/inverse.yaml", "--trainer.logger", logger, "--data.sampling.views", "99"]
+    command += ["--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(tmp_path)]
+    command += ["--trainer.logger.save_dir", str(tmp_path)]
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    program = f"import sys; from ganverse.cli import train; print(train({command!r}), 'wandb' in sys.modules)"
+    assert f"2 {imported}" in python(program).splitlines()
 
 
 def python(program: str) -> str:

@@ -119,7 +119,7 @@ class ImageGAN(BaseTask):
     Args:
         architecture: of the generator; the discriminator mirrors it.
         images: real images shown to the discriminator.
-        stages: progressive growing. Default: 16, 32 and 64 px.
+        stages: progressive growing. Default: `DEFAULT_STAGES`.
         learning_rate: of Adam, for both networks.
         decay_start: share of the images after which the rate falls along a cosine to 0.
         r1_interval: steps between two regularized ones.
