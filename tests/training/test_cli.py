@@ -69,15 +69,6 @@ def test_fast_dev_run_writes_nothing(files: Files, tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_lightning_s_own_flags(files: Files, tmp_path: Path) -> None:
-    flags = ["--trainer.max_steps=3", "--trainer.accumulate_grad_batches=2", "--trainer.callbacks+=LearningRateMonitor"]
-    assert train([*command(files, tmp_path, images=64), *flags]) == 0
-    assert stored(tmp_path)["global_step"] == 3
-    assert stored(tmp_path)["images_seen"] == 24
-    (metrics,) = tmp_path.glob("logs/*/metrics.csv")
-    assert "lr-AdamW/pg1" in metrics.read_text().splitlines()[0]
-
-
 def test_validate_and_test_score_a_checkpoint(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = command(files, tmp_path)
     assert train(flags) == 0
