@@ -113,8 +113,9 @@ class GanverseCLI(LightningCLI):
             raise GanverseError(f"expected settings that Lightning's Trainer knows, got: {brief(error)}") from error
 
     def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
-        """`Trainer.predict`; writers keep the predictions, the memory does not."""
+        """`Trainer.predict`, until all processes are done; writers keep the predictions, the memory does not."""
         self.trainer.predict(model, **{**kwargs, "return_predictions": False})
+        self.trainer.strategy.barrier()
 
     def after_fit(self) -> None:
         """Keeps the last state and writes the trained weights with their card."""

@@ -112,8 +112,8 @@ def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], ob
 
 def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
     config = stage.folder / SETTINGS
-    if is_first_process():
-        write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
+    # every process writes the same file, since it reads it at once
+    write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
     if stage.command == "evaluate":
         evaluate(["--config", str(config), "--run", str(stage.folder.parent), "--output", str(stage.folder)])
     else:
