@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Scaling]:
     """Measure, print, return."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", default=STAGES, help=f"of {', '.join(STAGES)}; all of these")
-    parser.add_argument("--objects", type=int, default=8, help="a step, of all processes together; two pictures each")
+    parser.add_argument("--objects", type=int, default=16, help="a step, of all processes together; two images each")
     parser.add_argument("--seconds", type=float, default=30.0, help="for each stage, once it runs")
     options = parser.parse_args(arguments)
     found = []

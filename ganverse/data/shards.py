@@ -13,7 +13,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -139,7 +139,7 @@ def write_manifest(plan: ShardPlan) -> Path:
         raise GanverseError(
             f"expected {plan.shards} shards in {plan.folder}, got {len(finished)}; run generation again"
         )
-    total = sum((record.counts for record in finished), FilterCounts())
+    total = total_counts(plan)
     manifest = {
         "fingerprint": plan.fingerprint,
         "samples": plan.samples,
@@ -157,10 +157,10 @@ def write_manifest(plan: ShardPlan) -> Path:
     return path
 
 
-def finished_counts(folder: Path) -> FilterCounts:
-    """How many images were kept and dropped, and why, on the way to the shards of a finished folder."""
-    images = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["images"]
-    return FilterCounts(**{field.name: images[field.name] for field in fields(FilterCounts)})
+def total_counts(plan: ShardPlan) -> FilterCounts:
+    """How many images were kept and dropped, and why, on the way to the finished shards."""
+    records = map(plan.record, range(plan.shards))
+    return sum((record.counts for record in records if record is not None), FilterCounts())
 
 
 def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ganverse.data.multi_view import MultiViewStream
 from ganverse.data.multi_view_folder import FolderWriter
 from ganverse.data.sampling import Drawn
-from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, finished_counts, write_manifest, write_shard
+from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, total_counts, write_manifest, write_shard
 from ganverse.data.sources import Source
 from ganverse.errors import GanverseError
 from ganverse.io import image_grid, save_image
@@ -153,8 +153,8 @@ class ShardWriter(BasePredictionWriter):
         dropped = [path for path in (_dropped(plan, shard) for shard in range(plan.shards)) if path.exists()]
         if dropped:
             save_image(_stacked(dropped), plan.folder / "dropped.png")
-        write_manifest(plan)
-        save_image(drop_chart(finished_counts(plan.folder)), plan.folder / "dropped-reasons.png")
+        save_image(drop_chart(total_counts(plan)), plan.folder / "dropped-reasons.png")
+        write_manifest(plan)  # last: what is killed before sums up again
         log_files({f"media/{path.stem}": path for path in sorted(plan.folder.glob("*.png"))}, trainer)
 
 

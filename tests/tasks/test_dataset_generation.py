@@ -19,6 +19,7 @@ from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.data.shards import ShardReader, read_plan
 from ganverse.errors import GanverseError
 from ganverse.masks.filtering import MaskFilter
+from ganverse.tasks import dataset_generation
 from ganverse.tasks.dataset_generation import DatasetGeneration, contact_sheet
 from tests.tasks import toys
 
@@ -92,6 +93,22 @@ def test_an_interrupted_run_continues_and_ends_the_same(kind: str, files: toys.F
     assert contents(tmp_path / "broken") == contents(tmp_path / "straight")
     generate(DatasetGeneration(tmp_path / "broken", **settings), data, tmp_path)
     assert len(data.made) == 1, "nothing is made twice"
+
+
+def test_a_run_that_is_killed_before_it_sums_up_does_it_later(
+    files: toys.Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise RuntimeError("the power went out")
+
+    made = DatasetGeneration(tmp_path / "shards", samples=4, per_file=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset_generation, "drop_chart", killed)
+        with pytest.raises(RuntimeError, match="power"):
+            generate(made, toys.stream(files), tmp_path)
+    generate(DatasetGeneration(tmp_path / "shards", samples=4, per_file=2), toys.stream(files), tmp_path)
+    assert (tmp_path / "shards" / "dropped-reasons.png").is_file()
+    assert (tmp_path / "shards" / "manifest.json").is_file()
 
 
 def test_shards_train_as_the_stream_does(files: toys.Files, tmp_path: Path) -> None:
