@@ -125,7 +125,7 @@ def digests(run: Path) -> dict[str, str]:
 
 
 def long_enough(stage: str, kills: int, folder: Path) -> Path:
-    """A pipeline of tiny networks with four steps (or files) for every kill, and some more.
+    """A pipeline of tiny networks with four steps (16 files, which take less time) for every kill, and some more.
 
     On a machine of any speed a training must not come to its end before its last kill.
     """
@@ -134,7 +134,7 @@ def long_enough(stage: str, kills: int, folder: Path) -> Path:
     halves = {f"settings.{name}_images": 4 * (steps // 2) for name in ("warm_up", "fine_tune")}
     survey = {f"survey.{name}": value for name, value in SURVEY.items()}
     stages: dict[str, dict[str, Any]] = {
-        "generate": toys.predict(generator, samples=steps, per_file=1),
+        "generate": toys.predict(generator, samples=4 * steps, per_file=1),
         "inverse": toys.fit("InverseGraphics", generator, "inverse.safetensors", images=4 * steps, **survey),
         "disentangle": toys.fit(
             "Disentanglement",
