@@ -3,14 +3,14 @@
 World: right-handed, +y up, the object looks along +z. Camera frame (OpenGL): x right, y up, the camera looks along its
 own -z, so visible depths are negative and a LARGER z is closer. NDC: x right, y up, both in [-1, 1] over the image,
 whatever its aspect. Two kinds of cameras share one projection: `Cameras` on a sphere around the origin, which networks
-predict, and `PinholeCameras`, any pose and intrinsics as matrices.
+predict, become `PinholeCameras` of any pose and intrinsics before anything is projected.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -27,15 +27,43 @@ NEAR = 1e-3
 
 @dataclass(frozen=True)
 class PinholeCameras:
-    """A batch of perspective cameras of any pose and intrinsics, in OpenGL's matrices for column vectors.
+    """A batch of perspective cameras of any pose and intrinsics.
 
-    view: world to camera; the camera frame has x right, y up and looks along -z (kaolin's `Camera.view_matrix()`).
-    projection: camera to clip coordinates; rows 0 and 1 are the focal lengths and the principal point in NDC, row 2 is
-        not read, row 3 is (0, 0, -1, 0) (kaolin's `Camera.projection_matrix()`). It knows the image's aspect.
+    A world point p lies at q = rotation p + translation in the camera's frame, at focal * (q_x, q_y) / -q_z + principal
+    in the image.
+
+    rotation: world to camera (x right, y up, looks along -z). translation: world units.
+    focal: focal lengths in x and y, in NDC: made for the image's aspect.
+    principal: where the optical axis meets the image, in NDC.
     """
 
-    view: Float[Tensor, "batch 4 4"]
-    projection: Float[Tensor, "batch 4 4"]
+    rotation: Float[Tensor, "batch 3 3"]
+    translation: Float[Tensor, "batch 3"]
+    focal: Float[Tensor, "batch 2"]
+    principal: Float[Tensor, "batch 2"]
+
+    @classmethod
+    def from_opengl(cls, view: Float[Tensor, "batch 4 4"], projection: Float[Tensor, "batch 4 4"]) -> PinholeCameras:
+        """Cameras in OpenGL's convention, for column vectors (kaolin: `view_matrix()` and `projection_matrix()`).
+
+        Args:
+            view: world to camera; x right, y up, looks along -z; last row (0, 0, 0, 1).
+            projection: camera to clip coordinates, rows (fx, 0, -cx, 0), (0, fy, -cy, 0), any, (0, 0, -1, 0) with the
+                focal lengths and the principal point in NDC, made for the image's aspect.
+
+        Raises:
+            GanverseError: matrices of another form, such as row vectors, skewed, orthographic, or OpenCV's.
+        """
+        rows, columns = [0, 0, 1, 1, 3, 3, 3, 3], [1, 3, 0, 3, 0, 1, 2, 3]
+        found = torch.cat([view[:, 3], projection[:, rows, columns]], dim=1)
+        wrong = (found != found.new_tensor([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, -1, 0])).any(dim=1)
+        if wrong.any():
+            raise GanverseError(
+                "expected a world-to-camera matrix (last row 0, 0, 0, 1) and an OpenGL perspective projection without"
+                f" skew (last row 0, 0, -1, 0), both for column vectors, but camera {int(wrong.nonzero()[0])} has"
+                " others; transpose row-vector matrices, convert K, R and t with PinholeCameras.from_opencv"
+            )
+        return cls(view[:, :3, :3], view[:, :3, 3], projection[:, [0, 1], [0, 1]], -projection[:, :2, 2])
 
     @classmethod
     def from_opencv(
@@ -48,53 +76,38 @@ class PinholeCameras:
         """Cameras in OpenCV's convention, as COLMAP and gsplat have them (gsplat: K is `Ks`, R and t are `viewmats`).
 
         Args:
-            intrinsics: K in pixels, rows (fx, skew, cx), (0, fy, cy), (0, 0, 1). The image's upper left corner is
-                (0, 0), so the center of its first pixel is (0.5, 0.5); add 0.5 to cx and cy of a calibration that
-                counts pixel centers from 0.
+            intrinsics: K in pixels, rows (fx, 0, cx), (0, fy, cy), (0, 0, 1). The image's upper left corner is (0, 0),
+                so the center of its first pixel is (0.5, 0.5); add 0.5 to cx and cy of a calibration that counts pixel
+                centers from 0.
             rotation: R, world to camera; OpenCV's camera frame has x right, y DOWN and looks along +z.
             translation: t in world units; a world point p lies at R p + t in the camera's frame.
             size: height and width of the image in pixels.
-        """
-        height, width = size
-        down = intrinsics.new_tensor([1.0, -1.0])  # y and v point down in OpenCV, up here
-        forward = intrinsics.new_tensor([[1.0], [-1.0], [-1.0]])
-        view = _with_rows(torch.cat([rotation, translation[..., None]], dim=2) * forward, (0, 0, 0, 1))
-        scaled = intrinsics[:, :2] * intrinsics.new_tensor([[2 / width], [2 / height]])
-        return cls(view, _projection(scaled[..., :2] * down * down[:, None], (scaled[..., 2] - 1) * down))
 
-    @classmethod
-    def from_fovy(
-        cls, view: Float[Tensor, "batch 4 4"], fovy_degrees: Float[Tensor, " batch"], aspect: float = 1.0
-    ) -> PinholeCameras:
-        """Cameras with a vertical field of view each, in (0, 180), that look through the image's center.
-
-        view: as in the class; `Cameras.view` for cameras around the origin. aspect: image width / height.
+        Raises:
+            GanverseError: a K with skew.
         """
+        if intrinsics[:, 0, 1].any():
+            raise GanverseError("expected intrinsics without skew (K[0, 1] = 0), got others; undistort the pictures")
+        flip = intrinsics.new_tensor([1.0, -1.0, -1.0])
+        per_pixel = 2 / intrinsics.new_tensor([size[1], size[0]])
+        focal = intrinsics[:, [0, 1], [0, 1]] * per_pixel
+        principal = (intrinsics[:, :2, 2] * per_pixel - 1) * flip[:2]
+        return cls(rotation * flip[:, None], translation * flip, focal, principal)
+
+    def with_fovy(self, fovy_degrees: Float[Tensor, " batch"], aspect: float = 1.0) -> PinholeCameras:
+        """The same cameras with a vertical field of view each, in (0, 180); aspect: image width / height."""
         focal = 1 / (fovy_degrees.deg2rad() / 2).tan()
-        return cls(
-            view, _projection(torch.stack([focal / aspect, focal], dim=1).diag_embed(), view.new_zeros(len(view), 2))
-        )
+        return replace(self, focal=torch.stack([focal / aspect, focal], dim=1))
 
     def __len__(self) -> int:
-        return len(self.view)
+        return len(self.rotation)
 
     def to(self, target: torch.device | str | torch.dtype) -> PinholeCameras:
         """The same cameras on another device, or in another precision."""
-        return PinholeCameras(self.view.to(target), self.projection.to(target))
+        return PinholeCameras(*(x.to(target) for x in (self.rotation, self.translation, self.focal, self.principal)))
 
     def pinhole(self, aspect: float = 1.0) -> PinholeCameras:
-        """These cameras, whose projection knows the aspect already.
-
-        Raises:
-            GanverseError: matrices that are not of OpenGL's perspective form.
-        """
-        found, right = torch.cat([self.view[:, 3], self.projection[:, 3]], dim=1), [0, 0, 0, 1, 0, 0, -1, 0]
-        if (wrong := (found != found.new_tensor(right)).any(dim=1)).any():
-            raise GanverseError(
-                "PinholeCameras needs a world-to-camera view matrix (last row 0, 0, 0, 1) and an OpenGL perspective"
-                f" projection (last row 0, 0, -1, 0), both for column vectors, but camera {int(wrong.nonzero()[0])} has"
-                " other last rows: transpose row-vector matrices; convert K, R and t with PinholeCameras.from_opencv"
-            )
+        """These cameras, whose focal lengths are made for an aspect already."""
         return self
 
 
@@ -148,41 +161,24 @@ class Cameras:
     @property
     def position(self) -> Float[Tensor, "batch 3"]:
         """Camera centers in the world frame."""
-        return self.distance[:, None] * self.view[:, 2, :3]
+        return self.distance[:, None] * self.rotation[:, 2]
 
     @property
     def rotation(self) -> Float[Tensor, "batch 3 3"]:
         """World-to-camera rotations; the rows are the camera's right, up and backward axes in the world frame."""
-        return self.view[:, :3, :3]
-
-    @property
-    def view(self) -> Float[Tensor, "batch 4 4"]:
-        """World-to-camera matrices, see `PinholeCameras`; the origin lies at (0, 0, -distance)."""
         sin_a, cos_a = self.azimuth.sin(), self.azimuth.cos()
         sin_e, cos_e = self.elevation.sin(), self.elevation.cos()
-        zero, one = torch.zeros_like(cos_a), torch.ones_like(cos_a)
-        right = torch.stack([cos_a, zero, -sin_a, zero], dim=-1)
-        up = torch.stack([-sin_a * sin_e, cos_e, -cos_a * sin_e, zero], dim=-1)
-        backward = torch.stack([sin_a * cos_e, sin_e, cos_a * cos_e, -self.distance], dim=-1)
-        return torch.stack([right, up, backward, torch.stack([zero, zero, zero, one], dim=-1)], dim=-2)
+        right = torch.stack([cos_a, torch.zeros_like(cos_a), -sin_a], dim=-1)
+        up = torch.stack([-sin_a * sin_e, cos_e, -cos_a * sin_e], dim=-1)
+        backward = torch.stack([sin_a * cos_e, sin_e, cos_a * cos_e], dim=-1)
+        return torch.stack([right, up, backward], dim=-2)
 
     def pinhole(self, aspect: float = 1.0) -> PinholeCameras:
-        """These cameras as matrices, for images of the given aspect (width / height)."""
-        focal = 1 / math.tan(math.radians(FOVY_DEGREES) / 2)
-        centered = [[focal / aspect, 0, 0, 0], [0, focal, 0, 0], [0, 0, -1, -2 * NEAR], [0, 0, -1, 0]]
-        offset = torch.nn.functional.pad(self.offset[..., None], (2, 1, 0, 2))
-        return PinholeCameras(self.view, self.offset.new_tensor(centered) - offset)
-
-
-def _with_rows(top: Float[Tensor, "batch _ 4"], *rows: tuple[float, ...]) -> Float[Tensor, "batch 4 4"]:
-    """The matrices with more rows, the same for all."""
-    return torch.cat([top, top.new_tensor(rows).expand(len(top), -1, -1)], dim=1)
-
-
-def _projection(focal: Float[Tensor, "batch 2 2"], principal: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 4 4"]:
-    """OpenGL's infinite projection; principal: where the optical axis meets the image, in NDC."""
-    top = torch.nn.functional.pad(torch.cat([focal, -principal[..., None]], dim=2), (0, 1))
-    return _with_rows(top, (0, 0, -1, -2 * NEAR), (0, 0, -1, 0))
+        """These cameras for images of the given aspect (width / height); the origin lies at (0, 0, -distance)."""
+        focal = 1.0 / math.tan(math.radians(FOVY_DEGREES) / 2)
+        lens = self.offset.new_tensor([focal / aspect, focal]).expand(len(self), 2)
+        origin = torch.nn.functional.pad(-self.distance[:, None], (2, 0))
+        return PinholeCameras(self.rotation, origin, lens, self.offset)
 
 
 def concatenate(cameras: Sequence[Cameras]) -> Cameras:
@@ -196,18 +192,14 @@ def project(
 ) -> tuple[Float[Tensor, "batch n 2"], Float[Tensor, "batch n"]]:
     """Perspective projection: NDC positions and camera-frame z (negative in front of the camera).
 
-    aspect: image width / height. Points nearer than `NEAR` in front of the camera are held at that depth in the
-    division, so nothing becomes infinite; the renderer drops faces whose z is not negative.
-
-    Raises:
-        GanverseError: `PinholeCameras` that are not of OpenGL's form.
+    aspect: image width / height, for `Cameras`. Points nearer than `NEAR` in front of the camera are held at that depth
+    in the division, so nothing becomes infinite; the renderer drops faces whose z is not negative.
     """
     pinhole = cameras.pinhole(aspect)
-    # Row vectors, so that one slice and one split cut a matrix: autograd pays for every cut.
-    rotation, translation = pinhole.view.transpose(1, 2)[..., :3].split([3, 1], dim=1)
-    focal, principal, _ = pinhole.projection.transpose(1, 2)[..., :2].split([2, 1, 1], dim=1)
-    xy, z = (points @ rotation + translation).split([2, 1], dim=2)
-    return xy @ focal / (-z).clamp_min(NEAR) - principal, z[..., 0]
+    in_camera = points @ pinhole.rotation.transpose(1, 2) + pinhole.translation[:, None]
+    z = in_camera[..., 2]
+    image = in_camera[..., :2] * pinhole.focal[:, None] / (-z).clamp_min(NEAR)[..., None]
+    return image + pinhole.principal[:, None], z
 
 
 def pixel_axes(

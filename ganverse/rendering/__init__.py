@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from ganverse._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ganverse.rendering.backends import available_backends
     from ganverse.rendering.rasterization import dibr_rasterization, dibr_soft_mask, rasterize, soft_silhouette
     from ganverse.rendering.renderer import RenderResult, render
     from ganverse.rendering.scene import SHARP, SoftMaskSettings
@@ -18,7 +17,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "RenderResult": "ganverse.rendering.renderer",
         "SoftMaskSettings": "ganverse.rendering.scene",
         "ambient_light": "ganverse.rendering.shading",
-        "available_backends": "ganverse.rendering.backends",
         "dibr_rasterization": "ganverse.rendering.rasterization",
         "dibr_soft_mask": "ganverse.rendering.rasterization",
         "rasterize": "ganverse.rendering.rasterization",

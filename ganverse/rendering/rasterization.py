@@ -141,8 +141,7 @@ def soft_silhouette(
     return implementation(_ours(backend), corners).soft_silhouette(corners, index.long(), settings)
 
 
-dibr_soft_mask = soft_silhouette
-"""Kaolin's name of `soft_silhouette`."""
+dibr_soft_mask = soft_silhouette  # Kaolin's name
 
 
 def draw(

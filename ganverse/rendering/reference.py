@@ -37,9 +37,6 @@ class Fragments:
     x: Float[Tensor, " n"]
     y: Float[Tensor, " n"]
 
-    def take(self, index: Int64[Tensor, " m"]) -> "Fragments":
-        return Fragments(self.face[index], self.pixel[index], self.x[index], self.y[index])
-
 
 def box_fragments(
     face_vertices_image: Float[Tensor, "b f 3 2"],
@@ -182,7 +179,8 @@ def _first_fragments(fragments: Fragments, pixels: int, knum: int) -> Fragments:
     rank = torch.empty_like(by_pixel)
     first = (count.cumsum(0) - count)[fragments.pixel[by_pixel]]
     rank[by_pixel] = torch.arange(by_pixel.numel(), device=by_pixel.device) - first
-    return fragments.take((rank < knum).nonzero().squeeze(1))
+    kept = (rank < knum).nonzero().squeeze(1)
+    return Fragments(fragments.face[kept], fragments.pixel[kept], fragments.x[kept], fragments.y[kept])
 
 
 def squared_distances(

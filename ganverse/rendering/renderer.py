@@ -60,8 +60,8 @@ def render(
         mesh: vertices in the world's frame (right-handed, +y up), finite; faces counter-clockwise seen from outside;
             UV in [0, 1], v = 1 on top of the texture.
         texture: colors, any range (rgb keeps it), NCHW, row 0 on top.
-        cameras: `Cameras` on a sphere around the origin, or `PinholeCameras` of any pose and intrinsics, whose
-            projections must be made for this image's aspect.
+        cameras: `Cameras` on a sphere around the origin, or `PinholeCameras` of any pose and intrinsics, made from
+            OpenGL's or OpenCV's matrices for this image's aspect.
         light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colors.
         size: pixels a side, or (height, width).
         silhouette: softness of the silhouette.
@@ -71,8 +71,8 @@ def render(
         backend: see `backends.choose_backend`.
 
     Raises:
-        GanverseError: batch sizes that differ, vertices that are not finite (names the batch index), matrices that are
-            not of OpenGL's form, or settings out of range.
+        GanverseError: batch sizes that differ, vertices that are not finite (names the batch index), or settings out
+            of range.
     """
     if not len(cameras) == len(mesh.vertices) == len(texture):
         raise GanverseError(
@@ -81,7 +81,7 @@ def render(
         )
     if not 1 <= samples <= 8:
         raise GanverseError(f"render takes 1 to 8 samples a side of a pixel, got {samples}: 2 is enough for pictures")
-    pose = cameras.distance if isinstance(cameras, Cameras) else cameras.view
+    pose = cameras.distance if isinstance(cameras, Cameras) else cameras.rotation
     dtype = working_dtype(mesh.vertices, texture, pose, *(() if light is None else (light,)))
     height, width = (size, size) if isinstance(size, int) else size
     with torch.autocast(texture.device.type, enabled=False):

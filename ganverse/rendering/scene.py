@@ -32,11 +32,10 @@ class Triangles(NamedTuple):
             "valid_faces or face_normals_z": (self.drawn, ()),
         }
         for name, (tensor, last) in parts.items():
-            if tensor is None:
-                continue
-            if tensor.shape != (batch, faces, *last) or tensor.device != self.corners.device:
+            expected = (batch, faces, *last)
+            if tensor is not None and (tensor.shape != expected or tensor.device != self.corners.device):
                 raise GanverseError(
-                    f"expected {name} of {(batch, faces, *last)} on {self.corners.device} like face_vertices_image,"
+                    f"expected {name} of {expected} on {self.corners.device} like face_vertices_image,"
                     f" got {tuple(tensor.shape)} on {tensor.device}"
                 )
 

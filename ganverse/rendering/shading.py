@@ -28,8 +28,7 @@ def texture_mapping(
     texture_coordinates: (u, v) in [0, 1], v up: (0, 0) is the lower left corner; clamped beyond the border.
     mode: as in `torch.nn.functional.grid_sample`.
     """
-    u, v = texture_coordinates.unbind(dim=-1)
-    grid = torch.stack([2 * u - 1, 1 - 2 * v], dim=-1)
+    grid = torch.stack([2 * texture_coordinates[..., 0] - 1, 1 - 2 * texture_coordinates[..., 1]], dim=-1)
     colors = torch.nn.functional.grid_sample(texture_maps, grid, mode, padding_mode="border", align_corners=False)
     return colors.permute(0, 2, 3, 1)
 

@@ -5,9 +5,9 @@ The steps are those of CUDA's kernels, in `warp_kernels_raster` and `warp_kernel
 
 import warp as wp
 
-from ganverse.rendering.warp_kernels_common import Work, fill, flag_nonfinite, get, next_task, no_type_check, put
+from ganverse.rendering.warp_kernels_common import Box, Work, fill, flag_nonfinite, get, next_task, no_type_check, put
 from ganverse.rendering.warp_kernels_raster import EMPTY, accumulate_pixel, draw_face, face_backward, interpolate_run
-from ganverse.rendering.warp_kernels_silhouette import OPEN, accumulate_face, face_soft_backward, full_image
+from ganverse.rendering.warp_kernels_silhouette import OPEN, accumulate_face, face_soft_backward
 
 # fuse_fp off: as in `warp_kernels_raster`.
 wp.set_module_options({"enable_backward": False, "fuse_fp": False})
@@ -54,7 +54,9 @@ def open_image(image: int, work: Work):
 def soften_image(image: int, work: Work):
     """Accumulate the faces into an image's uncovered pixels in order."""
     open_image(image, work)
-    view = full_image(work)
+    view = Box()  # the whole image
+    view.end_column = work.width
+    view.end_line = work.height
     face = int(0)  # noqa: RUF046, UP018
     while face < work.faces:
         accumulate_face(face, image, view, work)

@@ -167,16 +167,6 @@ def is_open(box: Box, image: int, work: Work) -> bool:
 
 @wp.func
 @no_type_check
-def full_image(work: Work) -> Box:
-    """All pixels of an image."""
-    box = Box()
-    box.end_column = work.width
-    box.end_line = work.height
-    return box
-
-
-@wp.func
-@no_type_check
 def accumulate_face(face: int, image: int, view: Box, work: Work):
     """Accumulate a face into the open pixels of a view of the image, where its enlarged box lies in the view."""
     corner = corners_of(image * work.faces + face, work)

@@ -105,24 +105,37 @@ def orbit() -> tuple[Cameras, torch.Tensor]:
     return Cameras(*angles, offset), torch.rand(3, 20, 3, generator=torch.Generator().manual_seed(0)) - 0.5
 
 
+def opengl(cameras: PinholeCameras) -> tuple[torch.Tensor, torch.Tensor]:
+    """View and projection matrices as OpenGL has them, with near and far planes at 0.1 and 100."""
+    view = torch.eye(4).repeat(len(cameras), 1, 1)
+    view[:, :3, :3], view[:, :3, 3] = cameras.rotation, cameras.translation
+    projection = torch.zeros(len(cameras), 4, 4)
+    projection[:, 0, 0], projection[:, 1, 1] = cameras.focal.unbind(dim=1)
+    projection[:, :2, 2] = -cameras.principal
+    projection[:, 2] = torch.tensor([0.0, 0.0, -100.1 / 99.9, -20 / 99.9])
+    projection[:, 3, 2] = -1
+    return view, projection
+
+
 @pytest.mark.parametrize("aspect", [1.0, 1.5])
-def test_matrices_project_as_the_cameras_they_come_from(aspect: float) -> None:
+def test_opengl_matrices_project_as_opengl_does(aspect: float) -> None:
     cameras, points = orbit()
-    pinhole = cameras.pinhole(aspect)
-    expected, expected_z = project(cameras, points, aspect=aspect)
-    image, z = project(PinholeCameras(pinhole.view, pinhole.projection), points)
-    assert image.equal(expected), "the same arithmetic"
-    assert z.equal(expected_z)
+    view, projection = opengl(cameras.pinhole(aspect))
+    image, z = project(PinholeCameras.from_opengl(view, projection), points)
     homogeneous = torch.nn.functional.pad(points, (0, 1), value=1.0)
-    clip = homogeneous @ (pinhole.projection @ pinhole.view).transpose(1, 2)  # as OpenGL and kaolin use them
-    torch.testing.assert_close(clip[..., :2] / clip[..., 3:], expected, rtol=1e-4, atol=1e-5)
+    clip = homogeneous @ (projection @ view).transpose(1, 2)
+    torch.testing.assert_close(image, clip[..., :2] / clip[..., 3:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(z, (homogeneous @ view.transpose(1, 2))[..., 2])
+    expected = project(cameras, points, aspect=aspect)
+    assert image.equal(expected[0]), "the same arithmetic"
+    assert z.equal(expected[1])
 
 
 def test_opencv_cameras_put_points_where_opencv_does() -> None:
     points = torch.rand(1, 50, 3, generator=torch.Generator().manual_seed(1)) - 0.5
     rotation = Cameras.from_degrees([40.0], [20.0], [1.0]).rotation * torch.tensor([[1.0], [-1.0], [-1.0]])
     translation = torch.tensor([[0.1, -0.2, 3.0]])
-    k = torch.tensor([[[120.0, 4.0, 70.0], [0.0, 110.0, 30.0], [0.0, 0.0, 1.0]]])
+    k = torch.tensor([[[120.0, 0.0, 70.0], [0.0, 110.0, 30.0], [0.0, 0.0, 1.0]]])
     in_camera = points @ rotation.transpose(1, 2) + translation[:, None]  # x right, y down, looks along +z
     u, v, w = (in_camera @ k.transpose(1, 2)).unbind(dim=-1)
     image, z = project(PinholeCameras.from_opencv(k, rotation, translation, (64, 128)), points)
@@ -132,20 +145,27 @@ def test_opencv_cameras_put_points_where_opencv_does() -> None:
 
 
 def test_each_camera_may_have_its_own_field_of_view() -> None:
-    view = Cameras.from_degrees([0.0, 0.0], [0.0, 0.0], [4.0, 4.0]).view
-    cameras = PinholeCameras.from_fovy(view, torch.tensor([30.0, 90.0]), aspect=2.0)
+    cameras = Cameras.from_degrees([0.0, 0.0], [0.0, 0.0], [4.0, 4.0]).pinhole()
+    cameras = cameras.with_fovy(torch.tensor([30.0, 90.0]), aspect=2.0)
     image, _ = project(cameras, torch.tensor([[[0.5, 0.5, 0.0]]]).expand(2, 1, 3))
     height = 0.5 / 4 / math.tan(math.radians(15))
     torch.testing.assert_close(image[:, 0], torch.tensor([[height / 2, height], [0.0625, 0.125]]))
 
 
-@pytest.mark.parametrize("wrong", ["transposed", "opencv", "orthographic"])
+@pytest.mark.parametrize("wrong", ["row vectors", "opencv", "orthographic", "skewed"])
 def test_matrices_of_another_form_are_refused(wrong: str) -> None:
-    pinhole = orbit()[0].pinhole()
-    view, projection = pinhole.view, pinhole.projection.clone()
-    if wrong == "transposed":
+    view, projection = opengl(orbit()[0].pinhole())
+    if wrong == "row vectors":
         view = view.transpose(1, 2)
+    elif wrong == "skewed":
+        projection[1, 0, 1] = 0.1
     else:
         projection[1, 3] = torch.tensor([0.0, 0.0, 1.0, 0.0] if wrong == "opencv" else [0.0, 0.0, 0.0, 1.0])
-    with pytest.raises(GanverseError, match=r"OpenGL perspective .* camera \d has other last rows.*from_opencv"):
-        project(PinholeCameras(view, projection), torch.zeros(3, 1, 3))
+    with pytest.raises(GanverseError, match=r"OpenGL perspective .* camera \d has others.*from_opencv"):
+        PinholeCameras.from_opengl(view, projection)
+
+
+def test_skewed_intrinsics_are_refused() -> None:
+    k = torch.tensor([[[120.0, 4.0, 70.0], [0.0, 110.0, 30.0], [0.0, 0.0, 1.0]]])
+    with pytest.raises(GanverseError, match="without skew"):
+        PinholeCameras.from_opencv(k, torch.eye(3)[None], torch.zeros(1, 3), (64, 128))
