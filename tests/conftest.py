@@ -41,8 +41,9 @@ SEED = 0
 
 
 @pytest.fixture(autouse=True)
-def fixed_seeds() -> None:
+def fixed_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test draws the same random numbers, alone or in a suite, in any order."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # left by the command line's seed_everything
     random.seed(SEED)
     np.random.seed(SEED)  # noqa: NPY002 - the global state is what libraries draw from
     torch.manual_seed(SEED)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
@@ -87,6 +88,7 @@ class Disentanglement(BaseTask):
         """Builds StyleGAN-R for the generator of the trainer's data, unless the hyperparameters named one."""
         if not self.needs_views:
             return
+        reset_seed()  # as DDP does: the number of processes must not change what training starts from
         source = self.data.source
         if source is None:
             raise GanverseError("expected data with a GAN behind them (MultiViewStream), got pictures without one")

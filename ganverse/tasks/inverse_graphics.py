@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
@@ -156,6 +157,7 @@ class InverseGraphics(BaseTask):
         """Builds the network for the trainer's data, unless the hyperparameters already said everything."""
         if not self.needs_views:
             return
+        reset_seed()  # as DDP does: the number of processes must not change what training starts from
         self.config = replace(self.config, resolution=self.data.resolution)
         if self.ellipsoid == "measured":
             self.config = replace(self.config, axes=self._measured_axes())

@@ -14,8 +14,8 @@ def test_turning_object_and_camera_together_changes_nothing() -> None:
     camera = Cameras.from_degrees([40.0], [10.0], [4.0])
     alignment = Alignment(yaw=0.7)
     turned = Cameras(camera.azimuth + alignment.yaw, camera.elevation, camera.distance, camera.offset)
-    homogeneous = torch.nn.functional.pad(torch.cat([points, alignment.points(points)]), (0, 1), value=1.0)
-    before, after = (homogeneous[i] @ one.view[0].T for i, one in enumerate((camera, turned)))
+    both = torch.cat([points, alignment.points(points)])
+    before, after = ((both[i] - one.position[0]) @ one.rotation[0].T for i, one in enumerate((camera, turned)))
     assert torch.allclose(before, after, atol=1e-5)
 
 

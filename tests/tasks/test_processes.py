@@ -107,6 +107,7 @@ def test_the_number_of_processes_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(inverse_graphics, "PerceptualDistance", toys.PlainDistance)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # as the command line does; DDP then seeds anew
     alone = stage(1, tmp_path, files)
     for processes in (2, 4):
         gaps = toys.differences(stage(processes, tmp_path, files), alone)
