@@ -22,23 +22,4 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "Cameras": "ganverse.geometry",
-        "DatasetGeneration": "ganverse.tasks",
-        "Disentanglement": "ganverse.tasks",
-        "ImageGAN": "ganverse.tasks",
-        "InverseGraphics": "ganverse.tasks",
-        "InverseGraphicsNetwork": "ganverse.inverse",
-        "Mesh": "ganverse.geometry",
-        "MultiViewFolder": "ganverse.data",
-        "MultiViewShards": "ganverse.data",
-        "MultiViewStream": "ganverse.data",
-        "Reconstructor": "ganverse.reconstruction",
-        "StyleGANR": "ganverse.neural_renderer",
-        "dibr_rasterization": "ganverse.rendering",
-        "load_generator": "ganverse.generators",
-        "render": "ganverse.rendering",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ast
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def lazy_exports(
-    package: str, homes: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` (PEP 562) of a package.
+def lazy_exports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """`__getattr__`, `__dir__` and `__all__` (PEP 562) of a package: what it imports under `if TYPE_CHECKING:`.
 
     Args:
         package: `__name__` of the package.
-        homes: public names and the modules they live in.
+        file: `__file__` of the package.
     """
+    blocks = [block.body for block in ast.parse(Path(file).read_bytes()).body if isinstance(block, ast.If)]
+    imports = [line for block in blocks for line in block if isinstance(line, ast.ImportFrom)]
+    homes = {alias.name: str(line.module) for line in imports for alias in line.names}
 
     def getattr_(name: str) -> Any:
         if name not in homes:

@@ -14,15 +14,4 @@ if TYPE_CHECKING:
     from ganverse.data.sampling import SamplingSettings
     from ganverse.data.world_images import WorldImages
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "MultiViewBatch": "ganverse.batch",
-        "MultiViewData": "ganverse.data.multi_view",
-        "MultiViewFolder": "ganverse.data.multi_view_folder",
-        "MultiViewShards": "ganverse.data.multi_view_shards",
-        "MultiViewStream": "ganverse.data.multi_view",
-        "SamplingSettings": "ganverse.data.sampling",
-        "WorldImages": "ganverse.data.world_images",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -7,13 +7,4 @@ from ganverse._lazy import lazy_exports
 if TYPE_CHECKING:
     from ganverse.export.files import FORMATS, check_format, glb_bytes, save_mesh, to_trimesh
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "FORMATS": "ganverse.export.files",
-        "check_format": "ganverse.export.files",
-        "glb_bytes": "ganverse.export.files",
-        "save_mesh": "ganverse.export.files",
-        "to_trimesh": "ganverse.export.files",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

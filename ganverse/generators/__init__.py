@@ -14,26 +14,4 @@ if TYPE_CHECKING:
     from ganverse.generators.stylegan3 import StyleGAN3Config, StyleGAN3Generator
     from ganverse.generators.weights import GeneratorCard, load_generator, save_generator
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "Discriminator": "ganverse.generators.discriminator",
-        "Framing": "ganverse.generators.framing",
-        "GeneratorCard": "ganverse.generators.weights",
-        "ImageGenerator": "ganverse.generators.protocol",
-        "LetterboxGenerator": "ganverse.generators.framing",
-        "PaperStyleGAN2Config": "ganverse.generators.stylegan2_paper",
-        "PaperStyleGAN2Generator": "ganverse.generators.stylegan2_paper",
-        "StyleGAN1Config": "ganverse.generators.stylegan1",
-        "StyleGAN1Generator": "ganverse.generators.stylegan1",
-        "StyleGAN2Config": "ganverse.generators.stylegan2",
-        "StyleGAN2Generator": "ganverse.generators.stylegan2",
-        "StyleGAN3Config": "ganverse.generators.stylegan3",
-        "StyleGAN3Generator": "ganverse.generators.stylegan3",
-        "SubspaceGenerator": "ganverse.generators.protocol",
-        "framed": "ganverse.generators.framing",
-        "load_generator": "ganverse.generators.weights",
-        "save_generator": "ganverse.generators.weights",
-        "style_slices": "ganverse.generators.protocol",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

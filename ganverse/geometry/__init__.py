@@ -10,24 +10,4 @@ if TYPE_CHECKING:
     from ganverse.geometry.regularizers import Adjacency, flatten_loss, laplacian_loss, low_pass, move_loss
     from ganverse.geometry.voxels import voxel_iou, voxelize
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "Adjacency": "ganverse.geometry.regularizers",
-        "Cameras": "ganverse.geometry.cameras",
-        "Mesh": "ganverse.geometry.meshes",
-        "PinholeCameras": "ganverse.geometry.cameras",
-        "face_normals": "ganverse.geometry.meshes",
-        "face_vertices": "ganverse.geometry.meshes",
-        "flatten_loss": "ganverse.geometry.regularizers",
-        "laplacian_loss": "ganverse.geometry.regularizers",
-        "low_pass": "ganverse.geometry.regularizers",
-        "move_loss": "ganverse.geometry.regularizers",
-        "pixel_centers": "ganverse.geometry.cameras",
-        "project": "ganverse.geometry.cameras",
-        "sphere_template": "ganverse.geometry.meshes",
-        "vertex_normals": "ganverse.geometry.meshes",
-        "voxel_iou": "ganverse.geometry.voxels",
-        "voxelize": "ganverse.geometry.voxels",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

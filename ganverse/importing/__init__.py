@@ -7,7 +7,4 @@ from ganverse._lazy import lazy_exports
 if TYPE_CHECKING:
     from ganverse.importing.importer import ImportSettings, import_generator
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {"ImportSettings": "ganverse.importing.importer", "import_generator": "ganverse.importing.importer"},
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -14,18 +14,4 @@ if TYPE_CHECKING:
     from ganverse.inverse.perceptual import PerceptualDistance
     from ganverse.inverse.weights import InverseModel, load_inverse, save_inverse
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "CameraTable": "ganverse.inverse.camera_table",
-        "InverseGraphicsNetwork": "ganverse.inverse.network",
-        "InverseLossWeights": "ganverse.inverse.losses",
-        "InverseModel": "ganverse.inverse.weights",
-        "InverseNetworkConfig": "ganverse.inverse.network",
-        "PerceptualDistance": "ganverse.inverse.perceptual",
-        "Reconstruction": "ganverse.inverse.network",
-        "inverse_step": "ganverse.inverse.objective",
-        "load_inverse": "ganverse.inverse.weights",
-        "save_inverse": "ganverse.inverse.weights",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

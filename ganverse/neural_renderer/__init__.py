@@ -15,19 +15,4 @@ if TYPE_CHECKING:
     from ganverse.neural_renderer.settings import DisentangleSettings
     from ganverse.neural_renderer.weights import load_stylegan_r, save_stylegan_r
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "DisentangleSettings": "ganverse.neural_renderer.settings",
-        "DisentangleWeights": "ganverse.neural_renderer.objective",
-        "MappingSettings": "ganverse.neural_renderer.mapping",
-        "Scenes": "ganverse.neural_renderer.scenes",
-        "StyleGANR": "ganverse.neural_renderer.renderer",
-        "azimuth_sweep": "ganverse.neural_renderer.controls",
-        "load_stylegan_r": "ganverse.neural_renderer.weights",
-        "remove_object": "ganverse.neural_renderer.scenes",
-        "render_in_chunks": "ganverse.neural_renderer.controls",
-        "save_stylegan_r": "ganverse.neural_renderer.weights",
-        "swap_matrix": "ganverse.neural_renderer.controls",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -10,19 +10,4 @@ if TYPE_CHECKING:
     from ganverse.rendering.scene import SHARP, SoftMaskSettings
     from ganverse.rendering.shading import ambient_light, spherical_harmonics, texture_mapping
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "SHARP": "ganverse.rendering.scene",
-        "RenderResult": "ganverse.rendering.renderer",
-        "SoftMaskSettings": "ganverse.rendering.scene",
-        "ambient_light": "ganverse.rendering.shading",
-        "dibr_rasterization": "ganverse.rendering.rasterization",
-        "dibr_soft_mask": "ganverse.rendering.rasterization",
-        "rasterize": "ganverse.rendering.rasterization",
-        "render": "ganverse.rendering.renderer",
-        "soft_silhouette": "ganverse.rendering.rasterization",
-        "spherical_harmonics": "ganverse.rendering.shading",
-        "texture_mapping": "ganverse.rendering.shading",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -12,15 +12,7 @@ if TYPE_CHECKING:
     from ganverse.tasks.image_gan import ImageGAN
     from ganverse.tasks.inverse_graphics import InverseGraphics
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "DatasetGeneration": "ganverse.tasks.dataset_generation",
-        "Disentanglement": "ganverse.tasks.disentanglement",
-        "ImageGAN": "ganverse.tasks.image_gan",
-        "InverseGraphics": "ganverse.tasks.inverse_graphics",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)
 
 
 def register() -> None:

@@ -12,13 +12,4 @@ if TYPE_CHECKING:
     from ganverse.training.media import SampleLogger
     from ganverse.training.progress import ImagesProgressBar
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "Diagnostics": "ganverse.training.diagnostics",
-        "EMA": "ganverse.training.ema",
-        "ImagesProgressBar": "ganverse.training.progress",
-        "NaNGuard": "ganverse.training.diagnostics",
-        "SampleLogger": "ganverse.training.media",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)
