@@ -255,7 +255,6 @@ CASES: dict[str, list[str]] = {
         "{bad}/toy.safetensors",
     ],
     "views of an absent GAN": ["views", "{bad}/absent.safetensors"],
-    "views replacing a word": ["views", "--replaces=nothing"],
     "views: unknown flag": ["views", "--color=red"],
     # places and ports
     "run below a file": [*TOY, "--trainer.default_root_dir={bad}/text.png/run"],

@@ -21,10 +21,9 @@ from ganverse.io import image_grid, save_image
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
 from ganverse.pretrained import generator_path, segmenter_beside, views_beside
 from ganverse.viewpoints.automatic import AutomaticSettings, find_automatic_views
-from ganverse.viewpoints.directions import directions_path, save_directions
+from ganverse.viewpoints.directions import StyleAnalysis, directions_path, find_content_directions, save_directions
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import ProposalSettings, propose_view_codes
-from ganverse.viewpoints.style_analysis import StyleAnalysis, find_content_directions, find_view_dims
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 
 _SHOWN = 3
@@ -73,13 +72,6 @@ def _parser() -> CommandParser:
     parser.add_argument("--pool", type=int, help="seeds to try (360 with auto, 1500 with regressor)")
     parser.add_argument(
         "--layers", type=int, help="first layers of w* that a code replaces (measured with auto, 3 with regressor)"
-    )
-    parser.add_argument(
-        "--replaces",
-        choices=("layers", "dimensions"),
-        default="layers",
-        help="regressor: replace these layers except the two directions that follow shape and color most, which turns "
-        "objects best, or only the 144 dimensions that follow the viewpoint most, as in the paper (%(default)s)",
     )
     parser.add_argument("--front", type=int, metavar="SEED", help="auto: a code that shows the front, if 0 is the rear")
     parser.add_argument("--segmenter", type=Path, help="auto: its weights (NAME-segmenter.safetensors)")
@@ -139,10 +131,6 @@ def _find_with_regressor(network: ImageGenerator, name: str, output: Path, given
     analysis, proposal = StyleAnalysis(), ProposalSettings(count=given.codes)
     analysis = analysis if given.layers is None else replace(analysis, layers=given.layers)
     proposal = proposal if given.pool is None else replace(proposal, candidates=given.pool)
-    if given.replaces == "dimensions":
-        dims = find_view_dims(network, regressor, analysis)
-        propose_view_codes(network, name, dims, regressor, proposal).save(output)
-        return
     directions = find_content_directions(network, regressor, analysis)
     dims = tuple(analysis.directions + dim for dim in layer_dims(network.style_sizes, analysis.layers))
     codes = propose_view_codes(directions.around(network), name, dims, regressor, proposal)

@@ -3,7 +3,8 @@
 A view code that replaces whole layers turns objects best, but gives them its own height and type, too; one that
 replaces single correlated dimensions (the paper) mixes both. A few coordinates c = read^T w* that follow the content
 and not the viewpoint separate them: w* + write (c' - c) gives them new values while everything uncorrelated with them
-stays. A view code replaces the whole layers, then the object gets its own c back. `style_analysis` finds them.
+stays. A view code replaces the whole layers, then the object gets its own c back. Linear discriminants find the
+coordinates: those that follow shape and color most, and the viewpoint least.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -22,7 +24,13 @@ from ganverse.errors import GanverseError, brief
 from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.io import pack_tensors, write_atomically
 from ganverse.pretrained import read_pinned
-from ganverse.viewpoints.view_codes import ViewCodes
+from ganverse.random_streams import latents
+from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
+from ganverse.viewpoints.view_codes import ViewCodes, layer_dims
+
+_SEED, _BATCH = 3, 32
+_RIDGE = 1e-3
+"""Principal components with less than this share of the largest variance are left out."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,101 @@ class ContentDirections:
         device = device_of(generator)
         wrapped = SubspaceGenerator(generator, self.read.to(device), self.write.to(device))
         return wrapped.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class StyleAnalysis:
+    """How the directions are chosen."""
+
+    layers: int = 3
+    """Only the first so many layers are searched (the paper's 4 of 16)."""
+    samples: int = 4000
+    """Random images whose pose, shape and color are predicted."""
+    directions: int = 2
+    """Directions that stay with the object."""
+    view_weight: float = 4.0
+    """Weight of the viewpoint against shape and color in the choice of directions."""
+
+
+def find_content_directions(
+    generator: ImageGenerator, regressor: PoseRegressor, settings: StyleAnalysis
+) -> ContentDirections:
+    """The `directions` of the first `layers` layers that stay with the object; deterministic."""
+    styles, poses = predict_random_poses(generator, regressor, settings.samples)
+    searched = len(layer_dims(generator.style_sizes, settings.layers))
+    found = fit_content_directions(
+        styles[:, :searched],
+        torch.cat(poses.aspects, dim=1),
+        view_targets(poses),
+        settings.directions,
+        view_weight=settings.view_weight,
+    )
+    padding = styles.new_zeros(styles.shape[1] - searched, settings.directions)
+    return ContentDirections(torch.cat([found.read, padding]), torch.cat([found.write, padding]))
+
+
+@torch.no_grad()
+def predict_random_poses(
+    generator: ImageGenerator, regressor: PoseRegressor, samples: int
+) -> tuple[Float[Tensor, "samples styles"], PoseReading]:
+    """w* of random samples and the poses of their images, on the CPU."""
+    z = latents(_SEED, range(samples), generator.z_dim).to(device_of(generator))
+    styles = torch.cat([generator.styles(generator.map(part)) for part in z.split(_BATCH)])
+    readings = [regressor(generator.synthesize(part)) for part in styles.split(_BATCH)]
+    fields = ("azimuth", "elevation", "height", "body_type", "color")
+    return styles.cpu(), PoseReading(*(torch.cat([getattr(r, name) for r in readings]).cpu() for name in fields))
+
+
+def view_targets(poses: PoseReading) -> Float[Tensor, "samples 4"]:
+    """Cosine and sine of azimuth and elevation: a linear regression cannot follow an angle over the wrap-around."""
+    return torch.stack([f(angle) for angle in (poses.azimuth, poses.elevation) for f in (torch.cos, torch.sin)], dim=1)
+
+
+def fit_content_directions(
+    styles: Float[Tensor, "samples styles"],
+    content: Float[Tensor, "samples descriptors"],
+    view: Float[Tensor, "samples targets"],
+    count: int,
+    *,
+    view_weight: float = 4.0,
+) -> ContentDirections:
+    """The `count` directions of w* that tell most of the content descriptors and least of the view targets.
+
+    With whitened styles y (unit covariance) they are the leading eigenvectors of R_c - view_weight * R_v, where q^T R q
+    is R2 of the regression of q^T y on the descriptors, or on the view targets. `write` is the covariance of w* with
+    the coordinates (the smallest change in the Mahalanobis sense).
+
+    Raises:
+        GanverseError: there are too few styles or samples for `count` directions.
+    """
+    samples, total = styles.shape
+    if not 1 <= count <= min(total, samples // 4):
+        raise GanverseError(f"expected between 1 and {min(total, samples // 4)} content directions, got {count}")
+    x = _centered(styles)
+    covariance = x.T @ x / samples
+    variance, axes = torch.linalg.eigh(covariance)
+    strong = variance > _RIDGE * variance.amax()
+    whiten = axes[:, strong] / variance[strong].sqrt()
+    y = x @ whiten
+    score = _explained(y, content) - view_weight * _explained(y, view)
+    read = whiten @ torch.linalg.eigh(score)[1].flip(1)[:, :count]
+    return ContentDirections(read.to(styles), (covariance @ read).to(styles))
+
+
+def _explained(y: Float[Tensor, "samples axes"], predictors: Float[Tensor, "samples predictors"]) -> Tensor:
+    """Matrix R with q^T R q = R2 of q^T y on the predictors, for whitened y and unit q."""
+    fitted = y.T @ _basis(predictors)
+    return fitted @ fitted.T / len(y)
+
+
+def _basis(predictors: Float[Tensor, "samples predictors"]) -> Float[Tensor, "samples rank"]:
+    """Orthonormal columns that span the centered predictors."""
+    left, singular, _ = torch.linalg.svd(_centered(predictors), full_matrices=False)
+    return left[:, singular > 1e-9 * singular.amax().clamp_min(1e-300)]
+
+
+def _centered(values: Tensor) -> Tensor:
+    return (values - values.mean(dim=0)).double()
 
 
 def directions_path(codes_path: Path) -> Path:

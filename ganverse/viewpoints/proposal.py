@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +22,7 @@ from ganverse.devices import device_of
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.random_streams import latents
+from ganverse.viewpoints.pose_regressor import PoseReading
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_latents
 
 _CONTENT_SEED = 1
@@ -45,20 +45,8 @@ def synthesize_views(
         yield images
 
 
-class Reading(Protocol):
-    """What images show; `pose_regressor.PoseReading` is one."""
-
-    @property
-    def azimuth(self) -> Float[Tensor, " batch"]:
-        """Radians."""
-
-    @property
-    def aspects(self) -> tuple[Float[Tensor, "batch _"], ...]:
-        """The object apart from its pose (such as height, type, color), in any units."""
-
-
-Reader = Callable[[Float[Tensor, "batch 3 height width"]], Reading]
-"""Predicts what images with values in [0, 1] show, such as a `PoseRegressor`."""
+Reader = Callable[[Float[Tensor, "batch 3 height width"]], PoseReading]
+"""A `PoseRegressor`, or what predicts the same."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfi
 from ganverse.inverse.weights import InverseCard, save_inverse
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints import command
-from ganverse.viewpoints.directions import open_views
+from ganverse.viewpoints.directions import StyleAnalysis, open_views
 from ganverse.viewpoints.proposal import ProposalSettings
-from ganverse.viewpoints.style_analysis import StyleAnalysis
 from ganverse.viewpoints.view_codes import ViewCodes
 from tests import pipeline_toys
 
@@ -84,7 +83,7 @@ def test_azimuths_from_the_pose_regressor(
     generator, views = open_views(path, load_generator(SHIPPED / "gan-car.safetensors")[0])
     assert views.azimuth_degrees.tolist() == [0.0, 90.0, 180.0, 270.0]
     assert len(views.view_dims) == sum(generator.style_sizes[1:4])
-    assert cli.main([*call, "--pool=3", "--replaces=dimensions"]) == cli.BAD_INPUT
+    assert cli.main([*call, "--pool=3"]) == cli.BAD_INPUT
     assert "try more candidates" in capsys.readouterr().err
 
 

@@ -1,6 +1,6 @@
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.generators.stylegan2 import StyleGAN2Generator
-from ganverse.viewpoints.pose_regressor import PoseRegressor
+from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.proposal import (
     Candidates,
     CandidateSettings,
@@ -58,14 +58,9 @@ class Compass:
         return picture[:, :, None, None].expand(-1, -1, 4, 4)
 
 
-@dataclass(frozen=True)
-class CompassReading:
-    azimuth: Float[Tensor, " batch"]
-    aspects: tuple[Float[Tensor, "batch _"], ...]
-
-
-def compass_reader(images: Float[Tensor, "batch 3 height width"]) -> CompassReading:
-    return CompassReading(torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0]), (images[:, 2, 0, :1],))
+def compass_reader(images: Float[Tensor, "batch 3 height width"]) -> PoseReading:
+    azimuth, nothing = torch.atan2(images[:, 1, 0, 0], images[:, 0, 0, 0]), torch.zeros(len(images), 6)
+    return PoseReading(azimuth, nothing[:, 0], images[:, 2, 0, 0], nothing, nothing[:, :3])
 
 
 SETTINGS = ProposalSettings(candidates=200, contents=6, final_contents=12)
