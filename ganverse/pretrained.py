@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import GanverseError, brief, quoted
 from ganverse.io import pack_tensors, write_atomically
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -32,7 +30,7 @@ EVALUATION = "evaluation"
 """What a card may carry besides the facts of its weights: the numbers they were given."""
 _WEIGHTS = ".safetensors"
 _HUB = "hf://"
-_MAX_CARD = 2**20
+_MAX_CARD, _MOST_DIGITS = 2**20, 19
 _MAX_HEADER = 2**22
 """Bytes; the largest networks have some hundred tensors of a hundred bytes each in the header of their file."""
 
@@ -186,12 +184,6 @@ def read_kind(path: Path) -> str:
     return str(_read(path).get("architecture", "none"))
 
 
-def read_evaluation(path: Path) -> dict[str, Any]:
-    """The numbers that the card of the weights at `path` carries, none if there are none; errors as above."""
-    found: dict[str, Any] = _read(path).get(EVALUATION, {})
-    return found
-
-
 def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
     """Puts numbers into the card of the weights at `path`, in place of older ones; errors as above."""
     write_card(path, {**_read(path), EVALUATION: dict(evaluation)})
@@ -209,7 +201,7 @@ def _read(path: Path) -> dict[str, Any]:
             text = stream.read(_MAX_CARD + 1)
         if len(text) > _MAX_CARD:
             raise GanverseError(f"expected a card of at most {_MAX_CARD >> 20} MiB at {card}; export the weights again")
-        facts = json.loads(text)
+        facts = json.loads(text, parse_int=_whole_number)
     except OSError as error:
         raise GanverseError(f"expected a card at {card} beside the weights, but it cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:
@@ -217,6 +209,12 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise GanverseError(f"expected a mapping in {card}, got a {type(facts).__name__}; export the weights again")
     return facts
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> T:
@@ -227,49 +225,27 @@ def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> 
     Raises:
         GanverseError: a field is unknown, missing, of another type, or out of the range that `kind` checks.
     """
+    from pydantic import TypeAdapter, ValidationError  # slow to import
+
     if not isinstance(facts, dict):
         raise GanverseError(f"expected a mapping with the fields of {kind.__name__}, got a {type(facts).__name__}")
-    hints = get_type_hints(kind)
-    for name in facts.keys() - hints.keys():
-        raise GanverseError(f"expected the fields of {kind.__name__}, got one named {name!r:.40}")
+    hints, fields = get_type_hints(kind), dict(ready or {})
+    for name, value in facts.items():
+        if name not in hints:
+            raise GanverseError(f"expected the fields of {kind.__name__}, got one named {quoted(name)}")
+        try:
+            text = json.dumps(value, allow_nan=False)
+            fields[name] = TypeAdapter(hints[name]).validate_json(text, strict=True, extra="forbid")
+        except ValidationError as error:
+            first = error.errors()[0]
+            where, found = ".".join(map(str, (name, *first["loc"]))), quoted(first["input"])
+            raise GanverseError(f"expected another {where:.80} ({first['msg']:.100}), got {found}") from error
+        except (TypeError, ValueError) as error:
+            raise GanverseError(f"expected text and finite numbers in {name}, got {quoted(value)}") from error
     try:
-        return kind(**{name: _typed(value, hints[name], name) for name, value in facts.items()}, **(ready or {}))
+        return kind(**fields)
     except TypeError as error:
         raise GanverseError(f"expected all fields of {kind.__name__} ({brief(error):.200})") from error
-
-
-def _typed(value: Any, hint: Any, name: str) -> Any:
-    """`value` as a field of type `hint` holds it."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        hint = next((kind for kind in inner if _is(value, kind)), inner[0])
-        return _typed(value, hint, name)
-    if not _is(value, hint):
-        kind = getattr(hint, "__name__", str(hint))
-        found = f"a {type(value).__name__}" if isinstance(value, (list, dict)) else f"{value!r:.40}"
-        raise GanverseError(f"expected {name} of type {kind}, got {found}")
-    if isinstance(hint, type) and is_dataclass(hint):
-        return build(hint, value)
-    if origin is tuple:
-        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_typed(item, kind, name) for item, kind in zip(value, kinds, strict=True))
-    return value
-
-
-def _is(value: Any, hint: Any) -> bool:
-    """Whether JSON's `value` can be of type `hint`; of the items of a list only their number counts."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in inner
-    if origin is tuple:
-        return isinstance(value, (list, tuple)) and (inner[-1] is Ellipsis or len(value) == len(inner))
-    if is_dataclass(hint):
-        return isinstance(value, dict)
-    if type(value) is int and abs(value) >= 2**63:
-        return False
-    if hint is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    return value is None if hint is type(None) else type(value) is hint
 
 
 def read_pinned(path: Path, sha256: str) -> bytes:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -22,6 +21,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError, quoted
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.io import read_yaml, write_atomically
+from ganverse.pretrained import build
 from ganverse.random_streams import latents
 
 HEADER = """\
@@ -76,6 +76,8 @@ class ViewCodes:
     def __post_init__(self) -> None:
         if not self.view_dims or list(self.view_dims) != sorted(set(self.view_dims)) or self.view_dims[0] < 0:
             raise GanverseError("expected view_dims to be ascending, distinct style dimensions, and at least one")
+        if any(not 0 <= seed < _MOST_SEEDS for seed in (*self.dropped, *self.uncertain)):
+            raise GanverseError("expected seeds of 0 or more among dropped and uncertain, got others")
         times = Counter([code.seed for code in self.codes] + list(self.dropped))
         twice = sorted(seed for seed, count in times.items() if count > 1)
         if twice:
@@ -134,7 +136,7 @@ class ViewCodes:
         """
         document = read_yaml(Path(path))
         try:
-            codes = _parse(document)
+            codes = build(ViewCodesFile, document).read()
             if not codes.codes and not allow_empty:
                 raise GanverseError("expected at least one view code, got none; annotate some views first")
             return codes
@@ -142,50 +144,28 @@ class ViewCodes:
             raise GanverseError(f"{path}: {error}") from error
 
 
-def _parse(document: object) -> ViewCodes:
-    optional = {"directions", *_SEED_LISTS}
-    fields = _mapping(document, {"generator", "view_dims", "codes"}, "the file", optional=optional)
-    if not isinstance(fields["codes"], list):
-        raise GanverseError("expected codes to be a list of {seed: ..., azimuth: ...}")
-    codes = [_mapping(entry, {"seed", "azimuth"}, "every view code") for entry in fields["codes"]]
-    directions = fields.get("directions")
-    return ViewCodes(
-        _text(fields["generator"]),
-        dims_from_text(_text(fields["view_dims"])),
-        tuple(_view_code(code["seed"], code["azimuth"]) for code in codes),
-        None if directions is None else _text(directions),
-        *(_seeds(fields.get(name) or [], name) for name in _SEED_LISTS),
-    )
+@dataclass(frozen=True)
+class _Code:
+    seed: int
+    azimuth: float
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else quoted(value)
+@dataclass(frozen=True)
+class ViewCodesFile:
+    """The YAML file as it is written."""
 
+    generator: str
+    view_dims: str | int
+    codes: tuple[_Code, ...]
+    directions: str | None = None
+    dropped: tuple[int, ...] | None = None
+    uncertain: tuple[int, ...] | None = None
 
-def _seeds(value: object, name: str) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise GanverseError(f"expected {name} to be a list of seeds, got {quoted(value)}")
-    return tuple(_seed(seed, f"every seed of {name}") for seed in value)
-
-
-def _view_code(seed: object, azimuth: object) -> ViewCode:
-    seed = _seed(seed, "a view code's seed")
-    if isinstance(azimuth, bool) or not isinstance(azimuth, (int, float)):
-        raise GanverseError(f"expected the azimuth of view code {seed} in degrees in [0, 360), got {quoted(azimuth)}")
-    return ViewCode(seed, azimuth)
-
-
-def _seed(value: object, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_SEEDS:
-        raise GanverseError(f"expected {what} to be an integer of 0 or more, got {quoted(value)}")
-    return value
-
-
-def _mapping(value: object, keys: set[str], what: str, *, optional: Set[str] = frozenset()) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) - optional != keys:
-        came = quoted(list(value) if isinstance(value, dict) else value)
-        raise GanverseError(f"expected {what} to have exactly the keys {sorted(keys)}, got {came}")
-    return value
+    def read(self) -> ViewCodes:
+        """What the file says."""
+        codes = tuple(ViewCode(code.seed, code.azimuth) for code in self.codes)
+        lists = (self.dropped or (), self.uncertain or ())
+        return ViewCodes(self.generator, dims_from_text(str(self.view_dims)), codes, self.directions, *lists)
 
 
 def dims_to_text(dims: Sequence[int]) -> str:

@@ -43,13 +43,13 @@ def test_file_round_trip_keeps_everything_and_explains_itself(tmp_path: Path) ->
     [
         (("azimuth: 0}", "azimuth: 360}"), r"\[0, 360\)"),
         (("azimuth: 0}", "azimuth: -1}"), r"\[0, 360\)"),
-        (("azimuth: 0}", "azimuth: .nan}"), r"\[0, 360\)"),
-        (("azimuth: 0}", "azimuth: left}"), r"\[0, 360\)"),
-        (("azimuth: 0}", "angle: 0}"), "exactly the keys"),
-        (("azimuth: 0}", "azimuth: 0, elevation: 3}"), "exactly the keys"),
+        (("azimuth: 0}", "azimuth: .nan}"), "finite numbers in codes"),
+        (("azimuth: 0}", "azimuth: left}"), "azimuth .*valid number"),
+        (("azimuth: 0}", "angle: 0}"), r"codes\.0\.a"),
+        (("azimuth: 0}", "azimuth: 0, elevation: 3}"), r"codes\.0\.elevation"),
         (("seed: 9", "seed: 4"), "occur again"),
         (("seed: 9", "seed: nine"), "integer"),
-        (("generator: toy", "color: red"), "exactly the keys"),
+        (("generator: toy", "color: red"), "one named 'color'"),
         (("0-2, 5", "0..2, 5"), "ranges"),
         (("0-2, 5", "5, 0-2"), "ascending"),
         (("codes:", "codes: ["), "expected YAML"),
@@ -69,7 +69,7 @@ def test_a_missing_file_and_an_empty_one_are_explained(tmp_path: Path) -> None:
     with pytest.raises(GanverseError, match="found nothing"):
         ViewCodes.load(tmp_path / "none.yaml")
     (tmp_path / "empty.yaml").touch()
-    with pytest.raises(GanverseError, match="exactly the keys"):
+    with pytest.raises(GanverseError, match="a mapping"):
         ViewCodes.load(tmp_path / "empty.yaml")
 
 
@@ -79,20 +79,20 @@ def test_a_missing_file_and_an_empty_one_are_explained(tmp_path: Path) -> None:
         (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-99999999999"), "ranges"),
         (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-9999999"), "below"),
         (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-999999, 0-999999"), "below"),
-        (("view_dims: '0-2, 5, 7-8'", "view_dims: 0x" + "f" * 9000), "ranges"),
-        (("view_dims: '0-2, 5, 7-8'", "view_dims: [1, 2]"), "ranges"),
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: 0x" + "f" * 9000), "numbers in view_dims"),
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: [1, 2]"), "another view_dims"),
         (("azimuth: 0}", "azimuth: " + "9" * 400 + "}"), r"\[0, 360\)"),
-        (("azimuth: 0}", "azimuth: 0x" + "f" * 9000 + "}"), r"\[0, 360\)"),
-        (("azimuth: 0}", "azimuth: .inf}"), r"\[0, 360\)"),
-        (("azimuth: 0}", "azimuth: 2001-01-01}"), r"\[0, 360\)"),
-        (("azimuth: 0}", "azimuth: " + "a" * 9000 + "}"), r"\[0, 360\)"),
-        (("seed: 9", "seed: " + "9" * 40), "integer"),
-        (("seed: 9", "seed: 2001-01-01"), "integer"),
+        (("azimuth: 0}", "azimuth: 0x" + "f" * 9000 + "}"), "numbers in codes"),
+        (("azimuth: 0}", "azimuth: .inf}"), "numbers in codes"),
+        (("azimuth: 0}", "azimuth: 2001-01-01}"), "numbers in codes"),
+        (("azimuth: 0}", "azimuth: " + "a" * 9000 + "}"), "azimuth .*valid number"),
+        (("seed: 9", "seed: " + "9" * 40), "seed to be 0 or more"),
+        (("seed: 9", "seed: 2001-01-01"), "numbers in codes"),
         (("seed: 9", "seed: true"), "integer"),
-        (("azimuth: 0}", "azimuth: 0, " + "b" * 900 + ": 1}"), "exactly the keys"),
+        (("azimuth: 0}", "azimuth: 0, " + "b" * 900 + ": 1}"), r"codes\.0\.bbb"),
         (("generator: toy", "generator: &a toy\ndirections: *a"), "alias"),
         (("generator: toy", "generator: toy\ngenerator: toy"), "2 times"),
-        (("codes:", "codes: 1\nuncertain:"), "list"),
+        (("codes:", "codes: 1\nuncertain:"), "another codes"),
     ],
 )
 def test_hostile_files_are_one_short_sentence(tmp_path: Path, edit: tuple[str, str], complaint: str) -> None:
