@@ -128,11 +128,6 @@ class StyleBasedGenerator(nn.Module, ABC):
         psi = self.truncation if truncation is None else truncation
         return w if psi == 1.0 else torch.lerp(self.w_average, w, psi)
 
-    def truncate(self, w: W, psi: float, layers: int) -> Float[Tensor, "batch layers w_dim"]:
-        """One code per layer, the first `layers` of them pulled towards the average: StyleGAN1's way (psi 0.7, 8)."""
-        pulled = torch.lerp(self.w_average, w, psi)
-        return torch.stack([pulled if k < layers else w for k in range(self.config.layers)], dim=1)
-
     def styles(self, w: Codes) -> Styles:
         """Codes w, one for all layers or one per layer, to flat styles w*."""
         return post_affine(self.layers(), w)

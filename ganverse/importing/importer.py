@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.generators.style_based import ImportedConfig, NoiseMode, StyleBasedGenerator
-from ganverse.generators.weights import GeneratorCard, load_generator, make_generator, save_generator
+from ganverse.generators.style_based import NoiseMode, StyleBasedGenerator
+from ganverse.generators.weights import GeneratorCard, make_generator, save_generator
 from ganverse.importing import nvidia_tensorflow, nvidia_torch, pytorch_ports
 from ganverse.importing.conversion import Imported, average_of
 from ganverse.importing.pickles import Made
@@ -62,7 +61,7 @@ def import_generator(
     name = file_name(source)
     data = read_source(source, sha256)
     try:
-        generator, card = _imported(source, data, settings)
+        generator, card = _imported(data, settings)
         _try(generator)
     except GanverseError as error:
         found = " ".join(str(error).split()).rstrip(".")[:_MAX_SENTENCE]
@@ -80,46 +79,19 @@ def import_generator(
         raise GanverseError(f"expected a folder to write to at {output}, got: {error}") from error
 
 
-def _imported(source: str, data: bytes, settings: ImportSettings) -> tuple[StyleBasedGenerator, GeneratorCard]:
-    if is_safetensors(data):
-        found, card = _own(source, settings)
-    else:
-        found = recognize(data, settings.class_index)
-        card = GeneratorCard(found.config, found.license, "not known (imported)", 0, 0)
+def _imported(data: bytes, settings: ImportSettings) -> tuple[StyleBasedGenerator, GeneratorCard]:
+    found = recognize(data, settings.class_index)
+    given = {name: getattr(settings, name) for name in ("noise", "truncation", "crop", "view_layers")}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "view_layers" in changes:
+        changes["view_layers"] = min(changes["view_layers"], found.config.layers)
     notes = [found.family]
     if found.classes is not None:
         notes.append(f"class {settings.class_index} of {found.classes}")
-    generator = fill(replace(found, config=_chosen(found, settings)), _average(settings.average), notes)
-    card = replace(card, license=settings.license or card.license, notes="; ".join(filter(None, notes)))
-    return generator, replace(card, class_index=card.class_index if found.classes is None else settings.class_index)
-
-
-def _own(source: str, settings: ImportSettings) -> tuple[Imported, GeneratorCard]:
-    """Weights of ours with their card beside them."""
-    if "://" in source:
-        raise GanverseError("safetensors without the card beside them; get both files, then import the local one")
-    if settings.class_index is not None:
-        raise GanverseError("a generator of ours, whose class is fixed; omit --class-index")
-    generator, card = load_generator(Path(source))
-    return Imported(card.notes, card.config, dict(generator.state_dict()), card.license), card
-
-
-def _chosen(found: Imported, settings: ImportSettings) -> Any:
-    """The configuration with what the settings say; GanverseError for what the architecture does not have."""
-    given = {name: getattr(settings, name) for name in ("noise", "truncation", "crop", "view_layers")}
-    changes = {name: value for name, value in given.items() if value is not None}
-    foreign = changes.keys() - {"view_layers"}
-    if foreign and not isinstance(found.config, ImportedConfig):
-        options = ", ".join(f"--{name}" for name in sorted(foreign))
-        raise GanverseError(f"a generator that was trained here, for which there is no {options}")
-    if "view_layers" in changes:
-        changes["view_layers"] = min(changes["view_layers"], found.config.layers)
-    return replace(found.config, **changes)
-
-
-def is_safetensors(data: bytes) -> bool:
-    """Whether the file starts with the length of a JSON header and that header."""
-    return len(data) > 9 and struct.unpack_from("<Q", data)[0] <= len(data) - 8 and data[8:9] == b"{"
+    found = replace(found, config=replace(found.config, **changes))
+    generator = fill(found, _average(settings.average), notes)
+    card = GeneratorCard(found.config, settings.license or found.license, "not known (imported)", 0, 0)
+    return generator, replace(card, notes="; ".join(notes), class_index=settings.class_index)
 
 
 def recognize(data: bytes, class_index: int | None = None) -> Imported:
