@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from ganverse.rendering import warp_backend, warp_launch
-from ganverse.rendering.warp_launch import Buffers, WorkerPool, worker_pool
+from ganverse.rendering.warp_launch import Buffers, worker_pool
 from tests.rendering.agreement import Case, run
 from tests.rendering.random_scenes import soup
 
@@ -24,44 +25,14 @@ def two_threads() -> Iterator[None]:
 def test_a_thread_that_is_late_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(soup(40, batch=3), 16, 16)
     alone = run(warp_backend, case, torch.float32)
-    pool, begun, free = WorkerPool(), threading.Event(), threading.Event()
+    pool, begun, free = ThreadPoolExecutor(1), threading.Event(), threading.Event()
     monkeypatch.setattr(warp_launch, "worker_pool", lambda: pool)
-    (busy,) = pool.offer(lambda: (begun.set(), free.wait(60)), 1)
+    busy = pool.submit(lambda: (begun.set(), free.wait(60)))
     assert begun.wait(60)
     found = run(warp_backend, case, torch.float32)
     free.set()
-    busy.finish()
+    busy.result()
     assert all(a.equal(b) for a, b in zip(found, alone, strict=True))
-
-
-def test_work_that_nobody_began_is_not_begun_later() -> None:
-    pool, begun, free, made = WorkerPool(), threading.Event(), threading.Event(), []
-    (busy,) = pool.offer(lambda: (begun.set(), free.wait(60)), 1)
-    assert begun.wait(60)
-    (late,) = pool.offer(lambda: made.append(1), 1)
-    late.finish()
-    free.set()
-    busy.finish()
-    begun.clear()
-    (last,) = pool.offer(lambda: (made.append(2), begun.set()), 1)
-    assert begun.wait(60)
-    last.finish()
-    assert made == [2]
-
-
-def test_finishing_waits_for_work_that_has_begun() -> None:
-    made, begun = [], threading.Event()
-
-    def work() -> None:
-        begun.set()
-        threading.Event().wait(0.05)
-        made.append(1)
-
-    helpers = WorkerPool().offer(work, 2)
-    assert begun.wait(60)
-    for helper in helpers:
-        helper.finish()
-    assert 1 <= len(made) <= 2
 
 
 def test_there_is_one_pool() -> None:
