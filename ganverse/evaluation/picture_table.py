@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from ganverse.io import to_pil
 
-_FONT, _INK, _PAPER = 13, (40, 40, 46), (255, 255, 255)
+_FONT, _LETTER = 13, 7
+"""Height and width of letters in pixels."""
+_INK, _PAPER = (40, 40, 46), (255, 255, 255)
 _GAP = 2
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96
     font = ImageFont.load_default(_FONT)
     left = 8 + max((round(font.getlength(label)) for label in rows), default=-8)
     count = max(len(column.pictures) for column in columns)
-    headings = [wrapped(column.heading, cell - 4, font) for column in columns]
+    headings = [textwrap.wrap(column.heading, max(1, cell // _LETTER), break_long_words=False) for column in columns]
     lines = max(len(heading) for heading in headings)
     top, step = 4 + lines * (_FONT + 2) if lines else 0, cell + _GAP
     sheet = Image.new("RGB", (left + step * len(columns), top + step * count), _PAPER)
@@ -50,14 +52,3 @@ def resized(picture: Float[Tensor, "3 height width"], size: int) -> Image.Image:
     image = to_pil(picture)
     method = Image.Resampling.NEAREST if size % image.width == 0 else Image.Resampling.LANCZOS
     return image.resize((size, size), method)
-
-
-def wrapped(text: str, width: int, font: Font) -> list[str]:
-    """Lines no wider than `width` pixels, broken at spaces; a longer word stays whole."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines

@@ -1,8 +1,12 @@
-"""The renderer (DIB-R): meshes, textures, cameras and light in; color, soft silhouette and depth out."""
+"""The renderer (DIB-R): meshes, textures, cameras and light in; color, soft silhouette and depth out.
+
+Light is nine numbers, coefficients of spherical harmonics; off in the paper's main model (section 3).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,10 +18,14 @@ from ganverse.geometry.meshes import Mesh, face_vertices, vertex_normals
 from ganverse.rendering.backends import Backend
 from ganverse.rendering.rasterization import draw, opaque, working_dtype
 from ganverse.rendering.scene import SoftMaskSettings, Triangles
-from ganverse.rendering.shading import spherical_harmonics, texture_mapping
 
 # Where faces that reach behind the camera are moved, in NDC: out of every pixel's reach.
 _FAR_AWAY = 1e3
+# Real spherical-harmonic constants with the clamped-cosine convolution folded in (Ramamoorthi and Hanrahan 2001) and
+# divided by the constant term's, so that light = (1, 0, ..., 0) leaves a texture as it is.
+_BAND_1 = 2.0 / 3.0 * 3.0**0.5
+_BAND_2 = 0.25 * 15.0**0.5
+_BAND_2_ZZ = 0.25 * 5.0**0.5 / 2.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ def render(
         texture: colors, any range (rgb keeps it), NCHW, row 0 on top.
         cameras: `Cameras` on a sphere around the origin, or `PinholeCameras` of any pose and intrinsics, made from
             OpenGL's or OpenCV's matrices for this image's aspect.
-        light: spherical-harmonic coefficients (see `shading.spherical_harmonics`), None = the texture's own colors.
+        light: spherical-harmonic coefficients (see `spherical_harmonics`), None = the texture's own colors.
         size: pixels a side, or (height, width).
         silhouette: softness of the silhouette.
         samples: samples a side of a pixel, 1..8. From 2 on, color and silhouette are means over samples x samples
@@ -144,3 +152,44 @@ def _pooled(result: RenderResult, samples: int) -> RenderResult:
         result.depth[center],
         result.face_index[center],
     )
+
+
+def texture_mapping(
+    texture_coordinates: Float[Tensor, "batch height width 2"],
+    texture_maps: Float[Tensor, "batch channels tex_height tex_width"],
+    mode: Literal["nearest", "bilinear"] = "nearest",
+) -> Float[Tensor, "batch height width channels"]:
+    """Texture look-up with the arguments of `kaolin.render.mesh.texture_mapping`.
+
+    texture_coordinates: (u, v) in [0, 1], v up: (0, 0) is the lower left corner; clamped beyond the border.
+    mode: as in `torch.nn.functional.grid_sample`.
+    """
+    grid = torch.stack([2 * texture_coordinates[..., 0] - 1, 1 - 2 * texture_coordinates[..., 1]], dim=-1)
+    colors = torch.nn.functional.grid_sample(texture_maps, grid, mode, padding_mode="border", align_corners=False)
+    return colors.permute(0, 2, 3, 1)
+
+
+def spherical_harmonics(normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 9"]:
+    """Irradiance basis at unit normals (world frame), order 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2."""
+    x, y, z = normals.unbind(dim=-1)
+    return torch.stack(
+        [
+            torch.ones_like(x),
+            _BAND_1 * y,
+            _BAND_1 * z,
+            _BAND_1 * x,
+            _BAND_2 * x * y,
+            _BAND_2 * y * z,
+            _BAND_2_ZZ * (3 * z * z - 1),
+            _BAND_2 * x * z,
+            _BAND_2 / 2 * (x * x - y * y),
+        ],
+        dim=-1,
+    )
+
+
+def ambient_light(batch: int, device: torch.device | str | None = None) -> Float[Tensor, "batch 9"]:
+    """White light from everywhere: coefficients that leave a texture as it is."""
+    light = torch.zeros(batch, 9, device=device)
+    light[:, 0] = 1
+    return light

@@ -4,58 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
 
 class ImagesProgressBar(TQDMProgressBar):
-    """Lightning's bar over the images of the whole training; a resumed run begins where it stands."""
+    """Lightning's bar over `images_seen` of a module's `images`; a resumed run begins where it stands."""
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Opens the bar."""
         super().on_train_start(trainer, pl_module)
-        self._begin(pl_module)
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Keeps the bar of modules that count images."""
-        if hasattr(trainer.lightning_module, "images_seen"):
-            self._begin(trainer.lightning_module)
-        else:
-            super().on_train_epoch_start(trainer, *_)
-
-    def _begin(self, module: pl.LightningModule) -> None:
-        seen = getattr(module, "images_seen", None)
-        if not isinstance(seen, int):
-            return
         bar = self.train_progress_bar
         bar.unit, bar.unit_scale = "img", True
-        bar.reset(getattr(module, "images", None))
-        bar.initial = bar.n = bar.last_print_n = seen
-        bar.set_description(type(module).__name__)
+        bar.reset(pl_module.images)
+        bar.initial = bar.n = bar.last_print_n = pl_module.images_seen
+        bar.set_description(type(pl_module).__name__)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """The bar is that of the whole training."""
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moves the bar."""
-        if not hasattr(pl_module, "images_seen"):
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        elif self._should_update(batch_idx + 1, self.train_progress_bar.total):
-            _move(self.train_progress_bar, int(getattr(pl_module, "images_seen", 0)))
+        if self._should_update(batch_idx + 1, self.train_progress_bar.total):
+            self._move(pl_module.images_seen)
             self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
-    def on_train_end(self, *_: Any) -> None:
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Shows the last state and closes the bar."""
-        module = _[0].lightning_module
-        if hasattr(module, "images_seen"):
-            _move(self.train_progress_bar, module.images_seen)
-        super().on_train_end(*_)
+        self._move(pl_module.images_seen)
+        super().on_train_end(trainer, pl_module)
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
         """Without Lightning's version number."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
-
-def _move(bar: Tqdm, images: int) -> None:
-    bar.n = min(images, bar.total or images)
-    bar.refresh()
+    def _move(self, images: int) -> None:
+        bar = self.train_progress_bar
+        bar.n = min(images, bar.total or images)
+        bar.refresh()

@@ -3,9 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import pytorch_lightning as pl
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ganverse.training.progress import ImagesProgressBar
 from tests.tasks.toys import trainer
@@ -32,23 +29,3 @@ def test_progress_is_in_images_and_goes_on_where_it_stood(tmp_path: Path, capsys
     second.fit(Line(images=40), Numbers(), ckpt_path=tmp_path / "last.ckpt")
     assert "20.0/40.0" in last_line(capsys, "Line")
     assert (bar.train_progress_bar.initial, bar.train_progress_bar.n) == (12, 20)
-
-
-def test_modules_that_do_not_count_get_lightning_s_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    class Plain(pl.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.line = Line()
-
-        def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-            return self.line.slope(batch).mean()
-
-        def configure_optimizers(self) -> object:
-            return self.line.configure_optimizers()
-
-        def train_dataloader(self) -> DataLoader[Tensor]:
-            return DataLoader([Tensor([[1.0]])] * 3, batch_size=None)
-
-    settings = {"max_epochs": 1, "enable_progress_bar": True, "callbacks": [ImagesProgressBar()]}
-    trainer(tmp_path, **settings).fit(Plain())
-    assert "Epoch 0: 100%" in last_line(capsys, "Epoch")
