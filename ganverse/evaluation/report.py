@@ -6,9 +6,9 @@ import base64
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
+import jinja2
 from PIL import Image
 from rich.table import Table
 
@@ -58,16 +58,11 @@ def summary_table(scores: Mapping[str, Score], width: int) -> Table:
 
 def html(report: Report) -> str:
     """The page."""
-    contents = {
-        "numbers": (_section(report.scores, part) for part in PARTS),
-        "notes": (f"<li>{escape(note)}</li>" for note in report.notes),
-        "figures": map(_figure, report.figures),
-        "meshes": (f"<li>{_download(name, data)}</li>" for name, data in report.meshes.items()),
-    }
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    for name, lines in contents.items():
-        page = page.replace(f"<!-- {name} -->", "\n".join(lines))
-    return page
+    tables = [(title, rows) for part, title in PARTS.items() if (rows := list(_rows(report.scores, part)))]
+    pictures = [(figure, _data_url("image/webp", _webp_bytes(figure.image))) for figure in report.figures]
+    meshes = [(name, len(data), _data_url("model/gltf-binary", data)) for name, data in report.meshes.items()]
+    template = jinja2.Template(_TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True)
+    return template.render(headings=_HEADINGS, tables=tables, notes=report.notes, figures=pictures, meshes=meshes)
 
 
 def _rows(scores: Mapping[str, Score], part: str) -> Iterator[tuple[Entry, str, tuple[str, str, str, str]]]:
@@ -86,38 +81,11 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def _section(scores: Mapping[str, Score], part: str) -> str:
-    rows = []
-    for entry, state, cells in _rows(scores, part):
-        kind = state if entry.published else f"{state} aside".strip()
-        cells_ = "".join(f"<td>{cell}</td>" for cell in (f"<code>{entry.key}</code>", *map(escape, cells)))
-        rows.append(f'<tr class="{kind}">{cells_}</tr>')
-    if not rows:
-        return ""
-    heads = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
-    body = "\n".join(rows)
-    return (
-        f"<h3>{escape(PARTS[part])}</h3>\n<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-    )
-
-
-def _figure(figure: Figure) -> str:
-    caption, width = escape(figure.caption), figure.image.width
-    picture = f'<img src="{_data_url("image/webp", _webp_bytes(figure.image))}" width="{width}" alt="{caption}">'
-    heading = f"<h3>{escape(figure.title)}</h3>"
-    return f'<figure id="{figure.name}">{heading}<div>{picture}</div><figcaption>{caption}</figcaption></figure>'
-
-
 def _webp_bytes(image: Image.Image) -> bytes:
     """An eighth of a PNG; the PNGs lie beside the page."""
     file = io.BytesIO()
     image.save(file, format="WEBP", quality=92, method=6)
     return file.getvalue()
-
-
-def _download(name: str, data: bytes) -> str:
-    link = f'<a download="{escape(name)}" href="{_data_url("model/gltf-binary", data)}">{escape(name)}</a>'
-    return f"{link} <small>{len(data) / 1024:.0f} KB</small>"
 
 
 def _data_url(kind: str, data: bytes) -> str:

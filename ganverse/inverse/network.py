@@ -94,7 +94,7 @@ class Reconstruction:
     """What the network predicts from a batch of images.
 
     displacement: of every template vertex from the start ellipsoid, world frame. vertices: ellipsoid + displacement.
-    texture: UV image in [0, 1], row 0 at v = 1. light: spherical harmonics (`rendering.spherical_harmonics`), None = unlit.
+    texture: UV image in [0, 1], row 0 at v = 1. light: see `rendering.spherical_harmonics`, None = unlit.
     camera: of the image itself.
     """
 
