@@ -85,13 +85,13 @@ def image_grid(
     return table.repeat_interleave(zoom, dim=1).repeat_interleave(zoom, dim=2)
 
 
-def to_pil(image: Float[Tensor, "3 height width"]) -> Image.Image:
-    """8-bit picture of values in [0, 1]; values outside are clamped."""
-    pixels = to_bytes(image.detach().float()).permute(1, 2, 0).contiguous()
+def to_pil(image: Float[Tensor, "channels height width"]) -> Image.Image:
+    """8-bit picture (RGB, or gray of one channel) of values in [0, 1]; values outside are clamped."""
+    pixels = to_bytes(image.detach().float()).permute(1, 2, 0).squeeze(2).contiguous()
     return Image.fromarray(pixels.cpu().numpy())
 
 
-def png_bytes(image: Float[Tensor, "3 height width"] | Image.Image, *, compression: int = 6) -> bytes:
+def png_bytes(image: Float[Tensor, "channels height width"] | Image.Image, *, compression: int = 6) -> bytes:
     """A PNG file in memory; compression: 1 is fast, 9 is small."""
     picture = to_pil(image) if isinstance(image, Tensor) else image
     file = io.BytesIO()

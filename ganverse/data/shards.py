@@ -15,23 +15,21 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import Drawn
 from ganverse.data.sources import SourceSettings
 from ganverse.errors import GanverseError, brief
-from ganverse.io import from_bytes, to_bytes, write_atomically
+from ganverse.io import png_bytes, read_image, read_mask, write_atomically
 from ganverse.masks.filtering import FilterCounts
+from ganverse.pretrained import build
 
 MANIFEST = "manifest.json"
-_PATHS = ("view_codes", "segmenter", "renderer", "reader")
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ class ShardPlan:
         path = self.tar(shard).with_suffix(".json")
         if not path.exists() or not self.tar(shard).exists():
             return None
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        record = ShardRecord(**{**facts, "counts": FilterCounts(**facts["counts"])})
+        record = build(ShardRecord, json.loads(path.read_text(encoding="utf-8")))
         if record.fingerprint != self.fingerprint or record.samples != len(self.indices(shard)):
             raise GanverseError(
                 f"expected {self.folder} to be empty or to hold shards of {self.fingerprint}, but {path.name} holds "
@@ -145,15 +142,13 @@ def write_manifest(plan: ShardPlan) -> Path:
         "samples": plan.samples,
         "per_shard": plan.per_shard,
         "azimuth_degrees": plan.azimuth_degrees,
-        "source": {
-            name: str(value) if isinstance(value, Path) else value for name, value in asdict(plan.source).items()
-        },
+        "source": asdict(plan.source),
         "images": {**asdict(total), "dropped_share": round(total.dropped_share, 6)},
         "forced_samples": sum(record.forced for record in finished),
         "shards": [{"name": r.name, "samples": r.samples, "sha256": r.sha256} for r in finished],
     }
     path = plan.folder / MANIFEST
-    write_atomically(path, (json.dumps(manifest, indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(manifest, indent=1, default=str) + "\n").encode())
     return path
 
 
@@ -178,16 +173,9 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
         raise GanverseError(f"expected JSON in {folder / MANIFEST}, got {error}; generate the shards again") from error
     try:
         entries = [(folder / entry["name"], entry["sha256"]) for entry in manifest["shards"]]
-        recorded: dict[str, Any] = {k: Path(v) if v and k in _PATHS else v for k, v in manifest["source"].items()}
-        plan = ShardPlan(
-            folder,
-            samples=int(manifest["samples"]),
-            per_shard=int(manifest["per_shard"]),
-            fingerprint=str(manifest["fingerprint"]),
-            azimuth_degrees=tuple(manifest["azimuth_degrees"]),
-            source=SourceSettings(**recorded),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        facts = {name: manifest[name] for name in ("samples", "per_shard", "fingerprint", "azimuth_degrees", "source")}
+        plan = build(ShardPlan, facts, {"folder": folder})
+    except (KeyError, TypeError, GanverseError) as error:
         raise GanverseError(
             f"expected {folder / MANIFEST} as this version writes it, got another ({brief(error)}); generate the "
             "shards again"
@@ -202,27 +190,13 @@ def _members(batch: MultiViewBatch, row: int, azimuths: Sequence[float]) -> Iter
     index = int(batch.sample_index[row])
     key, views = f"{index:09d}", batch.view_ids[row].tolist()
     for view in range(len(views)):
-        yield f"{key}.view{view}.png", _png(batch.images[row, view])
-        yield f"{key}.mask{view}.png", _png(batch.masks[row, view])
+        yield f"{key}.view{view}.png", png_bytes(batch.images[row, view])
+        yield f"{key}.mask{view}.png", png_bytes(batch.masks[row, view])
     styles = io.BytesIO()
     np.save(styles, batch.styles[row].cpu().numpy())
     yield f"{key}.styles.npy", styles.getvalue()
     facts = {"sample": index, "views": views, "azimuth_degrees": [azimuths[view] for view in views]}
     yield f"{key}.json", json.dumps(facts).encode()
-
-
-def _png(image: Float[Tensor, "channels height width"]) -> bytes:
-    pixels = to_bytes(image).permute(1, 2, 0).squeeze(2).cpu().numpy()
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format="png")
-    return data.getvalue()
-
-
-def decoded_pixels(data: bytes) -> UInt8[Tensor, "channels height width"]:
-    """What a PNG file of a shard holds."""
-    with Image.open(io.BytesIO(data)) as image:
-        array = np.array(image)
-    return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
 
 
 class ShardReader:
@@ -239,12 +213,12 @@ class ShardReader:
         """
         rows = [self._sample(sample) for sample in samples]
         images, masks, view_ids, styles = (torch.stack(part) for part in zip(*rows, strict=True))
-        return MultiViewBatch(from_bytes(images), from_bytes(masks), view_ids, torch.tensor(list(samples)), styles)
+        return MultiViewBatch(images, masks, view_ids, torch.tensor(list(samples)), styles)
 
     def _sample(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         try:
             return self._decoded(sample)
-        except (KeyError, ValueError, RuntimeError, EOFError, OSError, tarfile.TarError) as error:
+        except (KeyError, ValueError, RuntimeError, EOFError, OSError, tarfile.TarError, GanverseError) as error:
             path = self.plan.tar(sample // self.plan.per_shard)
             raise GanverseError(
                 f"expected sample {sample} in {path} as generation writes it, got {type(error).__name__}: {error}; "
@@ -254,8 +228,8 @@ class ShardReader:
     def _decoded(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         files = self._files(sample)
         views = json.loads(files["json"])["views"]
-        images = torch.stack([decoded_pixels(files[f"view{k}.png"]) for k in range(len(views))])
-        masks = torch.stack([decoded_pixels(files[f"mask{k}.png"]) for k in range(len(views))])
+        images = torch.stack([read_image(files[f"view{k}.png"]) for k in range(len(views))])
+        masks = torch.stack([read_mask(files[f"mask{k}.png"]) for k in range(len(views))])
         if masks.shape[-2:] != images.shape[-2:]:
             raise ValueError(f"masks of {tuple(masks.shape[-2:])} for images of {tuple(images.shape[-2:])}")
         styles = torch.from_numpy(np.load(io.BytesIO(files["styles.npy"])))

@@ -6,20 +6,18 @@ mirrorings that depend on (seed, pass) alone.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ganverse.data.indices import EvenBatches, IndexBatches
 from ganverse.errors import GanverseError
@@ -111,12 +109,18 @@ class WorldImages(pl.LightningDataModule):
         self.samples_seen = int(state_dict["samples_seen"])
 
     def _open(self) -> np.ndarray:
-        images = open_images(self.cache)
-        expected = (self.images, 3, self.resolution, self.resolution)
-        if images.shape != expected:
+        """A memory map of the cache."""
+        try:
+            images: np.ndarray = np.load(self.cache, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
             raise GanverseError(
-                f"expected images {list(expected)} in {self.cache}, got {list(images.shape)}; remove the file to "
-                "have it rendered anew, or give another path"
+                f"expected a .npy file of images at {self.cache}, could not read it ({error})"
+            ) from error
+        expected = (self.images, 3, self.resolution, self.resolution)
+        if images.dtype != np.uint8 or images.shape != expected:
+            raise GanverseError(
+                f"expected uint8 images {list(expected)} in {self.cache}, got {images.dtype} {list(images.shape)}; "
+                "remove the file to have it rendered anew, or give another path"
             )
         return images
 
@@ -155,64 +159,39 @@ class ImageStream(IterableDataset[Tensor]):
         return int(order[offset]), self._mirror and bool(flips[offset])
 
 
-def open_images(path: Path) -> np.ndarray:
-    """A memory map of a uint8 .npy file [N, 3, H, H].
-
-    Raises GanverseError if the file is missing or holds something else.
-    """
-    try:
-        images: np.ndarray = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise GanverseError(f"Expected a .npy file of images at {path}, could not read it ({error}).") from error
-    square = images.ndim == 4 and images.shape[1] == 3 and images.shape[2] == images.shape[3]
-    if images.dtype != np.uint8 or not square or len(images) == 0:
-        raise GanverseError(
-            f"Expected square uint8 images [N, 3, H, H] in {path}, got {images.dtype} {list(images.shape)}; "
-            "give another file."
-        )
-    return images
-
-
-def write_world_images(
-    path: Path, shape: tuple[int, int, int, int], seed: int, *, processes: int | None = None
-) -> None:
+def write_world_images(path: Path, shape: tuple[int, int, int, int], seed: int) -> None:
     """Renders the images into a uint8 .npy file, which appears under its name only when it is whole.
 
-    shape: [N, 3, H, H]. processes: None takes as many as the machine has and the work is worth.
+    shape: [N, 3, H, H]. As many processes render as the machine has and the work is worth.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    starts = range(0, shape[0], _CHUNK)
-    if processes is None:
-        processes = min(os.cpu_count() or 1, _MOST_PROCESSES, 1 + len(starts) // _CHUNKS_WORTH_A_PROCESS)
+    chunks = torch.arange(shape[0]).split(_CHUNK)
+    workers = min(os.cpu_count() or 1, _MOST_PROCESSES, len(chunks) // _CHUNKS_WORTH_A_PROCESS)
+    # spawned, not forked: a fork would inherit locks of torch's threads
+    context = "spawn" if workers else None
+    rendered = DataLoader(
+        Renders(seed, shape[-1], chunks), batch_size=None, num_workers=workers, multiprocessing_context=context
+    )
     try:
-        np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).flush()
-        done = _render(temporary, shape, seed, starts, processes)
-        for _ in track(done, f"Rendering {shape[0]:,} cars", total=len(starts)):
-            pass
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        done = track(rendered, f"Rendering {shape[0]:,} cars", total=len(chunks))
+        for indices, images in zip(chunks, done, strict=True):
+            pixels[indices] = images
+        pixels.flush()
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _render(path: Path, shape: tuple[int, ...], seed: int, starts: range, processes: int) -> Iterator[int]:
-    """Fills the file and yields the start of every chunk when it is done."""
-    if processes == 1:
-        for start in starts:
-            yield _render_chunk(path, shape, seed, start)
-        return
-    # spawned, not forked: a fork would inherit locks of torch's threads
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        chunks = [pool.submit(_render_chunk, path, shape, seed, start) for start in starts]
-        for chunk in as_completed(chunks):
-            yield chunk.result()
+class Renders(Dataset[Tensor]):
+    """Images of the car world's stream `seed`, in chunks of indices."""
 
+    def __init__(self, seed: int, resolution: int, chunks: Sequence[Tensor]) -> None:
+        self._seed, self._resolution, self._chunks = seed, resolution, chunks
 
-def _render_chunk(path: Path, shape: tuple[int, ...], seed: int, start: int) -> int:
-    indices = range(start, min(start + _CHUNK, shape[0]))
-    _, images, _ = world_samples(seed, torch.tensor(indices), CarWorldGenerator(shape[-1]))
-    pixels = np.lib.format.open_memmap(path, "r+")
-    pixels[indices.start : indices.stop] = to_bytes(images).numpy()
-    pixels.flush()
-    return start
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __getitem__(self, chunk: int) -> UInt8[Tensor, "images 3 side side"]:
+        return to_bytes(world_samples(self._seed, self._chunks[chunk], CarWorldGenerator(self._resolution))[1])

@@ -136,8 +136,8 @@ def png(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("member", "data", "complaint"),
     [
-        ("000000000.view0.png", b"no picture", "UnidentifiedImageError"),
-        ("000000000.mask1.png", png(16)[:40], "OSError|UnidentifiedImageError"),
+        ("000000000.view0.png", b"no picture", "cannot be read"),
+        ("000000000.mask1.png", png(16)[:40], "cannot be read"),
         ("000000000.mask1.png", png(8), "Error"),
         ("000000000.json", b"{", "JSONDecodeError"),
         ("000000000.styles.npy", b"", "EOFError|ValueError"),

@@ -7,7 +7,7 @@ import torch
 
 from ganverse.data import world_images
 from ganverse.data.indices import IndexBatches
-from ganverse.data.world_images import ImageStream, WorldImages, open_images, write_world_images
+from ganverse.data.world_images import ImageStream, WorldImages, write_world_images
 from ganverse.errors import GanverseError
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
@@ -84,8 +84,8 @@ def test_validation_images_are_none_of_the_training(path: Path) -> None:
 )
 def test_other_arrays_are_refused(tmp_path: Path, content: np.ndarray) -> None:
     np.save(tmp_path / "other.npy", content)
-    with pytest.raises(GanverseError, match="Expected square uint8 images"):
-        open_images(tmp_path / "other.npy")
+    with pytest.raises(GanverseError, match="expected uint8 images"):
+        WorldImages(tmp_path / "other.npy", COUNT, SIDE).train_dataloader()
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.npy").write_text("not an array")
     for name in ("empty.npy", "text.npy", "absent.npy"):
         with pytest.raises(GanverseError, match="could not read it"):
-            open_images(tmp_path / name)
+            WorldImages(tmp_path / name, COUNT, SIDE).train_dataloader()
 
 
 def test_a_missing_cache_is_rendered_and_then_kept(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_missing_cache_is_rendered_and_then_kept(tmp_path: Path) -> None:
 
 
 def test_a_cache_of_other_images_is_refused(path: Path) -> None:
-    with pytest.raises(GanverseError, match=r"expected images \[10, 3, 8, 8\]"):
+    with pytest.raises(GanverseError, match=r"expected uint8 images \[10, 3, 8, 8\]"):
         WorldImages(path, images=COUNT, resolution=8).train_dataloader()
     WorldImages(path, images=COUNT, resolution=SIDE).train_dataloader()
 
@@ -137,13 +137,13 @@ def test_row_i_is_sample_i_of_the_world(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_chunks")
 def test_a_failed_rendering_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, shape: tuple[int, ...], seed: int, start: int) -> int:
-        assert path.exists()
-        if start > 0:
+    def fail(seed: int, indices: torch.Tensor, world: CarWorldGenerator) -> object:
+        assert list(tmp_path.iterdir())
+        if indices[0] > 0:
             raise KeyboardInterrupt
-        return start
+        return world_samples(seed, indices, world)
 
-    monkeypatch.setattr(world_images, "_render_chunk", fail)
+    monkeypatch.setattr(world_images, "world_samples", fail)
     with pytest.raises(KeyboardInterrupt):
         write_world_images(tmp_path / "cars.npy", (5, 3, 12, 12), seed=0)
     assert list(tmp_path.iterdir()) == []
