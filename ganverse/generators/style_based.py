@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -148,6 +148,18 @@ def post_affine(layers: Sequence[Sequence[StyledLayer]], w: Codes) -> Styles:
     """The styles of `layers` one after the other, from one code w for all or one per layer."""
     parts = [module.affine(w if w.dim() == 2 else w[:, k]) for k, layer in enumerate(layers) for module in layer]
     return torch.cat(parts, dim=1)
+
+
+def layers_of(blocks: Iterable[Any]) -> list[list[StyledLayer]]:
+    """The W+ layers of StyleGAN2's blocks; the colors of a block share one with the first convolution of the next."""
+    layers: list[list[StyledLayer]] = [[]]
+    for block in blocks:
+        if block.conv0 is not None:
+            layers[-1].append(block.conv0)
+            layers.append([])
+        layers[-1].append(block.conv1)
+        layers.append([] if block.to_rgb is None else [block.to_rgb])
+    return layers
 
 
 @dataclass(frozen=True)

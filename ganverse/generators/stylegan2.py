@@ -9,9 +9,8 @@ regularization.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from ganverse.errors import GanverseError
 from ganverse.generators.layers import ACTIVATION_GAIN, SLOPE, EqualizedLinear
 from ganverse.generators.protocol import Codes, Images, Noise, Styles, W, style_slices
-from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer, post_affine
+from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer, layers_of, post_affine
 
 
 @dataclass(frozen=True)
@@ -143,14 +142,7 @@ class StyleGAN2Generator(StyleBasedGenerator):
 
     def layers(self, resolution: int | None = None) -> list[list[StyledLayer]]:
         """The modulated modules of every W+ layer, in the order of w*; a lower `resolution` uses fewer."""
-        layers: list[list[StyledLayer]] = [[]]
-        for block in cast(Iterable[SynthesisBlock], self.blocks[: self._depth(resolution)]):
-            if block.conv0 is not None:
-                layers[-1].append(block.conv0)
-                layers.append([])
-            layers[-1].append(block.conv1)
-            layers.append([block.to_rgb])
-        return layers
+        return layers_of(self.blocks[: self._depth(resolution)])
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -6,7 +6,7 @@ Written from the paper. `stylegan2.py` is the variant that is trained here: chea
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
 from ganverse.generators.layers import ACTIVATION_GAIN, BINOMIAL, SLOPE, EqualizedLinear, blur, upsample
-from ganverse.generators.style_based import SIDES, ImportedConfig, ImportedGenerator, StyledLayer
+from ganverse.generators.style_based import ImportedConfig, ImportedGenerator, StyledLayer, layers_of
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,6 @@ class PaperStyleGAN2Config(ImportedConfig):
     """How resolutions are joined (section 4.1): "skip" adds up their colors, "residual" their features."""
     clamp: float | None = None
     """Bound of the activations, for weights trained with mixed precision (Karras et al. 2020b, appendix)."""
-    half_resolutions: int = 0
-    """That many of the highest resolutions run in float16 on a GPU; a CPU always uses float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,8 +35,6 @@ class PaperStyleGAN2Config(ImportedConfig):
             raise GanverseError(f"expected branches skip or residual, got {self.branches!r:.40}")
         if self.clamp is not None and not self.clamp > 0:
             raise GanverseError(f"expected a positive clamp, got {self.clamp}")
-        if not 0 <= self.half_resolutions <= len(SIDES):
-            raise GanverseError(f"expected half_resolutions from 0 to {len(SIDES)}, got {self.half_resolutions}")
 
 
 class ModulatedConvolution(StyledLayer):
@@ -62,20 +58,15 @@ class ModulatedConvolution(StyledLayer):
         noise: Float[Tensor, "#batch 1 height_out width_out"] | None,
     ) -> Float[Tensor, "batch outputs height_out width_out"]:
         """Noise has the size of the output, twice that of the input if the layer up-samples."""
-        weight: Tensor = self.weight
-        if x.dtype == torch.float16:
-            # Demodulation undoes any scale; these keep the products within float16.
-            weight = weight / weight.abs().amax(dim=(1, 2, 3), keepdim=True) / math.sqrt(weight[0].numel())
-            style = style / style.abs().amax(dim=1, keepdim=True)
-        demodulation = torch.rsqrt(style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8)
-        out = self._convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype))
-        out = out * demodulation.to(x.dtype)[:, :, None, None]
+        demodulation = torch.rsqrt(style.square() @ self.weight.square().sum(dim=(2, 3)).t() + 1e-8)
+        out = self._convolve(x * style[:, :, None, None]) * demodulation[:, :, None, None]
         if noise is not None:
-            out = out + (noise * self.noise_strength).to(x.dtype)
-        out = F.leaky_relu(out + self.bias.to(x.dtype)[:, None, None], SLOPE) * self._gain
+            out = out + noise * self.noise_strength
+        out = F.leaky_relu(out + self.bias[:, None, None], SLOPE) * self._gain
         return out if self._clamp is None else out.clamp(-self._clamp, self._clamp)
 
-    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+    def _convolve(self, x: Tensor) -> Tensor:
+        weight = cast(Tensor, self.weight)
         if not self._up:
             return F.conv2d(x, weight, padding=1)
         # A transposed convolution leaves 2 side + 1 pixels, which the filter brings to 2 side.
@@ -97,10 +88,9 @@ class ToRGB(StyledLayer):
     def forward(
         self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """float32 colors, unbounded, 0 is mid-gray."""
-        scaled = x * (style * self._weight_gain).to(x.dtype)[:, :, None, None]
-        out = F.conv2d(scaled, self.weight.to(x.dtype), self.bias.to(x.dtype))
-        return (out if self._clamp is None else out.clamp(-self._clamp, self._clamp)).float()
+        """Colors, unbounded, 0 is mid-gray."""
+        out = F.conv2d(x * (style * self._weight_gain)[:, :, None, None], self.weight, self.bias)
+        return out if self._clamp is None else out.clamp(-self._clamp, self._clamp)
 
 
 class Block(nn.Module):
@@ -131,7 +121,7 @@ class Block(nn.Module):
         x = self.conv1(x, next(styles), next(noise))
         if self.skip is not None:
             weight = self.skip * math.sqrt(0.5 / self.skip.shape[1])
-            x = x + upsample(F.conv2d(below, weight.to(x.dtype)))
+            x = x + upsample(F.conv2d(below, weight))
         image = None if image is None else upsample(image)
         if self.to_rgb is not None:
             colors = self.to_rgb(x, next(styles))
@@ -158,18 +148,10 @@ class PaperStyleGAN2Generator(ImportedGenerator):
             for i, o, side in zip(inputs, config.channels, sides, strict=True)
         )
         self.style_sizes = self.sizes()
-        self._first_half = len(sides) - config.half_resolutions
 
     def layers(self) -> list[list[StyledLayer]]:
         """The styled modules of every W+ layer, in the order of w*."""
-        layers: list[list[StyledLayer]] = [[]]
-        for block in cast(Iterable[Block], self.blocks):
-            if block.conv0 is not None:
-                layers[-1].append(block.conv0)
-                layers.append([])
-            layers[-1].append(block.conv1)
-            layers.append([] if block.to_rgb is None else [block.to_rgb])
-        return layers
+        return layers_of(self.blocks)
 
     def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
@@ -177,7 +159,6 @@ class PaperStyleGAN2Generator(ImportedGenerator):
         """Unbounded colors, nominally [-1, 1]."""
         image, codes, planes = None, iter(styles), iter(noise)
         x = self.start.expand(styles[0].shape[0], -1, -1, -1)
-        for k, block in enumerate(self.blocks):
-            half = x.is_cuda and k >= self._first_half
-            x, image = block(x.to(torch.float16 if half else torch.float32), image, codes, planes)
+        for block in self.blocks:
+            x, image = block(x, image, codes, planes)
         return cast(Tensor, image)

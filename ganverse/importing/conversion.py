@@ -226,11 +226,3 @@ def positive(settings: Mapping[str, Any], name: str) -> float | None:
     if value is not None and not (type(value) in (int, float) and 0 < value < float("inf")):
         raise GanverseError(f"a setting {name} that is no positive number")
     return None if value is None else float(value)
-
-
-def count_of(settings: Mapping[str, Any], name: str) -> int:
-    """A setting that is a count, 0 where it is missing; GanverseError for anything else."""
-    value = settings.get(name, 0)
-    if type(value) is not int or value < 0:
-        raise GanverseError(f"a setting {name} that is no count")
-    return value

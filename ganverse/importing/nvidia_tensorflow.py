@@ -14,7 +14,6 @@ from ganverse.importing.conversion import (
     Rule,
     check_settings,
     convert,
-    count_of,
     level,
     positive,
     stylegan1_config,
@@ -150,7 +149,6 @@ def read(value: Any, reader: TensorReader) -> Imported:
         weights,
         branches="residual" if "blocks.1.skip" in weights else "skip",
         clamp=positive(settings, "conv_clamp"),
-        half_resolutions=count_of(settings, "num_fp16_res"),
     )
     return Imported("StyleGAN2, TensorFlow, NVIDIA's pickle", config, weights, LICENSE)
 

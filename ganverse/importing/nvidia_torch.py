@@ -21,7 +21,6 @@ from ganverse.importing.conversion import (
     Rule,
     check_settings,
     convert,
-    count_of,
     count_while,
     fix_class,
     level,
@@ -172,7 +171,6 @@ def _stylegan2_config(
         weights,
         branches=_BRANCHES[architecture],
         clamp=positive({**settings, **_first_layer(network)}, "conv_clamp"),
-        half_resolutions=count_of(settings, "num_fp16_res"),
     )
 
 

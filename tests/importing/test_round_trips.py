@@ -59,7 +59,7 @@ WHOLE: dict[str, tuple[Callable[[], Any], Writer]] = {
         lambda g: pickled(ada_content(ada_names(g), architecture="resnet")),
     ),
     "ada, half precision": (
-        lambda: stylegan2(clamp=0.5, half_resolutions=2),
+        lambda: stylegan2(clamp=0.5),
         lambda g: pickled(ada_content(ada_names(g), conv_clamp=0.5, num_fp16_res=2, channel_base=32768)),
     ),
     "ada, only G_ema": (
@@ -68,7 +68,7 @@ WHOLE: dict[str, tuple[Callable[[], Any], Writer]] = {
     ),
     "ada, 1024 px": (lambda: stylegan2(**LARGE), lambda g: pickled(ada_content(ada_names(g)))),
     "StyleGAN2 of stylegan3": (
-        lambda: stylegan2(clamp=0.5, half_resolutions=2),
+        lambda: stylegan2(clamp=0.5),
         lambda g: pickled(ada_content(ada_names(g), flat=True, conv_clamp=0.5, num_fp16_res=2, channel_max=512)),
     ),
     "StyleGAN2 of stylegan3, residual": (
@@ -100,7 +100,7 @@ WHOLE: dict[str, tuple[Callable[[], Any], Writer]] = {
     },
     "TensorFlow StyleGAN2, residual": (lambda: stylegan2(branches="residual"), lambda g: pickled(tensorflow2(g))),
     "TensorFlow StyleGAN2-ADA": (
-        lambda: stylegan2(clamp=0.5, half_resolutions=2),
+        lambda: stylegan2(clamp=0.5),
         lambda g: pickled(tensorflow2(g, conv_clamp=0.5, num_fp16_res=2)),
     ),
     "TensorFlow StyleGAN2, 1024 px": (lambda: stylegan2(**LARGE), lambda g: pickled(tensorflow2(g))),
