@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganverse import cli
-from ganverse.doctor import checks, examine
+from ganverse.doctor import doctor_command
 from ganverse.pretrained import SHIPPED
 
 
@@ -36,19 +36,16 @@ def test_a_broken_part_hides_no_other(capsys: pytest.CaptureFixture[str], monkey
         assert word in shown
 
 
-def test_damaged_weights(tmp_path: Path) -> None:
-    def states() -> dict[str, tuple[str, bool]]:
-        found = [examine(what, check) for what, check in checks(tmp_path)]
-        return {one.what: (one.state, one.healthy) for one in found}
-
-    assert "none in" in states()["weights"][0]
+def test_damaged_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor_command([], tmp_path) == 1
+    assert "none in" in capsys.readouterr().out
     source = SHIPPED / "segmenter-car.safetensors"
     for name in "abcd":
         (tmp_path / f"{name}.safetensors").write_bytes(source.read_bytes()[: -1 if name == "b" else None])
     for name, card in (("b", source.with_suffix(".json").read_text()), ("c", "{"), ("d", "{}")):
         (tmp_path / f"{name}.json").write_text(card)
-    found = states()
-    for name, complaint in (("a", "card is missing"), ("b", "damaged"), ("c", "Expecting"), ("d", "sha256")):
-        state, healthy = found[f"{name}.safetensors"]
-        assert complaint in state
-        assert not healthy
+    assert doctor_command([], tmp_path) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for name, complaint in (("a", "expected a card"), ("b", "with the sha256"), ("c", "JSON"), ("d", "sha256")):
+        (line,) = [line for line in lines if f" {name}.safetensors " in line]
+        assert complaint in line

@@ -16,7 +16,7 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.rendering import ambient_light, render
 from ganverse.training.charts import CameraMoment, camera_wheel
-from ganverse.training.media import GLB, Medium
+from ganverse.training.media import Medium
 
 NOVEL_AZIMUTHS = (35.0, 125.0, 215.0, 305.0)
 NOVEL_ELEVATION = 15.0
@@ -37,7 +37,7 @@ def inverse_media(
     media: dict[str, Medium] = {"inverse": table(_columns(network, cameras, batch, seen), cell=CELL)}
     for i in range(min(MESHES, len(batch))):
         mesh = network.template.with_vertices(seen.vertices[i : i + 1])
-        media[f"object-{i + 1}"] = GLB(glb_bytes(mesh, seen.texture[i]))
+        media[f"object-{i + 1}"] = glb_bytes(mesh, seen.texture[i])
     return media | ({"camera-wheel": camera_wheel(history)} if history else {})
 
 

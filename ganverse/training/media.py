@@ -1,11 +1,8 @@
-"""Pictures, meshes and tables of a training: files always, Weights & Biases where the trainer has its logger."""
+"""Pictures and meshes of a training: files always, Weights & Biases where the trainer has its logger."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,30 +17,8 @@ from ganverse.errors import GanverseError
 from ganverse.io import png_bytes, write_atomically
 from ganverse.training.charts import drop_chart, metric_curves
 
-
-@dataclass(frozen=True)
-class GLB:
-    """A textured mesh, as the bytes of a GLB file."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Table:
-    """Headings, and rows of as many cells."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str | int | float, ...], ...]
-
-    def csv(self) -> str:
-        """As comma-separated values."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
-        return text.getvalue()
-
-
-Medium = Float[Tensor, "3 height width"] | Image.Image | GLB | Table
-"""An image in [0, 1] or a finished picture, a mesh, or a table."""
+Medium = Float[Tensor, "3 height width"] | Image.Image | bytes
+"""An image in [0, 1], a finished picture, or a mesh as the bytes of a GLB file."""
 
 
 @runtime_checkable
@@ -56,7 +31,7 @@ class HasSampleMedia(Protocol):
 
 
 class SampleLogger(pl.Callback):
-    """Writes samples/NAME-IMAGES.png (.glb, .csv) below the trainer's root at the start, now and then, and at the end.
+    """Writes samples/NAME-IMAGES.png (.glb) below the trainer's root at the start, now and then, and at the end.
 
     The media are those of the module's `sample_media`, the curves of everything logged, and what the filter dropped.
     With a `WandbLogger` they also appear under media/NAME.
@@ -117,35 +92,18 @@ class SampleLogger(pl.Callback):
 
 def save(medium: Medium, stem: Path) -> Path:
     """Writes `stem` with the ending that the medium calls for, and returns that path."""
-    suffix, data = _encoded(medium)
+    suffix, data = (".glb", medium) if isinstance(medium, bytes) else (".png", png_bytes(medium))
     path = stem.with_name(stem.name + suffix)
     write_atomically(path, data)
     return path
 
 
 def log_files(files: Mapping[str, Path], trainer: pl.Trainer) -> None:
-    """Files (.png, .glb, .csv) in Weights & Biases, by the name of their panel, where the trainer has its logger."""
+    """Files (.png, .glb) in Weights & Biases, by the name of their panel, where the trainer has its logger."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            media = {name: _wandb_medium(path) for name, path in files.items()}
+            import wandb  # only where its logger is in use
+
+            kinds = {".png": wandb.Image, ".glb": wandb.Object3D}
+            media = {name: kinds[path.suffix](str(path)) for name, path in files.items()}
             logger.experiment.log({**media, "trainer/global_step": trainer.global_step})
-
-
-def _encoded(medium: Medium) -> tuple[str, bytes]:
-    if isinstance(medium, GLB):
-        return ".glb", medium.data
-    if isinstance(medium, Table):
-        return ".csv", medium.csv().encode()
-    return ".png", png_bytes(medium)
-
-
-def _wandb_medium(path: Path) -> object:
-    import wandb  # only where its logger is in use
-
-    if path.suffix == ".glb":
-        return wandb.Object3D(str(path))
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8", newline="") as file:
-            columns, *rows = csv.reader(file)
-        return wandb.Table(columns=list(columns), data=[list(row) for row in rows])
-    return wandb.Image(str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from ganverse.errors import GanverseError
 from ganverse.export import glb_bytes
 from ganverse.geometry.meshes import sphere_template
-from ganverse.training.media import GLB, SampleLogger, Table, log_files, save
+from ganverse.training.media import SampleLogger, log_files, save
 from tests.offline_runs import finished_run, history
 from tests.tasks import toys
 from tests.training.lines import Line, Numbers
@@ -55,9 +54,8 @@ def test_held_out_objects_and_dropped_samples_are_shown(files: toys.Files, tmp_p
 
 def test_media_as_files(tmp_path: Path) -> None:
     assert save(torch.rand(3, 4, 4), tmp_path / "a").name == "a.png"
-    mesh = GLB(glb_bytes(sphere_template(1), torch.rand(3, 4, 4)))
-    assert save(mesh, tmp_path / "a").read_bytes() == mesh.data
-    assert save(Table(("number", "value"), (("a,b", 0.5),)), tmp_path / "a").read_text() == 'number,value\n"a,b",0.5\n'
+    mesh = glb_bytes(sphere_template(1), torch.rand(3, 4, 4))
+    assert save(mesh, tmp_path / "a").read_bytes() == mesh
 
 
 def test_what_an_offline_run_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,20 +64,15 @@ def test_what_an_offline_run_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     settings = {"logger": logger, "log_every_n_steps": 1, "limit_val_batches": 0}
     trainer = toys.trainer(tmp_path, max_steps=2, callbacks=[SampleLogger(every_n_train_steps=5)], **settings)
     trainer.fit(Line(), Numbers())
-    files = {
-        "numbers": save(Table(("number", "value"), (("gan/iou", 0.9),)), tmp_path / "numbers"),
-        "object": save(GLB(glb_bytes(sphere_template(1), torch.rand(3, 4, 4))), tmp_path / "object"),
-    }
-    log_files(files, trainer)
+    mesh = save(glb_bytes(sphere_template(1), torch.rand(3, 4, 4)), tmp_path / "object")
+    log_files({"object": mesh}, trainer)
     logger.experiment.finish()
     run = finished_run(tmp_path)
     lines = history(run)
     losses = [(line["images"], line["trainer/global_step"]) for line in lines if "loss" in line]
     assert losses == [(4, 0), (8, 1)]
     shown = {key: value["_type"] for line in lines for key, value in line.items() if isinstance(value, dict)}
-    assert shown == {"media/slope": "image-file", "numbers": "table-file", "object": "object3D-file"}
+    assert shown == {"media/slope": "image-file", "object": "object3D-file"}
     last = {key: value for line in lines for key, value in line.items()}
     stored = run / "files" / last["media/slope"]["path"]
     assert stored.read_bytes() == (tmp_path / "samples" / "slope-000000008.png").read_bytes()
-    table = json.loads((run / "files" / last["numbers"]["path"]).read_text())
-    assert (table["columns"], table["data"]) == (["number", "value"], [["gan/iou", "0.9"]])
