@@ -84,17 +84,8 @@ def level(side: str) -> int:
     return number.bit_length() - 3
 
 
-def low_pass(tensor: Tensor) -> Tensor:
-    """Checks that a stored filter of StyleGAN2 is [1, 3, 3, 1], whatever its gain."""
-    return _check_filter(tensor, BINOMIAL)
-
-
-def small_low_pass(tensor: Tensor) -> Tensor:
-    """Checks that a stored filter of StyleGAN1 is [1, 2, 1], whatever its gain."""
-    return _check_filter(tensor, (1.0, 2.0, 1.0))
-
-
-def _check_filter(tensor: Tensor, taps: tuple[float, ...]) -> Tensor:
+def low_pass(tensor: Tensor, taps: tuple[float, ...] = BINOMIAL) -> Tensor:
+    """Checks that a stored filter is `taps`, those of StyleGAN2 by default, on both axes, whatever its gain."""
     row = torch.tensor(taps) / sum(taps)
     stored = tensor.float().squeeze()
     if stored.shape != (len(taps), len(taps)) or not torch.allclose(stored / stored.sum(), row.outer(row), atol=1e-6):
@@ -172,11 +163,9 @@ def fix_class(weights: dict[str, Tensor], index: int | None) -> int | None:
     weights goes into the bias. The average of w, over all classes, is dropped.
 
     Raises:
-        GanverseError: a conditional generator without a class, an unconditional one with one, or no such class.
+        GanverseError: a conditional generator without a class, or no such class.
     """
     if "embed.weight" not in weights:
-        if index is not None:
-            raise GanverseError("an unconditional generator; omit --class-index")
         return None
     embedded, classes = sizes(weights, "embed.weight", 2)
     if index is None or not 0 <= index < classes:
@@ -218,6 +207,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and len(value) < 20 and all(isinstance(item, plain) for item in value):
         return list(value)
     return value if isinstance(value, plain) else type(value).__name__
+
+
+def named(value: Any, what: str) -> dict[str, Any]:
+    """A mapping whose keys are words; GanverseError for anything else."""
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise GanverseError(f"an object of type {type(value).__name__} in place of a mapping ({what})")
+    return value
 
 
 def positive(settings: Mapping[str, Any], name: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,23 +101,23 @@ def recognize(data: bytes, class_index: int | None = None) -> Imported:
     Raises:
         GanverseError: what was found instead, without naming the file.
     """
-    unconditional: list[tuple[Callable[[Any], bool], Callable[[Any, TensorReader], Imported]]] = [
+    families: list[tuple[Callable[[Any], bool], Callable[[Any, TensorReader], Imported]]] = [
+        (nvidia_torch.reads, partial(nvidia_torch.read, class_index=class_index)),
         (nvidia_tensorflow.reads, nvidia_tensorflow.read),
         (pytorch_ports.reads_stylegan2, pytorch_ports.read_stylegan2),
         (pytorch_ports.reads_stylegan1, pytorch_ports.read_stylegan1),
     ]
     try:
         value, reader = open_file(data)
-        if nvidia_torch.reads(value):
-            return nvidia_torch.read(value, reader, class_index)
-        for reads, read in unconditional:
-            if reads(value):
-                if class_index is not None:
-                    raise GanverseError("an unconditional generator; omit --class-index")
-                return read(value, reader)
-        raise GanverseError(_description(value))
+        read = next((read for reads, read in families if reads(value)), None)
+        if read is None:
+            raise GanverseError(_description(value))
+        found = read(value, reader)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise GanverseError(f"a file that contradicts itself ({type(error).__name__}: {error})") from error
+    if class_index is not None and found.classes is None:
+        raise GanverseError("an unconditional generator; omit --class-index")
+    return found
 
 
 def _description(value: Any) -> str:

@@ -15,6 +15,7 @@ from ganverse.importing.conversion import (
     check_settings,
     convert,
     level,
+    named,
     positive,
     stylegan1_config,
     stylegan2_config,
@@ -135,7 +136,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
     networks = list(_networks(value[2]))
     settings: dict[str, Any] = {}
     for _, state in reversed(networks):  # those of the whole network win
-        settings |= _dict(state, "static_kwargs")
+        settings |= named(state.get("static_kwargs", {}), "static_kwargs")
     if settings.get("label_size", 0) != 0:
         raise GanverseError("a conditional generator of TensorFlow (label_size > 0), which cannot be read")
     tensors = reader.tensors(item for prefix, state in networks for item in _variables(prefix, state))
@@ -166,7 +167,7 @@ def _networks(network: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             raise GanverseError("a network that is its own component")
         seen.add(id(network))
         yield prefix, network.state
-        for name, component in _dict(network.state, "components").items():
+        for name, component in named(network.state.get("components", {}), "components").items():
             waiting.append((f"{prefix}{name}/", component))
 
 
@@ -178,10 +179,3 @@ def _variables(prefix: str, state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if not isinstance(item, (tuple, list)) or len(item) != 2 or not isinstance(item[0], str):
             raise GanverseError("a variable that is no (name, array)")
         yield prefix + item[0], item[1]
-
-
-def _dict(state: dict[str, Any], name: str) -> dict[str, Any]:
-    found = state.get(name, {})
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise GanverseError(f"{name} that are no mapping")
-    return found

@@ -26,6 +26,7 @@ from ganverse.importing.conversion import (
     level,
     low_pass,
     mapping_sizes,
+    named,
     positive,
     sizes,
     stylegan2_config,
@@ -123,10 +124,10 @@ def state_of(record: Any) -> dict[str, Any]:
     if not isinstance(record, Made) or not record.name.endswith("_reconstruct_persistent_obj"):
         raise GanverseError(f"an object of type {type(record).__name__} in place of a network")
     (meta,) = record.arguments if len(record.arguments) == 1 else (None,)
-    meta = _mapping(meta, "network")
+    meta = named(meta, "network")
     if meta.get("type") != "class" or meta.get("version") != 6:
         raise GanverseError("a network saved in another version than 6")
-    return _mapping(meta.get("state"), "state")
+    return named(meta.get("state"), "state")
 
 
 def walk(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -137,10 +138,10 @@ def walk(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if len(prefix) > MAX_NAME:
             raise GanverseError("modules nested deeper than those of a generator")
         for kind in ("_parameters", "_buffers"):
-            for name, record in _mapping(state.get(kind, {}), kind).items():
+            for name, record in named(state.get(kind, {}), kind).items():
                 if record is not None:
                     yield prefix + name, record
-        for name, module in _mapping(state.get("_modules", {}), "_modules").items():
+        for name, module in named(state.get("_modules", {}), "_modules").items():
             inner = state_of(module)
             if id(inner) in seen:
                 raise GanverseError(f"the module {name[:40]!r} in two places")
@@ -152,13 +153,13 @@ def _settings(network: dict[str, Any]) -> dict[str, Any]:
     """Those of the synthesis network, below `synthesis_kwargs` (stylegan2-ada) or flat (stylegan3); others checked."""
     if network.get("_init_args", ()) not in ((), []):
         raise GanverseError("a network that was made with settings without names")
-    settings = _mapping(network.get("_init_kwargs", {}), "_init_kwargs")
+    settings = named(network.get("_init_kwargs", {}), "_init_kwargs")
     check_settings(
-        _mapping(settings.get("mapping_kwargs", {}), "mapping_kwargs"),
+        named(settings.get("mapping_kwargs", {}), "mapping_kwargs"),
         {"activation": "lrelu", "lr_multiplier": 0.01},
         "num_layers layer_features embed_features w_avg_beta",
     )
-    return {**settings, **_mapping(settings.get("synthesis_kwargs", {}), "synthesis_kwargs")}
+    return {**settings, **named(settings.get("synthesis_kwargs", {}), "synthesis_kwargs")}
 
 
 def _stylegan2_config(
@@ -196,11 +197,5 @@ def _stylegan3_config(
 def _first_layer(network: dict[str, Any]) -> dict[str, Any]:
     """The attributes of the first layer, which says more surely than the settings what it was made with."""
     for name in ("synthesis", "b4", "conv1"):
-        network = state_of(_mapping(network.get("_modules", {}), "_modules").get(name))
+        network = state_of(named(network.get("_modules", {}), "_modules").get(name))
     return network
-
-
-def _mapping(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise GanverseError(f"an object of type {type(value).__name__} in place of a mapping ({what})")
-    return value

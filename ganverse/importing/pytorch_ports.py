@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ganverse.errors import GanverseError
 from ganverse.importing.conversion import (
     Imported,
     Rule,
@@ -16,7 +15,7 @@ from ganverse.importing.conversion import (
     convert,
     level,
     low_pass,
-    small_low_pass,
+    named,
     stylegan1_config,
     stylegan2_config,
 )
@@ -100,7 +99,7 @@ _STYLEGAN1 = (
         _BLOCK + r"epi(?P<number>[12])\.style_mod\.lin\.(?P<part>weight|bias)",
         lambda m: f"blocks.{level(m['side'])}.epilogue{int(m['number']) - 1}.affine.{m['part']}",
     ),
-    Rule(r".*\.intermediate\.kernel", None, small_low_pass),
+    Rule(r".*\.intermediate\.kernel", None, lambda t: low_pass(t, (1.0, 2.0, 1.0))),
 )
 
 
@@ -122,7 +121,5 @@ def read_stylegan1(value: Any, reader: TensorReader) -> Imported:
 
 def _state_dict(value: Any) -> dict[str, Any]:
     """Records by their names, without the `module.` that torch's DataParallel puts in front of all of them."""
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise GanverseError("a mapping that is no state dict")
-    wrapped = all(name.startswith(_MODULE) for name in value)
+    wrapped = all(name.startswith(_MODULE) for name in named(value, "state dict"))
     return {name.removeprefix(_MODULE) if wrapped else name: record for name, record in value.items()}
