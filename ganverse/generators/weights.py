@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from ganverse.generators.stylegan2_paper import PaperStyleGAN2Config, PaperStyle
 from ganverse.generators.stylegan3 import StyleGAN3Config, StyleGAN3Generator
 from ganverse.pretrained import CHECKPOINT, GENERATOR, build, build_network, find_weights, read_card, save_network
 
-_CONFIGS: dict[str, type[StyleBasedConfig]] = {
-    "stylegan2": StyleGAN2Config,
-    "stylegan2-paper": PaperStyleGAN2Config,
-    "stylegan1": StyleGAN1Config,
-    "stylegan3": StyleGAN3Config,
+_NETWORKS: dict[str, tuple[type[StyleBasedConfig], Callable[..., StyleBasedGenerator]]] = {
+    "stylegan2": (StyleGAN2Config, StyleGAN2Generator),
+    "stylegan2-paper": (PaperStyleGAN2Config, PaperStyleGAN2Generator),
+    "stylegan1": (StyleGAN1Config, StyleGAN1Generator),
+    "stylegan3": (StyleGAN3Config, StyleGAN3Generator),
 }
 
 
@@ -51,7 +52,7 @@ class GeneratorCard:
 
 def architecture_of(config: StyleBasedConfig) -> str:
     """The name of the architecture on a card."""
-    return next(name for name, kind in _CONFIGS.items() if type(config) is kind)
+    return next(name for name, (kind, _) in _NETWORKS.items() if type(config) is kind)
 
 
 def read_config(architecture: Any, facts: Any) -> StyleBasedConfig:
@@ -60,23 +61,14 @@ def read_config(architecture: Any, facts: Any) -> StyleBasedConfig:
     Raises:
         GanverseError: another architecture; settings that it does not have, that are out of range or do not agree.
     """
-    if architecture not in list(_CONFIGS):
-        raise GanverseError(f"expected architecture {' or '.join(map(repr, _CONFIGS))}, got {architecture!r:.40}")
-    return build(_CONFIGS[architecture], facts)
+    if architecture not in list(_NETWORKS):
+        raise GanverseError(f"expected architecture {' or '.join(map(repr, _NETWORKS))}, got {architecture!r:.40}")
+    return build(_NETWORKS[architecture][0], facts)
 
 
 def make_generator(config: StyleBasedConfig) -> StyleBasedGenerator:
     """A new generator with random weights; under `torch.device("meta")` it takes no memory."""
-    match config:
-        case StyleGAN2Config():
-            return StyleGAN2Generator(config)
-        case PaperStyleGAN2Config():
-            return PaperStyleGAN2Generator(config)
-        case StyleGAN1Config():
-            return StyleGAN1Generator(config)
-        case StyleGAN3Config():
-            return StyleGAN3Generator(config)
-    raise GanverseError(f"expected the configuration of a generator, got a {type(config).__name__}")
+    return _NETWORKS[architecture_of(config)][1](config)
 
 
 def save_generator(
