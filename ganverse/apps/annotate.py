@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from ganverse.io import image_grid, png_bytes
 from ganverse.pretrained import generator_path, views_beside
 from ganverse.viewpoints.annotation import AnnotationFile, Decision, Revision, decide
 from ganverse.viewpoints.directions import open_views
-from ganverse.viewpoints.proposal import CandidateSettings, images_of_views, rank_candidates
+from ganverse.viewpoints.proposal import images_of_views
 from ganverse.viewpoints.view_codes import ViewCodes, layer_dims
 
 PORT = 8710
@@ -60,8 +59,8 @@ def annotate_command(arguments: Sequence[str]) -> None:
         generator, file = open_annotation(network, card.sha256, output, given.layers)
         if isinstance(generator, nn.Module):
             generator.to(device)
-        tell(f"ranking {given.pool} view codes of {path}")
-        desk = Desk(generator, file, CandidateSettings(pool=given.pool))
+        tell(f"synthesizing {given.pool} view codes of {path}")
+        desk = Desk(generator, file, given.pool)
         tell(f"annotate at {address(bound)} (Ctrl-C ends); saved to {output}")
         serve(annotation_app(desk, given.codes), bound, open_browser=not given.no_browser)
 
@@ -89,42 +88,30 @@ def open_annotation(
     return generator, file
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A column of the page: a view code, how much its objects agree (None: not measured), and a PNG of them."""
-
-    seed: int
-    agreement: float | None
-    picture: bytes
-
-
 class Desk:
-    """Candidates of one generator and the decisions about them; every method may be called from any thread."""
+    """Candidates of one generator and the decisions about them; every method may be called from any thread.
 
-    def __init__(self, generator: ImageGenerator, file: AnnotationFile, settings: CandidateSettings) -> None:
-        self._generator, self._settings, self.file = generator, settings, file
+    pool: how many seeds are proposed at once. candidates: a PNG of objects under every seed.
+    """
+
+    def __init__(self, generator: ImageGenerator, file: AnnotationFile, pool: int = 96) -> None:
+        if pool < 1:
+            raise GanverseError(f"expected --pool of at least 1, got {pool}")
+        self._generator, self._pool, self.file = generator, pool, file
         self._lock = threading.Lock()
         self._tried = 0
         views = file.read().views
         self._dims = views.view_dims
-        self.candidates: dict[int, Candidate] = {}
+        self.candidates: dict[int, bytes] = {}
         self._add([code.seed for code in views.codes] + list(views.dropped))
         self.propose()
 
-    def propose(self) -> list[Candidate]:
-        """The next pool of seeds, ranked, without those that are already there."""
+    def propose(self) -> list[int]:
+        """The next pool of seeds, without those that are already there."""
         with self._lock:
-            seeds = list(range(self._tried, self._tried + self._settings.pool))
-            self._tried += self._settings.pool
-            pictures = self._pictures(seeds)
-            ranked = rank_candidates(seeds, pictures, self._settings)
-            fresh = [
-                Candidate(seed, agreement, column(pictures[seeds.index(seed)]))
-                for seed, agreement in zip(ranked.seeds, ranked.agreement, strict=True)
-                if seed not in self.candidates
-            ]
-            self.candidates.update({candidate.seed: candidate for candidate in fresh})
-            return fresh
+            seeds = range(self._tried, self._tried + self._pool)
+            self._tried += self._pool
+            return self._add(seeds)
 
     def read(self) -> Revision:
         """The file as it is now; codes that an editor has put there become candidates too."""
@@ -150,14 +137,13 @@ class Desk:
         self._add([code.seed for code in revision.views.codes])
         return revision
 
-    def _add(self, seeds: Sequence[int]) -> None:
+    def _add(self, seeds: Sequence[int]) -> list[int]:
+        """Makes candidates of the seeds that are none yet; returns those."""
         missing = [seed for seed in seeds if seed not in self.candidates]
         if missing:
-            for seed, images in zip(missing, self._pictures(missing), strict=True):
-                self.candidates[seed] = Candidate(seed, None, column(images))
-
-    def _pictures(self, seeds: Sequence[int]) -> Float[Tensor, "seeds objects 3 height width"]:
-        return images_of_views(self._generator, self._dims, seeds, self._settings)
+            pictures = map(column, images_of_views(self._generator, self._dims, missing))
+            self.candidates.update(zip(missing, pictures, strict=True))
+        return missing
 
 
 def column(images: Float[Tensor, "objects 3 height width"], largest: int = 128) -> bytes:
@@ -187,10 +173,10 @@ def annotation_app(desk: Desk, goal: int) -> Starlette:
 
     async def picture(request: Request) -> Response:
         seed = request.path_params["seed"]
-        candidate = desk.candidates.get(int(seed)) if seed.isdecimal() and len(seed) < 18 else None
-        if candidate is None:
+        picture = desk.candidates.get(int(seed)) if seed.isdecimal() and len(seed) < 18 else None
+        if picture is None:
             raise GanverseError("expected the seed of a candidate on this page; reload the page")
-        return Response(candidate.picture, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "max-age=3600"})
 
     return application(
         "annotate.html",
@@ -207,15 +193,15 @@ def _facts(desk: Desk, revision: Revision) -> dict[str, Any]:
     return {
         "revision": revision.name,
         "generator": revision.views.generator,
-        "candidates": _columns(list(desk.candidates.values())),
+        "candidates": _columns(list(desk.candidates)),
         "azimuths": {str(code.seed): code.azimuth_degrees for code in revision.views.codes},
         "dropped": list(revision.views.dropped),
         "uncertain": list(revision.views.uncertain),
     }
 
 
-def _columns(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    return [{"seed": candidate.seed, "agreement": candidate.agreement} for candidate in candidates]
+def _columns(seeds: Sequence[int]) -> list[dict[str, int]]:
+    return [{"seed": seed} for seed in seeds]
 
 
 def _decisions(document: dict[str, Any]) -> tuple[str, list[Decision]]:

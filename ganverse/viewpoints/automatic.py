@@ -31,7 +31,7 @@ from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator, style_slices
 from ganverse.masks.masker import Masker, soft_iou
 from ganverse.random_streams import latents
-from ganverse.viewpoints.proposal import CandidateSettings, images_of_views, places_in_bins, rank_candidates
+from ganverse.viewpoints.proposal import images_of_views, places_in_bins
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 
 _SIDE = 64
@@ -67,6 +67,8 @@ class AutomaticSettings:
             raise GanverseError(
                 f"expected a pool of 8 seeds or more, between 2 codes and the pool, and 2 objects or more, got {self}"
             )
+        if self.front is not None and not 0 <= self.front < self.pool:
+            raise GanverseError(f"expected the front to be one of the codes that are tried, got seed {self.front}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def find_automatic_views(
         report: takes lines about the progress.
 
     Raises:
-        GanverseError: more layers than there are, or a front that is not among the codes.
+        GanverseError: more layers than there are.
     """
     settings = settings or AutomaticSettings()
     generator = framed(network, min(network.resolution, _SIDE))
@@ -110,19 +112,13 @@ def find_automatic_views(
     if layers is None:
         layers = propose_layers(layer_movements(generator, masker), report)
     dims = layer_dims(generator.style_sizes, layers)
-    trial = CandidateSettings(pool=settings.pool, objects=settings.objects)
     report(f"trying {settings.pool} codes of the first {layers} layers on {settings.objects} objects")
-    images = images_of_views(generator, dims, range(settings.pool), trial)
-    seeds = sorted(rank_candidates(range(settings.pool), images, trial).seeds)
-    if settings.front is not None and settings.front not in seeds:
-        raise GanverseError(f"expected the front to be one of the codes that were tried, got seed {settings.front}")
-    images = images[seeds]
+    images = images_of_views(generator, dims, range(settings.pool), settings.objects)
     masks = _silhouettes(masker, images.flatten(0, 1), device_of(generator)).unflatten(0, images.shape[:2])
-    front = None if settings.front is None else seeds.index(settings.front)
-    estimate = estimate_azimuths(images, masks, front=front)
+    estimate = estimate_azimuths(images, masks, front=settings.front)
     chosen = choose_codes(estimate, settings.codes)
-    codes = tuple(ViewCode(seeds[row], float(estimate.azimuth_degrees[row].round()) % 360) for row in chosen)
-    uncertain = tuple(seeds[row] for row in chosen if estimate.confidence[row] < _CERTAIN)
+    codes = tuple(ViewCode(row, float(estimate.azimuth_degrees[row].round()) % 360) for row in chosen)
+    uncertain = tuple(row for row in chosen if estimate.confidence[row] < _CERTAIN)
     return AutomaticViews(ViewCodes(name, dims, codes, uncertain=uncertain), images[chosen])
 
 

@@ -1,9 +1,7 @@
 """Propose view codes: seeds that turn every object alike, from all sides.
 
-The paper's annotator picks codes "whose objects look most consistent" (section 2). Two measures stand in for that look.
-With a network that predicts poses (`propose_view_codes`), objects under one code should have the same azimuth and stay
-themselves. Without one (`rank_candidates`), what a code does to one object's small gray image should be what it does
-to the next object's, and codes that do the same to all objects need to be looked at only once.
+The paper's annotator picks codes "whose objects look most consistent" (section 2). Here a network that predicts poses
+looks: objects under one code should have the same azimuth and stay themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -27,7 +24,6 @@ from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view
 
 _CONTENT_SEED = 1
 """Stream of the objects that codes are tried on."""
-_SIDE = 16
 
 
 def synthesize_views(
@@ -200,82 +196,9 @@ def places_in_bins(ranked: Sequence[int], bins: Sequence[int]) -> dict[int, int]
     return {i: sum(bins[j] == bins[i] for j in ranked[:place]) for place, i in enumerate(ranked)}
 
 
-@dataclass(frozen=True)
-class CandidateSettings:
-    """How candidates are ranked without a pose regressor."""
-
-    pool: int = 96
-    """Seeds that are tried at once."""
-    objects: int = 3
-    """Objects under every code."""
-    agreeing: float = 0.9
-    """Share of the pool, the part whose objects agree most, that candidates are taken from."""
-    batch: int = 16
-    """Images synthesized at once."""
-
-    def __post_init__(self) -> None:
-        if self.pool < 2 or self.objects < 2 or self.batch < 1 or not 0 < self.agreeing <= 1:
-            raise GanverseError(
-                f"expected a pool of 2 codes and 2 objects or more and a share `agreeing` in (0, 1], got {self}"
-            )
-
-
-@dataclass(frozen=True)
-class RankedCandidates:
-    """Seeds in the order in which they are worth looking at, and in [-1, 1] how much the objects of each agree."""
-
-    seeds: tuple[int, ...]
-    agreement: tuple[float, ...]
-
-
 def images_of_views(
-    generator: ImageGenerator, view_dims: Sequence[int], seeds: Sequence[int], settings: CandidateSettings
+    generator: ImageGenerator, view_dims: Sequence[int], seeds: Sequence[int], objects: int = 3, *, batch: int = 16
 ) -> Float[Tensor, "seeds objects 3 height width"]:
-    """The same few objects under the view code of every seed, in [0, 1], on the CPU."""
-    batches = synthesize_views(generator, view_dims, seeds, settings.objects, settings.batch)
-    images = torch.cat([batch.cpu() for batch in batches])
-    return images.float().clamp(0, 1).unflatten(0, (len(seeds), settings.objects))
-
-
-def rank_candidates(
-    seeds: Sequence[int], images: Float[Tensor, "seeds objects 3 height width"], settings: CandidateSettings
-) -> RankedCandidates:
-    """The agreeing share of the seeds, so ordered that every beginning of the list is as diverse as can be.
-
-    The first is the one whose objects agree most; each next one is the farthest (in cosine distance of what the codes
-    do) from all before it, so a view comes late if it was already there.
-    """
-    effect = view_effects(images)
-    agreement = effect_agreement(effect)
-    kept = agreement.argsort(descending=True, stable=True)[: max(2, round(settings.agreeing * len(seeds)))]
-    order = kept[farthest_first(F.normalize(effect[kept].mean(dim=1), dim=1))].tolist()
-    return RankedCandidates(tuple(seeds[i] for i in order), tuple(float(agreement[i]) for i in order))
-
-
-def view_effects(
-    images: Float[Tensor, "seeds objects 3 height width"],
-) -> Float[Tensor, "seeds objects numbers"]:
-    """What codes do to objects: a small gray image minus the object's mean over all codes, of unit length."""
-    seeds, objects = images.shape[:2]
-    gray = images.mean(dim=2).flatten(0, 1)[:, None]
-    small = F.adaptive_avg_pool2d(gray, _SIDE).view(seeds, objects, -1)
-    return F.normalize(small - small.mean(dim=0), dim=2)
-
-
-def effect_agreement(effects: Float[Tensor, "seeds objects numbers"]) -> Float[Tensor, " seeds"]:
-    """Mean cosine between the effects of a code on two different objects, in [-1, 1]."""
-    objects = effects.shape[1]
-    total = effects.sum(dim=1).square().sum(dim=1) - effects.square().sum(dim=(1, 2))
-    return total / (objects * (objects - 1))
-
-
-def farthest_first(points: Float[Tensor, "points dims"]) -> Int[Tensor, " points"]:
-    """An order of unit vectors: the first one first, then always the farthest from all that came before it."""
-    distance = 1 - points @ points.T
-    order, nearest = [0], distance[0].clone()
-    nearest[0] = -torch.inf
-    while len(order) < len(points):
-        order.append(int(nearest.argmax()))
-        nearest = torch.minimum(nearest, distance[order[-1]])
-        nearest[order[-1]] = -torch.inf
-    return torch.tensor(order)
+    """The same few objects under the view code of every seed, in [0, 1], on the CPU; made `batch` at once."""
+    images = torch.cat([part.cpu() for part in synthesize_views(generator, view_dims, seeds, objects, batch)])
+    return images.float().clamp(0, 1).unflatten(0, (len(seeds), objects))

@@ -18,12 +18,11 @@ from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED, views_beside
 from ganverse.viewpoints.annotation import Decision
 from ganverse.viewpoints.directions import ContentDirections, directions_path, save_directions
-from ganverse.viewpoints.proposal import CandidateSettings
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.apps.serving import client
 from tests.pipeline_toys import GAN, save_gan
 
-SETTINGS = CandidateSettings(pool=10)
+POOL = 10
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +32,13 @@ def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_desk(gan: Path, file: Path, layers: int | None = None) -> Desk:
     generator, card = load_generator(gan)
-    return Desk(*open_annotation(generator, card.sha256, file, layers), SETTINGS)
+    return Desk(*open_annotation(generator, card.sha256, file, layers), POOL)
 
 
 def test_a_new_file_replaces_the_generators_own_layers(gan: Path, tmp_path: Path) -> None:
     desk = make_desk(gan, tmp_path / "new.yaml")
     assert not (tmp_path / "new.yaml").exists()
-    assert len(desk.candidates) == 9
+    assert len(desk.candidates) == 10
     seeds = list(desk.candidates)
     saved, revision = desk.decide("", [Decision(seeds[0], 60), Decision(seeds[1], drop=True)])
     assert saved
@@ -70,7 +69,7 @@ def test_resuming_shows_what_was_decided_first(gan: Path, tmp_path: Path) -> Non
     again = make_desk(gan, path)
     assert list(again.candidates)[:2] == [last[1], last[0]]
     assert set(again.candidates) == set(desk.candidates)
-    assert again.candidates[last[0]].picture == desk.candidates[last[0]].picture
+    assert again.candidates[last[0]] == desk.candidates[last[0]]
 
 
 def test_codes_from_an_editor_become_candidates(gan: Path, tmp_path: Path) -> None:
@@ -88,8 +87,8 @@ def test_codes_from_an_editor_become_candidates(gan: Path, tmp_path: Path) -> No
 def test_more_candidates_are_others(gan: Path, tmp_path: Path) -> None:
     desk = make_desk(gan, tmp_path / "new.yaml")
     before = set(desk.candidates)
-    fresh = {candidate.seed for candidate in desk.propose()}
-    assert len(fresh) == 9
+    fresh = set(desk.propose())
+    assert len(fresh) == 10
     assert not fresh & before
     assert set(desk.candidates) == fresh | before
 
@@ -113,7 +112,7 @@ def test_codes_inside_content_directions_can_be_corrected(gan: Path, tmp_path: P
     ViewCodes(card.sha256, (0, 1), (ViewCode(3, 30),), directions=sha256).save(path)
     opened, file = open_annotation(generator, card.sha256, path, None)
     assert isinstance(opened, SubspaceGenerator)
-    desk = Desk(opened, file, SETTINGS)
+    desk = Desk(opened, file, POOL)
     desk.decide(desk.read().name, [Decision(3, 60)])
     assert ViewCodes.load(path) == ViewCodes(card.sha256, (0, 1), (ViewCode(3, 60),), directions=sha256)
 
@@ -141,7 +140,7 @@ def test_the_servers_answers(tmp_path: Path) -> None:
         assert stale.status_code == 409
         assert stale.json()["azimuths"] == {str(seeds[0]): 90.0}
         assert stale.json()["revision"] == saved.json()["revision"]
-        assert len(asking.post("/more").json()["candidates"]) == 9
+        assert len(asking.post("/more").json()["candidates"]) == 10
     assert ViewCodes.load(path).codes == (ViewCode(seeds[0], 90),)
 
 

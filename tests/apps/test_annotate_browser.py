@@ -17,7 +17,7 @@ from ganverse.apps.annotate import Desk, annotation_app, open_annotation
 from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.pose_regressor import PoseRegressor
-from ganverse.viewpoints.proposal import CandidateSettings, circular_mean_and_spread, images_of_views
+from ganverse.viewpoints.proposal import circular_mean_and_spread, images_of_views
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.apps.serving import serving
 from tests.pipeline_toys import save_gan
@@ -36,7 +36,7 @@ def gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_desk(gan: Path, file: Path, pool: int = 12) -> Desk:
     generator, card = load_generator(gan)
-    return Desk(*open_annotation(generator, card.sha256, file, None), CandidateSettings(pool=pool, agreeing=1.0))
+    return Desk(*open_annotation(generator, card.sha256, file, None), pool)
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def true_keys(weights: Path, wanted: list[int]) -> str:
     """The keys of an annotator who sees as the car pose regressor does, and drops every fifth code."""
     generator, _ = load_generator(weights)
     dims = layer_dims(generator.style_sizes, generator.view_layers)
-    pictures = images_of_views(generator, dims, wanted, CandidateSettings())
+    pictures = images_of_views(generator, dims, wanted)
     read = PoseRegressor.from_pretrained()
     means = [circular_mean_and_spread(read(objects).azimuth)[0] for objects in pictures]
     keys = [RING[round(math.degrees(mean) / 30) % 12] for mean in means]

@@ -13,7 +13,7 @@ from PIL import Image
 from pxr import Usd, UsdGeom, UsdShade, UsdValidation
 
 from ganverse.errors import GanverseError
-from ganverse.export import save_mesh, usd
+from ganverse.export import files, save_mesh
 from ganverse.geometry.meshes import Mesh, sphere_template
 
 
@@ -36,7 +36,7 @@ def complaints(stage: Usd.Stage) -> list[str]:
     return [error.GetMessage() for error in UsdValidation.ValidationContext(validators).Validate(stage)]
 
 
-@pytest.mark.parametrize("ending", usd.USD_FORMATS)
+@pytest.mark.parametrize("ending", files.USD_FORMATS)
 def test_checked_and_read_back(tmp_path: Path, mesh: Mesh, texture: torch.Tensor, ending: str) -> None:
     path = tmp_path / f"car{ending}"
     written = save_mesh(mesh, texture, path)
@@ -68,7 +68,7 @@ def test_the_validators_do_find_faults(tmp_path: Path, mesh: Mesh, texture: torc
 
 
 def test_without_usd_core(tmp_path: Path, mesh: Mesh, texture: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usd.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GanverseError, match=r"ganverse\[usd\]"):
         save_mesh(mesh, texture, tmp_path / "car.usdz")
     assert not list(tmp_path.iterdir())

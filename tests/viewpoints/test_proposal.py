@@ -13,19 +13,14 @@ from ganverse.generators.stylegan2 import StyleGAN2Generator
 from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.proposal import (
     Candidates,
-    CandidateSettings,
     ProposalSettings,
     Reader,
     choose_codes,
     circular_mean_and_spread,
-    effect_agreement,
-    farthest_first,
     images_of_views,
     object_changes,
     propose_view_codes,
-    rank_candidates,
     shortlist,
-    view_effects,
 )
 from ganverse.viewpoints.view_codes import layer_dims, view_latents
 from tests.pipeline_toys import GAN
@@ -142,49 +137,15 @@ def test_the_pose_regressor_is_a_reader() -> None:
     assert torch.allclose(reading.aspects[1].sum(dim=1), torch.ones(3))
 
 
-def bars(places: list[list[int]]) -> torch.Tensor:
-    """places[code][object]: where a bright bar stands in the picture; objects differ in brightness elsewhere."""
-    images = torch.zeros(len(places), len(places[0]), 3, 16, 16)
-    for code, row in enumerate(places):
-        for index, place in enumerate(row):
-            images[code, index] += 0.1 * index
-            images[code, index, :, :, 2 * place : 2 * place + 2] = 1.0
-    return images
-
-
-def test_objects_that_do_the_same_agree() -> None:
-    agreement = effect_agreement(view_effects(bars([[0, 0, 0], [3, 3, 3], [5, 5, 5], [1, 4, 7]])))
-    assert agreement[:3].min() > 0.9
-    assert agreement[3] < 0.5
-    assert agreement.abs().max() <= 1 + 1e-5
-
-
-def test_codes_that_disagree_are_left_out_and_copies_come_last() -> None:
-    images = bars([[0, 0], [0, 0], [0, 0], [3, 3], [6, 6], [1, 7]])
-    ranked = rank_candidates([10, 11, 12, 13, 14, 15], images, CandidateSettings(agreeing=5 / 6))
-    assert 15 not in ranked.seeds
-    assert {13, 14} <= set(ranked.seeds[:3])
-    assert len(ranked.agreement) == len(ranked.seeds) == 5
-
-
-def test_farthest_first() -> None:
-    angle = torch.tensor([0.0, 0.1, 3.1, 1.6])
-    order = farthest_first(torch.stack([angle.cos(), angle.sin()], dim=1))
-    assert order.tolist() == [0, 2, 3, 1]
-
-
 def test_images_are_the_same_however_they_are_batched() -> None:
     generator = StyleGAN2Generator(GAN).eval()
     dims = layer_dims(generator.style_sizes, 2)
-    settings = CandidateSettings(pool=4, objects=2, batch=3)
-    images = images_of_views(generator, dims, [0, 1, 2, 3], settings)
+    images = images_of_views(generator, dims, [0, 1, 2, 3], 2, batch=3)
     assert images.shape == (4, 2, 3, GAN.resolution, GAN.resolution)
-    assert torch.allclose(images_of_views(generator, dims, [2], settings)[0], images[2], atol=1e-5)
+    assert torch.allclose(images_of_views(generator, dims, [2], 2)[0], images[2], atol=1e-5)
 
 
 @pytest.mark.parametrize("values", [{"count": 11}, {"bin_degrees": 0.0}, {"bin_degrees": 50.0}, {"candidates": 0}])
 def test_impossible_settings(values: dict[str, Any]) -> None:
     with pytest.raises(GanverseError, match="expected"):
         ProposalSettings(**values)
-    with pytest.raises(GanverseError, match="agreeing"):
-        CandidateSettings(agreeing=0)

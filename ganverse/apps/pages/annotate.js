@@ -220,12 +220,12 @@ function center(column) {
 }
 
 function addColumns(candidates) {
-  for (const { seed, agreement } of candidates) {
+  for (const { seed } of candidates) {
     if (columns.has(seed)) continue;
     const column = document.createElement("div");
     column.className = "column";
     column.dataset.seed = seed;
-    column.title = `code ${seed}` + (agreement === null ? "" : `, agreement of its objects ${agreement.toFixed(2)}`);
+    column.title = `code ${seed}`;
     const picture = new Image();
     picture.src = `/column/${seed}.png`;
     picture.alt = `three objects under code ${seed}`;
