@@ -17,7 +17,7 @@ from ganverse.masks.filtering import FilterCounts
 
 MAX_POINTS = 500
 _COLUMNS = 4
-_AXES = ("images", "step", "epoch")
+_AXES = {"images", "step", "epoch"}
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,16 @@ def metric_curves(files: Sequence[Path]) -> Image.Image | None:
 
 def read_curves(files: Sequence[Path]) -> Mapping[str, Sequence[tuple[float, float]]]:
     """(images, value) of every logged number; later files replace what a resumed run has logged again."""
-    series: dict[str, list[tuple[float, float]]] = {}
+    series: dict[str, dict[float, float]] = {}
     for file in files:
-        found: dict[str, list[tuple[float, float]]] = {}
         images = 0.0
         with file.open(encoding="utf-8", newline="") as text:
             for row in csv.DictReader(text):
                 images = float(row.get("images") or images)  # validation rows follow the step they belong to
-                for name, value in row.items():
-                    if value and name not in _AXES:
-                        found.setdefault(name, []).append((images, float(value)))
-        for name, points in found.items():
-            series[name] = [point for point in series.get(name, []) if point[0] < points[0][0]] + points
-    return series
+                for name in row.keys() - _AXES:
+                    if row[name]:
+                        series.setdefault(name, {})[images] = float(row[name])
+    return {name: sorted(points.items()) for name, points in sorted(series.items())}
 
 
 def _drawn(figure: Figure) -> Image.Image:

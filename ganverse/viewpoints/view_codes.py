@@ -32,7 +32,7 @@ HEADER = """\
 #   ganverse/viewpoints/directions.py; the content coordinates that they put before w* are then the first dimensions.
 # codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
 #   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
-# dropped (optional): seeds that an annotator has rejected, see ganverse/viewpoints/annotation.py.
+# dropped (optional): seeds that an annotator has rejected, see docs/annotate.md.
 # uncertain (optional): seeds whose azimuth is a guess and may be half a turn off; `ganverse annotate` shows them first.
 """
 _SEED_LISTS = ("dropped", "uncertain")

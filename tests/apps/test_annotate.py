@@ -11,12 +11,11 @@ import torch
 from PIL import Image
 
 from ganverse import cli
-from ganverse.apps.annotate import Desk, annotation_app, column, open_annotation
+from ganverse.apps.annotate import Decision, Desk, annotation_app, column, open_annotation
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import SubspaceGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.pretrained import SHIPPED, views_beside
-from ganverse.viewpoints.annotation import Decision
 from ganverse.viewpoints.directions import ContentDirections, directions_path, save_directions
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 from tests.apps.serving import client

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ganverse.apps.annotate import AnnotationFile, Decision, decide
 from ganverse.errors import GanverseError
-from ganverse.viewpoints.annotation import AnnotationFile, Decision, decide
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes
 
 EMPTY = ViewCodes("gan", (0, 1, 2), ())
