@@ -7,8 +7,6 @@ import io
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import Any
@@ -30,14 +28,11 @@ def read_source(source: str, sha256: str | None) -> bytes:
     Raises:
         GanverseError: the file cannot be had, is larger than `MAX_FILE`, or is another one.
     """
-    if source.startswith(_HTTPS):
-        data = download(source, sha256)
-    elif source.startswith(_HUB):
-        data = _read(_from_hub(source), source)
-    elif "://" in source:
-        raise GanverseError(f"expected a file, https://... or hf://owner/repository/file, got {source}")
-    else:
-        data = _read(Path(source), source)
+    try:
+        with _open(source, sha256) as stream:
+            data = _limited(stream, source)
+    except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+        raise GanverseError(f"expected a file at {source}, but it cannot be had ({error})") from error
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise GanverseError(f"expected {source} with sha256 {sha256}, got {found}; nothing was written")
@@ -60,27 +55,18 @@ def file_name(source: str) -> str:
     return name
 
 
-def download(
-    url: str, sha256: str | None, open_url: Callable[[str], AbstractContextManager[Any]] | None = None
-) -> bytes:
-    """The file at an address, into memory: nothing is left behind if it breaks off."""
-    if sha256 is None:
-        raise GanverseError(f"expected --sha256 with {url}, so that what comes is what was meant, got none")
-    try:
-        with (open_url or _open_https)(url) as stream:
-            return _limited(stream, url)
-    except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
-        raise GanverseError(f"expected a file at {url}, but it cannot be had ({error})") from error
-
-
-def _read(path: Path, source: str) -> bytes:
+def _open(source: str, sha256: str | None) -> Any:
+    """What comes from an address goes into memory: nothing is left behind if it breaks off."""
+    if source.startswith(_HTTPS):
+        if sha256 is None:
+            raise GanverseError(f"expected --sha256 with {source}, so that what comes is what was meant, got none")
+        return _open_https(source)
+    if "://" in source and not source.startswith(_HUB):
+        raise GanverseError(f"expected a file, https://... or hf://owner/repository/file, got {source}")
+    path = _from_hub(source) if source.startswith(_HUB) else Path(source)
     if not path.is_file():
         raise GanverseError(f"expected a file at {source}, found {'a folder' if path.is_dir() else 'none'}")
-    try:
-        with path.open("rb") as stream:
-            return _limited(stream, source)
-    except OSError as error:
-        raise GanverseError(f"expected a file at {source}, but it cannot be read ({error})") from error
+    return path.open("rb")
 
 
 def _limited(stream: Any, source: str) -> bytes:

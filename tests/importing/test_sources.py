@@ -19,7 +19,7 @@ from ganverse import cli
 from ganverse.errors import GanverseError
 from ganverse.generators import load_generator
 from ganverse.importing import sources
-from ganverse.importing.sources import download, file_name, read_source
+from ganverse.importing.sources import file_name, read_source
 from tests.importing_toys import port_names, stylegan1, torch_saved
 
 DATA = b"weights"
@@ -50,27 +50,30 @@ def test_https_gives_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_https_needs_a_hash() -> None:
     with pytest.raises(GanverseError, match="--sha256"):
-        download(URL, None)
+        read_source(URL, None)
 
 
 @pytest.mark.parametrize("error", [urllib.error.URLError("no such host"), TimeoutError("slow"), ValueError("odd")])
-def test_what_cannot_be_had(error: Exception) -> None:
+def test_what_cannot_be_had(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def open_url(url: str) -> IO[bytes]:
         raise error
 
+    monkeypatch.setattr(sources, "_open_https", open_url)
     with pytest.raises(GanverseError, match="cannot be had"):
-        download(URL, SHA256, open_url)
+        read_source(URL, SHA256)
 
 
-def test_a_lost_connection() -> None:
+def test_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_open_https", lambda url: Broken(DATA))
     with pytest.raises(GanverseError, match="lost"):
-        download(URL, SHA256, lambda url: Broken(DATA))
+        read_source(URL, SHA256)
 
 
 def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "MAX_FILE", 3)
+    monkeypatch.setattr(sources, "_open_https", served(DATA))
     with pytest.raises(GanverseError, match="at most"):
-        download(URL, SHA256, lambda url: io.BytesIO(DATA))
+        read_source(URL, SHA256)
 
 
 @pytest.mark.parametrize("to", ["http://example.org/x", "file:///etc/passwd", "ftp://example.org/x"])
