@@ -59,7 +59,6 @@ def _parser() -> ArgumentParser:
     add("--truncation", type=float, metavar="PSI", help="pulls every w towards the average; default 1, not at all")
     add("--view-layers", type=int, metavar="K", help="first layers that carry the viewpoint (default: 4)")
     add("--class-index", type=int, metavar="K", help="of a conditional generator: the class to synthesize, from 0")
-    add("--average", type=Path, metavar="NPY", help="average of w; default: that of the file, else estimated")
     add("--license", help="for the card, where you know better than the family of the file tells")
     return parser
 

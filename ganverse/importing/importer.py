@@ -9,23 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
 from ganverse.generators.style_based import NoiseMode, StyleBasedGenerator
 from ganverse.generators.weights import GeneratorCard, make_generator, save_generator
 from ganverse.importing import nvidia_tensorflow, nvidia_torch, pytorch_ports
-from ganverse.importing.conversion import Imported, average_of
+from ganverse.importing.conversion import Imported
 from ganverse.importing.pickles import Made
 from ganverse.importing.sources import file_name, read_source
 from ganverse.importing.torch_files import TensorReader, open_file
 from ganverse.pretrained import mismatch
 from ganverse.random_streams import latents
 
-_MAX_AVERAGE = 2**24
 _MAX_SENTENCE = 300
 
 
@@ -43,8 +40,6 @@ class ImportSettings:
     """First layers that carry the viewpoint."""
     class_index: int | None = None
     """The class of a conditional generator that the imported one synthesizes."""
-    average: Path | None = None
-    """.npy file with the average of w."""
     license: str | None = None
     """For the card, in place of what is known about the file's family."""
 
@@ -90,7 +85,7 @@ def _imported(data: bytes, settings: ImportSettings) -> tuple[StyleBasedGenerato
     if found.classes is not None:
         notes.append(f"class {settings.class_index} of {found.classes}")
     found = replace(found, config=replace(found.config, **changes))
-    generator = fill(found, _average(settings.average), notes)
+    generator = fill(found, notes)
     card = GeneratorCard(found.config, settings.license or found.license, "not known (imported)", 0, 0)
     return generator, replace(card, notes="; ".join(notes), class_index=settings.class_index)
 
@@ -129,15 +124,13 @@ def _description(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
 
 
-def fill(found: Imported, average: Float[Tensor, " w_dim"] | None, notes: list[str]) -> StyleBasedGenerator:
+def fill(found: Imported, notes: list[str]) -> StyleBasedGenerator:
     """The network with the weights of the file; what the file does not keep is supplied, and noted in `notes`.
 
     Raises:
         GanverseError: a weight is missing, of another shape, or not finite.
     """
     weights = dict(found.weights)
-    if average is not None:
-        weights["w_average"] = average
     with torch.device("meta"):
         generator = make_generator(found.config)
     estimate = "w_average" not in weights
@@ -164,17 +157,6 @@ def _supply(weights: dict[str, Tensor], generator: StyleBasedGenerator, notes: l
         source = torch.Generator().manual_seed(0)
         weights.update({name: torch.randn(shape, generator=source) for name, shape in planes.items()})
         notes.append("noise planes drawn with seed 0")
-
-
-def _average(path: Path | None) -> Float[Tensor, " w_dim"] | None:
-    if path is None:
-        return None
-    try:
-        if path.stat().st_size > _MAX_AVERAGE:
-            raise GanverseError(f"an average of w at {path} of more than {_MAX_AVERAGE >> 20} MiB")
-        return average_of(torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32, casting="same_kind")))
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
-        raise GanverseError(f"an average of w at {path} that cannot be read ({error})") from error
 
 
 @torch.no_grad()

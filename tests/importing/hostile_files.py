@@ -470,30 +470,3 @@ def flagged(data: bytes) -> bytes:
 
 
 ALL = {**ROUTES, **HIDDEN, **BROKEN}
-
-
-def npy(header: bytes, data: bytes = b"") -> bytes:
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
-
-
-def npz() -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, np.zeros(5))
-    return buffer.getvalue()
-
-
-AVERAGES = {
-    "nothing": b"nothing",
-    "a pickle": pickle.dumps([1]),
-    "an archive": npz(),
-    "objects": npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (5,), }\n"),
-    "a trillion numbers": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }\n"),
-    "complex numbers": npy(b"{'descr': '<c8', 'fortran_order': False, 'shape': (5,), }\n", bytes(40)),
-    "words": npy(b"{'descr': '<U1', 'fortran_order': False, 'shape': (5,), }\n", bytes(20)),
-    "no numbers": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 5), }\n"),
-    "a cube": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 5), }\n", bytes(20)),
-    "rows that differ": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }\n", bytes(range(16))),
-    "not a number": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }\n", b"\xff" * 20),
-    "a header that is code": npy(b"__import__('os').system('touch /tmp/ganverse-hostile-file-was-executed')\n"),
-    "32 MiB": npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (8388608,), }\n", bytes(2**25)),
-}

@@ -30,7 +30,7 @@ from tests.importing_toys import (
 
 __all__ = ["foreign_modules"]
 
-from tests.importing.hostile_files import ALL, AVERAGES, BROKEN, COMMAND, HEAVY, MARKER, Hostile, proto
+from tests.importing.hostile_files import ALL, BROKEN, COMMAND, HEAVY, MARKER, Hostile, proto
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +39,6 @@ def marker() -> Any:
     path.unlink(missing_ok=True)
     yield path
     path.unlink(missing_ok=True)
-
-
-@pytest.mark.parametrize("kind", AVERAGES)
-def test_averages(kind: str, tmp_path: Path, marker: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "in").mkdir()
-    path = tmp_path / "in" / "file.pkl"
-    path.write_bytes(torch_saved(port_names(stylegan1())))
-    (tmp_path / "average.npy").write_bytes(AVERAGES[kind])
-    refused(path, marker, capsys, "--average", str(tmp_path / "average.npy"))
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -28,36 +28,18 @@ def described(generator: Any, *, without: str = "-") -> Imported:
 
 def test_what_is_missing_is_supplied_the_same_way_every_time() -> None:
     notes: list[str] = []
-    first = fill(described(stylegan1(), without="noise_"), None, notes)
-    second = fill(described(stylegan1(), without="noise_"), None, [])
+    first = fill(described(stylegan1(), without="noise_"), notes)
+    second = fill(described(stylegan1(), without="noise_"), [])
     assert notes == ["noise planes drawn with seed 0"]
     for a, b in zip(first.noise_planes, second.noise_planes, strict=True):
         assert torch.equal(a, b)
     assert 0.5 < torch.cat([plane.flatten() for plane in first.noise_planes]).std() < 1.5
 
 
-def test_an_average_wins_over_an_estimate() -> None:
-    average = torch.randn(5)
-    generator = fill(described(stylegan2(), without="w_average"), average, notes := [])
-    assert torch.equal(generator.w_average, average)
-    assert notes == []
-    with pytest.raises(GanverseError, match="w_average of shape"):
-        fill(described(stylegan2()), torch.randn(4), [])
-
-
 def test_sizes_are_bounded() -> None:
     for changes in ({"resolution": 4096, "channels": (1,) * 11}, {"resolution": 2048, "channels": (512,) * 10}):
         with pytest.raises(GanverseError, match="expected"):
             replace(stylegan1().config, **changes)
-
-
-def test_a_broken_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "g.pt").write_bytes(torch_saved(port_names(stylegan1())))
-    (tmp_path / "average.npy").write_bytes(b"nothing")
-    arguments = ["import-gan", str(tmp_path / "g.pt"), "-o", str(tmp_path / "out")]
-    assert cli.main([*arguments, "--average", str(tmp_path / "average.npy")]) == cli.BAD_INPUT
-    assert "average of w" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
