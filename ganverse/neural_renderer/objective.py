@@ -124,7 +124,7 @@ def cycle_terms(
         settings: of the background removal and of the silhouette.
     """
     scenes = scene.inputs.joined(swapped.scenes)
-    images = renderer.render(scenes)
+    images = renderer.framing.apply(renderer.render(scenes))
     masks = networks.segmenter.probability(images)
     predicted = networks.inverse(images)
     terms: dict[str, Tensor] = {
@@ -166,7 +166,7 @@ def _background_code_terms(
     settings: DisentangleSettings,
 ) -> dict[str, Tensor]:
     """||g_b(B) - g_b(B^)|| and ||g_b(B1) - g_b(B2)||; see `StyleGANR.background_code`."""
-    emptied = remove_object(images, masks, grow=settings.grow, fill=settings.fill_background)
+    emptied = remove_object(images, masks, renderer.framing, grow=settings.grow, fill=settings.fill_background)
     code = renderer.background_code(emptied)
     own, copy = code.chunk(2)
     return {

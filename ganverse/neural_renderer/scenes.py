@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
+from ganverse.generators.framing import Framing
 from ganverse.geometry.cameras import Cameras, concatenate
 
 
@@ -67,16 +68,20 @@ class Scenes:
 def remove_object(
     image: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
+    framing: Framing | None = None,
     *,
     grow: int = 2,
     fill: bool = True,
 ) -> Float[Tensor, "batch 3 height width"]:
     """The image without its object (mask > 0.5, grown by `grow` pixels to take the rim along).
 
+    framing: of images with bars, which stay black and fill no hole.
     fill: the hole is filled smoothly from its surroundings. With fill=False it is black, as in the paper, but then
     the hole's outline tells the background network both the shape and the view. Gradients reach the image, not the
     mask.
     """
+    if framing is not None:
+        return framing.pad(remove_object(framing.crop(image), framing.crop(mask), grow=grow, fill=fill))
     visible = background_mask(mask, grow=grow).to(image.dtype)
     kept = image * visible
     return kept + (1 - visible) * _spread(kept, visible) if fill else kept

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ganverse.batch import MultiViewBatch
+from ganverse.generators.framing import Framing, unframed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable
@@ -43,6 +44,11 @@ class FrozenNetworks:
     def __post_init__(self) -> None:
         for network in self.networks():
             network.requires_grad_(False).eval()
+
+    @property
+    def framing(self) -> Framing | None:
+        """How the generator's images stand in those that the networks see, if it is known."""
+        return None if self.generator is None else unframed(self.generator)[1]
 
     def networks(self) -> list[nn.Module]:
         """Those that are there."""
@@ -167,7 +173,8 @@ def read_training_scene(
         for x in (batch.styles, batch.images, batch.masks, batch.view_ids)
     )
     predicted = networks.inverse(images)
-    background, visible = remove_object(images, masks, grow=grow), background_mask(masks, grow=grow)
+    background = remove_object(images, masks, networks.framing, grow=grow)
+    visible = background_mask(masks, grow=grow)
     texture = networks.inverse(targets).texture if own_texture else predicted.texture
     inputs = Scenes(
         networks.cameras(view_ids), predicted.vertices, texture, background if fill else background * visible

@@ -106,6 +106,12 @@ class Disentanglement(BaseTask):
                 f"got one of {card.generator} ({card.generator_sha256[:12] or 'no hash'}) with {card.views}; train "
                 "InverseGraphics on this generator first"
             )
+        side = card.config.resolution
+        if source.generator.resolution != side:
+            raise GanverseError(
+                f"expected images of {side} x {side}, which the inverse network was trained on, got "
+                f"{source.generator.resolution} x {source.generator.resolution}; give the data resolution {side}"
+            )
         self.source = source
         self.networks = FrozenNetworks(
             self.inverse.network,
@@ -219,7 +225,7 @@ class Disentanglement(BaseTask):
     def validation_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
         """Held-out objects under annotated cameras: L1 to the GAN's own object on the background, and silhouettes."""
         scene = self.observe(batch.to(self.device), views=1)
-        images = self.renderer.render(scene.inputs)
+        images = self.renderer.framing.apply(self.renderer.render(scene.inputs))
         masks = self.networks.segmenter.probability(images)
         union = torch.maximum(masks, scene.masks).sum().clamp_min(1e-6)
         values = {
@@ -324,6 +330,7 @@ class Disentanglement(BaseTask):
         card = StyleGANRCard(
             generator=generator,
             content_directions=content_directions,
+            resolution=renderer.framing.resolution,
             view_dims=source.codes.view_dims,
             vertices=self.networks.inverse.template.vertices.shape[1],
             texture_size=self.networks.inverse.config.texture_size,

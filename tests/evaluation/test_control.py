@@ -19,7 +19,6 @@ from ganverse.evaluation.control import (
     ladder_scores,
     rank_and_slope,
     rotation_scores,
-    scenes_of,
     swap_ratio,
     swap_scores,
 )
@@ -186,7 +185,7 @@ def test_cameras_are_predicted_in_the_network_s_own_world(studio: Studio) -> Non
 
 def test_scenes_take_the_first_view(studio: Studio) -> None:
     batch = held_out_samples(studio.source, 0, 2, views=2).draw(torch.arange(2))
-    scenes = scenes_of(studio.model, batch)
+    scenes = studio.scenes(batch)
     assert torch.equal(scenes.cameras.azimuth, studio.model.cameras(batch.view_ids[:, 0]).azimuth)
     assert torch.equal(scenes.vertices, studio.model.network(batch.images[:, 0]).vertices)
     assert scenes.background.shape == (2, 3, 32, 32)

@@ -6,9 +6,9 @@ from ganverse.geometry.cameras import Cameras
 from ganverse.neural_renderer.controls import (
     azimuth_sweep,
     cameras_between,
-    distance_row,
-    elevation_row,
     jittered,
+    ladders,
+    ladders,
     random_cameras,
     render_in_chunks,
     swap_matrix,
@@ -104,7 +104,7 @@ def test_chunks_change_nothing() -> None:
 
 
 def test_ladders_climb_one_parameter_and_keep_the_others() -> None:
-    rising, leaving = (row(TABLE, [0.0, 90.0], 3) for row in (elevation_row, distance_row))
+    rising, leaving = ladders(TABLE, [0.0, 90.0], 3)
     assert torch.allclose(rising.elevation, torch.deg2rad(torch.tensor([0.0, 10.0, 20.0] * 2)), atol=1e-6)
     assert leaving.distance.view(2, 3).diff(dim=1).min() > 0
     for cameras in (rising, leaving):

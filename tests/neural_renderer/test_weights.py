@@ -84,6 +84,3 @@ def test_a_directed_generator_round_trip(tmp_path: Path) -> None:
     assert torch.allclose(load_stylegan_r(path)[0](*inputs), renderer.eval()(*inputs))
 
 
-def test_framed_pictures_are_refused() -> None:
-    with pytest.raises(GanverseError, match="letterboxed ones"):
-        described_generator(framed(stylegan2(crop=(12, 16))))

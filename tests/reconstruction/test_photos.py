@@ -31,7 +31,7 @@ from tests.reconstruction.toys import car, save_mask, save_photo
 def test_the_object_is_found_and_fills_the_square() -> None:
     wide, mask = car()
     found = find_object(Photo("a photo", wide), Segmenter.from_pretrained())
-    true = crop(wide, bounding_square(mask[0, 0] > 0.5, FILL), 64)
+    true = crop(wide, bounding_square(mask[0, 0] > 0.5, FILL, FILL), 64)
     assert (found.picture(64) - true).abs().mean() < 0.05
     rows = (found.mask(64)[0, 0] > 0.5).nonzero()
     longer = (rows.amax(dim=0) - rows.amin(dim=0) + 1).max()
