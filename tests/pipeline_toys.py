@@ -124,7 +124,9 @@ def save_gan(folder: Path, seed: int = 0, config: StyleGAN2Config = GAN) -> Path
     torch.manual_seed(seed)
     path = folder / "toy.safetensors"
     generator = StyleGAN2Generator(config)
-    save_views(path, generator, save_generator(generator, path, GeneratorCard(config, "Apache-2.0", "nothing", seed, 0)))
+    save_views(
+        path, generator, save_generator(generator, path, GeneratorCard(config, "Apache-2.0", "nothing", seed, 0))
+    )
     return path
 
 

@@ -87,7 +87,6 @@ class Studio:
             mask=lambda images: self.masker(images).foreground,
         )
 
-
     def scenes(self, batch: MultiViewBatch) -> Scenes:
         """Scenes of every object's first view, under that view's learned camera."""
         scenes = self.renderer.read(self.model.network, batch.images[:, 0], batch.masks[:, 0])

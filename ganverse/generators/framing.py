@@ -27,12 +27,6 @@ class Framing:
     width: int
     resolution: int
 
-    def __post_init__(self) -> None:
-        if min(self.height, self.width, self.resolution) < 1:
-            raise GanverseError(
-                f"expected at least one pixel, got {self.width} x {self.height} in a square of {self.resolution}"
-            )
-
     @property
     def scale(self) -> float:
         """Pixels of the square per pixel of the images; at most 1."""

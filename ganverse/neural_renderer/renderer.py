@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.framing import framed, unframed
+from ganverse.generators.framing import unframed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.network import InverseGraphicsNetwork
@@ -60,12 +60,12 @@ class StyleGANR(nn.Module):
         settings: MappingSettings = DEFAULT_MAPPING,
     ) -> None:
         super().__init__()
+        generator, self.framing = unframed(generator)
         if not isinstance(generator, nn.Module):
             raise GanverseError(
                 f"expected a generator that is a torch module and can be fine-tuned, got {type(generator).__name__}; "
                 "use an image GAN for the neural renderer"
             )
-        generator, self.framing = unframed(framed(generator))
         total = sum(generator.style_sizes)
         view, content = split_dims(total, view_dims)
         self.generator = copy.deepcopy(generator)

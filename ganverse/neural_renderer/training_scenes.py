@@ -148,7 +148,6 @@ def read_training_scene(
     networks: FrozenNetworks,
     *,
     views: int | None = None,
-    grow: int = 2,
     fill: bool = True,
     own_texture: bool = False,
 ) -> TrainingScene:
@@ -161,7 +160,6 @@ def read_training_scene(
         batch: samples of the frozen GAN.
         networks: predict shape and texture and know the cameras.
         views: how many of each object's views are read; None reads all.
-        grow: see `remove_object`.
         fill: see `remove_object`.
         own_texture: predict the texture from the target image itself. Small GANs show some view codes in colors of
             their own (one of the embedded GAN makes every car gray). A renderer that gets the colors of one view and is
@@ -173,8 +171,8 @@ def read_training_scene(
         for x in (batch.styles, batch.images, batch.masks, batch.view_ids)
     )
     predicted = networks.inverse(images)
-    background = remove_object(images, masks, networks.framing, grow=grow)
-    visible = background_mask(masks, grow=grow)
+    background = remove_object(images, masks, networks.framing)
+    visible = background_mask(masks)
     texture = networks.inverse(targets).texture if own_texture else predicted.texture
     inputs = Scenes(
         networks.cameras(view_ids), predicted.vertices, texture, background if fill else background * visible

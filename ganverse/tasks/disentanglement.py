@@ -195,8 +195,7 @@ class Disentanglement(BaseTask):
         """Scenes of one view each, the same on every process: a pure function of the seed."""
         settings, source = self.settings, self.source
         batches = draw_batches(source.generator, source.codes, self.networks, settings.calibration_images, seed)
-        fill = settings.fill_background
-        return [read_training_scene(batch, self.networks, grow=settings.grow, fill=fill) for batch in batches]
+        return [read_training_scene(batch, self.networks, fill=settings.fill_background) for batch in batches]
 
     @property
     def warming_up(self) -> bool:
@@ -207,9 +206,7 @@ class Disentanglement(BaseTask):
         """`read_training_scene` with this module's networks and settings; views: how many of each object's are read."""
         settings = self.settings
         own = settings.own_texture and not self.warming_up
-        return read_training_scene(
-            batch, self.networks, views=views, grow=settings.grow, fill=settings.fill_background, own_texture=own
-        )
+        return read_training_scene(batch, self.networks, views=views, fill=settings.fill_background, own_texture=own)
 
     def training_step(self, batch: MultiViewBatch, batch_idx: int) -> Tensor:
         """The loss of the current stage on one batch."""

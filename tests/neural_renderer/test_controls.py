@@ -1,20 +1,25 @@
 import math
+from dataclasses import replace
 
+import pytest
 import torch
 
+from ganverse.generators.framing import Framing
 from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.meshes import sphere_template
 from ganverse.neural_renderer.controls import (
     azimuth_sweep,
     cameras_between,
     jittered,
     ladders,
-    ladders,
     random_cameras,
     render_in_chunks,
+    render_meshes,
     swap_matrix,
     typical_cameras,
     under_each,
 )
+from ganverse.rendering import render
 from tests.neural_renderer.toys import toy_renderer, toy_scenes
 
 TABLE = Cameras.from_degrees([10.0, 350.0, 180.0], [0.0, 10.0, 20.0], [4.0, 4.0, 5.0])
@@ -101,6 +106,18 @@ def test_chunks_change_nothing() -> None:
     images = render_in_chunks(renderer, scenes, chunk=2)
     assert torch.allclose(images, renderer.render(scenes), atol=1e-6)
     assert not images.requires_grad
+
+
+@pytest.mark.parametrize("size", [(24, 32), (48, 64), (64, 64), (20, 24)])
+def test_meshes_stand_where_the_networks_see_them(size: tuple[int, int]) -> None:
+    renderer, template = toy_renderer(), sphere_template(2)
+    framing = renderer.framing = Framing(*size, 32)
+    scenes = replace(toy_scenes(3), vertices=0.3 * template.vertices.expand(3, -1, -1))
+    images = render_meshes(renderer, template, scenes)
+    assert images.shape == (3, 3, *size)
+    drawn = render(template.with_vertices(scenes.vertices), scenes.texture, scenes.cameras, size=32).face_index >= 0
+    covered = framing.apply((images < 1).any(dim=1, keepdim=True).float())[:, 0] > 0.5
+    assert (covered & drawn).sum() > 0.9 * (covered | drawn).sum()
 
 
 def test_ladders_climb_one_parameter_and_keep_the_others() -> None:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ganverse.errors import GanverseError
+from ganverse.generators.framing import Framing
 from ganverse.inverse.weights import InverseCard
 from ganverse.masks.segmenter import Segmenter
 from ganverse.pretrained import SHIPPED
@@ -36,6 +37,15 @@ def test_the_object_is_found_and_fills_the_square() -> None:
     rows = (found.mask(64)[0, 0] > 0.5).nonzero()
     longer = (rows.amax(dim=0) - rows.amin(dim=0) + 1).max()
     assert longer == pytest.approx(FILL * 64, abs=2)
+
+
+def test_bars_hide_nothing_of_a_tall_object() -> None:
+    picture, mask = torch.rand(1, 3, 90, 60), torch.zeros(1, 1, 90, 60)
+    mask[..., 10:80, 10:50] = 1
+    framed, foreground = masked_object(Photo("tall", picture), mask).framed(Framing(48, 64, 64))
+    rows = (foreground[0, 0] > 0.5).any(dim=1).nonzero()
+    assert rows[-1] - rows[0] + 1 == pytest.approx(FILL * 48, abs=1)
+    assert framed[..., :8, :].abs().max() == framed[..., 56:, :].abs().max() == 0
 
 
 def test_a_given_mask_decides() -> None:
