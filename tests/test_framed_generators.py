@@ -1,4 +1,4 @@
-"""All stages on GANs whose images are not the squares that the networks see: cropped at import, and larger than those."""
+"""All stages on GANs whose images are not the squares that the networks see: cropped at import, or larger."""
 
 from __future__ import annotations
 

@@ -36,7 +36,6 @@ from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 Images = Float[Tensor, "batch 3 height width"]
-SWAPS = ("shape", "texture", "background", "camera", "everything")
 LADDER_AZIMUTHS = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0)
 LADDER_STEPS = 5
 _PER_BATCH = 64
@@ -230,7 +229,6 @@ def swap_scores(
     against StyleGAN-R's own images of the two scenes.
     swap_shape_iou: silhouette after a shape swap against that of the shape's source; *_other: against the scene that
     kept its shape, which is what no effect would give.
-    moved_SWAP_THING: how far a swap moves a thing; "everything" swaps all but the camera.
     faithful_iou: scenes without swaps against the generator's images.
 
     Raises:
@@ -259,7 +257,6 @@ def swap_scores(
         "swap_background_own_ratio": Score.of_ratio(
             color_loss(background.images, source.images, outside), color_loss(background.images, own.images, outside)
         ),
-        **{f"moved_{swap}_{thing}": Score.of(x) for swap in SWAPS for thing, x in shown[swap].moved(own).items()},
         "faithful_iou": Score.of(mask_iou(probes.mask(own_images), own.masks)),
     }
 

@@ -25,7 +25,7 @@ class Column:
 
 
 def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96) -> Image.Image:
-    """Pictures in [0, 1], the longer side enlarged or reduced to `cell` pixels, headings above, row labels at the left."""
+    """Pictures in [0, 1] scaled to `cell` pixels on the longer side, headings above, row labels at the left."""
     font = ImageFont.load_default(_FONT)
     left = 8 + max((round(font.getlength(label)) for label in rows), default=-8)
     count = max(len(column.pictures) for column in columns)

@@ -85,16 +85,15 @@ def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 3"]) -> Cameras
     )
 
 
-def jittered(
-    cameras: Cameras, table: Cameras, noise: Float[Tensor, "batch 5"], share: float, azimuth_degrees: float
-) -> Cameras:
-    """Cameras moved by standard normal `noise`: everything but the azimuth by `share` of its spread over the table.
+def jittered(cameras: Cameras, table: Cameras, noise: Float[Tensor, "batch 5"], share: float) -> Cameras:
+    """Cameras moved by standard normal `noise`: the azimuth by 3 degrees, the rest by `share` of its spread over the
+    table.
 
     With a few dozen codes only, g_v could otherwise identify every code by its exact distance or offset, and would not
     generalize to the cameras in between.
     """
     return Cameras(
-        cameras.azimuth + noise[:, 0] * math.radians(azimuth_degrees),
+        cameras.azimuth + noise[:, 0] * math.radians(3.0),
         cameras.elevation + noise[:, 1] * share * table.elevation.std(correction=0),
         (cameras.distance.log() + noise[:, 2] * share * table.distance.log().std(correction=0)).exp(),
         cameras.offset + noise[:, 3:] * share * table.offset.std(dim=0, correction=0),

@@ -33,8 +33,6 @@ class DisentangleSettings:
     camera_jitter: float = 0.3
     """Noise on elevation, log distance and offset of g_v's cameras in stage 1, as a share of their spread (see
     `controls.jittered`). Without `found_views` it takes 0.7."""
-    azimuth_jitter_degrees: float = 3.0
-    """As `camera_jitter`, on the azimuth."""
     calibration_images: int = 256
     """Images from which the statistics of styles and shapes are taken before the first step."""
     fill_background: bool = True

@@ -260,10 +260,9 @@ class Disentanglement(BaseTask):
     def _mapping_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
         """Stage 1, under jittered cameras."""
         noise = normals(self._seed(), scene.keys, 5)
-        settings, table = self.settings, self.networks.cameras.all()
         with self._float32():
-            jitter = (settings.camera_jitter, settings.azimuth_jitter_degrees)
-            cameras = jittered(scene.inputs.cameras, table, noise, *jitter)
+            table = self.networks.cameras.all()
+            cameras = jittered(scene.inputs.cameras, table, noise, self.settings.camera_jitter)
         return mapping_terms(self.renderer, scene.seen_from(cameras))
 
     def _cycle_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
