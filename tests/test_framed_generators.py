@@ -60,7 +60,8 @@ def trained(request: pytest.FixtureRequest, tmp_path: Path, foreign_modules: Non
         larger = replace(pipeline_toys.GAN, resolution=64, channels=(8, 8, 8, 8, 4))
         generator = pipeline_toys.save_gan(tmp_path, config=larger)
     segmenter = pipeline_toys.save_segmenter(tmp_path / "segmenter.safetensors")
-    path = pipeline_toys.pipeline(tmp_path, generator, images=8)
+    precision = "32-true" if request.param == "cropped" else "bf16-mixed"
+    path = pipeline_toys.pipeline(tmp_path, generator, images=8, precision=precision)
     document = json.loads(path.read_text())
     for stage in document["stages"].values():
         for settings in stage.values():

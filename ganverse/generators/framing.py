@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -57,9 +58,8 @@ class Framing:
                 f"expected images of {self.width} x {self.height} pixels, got {images.shape[3]} x {images.shape[2]}"
             )
         if self.scale < 1.0:
-            images = F.interpolate(images, self.size, mode="bilinear", align_corners=False, antialias=True).clamp(
-                0.0, 1.0
-            )
+            full = images.to(torch.promote_types(images.dtype, torch.float32))  # a CPU filters in no half precision
+            images = F.interpolate(full, self.size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
         return self.pad(images)  # after scaling: the filter would otherwise mix the image into the bars
 
     def pad(

@@ -60,6 +60,11 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(framing.apply, (images.requires_grad_(),))
 
 
+def test_half_precision_is_scaled_in_full() -> None:
+    images = torch.rand(1, 3, 6, 8).bfloat16()
+    assert torch.equal(Framing(6, 8, 4).apply(images), Framing(6, 8, 4).apply(images.float()))
+
+
 @pytest.mark.parametrize("resolution", [256, 128])
 def test_a_mask_comes_back(resolution: int) -> None:
     rows, columns = torch.meshgrid(torch.arange(192.0), torch.arange(256.0), indexing="ij")
