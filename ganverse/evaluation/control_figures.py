@@ -11,7 +11,6 @@ from ganverse.evaluation.control import LADDER_STEPS, Factors, Images, Studio, n
 from ganverse.evaluation.edits import EditedImages
 from ganverse.evaluation.figures import Figure, numbers
 from ganverse.evaluation.picture_table import Column, table
-from ganverse.generators.framing import unframed
 from ganverse.geometry.cameras import angular_difference
 from ganverse.neural_renderer.controls import (
     Factor,
@@ -38,9 +37,8 @@ def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -
     scenes = studio.scenes(batch)
     sweep = azimuth_sweep(scenes, studio.model.cameras.all(), [360 * step / azimuths for step in range(azimuths)])
     images = render_in_chunks(studio.renderer, sweep)
-    generated = unframed(studio.source.generator)[0].synthesize(batch.styles[:, 0])
     return [
-        _rotation(studio, generated, sweep, images),
+        _rotation(studio, studio.renderer.framing.invert(batch.images[:, 0]), sweep, images),
         *(_swap(studio, scenes, factor) for factor in _FACTORS),
         _ladders(studio, scenes),
         _swap_effects(studio, scenes),
