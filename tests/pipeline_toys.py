@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import GeneratorCard, save_generator
 from ganverse.masks.segmenter import SegmenterNetwork
@@ -118,16 +119,22 @@ def command(model: str, root: Path, generator: Path | str, **model_settings: obj
     return [name, f"--model={model}", *data, *shrunk(model, root), *flags("model", own)]
 
 
-def save_gan(folder: Path, seed: int = 0) -> Path:
+def save_gan(folder: Path, seed: int = 0, config: StyleGAN2Config = GAN) -> Path:
     """A GAN with random weights and its view codes all round."""
     torch.manual_seed(seed)
     path = folder / "toy.safetensors"
-    card = save_generator(StyleGAN2Generator(GAN), path, GeneratorCard(GAN, "Apache-2.0", "nothing", seed, 0))
-    generator = StyleGAN2Generator(GAN)
-    dims = layer_dims(generator.style_sizes, GAN.view_layers)
-    codes = tuple(ViewCode(k, 360.0 / VIEWS * k) for k in range(VIEWS))
-    ViewCodes(card.sha256, dims, codes).save(folder / "toy-views.yaml")
+    generator = StyleGAN2Generator(config)
+    save_views(
+        path, generator, save_generator(generator, path, GeneratorCard(config, "Apache-2.0", "nothing", seed, 0))
+    )
     return path
+
+
+def save_views(path: Path, generator: ImageGenerator, card: GeneratorCard) -> None:
+    """View codes all round for the generator at `path`."""
+    dims = layer_dims(generator.style_sizes, generator.view_layers)
+    codes = tuple(ViewCode(k, 360.0 / VIEWS * k) for k in range(VIEWS))
+    ViewCodes(card.sha256, dims, codes).save(path.with_name(f"{path.stem}-views.yaml"))
 
 
 def save_segmenter(path: Path) -> Path:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ganverse.data.sampling import Sampler, SamplingSettings
 from ganverse.errors import GanverseError, quoted
 from ganverse.export import glb_bytes
+from ganverse.generators.framing import Framing
 from ganverse.inverse.network import Reconstruction
 from ganverse.inverse.weights import InverseModel
 from ganverse.io import png_bytes
@@ -31,7 +32,7 @@ SAMPLING = SamplingSettings(views=1, block=1)
 ELEVATIONS = (-10.0, 45.0)
 SCALES = (0.5, 1.6)
 SIDE = 256
-"""Pixels a side of what is shown and downloaded, per renderer."""
+"""Least pixels on the longer side of what is shown and downloaded, per renderer; larger generators show their own."""
 _FRAMES, _SECONDS, _CHUNK = 36, 3.24, 6
 
 
@@ -81,15 +82,26 @@ class Stage:
         sampler: of the gallery's objects, with `SAMPLING`; object i, named "i", is always the same.
         masker: finds the objects of photos that come without alpha.
         renderer: StyleGAN-R, None if there is none yet.
+        framing: how the generator's images stand in those of the sampler; None: they are the same.
 
     Raises:
         GanverseError: a StyleGAN-R for other meshes or textures than those of the inverse network.
     """
 
     def __init__(
-        self, model: InverseModel, sampler: Sampler, masker: Masker | None, renderer: StyleGANR | None
+        self,
+        model: InverseModel,
+        sampler: Sampler,
+        masker: Masker | None,
+        renderer: StyleGANR | None,
+        framing: Framing | None = None,
     ) -> None:
         self._network, self._masker, self._renderer = model.network, masker, renderer
+        side = model.network.config.resolution
+        self._framing = framing or Framing(side, side, side)
+        full = self._framing.full
+        larger = max(1.0, SIDE / max(full.height, full.width))
+        self._shown = Framing(*(round(larger * pixels) for pixels in (full.height, full.width, full.resolution)))
         self._cameras = model.cameras.all()
         self._sampler, self._samples = sampler, 0
         self._lock = threading.Lock()
@@ -125,8 +137,7 @@ class Stage:
         with self._lock:
             found = find_object(Photo.read(data, "the photo").to(self._network.start.device), self._masker)
             name = f"photo-{hashlib.sha256(data).hexdigest()[:12]}"
-            side = self._network.config.resolution
-            self.objects[name] = self._object(found.picture(side), found.mask(side))
+            self.objects[name] = self._object(*found.framed(self._framing))
             return name
 
     def camera_of(self, name: str) -> tuple[float, float]:
@@ -135,8 +146,11 @@ class Stage:
         elevation = _within(math.degrees(float(camera.elevation[0])), ELEVATIONS)
         return math.degrees(float(camera.azimuth[0])) % 360, elevation
 
-    def show(self, look: Look) -> list[Float[Tensor, "1 3 side side"]]:
-        """The mesh (DIB-R) over the background and, if there is a StyleGAN-R, its image; `SIDE` pixels each."""
+    def show(self, look: Look) -> list[Float[Tensor, "1 3 height width"]]:
+        """The mesh (DIB-R) over the background and, if there is a StyleGAN-R, its image.
+
+        Both have the generator's proportions and its size, or `SIDE` pixels on the longer side where that is more.
+        """
         with self._lock:
             return self._frames(look, [look.azimuth_degrees])
 
@@ -159,13 +173,11 @@ class Stage:
 
     def thumbnail(self, name: str) -> bytes:
         """The image that an object was reconstructed from, as a PNG."""
-        return png_bytes(self._part(name).image[0], compression=1)
+        return png_bytes(self._framing.crop(self._part(name).image)[0], compression=1)
 
     @torch.no_grad()
     def _object(self, image: Tensor, mask: Tensor) -> StudioObject:
-        side = self._network.config.resolution
-        image, mask = (_resize(x, side, "bilinear") for x in (image, mask))
-        return StudioObject(image, self._network(image), remove_object(image, mask))
+        return StudioObject(image, self._network(image), remove_object(image, mask, self._framing))
 
     @torch.no_grad()
     def _frames(self, look: Look, azimuths: Sequence[float]) -> list[Tensor]:
@@ -178,11 +190,11 @@ class Stage:
             elevation=torch.full_like(cameras.elevation, math.radians(look.elevation_degrees)),
             distance=cameras.distance / look.scale,
         )
-        mesh = self._network.mesh(shape)
-        images = [render_over(_resize(background, SIDE), mesh, surface.texture, cameras, surface.light)]
+        shown, mesh = self._shown, self._network.mesh(shape)
+        behind = shown.pad(_resize(self._framing.crop(background), shown))
+        images = [shown.crop(render_over(behind, mesh, surface.texture, cameras, surface.light))]
         if self._renderer is not None:
-            small = _resize(background, self._renderer.generator.resolution)
-            images.append(_resize(self._renderer(cameras, shape.vertices, surface.texture, small), SIDE).clamp(0, 1))
+            images.append(_resize(self._renderer(cameras, shape.vertices, surface.texture, background), shown))
         return images
 
     def _part(self, name: str) -> StudioObject:
@@ -193,12 +205,13 @@ class Stage:
 
 
 def _check_renderer(model: InverseModel, renderer: StyleGANR) -> None:
-    found = (len(renderer.shape_mapping.center), renderer.texture_mapping.size)
-    given = (len(model.network.start), model.network.config.texture_size)
+    found = (len(renderer.shape_mapping.center), renderer.texture_mapping.size, renderer.framing.resolution)
+    given = (len(model.network.start), model.network.config.texture_size, model.network.config.resolution)
     if found != given:
         raise GanverseError(
-            f"expected a StyleGAN-R for {given[0]} vertices and textures of {given[1]} pixels, which the inverse "
-            f"network predicts, got one for {found[0]} and {found[1]}; take both from one run with --run"
+            f"expected a StyleGAN-R for {given[0]} vertices, textures and images of {given[1]} and {given[2]} pixels, "
+            f"as the inverse network has, got one for {found[0]}, {found[1]} and {found[2]}; take both from one run "
+            "with --run"
         )
 
 
@@ -206,7 +219,8 @@ def _within(value: float, bounds: tuple[float, float]) -> float:
     return min(max(value, bounds[0]), bounds[1])
 
 
-def _resize(images: Tensor, side: int, mode: str = "bicubic") -> Tensor:
-    if images.shape[2:] == (side, side):
+def _resize(images: Tensor, shown: Framing) -> Tensor:
+    size = (shown.height, shown.width)
+    if images.shape[2:] == size:
         return images
-    return F.interpolate(images, (side, side), mode=mode, align_corners=False, antialias=True).clamp(0, 1)
+    return F.interpolate(images, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)

@@ -36,6 +36,7 @@ from ganverse.data.sources import CAR_WORLD, SourceSettings, open_source
 from ganverse.devices import find_device
 from ganverse.errors import GanverseError, quoted
 from ganverse.evaluation.models import ModelPaths, models_of_run
+from ganverse.generators.framing import unframed
 from ganverse.inverse.weights import load_inverse
 from ganverse.io import png_bytes
 from ganverse.neural_renderer.weights import load_stylegan_r
@@ -113,7 +114,8 @@ def open_stage(
     source = open_source(replace(settings, resolution=model.card.config.resolution, renderer=None, reader=None))
     sampler = source.sampler(SAMPLING).to(device)
     renderer = None if neural is None else load_stylegan_r(find_weights(neural, STYLEGAN_R), device)[0]
-    stage = Stage(model, sampler, source.masker or masker_of(model.card, path, device), renderer)
+    masker = source.masker or masker_of(model.card, path, device)
+    stage = Stage(model, sampler, masker, renderer, unframed(source.generator)[1])
     names = [stage.sample() for _ in range(objects)]
     # The first image loads the rasterizer's kernels, which would keep the first visitor waiting.
     stage.show(Look(names[0], names[0], names[0], 0.0, stage.usual_elevation_degrees))

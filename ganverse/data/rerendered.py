@@ -19,7 +19,6 @@ from ganverse.io import quantize
 from ganverse.masks.filtering import filter_masks
 from ganverse.masks.masker import Masker, Masks
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes, remove_object
 from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r
 
 
@@ -106,11 +105,9 @@ class RerenderedSampler:
 
     def _synthesize(self, batch: MultiViewBatch, rows: int) -> tuple[Tensor, Tensor, Tensor]:
         """Images, masks and numbers of instances of all views, object by object; the first `rows` of them."""
-        first, model = batch.images[:, 0], self.rerendering.reader
-        seen = model.network(first)
-        background = remove_object(first, batch.masks[:, 0])
-        scenes = Scenes(model.cameras(batch.view_ids[:, 0]), seen.vertices, seen.texture, background)
-        every = scenes.repeat_interleave(batch.view_ids.shape[1])
-        images = quantize(self.rerendering.renderer.render(every.seen_from(model.cameras(batch.view_ids.flatten()))))
+        renderer, model = self.rerendering.renderer, self.rerendering.reader
+        scenes = renderer.read(model.network, batch.images[:, 0], batch.masks[:, 0])
+        every = scenes.repeat_interleave(batch.view_ids.shape[1]).seen_from(model.cameras(batch.view_ids.flatten()))
+        images = quantize(renderer.framing.apply(renderer.render(every)))
         found = self.masker(images)
         return images[:rows].contiguous(), quantize(found.foreground)[:rows].contiguous(), found.instances[:rows]

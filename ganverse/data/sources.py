@@ -104,15 +104,18 @@ def open_source(settings: SourceSettings) -> Source:
     path = generator_path(settings.generator)
     network, card = load_generator(path)
     codes_path = view_codes_path(settings)
-    generator, codes = open_views(codes_path, framed(network, settings.resolution))
+    generator, codes = open_views(codes_path, network)
     if codes.generator not in (card.sha256, path.stem, settings.generator):
         raise GanverseError(
             f"expected {codes_path} to hold view codes of {path.stem} ({card.sha256[:12]}...), got those of "
             f"{codes.generator[:20]}; name the file of this generator with view_codes"
         )
-    rerendering = None
+    generator, rerendering = framed(generator, settings.resolution), None
     if settings.renderer is not None and settings.reader is not None:
         rerendering = open_rerendering(settings.renderer, settings.reader, card.sha256, len(codes))
+        side = rerendering.renderer.framing.resolution
+        if generator.resolution != side:
+            raise GanverseError(f"expected a resolution of {side}, which the renderer's networks see; set resolution")
     return Source(settings, path.stem, generator, card.sha256, codes, _masker(settings), rerendering)
 
 

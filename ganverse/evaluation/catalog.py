@@ -109,11 +109,6 @@ _CONTROLS = (
     Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two images", "lower", published=False),
     Entry("identity_color", "share of the color variance that the scene explains, over a full rotation"),
     Entry("identity_height", "share of the height variance that the scene explains, over a full rotation"),
-    *(
-        Entry(f"moved_{swap}_{thing}", f"swap of {swap}: how far the {thing} moves", "neither", published=False)
-        for swap in ("shape", "texture", "background", "camera", "everything")
-        for thing in ("silhouette", "texture", "background")
-    ),
     Entry("faithful_iou", "silhouette of scenes without swaps against the GAN's own image", published=False),
     Entry("quality_ratio", "Frechet distance / that of the original GAN", "lower"),
 )

@@ -28,15 +28,14 @@ from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.losses import color_loss
 from ganverse.inverse.weights import InverseModel
 from ganverse.masks.masker import Masker
-from ganverse.neural_renderer.controls import azimuth_sweep, distance_row, elevation_row, render_in_chunks, under_each
+from ganverse.neural_renderer.controls import azimuth_sweep, ladders, render_in_chunks, under_each
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes, background_mask, remove_object
+from ganverse.neural_renderer.scenes import Scenes, background_mask
 from ganverse.viewpoints.pose_regressor import PoseReading, PoseRegressor
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 Images = Float[Tensor, "batch 3 height width"]
-SWAPS = ("shape", "texture", "background", "camera", "everything")
 LADDER_AZIMUTHS = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0)
 LADDER_STEPS = 5
 _PER_BATCH = 64
@@ -44,7 +43,7 @@ _PER_BATCH = 64
 
 @dataclass(frozen=True)
 class Probes:
-    """What measures synthesized images.
+    """What measures framed images.
 
     pose: a pose regressor; azimuths in the inverse network's world. texture: f, UV textures. mask: a segmenter.
     """
@@ -87,23 +86,10 @@ class Studio:
             mask=lambda images: self.masker(images).foreground,
         )
 
-
-@torch.no_grad()
-def read_scenes(
-    model: InverseModel,
-    images: Float[Tensor, "batch 3 height width"],
-    masks: Float[Tensor, "batch 1 height width"],
-    cameras: Cameras | None = None,
-) -> Scenes:
-    """Shape, texture and background of images. cameras: None takes the predicted ones."""
-    seen = model.network(images)
-    cameras = seen.camera if cameras is None else cameras
-    return Scenes(cameras, seen.vertices, seen.texture, remove_object(images, masks))
-
-
-def scenes_of(model: InverseModel, batch: MultiViewBatch) -> Scenes:
-    """Scenes of every object's first view, under that view's learned camera."""
-    return read_scenes(model, batch.images[:, 0], batch.masks[:, 0], model.cameras(batch.view_ids[:, 0]))
+    def scenes(self, batch: MultiViewBatch) -> Scenes:
+        """Scenes of every object's first view, under that view's learned camera."""
+        scenes = self.renderer.read(self.model.network, batch.images[:, 0], batch.masks[:, 0])
+        return scenes.seen_from(self.model.cameras(batch.view_ids[:, 0]))
 
 
 @torch.no_grad()
@@ -114,7 +100,7 @@ def control_scores(studio: Studio, settings: EvaluationSettings) -> dict[str, Sc
     """
     samples = held_out_samples(studio.source, settings.seed, settings.control_objects, views=1)
     batch = samples.draw(torch.arange(samples.count)).to(studio.device)
-    scenes, table, probes = scenes_of(studio.model, batch), studio.model.cameras.all(), studio.probes
+    scenes, table, probes = studio.scenes(batch), studio.model.cameras.all(), studio.probes
     visible, images = background_mask(batch.masks[:, 0]), batch.images[:, 0]
     scores = {
         **rotation_scores(studio.renderer, scenes, table, probes, settings.control_azimuths),
@@ -137,7 +123,7 @@ def rotation_scores(
     off, front taken for rear. identity_*: share of the variance over scenes and azimuths that the scene explains.
     """
     sweep = azimuth_sweep(scenes, table, [360 * step / azimuths for step in range(azimuths)])
-    pose = probes.pose(render_in_chunks(renderer, sweep))
+    pose = probes.pose(render_in_chunks(renderer, sweep, framed=True))
     shape = (len(scenes), azimuths)
     error = angular_difference(pose.azimuth, sweep.cameras.azimuth).abs().rad2deg().view(shape)
     shares = {
@@ -159,16 +145,15 @@ def ladder_scores(renderer: StyleGANR, scenes: Scenes, table: Cameras, probes: P
     the right direction. *_slope: measured change per requested change, 1 where the setting takes full effect; sizes and
     distances as logarithms.
     """
-    rising = under_each(scenes, elevation_row(table, LADDER_AZIMUTHS, LADDER_STEPS))
-    receding = under_each(scenes, distance_row(table, LADDER_AZIMUTHS, LADDER_STEPS))
-    elevation = probes.pose(render_in_chunks(renderer, rising)).elevation
-    area = probes.mask(render_in_chunks(renderer, receding)).mean(dim=(1, 2, 3))
-    ladders = {
+    rising, receding = (under_each(scenes, cameras) for cameras in ladders(table, LADDER_AZIMUTHS, LADDER_STEPS))
+    elevation = probes.pose(render_in_chunks(renderer, rising, framed=True)).elevation
+    area = probes.mask(render_in_chunks(renderer, receding, framed=True)).mean(dim=(1, 2, 3))
+    climbed = {
         "elevation": (rising.cameras.elevation, elevation),
         "scale": (-receding.cameras.distance.log(), area.clamp_min(1e-6).log() / 2),
     }
     scores = {}
-    for name, values in ladders.items():
+    for name, values in climbed.items():
         rank, slope = rank_and_slope(*(x.view(-1, LADDER_STEPS) for x in values))
         scores[f"{name}_rank"] = Score.of(rank.view(len(scenes), -1))
         scores[f"{name}_slope"] = Score.of(slope.view(len(scenes), -1))
@@ -186,7 +171,7 @@ def rank_and_slope(
 
 @dataclass(frozen=True)
 class Factors:
-    """What a set of images shows: silhouettes, UV textures, and the images themselves for their backgrounds."""
+    """What a set of framed images shows: silhouettes, UV textures, and the images themselves for their backgrounds."""
 
     images: Float[Tensor, "batch 3 height width"]
     masks: Float[Tensor, "batch 1 height width"]
@@ -195,7 +180,7 @@ class Factors:
     @classmethod
     def of(cls, renderer: StyleGANR, scenes: Scenes, probes: Probes) -> Factors:
         """Render scenes and measure the images."""
-        images = render_in_chunks(renderer, scenes)
+        images = render_in_chunks(renderer, scenes, framed=True)
         return cls(images, probes.mask(images), probes.texture(images))
 
     def moved(self, before: Factors) -> dict[str, Float[Tensor, " batch"]]:
@@ -244,7 +229,6 @@ def swap_scores(
     against StyleGAN-R's own images of the two scenes.
     swap_shape_iou: silhouette after a shape swap against that of the shape's source; *_other: against the scene that
     kept its shape, which is what no effect would give.
-    moved_SWAP_THING: how far a swap moves a thing; "everything" swaps all but the camera.
     faithful_iou: scenes without swaps against the generator's images.
 
     Raises:
@@ -273,7 +257,6 @@ def swap_scores(
         "swap_background_own_ratio": Score.of_ratio(
             color_loss(background.images, source.images, outside), color_loss(background.images, own.images, outside)
         ),
-        **{f"moved_{swap}_{thing}": Score.of(x) for swap in SWAPS for thing, x in shown[swap].moved(own).items()},
         "faithful_iou": Score.of(mask_iou(probes.mask(own_images), own.masks)),
     }
 
@@ -348,7 +331,8 @@ def _quality(studio: Studio, samples: HeldOutSamples, settings: EvaluationSettin
     chunks = torch.arange(settings.quality_images).split(_PER_BATCH)
     batches = [samples.draw(chunk).to(studio.device) for chunk in chunks]
     world, features = CarWorldGenerator(studio.source.generator.resolution), RegressorFeatures(studio.pose)
-    real = [world_samples(settings.seed, chunk, world)[1].to(studio.device) for chunk in chunks]
-    after = [render_in_chunks(studio.renderer, scenes_of(studio.model, batch)) for batch in batches]
+    cars = [world_samples(settings.seed, chunk, world)[1].to(studio.device) for chunk in chunks]
+    real = [studio.renderer.framing.blacken(images) for images in cars]
+    after = [render_in_chunks(studio.renderer, studio.scenes(batch), framed=True) for batch in batches]
     before = [batch.images[:, 0] for batch in batches]
     return frechet_distance(real, after, features) / max(frechet_distance(real, before, features), 1e-9)

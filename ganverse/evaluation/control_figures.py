@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
-from ganverse.evaluation.control import LADDER_STEPS, Factors, Images, Studio, next_index, scenes_of, swaps
+from ganverse.evaluation.control import LADDER_STEPS, Factors, Images, Studio, next_index, swaps
 from ganverse.evaluation.edits import EditedImages
 from ganverse.evaluation.figures import Figure, numbers
 from ganverse.evaluation.picture_table import Column, table
@@ -15,15 +15,14 @@ from ganverse.geometry.cameras import angular_difference
 from ganverse.neural_renderer.controls import (
     Factor,
     azimuth_sweep,
-    distance_row,
-    elevation_row,
+    ladders,
     render_in_chunks,
+    render_meshes,
     swap_matrix,
     under_each,
 )
 from ganverse.neural_renderer.refinement import render_refined
 from ganverse.neural_renderer.scenes import Scenes
-from ganverse.rendering import render
 
 _CELL = 90
 _LADDER_AZIMUTH = 60.0
@@ -34,12 +33,12 @@ _SWAP_LABELS = {"own": "nothing", "everything": "all but the camera"}
 
 @torch.no_grad()
 def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -> list[Figure]:
-    """All figures of the objects of a batch, at least two."""
-    scenes = scenes_of(studio.model, batch)
+    """All figures of the objects of a batch, at least two; images in the generator's own proportions."""
+    scenes = studio.scenes(batch)
     sweep = azimuth_sweep(scenes, studio.model.cameras.all(), [360 * step / azimuths for step in range(azimuths)])
     images = render_in_chunks(studio.renderer, sweep)
     return [
-        _rotation(studio, batch.images[:, 0], sweep, images),
+        _rotation(studio, studio.renderer.framing.invert(batch.images[:, 0]), sweep, images),
         *(_swap(studio, scenes, factor) for factor in _FACTORS),
         _ladders(studio, scenes),
         _swap_effects(studio, scenes),
@@ -51,9 +50,7 @@ def _rotation(
     studio: Studio, generated: Float[Tensor, "scenes 3 height width"], sweep: Scenes, images: Images
 ) -> Figure:
     """Rows: every scene through both renderers. Columns: the GAN's own image, then a full rotation."""
-    mesh = studio.model.network.template.with_vertices(sweep.vertices)
-    rendered = render(mesh, sweep.texture, sweep.cameras, size=images.shape[-1])
-    graphics = rendered.rgb + (rendered.face_index < 0)[:, None]
+    graphics = render_meshes(studio.renderer, studio.model.network.template, sweep)
     count = len(generated)
     both = torch.stack([x.unflatten(0, (count, -1)) for x in (images, graphics)], dim=1).flatten(0, 1)
     degrees = sweep.cameras.azimuth[: both.shape[1]].rad2deg().tolist()
@@ -85,8 +82,7 @@ def _ladders(studio: Studio, scenes: Scenes) -> Figure:
     """Rows: scenes. Columns: rising elevations, then growing distances, at one azimuth."""
     views = studio.model.cameras.all()
     columns: list[Column] = []
-    rising = elevation_row(views, [_LADDER_AZIMUTH], LADDER_STEPS)
-    receding = distance_row(views, [_LADDER_AZIMUTH], LADDER_STEPS)
+    rising, receding = ladders(views, [_LADDER_AZIMUTH], LADDER_STEPS)
     headings = [f"elevation {elevation:.0f}°" for elevation in rising.elevation.rad2deg().tolist()]
     headings += [f"distance {distance:.2f}" for distance in receding.distance.tolist()]
     for cameras in (rising, receding):
@@ -109,7 +105,7 @@ def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
     for name, factors in shown.items():
         moved = [values.mean().item() for values in factors.moved(shown["own"]).values()]
         labels.append(f"{_SWAP_LABELS.get(name, name)}: {' / '.join(f'{value:.3f}' for value in moved)}")
-    images = torch.stack([factors.images for factors in shown.values()])
+    images = torch.stack([studio.renderer.framing.invert(factors.images) for factors in shown.values()])
     return Figure(
         "swap-matrix",
         "StyleGAN-R: what a swap moves",
@@ -121,7 +117,7 @@ def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
 
 def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
     """The images of a full rotation whose azimuth is furthest from the requested one, worst first."""
-    measured = studio.probes.pose(images).azimuth
+    measured = studio.probes.pose(studio.renderer.framing.apply(images)).azimuth
     error = angular_difference(measured, sweep.cameras.azimuth).abs()
     worst = error.argsort(descending=True)[:_SHOWN_FAILURES]
     requested, found = (angle.rad2deg().remainder(360) for angle in (sweep.cameras.azimuth, measured))
@@ -144,7 +140,7 @@ def edit_figure(studio: Studio, edited: EditedImages) -> Figure:
     count, scenes = len(edited.images), edited.refined.scenes
     index = next_index(count, studio.device)
     columns = [
-        Column("image", edited.images),
+        Column("image", studio.renderer.framing.invert(edited.images)),
         *(Column(f"reconstructed, {way}", images) for way, images in edited.reconstructed.items()),
     ]
     for way in ("refined", "projected"):

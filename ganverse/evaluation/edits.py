@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ganverse.evaluation.control import Studio, l1, read_scenes
+from ganverse.evaluation.control import Studio, l1
 from ganverse.evaluation.metrics import Score
+from ganverse.generators.framing import unframed
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.neural_renderer.controls import render_in_chunks
@@ -36,11 +37,11 @@ TURNS = 4
 class EditedImages:
     """What every way makes of the same images.
 
-    images: the inputs. reconstructed: by way. rotated: by way, `TURNS` per image, under `cameras`. refined: for further
-    edits.
+    images: the inputs, framed. reconstructed: by way. rotated: by way, `TURNS` per image, under `cameras`. refined: for
+    further edits.
     """
 
-    images: Float[Tensor, "batch 3 height width"]
+    images: Float[Tensor, "batch 3 size size"]
     reconstructed: dict[str, Float[Tensor, "batch 3 height width"]]
     cameras: Cameras
     rotated: dict[str, Float[Tensor, "rows 3 height width"]]
@@ -50,16 +51,17 @@ class EditedImages:
 @torch.no_grad()
 def edit_images(
     studio: Studio,
-    images: Float[Tensor, "batch 3 height width"],
-    masks: Float[Tensor, "batch 1 height width"],
+    images: Float[Tensor, "batch 3 size size"],
+    masks: Float[Tensor, "batch 1 size size"],
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> EditedImages:
     """Find codes in all three ways and rotate the objects to the cameras of `TURNS` view codes all round."""
-    renderer, generator = studio.renderer, studio.source.generator
-    scenes = read_scenes(studio.model, images, masks)
+    renderer, generator = studio.renderer, unframed(studio.source.generator)[0]
+    images, masks = (renderer.framing.blacken(x) for x in (images, masks))
+    scenes = renderer.read(studio.model.network, images, masks)
     refined = refine(renderer, scenes, images, perceptual, settings)
-    projected = project(generator, renderer.mean, renderer.deviation, images, perceptual, settings)
+    projected = project(studio.source.generator, renderer.mean, renderer.deviation, images, perceptual, settings)
     codes, table = studio.source.codes, studio.model.cameras.all()
     ids = _all_round(table)
     cameras = table[ids.repeat(len(images))]
@@ -96,10 +98,10 @@ def edit_scores(edited: EditedImages, studio: Studio, perceptual: PerceptualDist
     """Per way: l1_*, lpips_* of the reconstructed image. After rotations, turn_error_deg_* (requested against measured
     azimuth) and turn_color_* (L1 of the object's main color against that of the image)."""
     scores: dict[str, Score] = {}
-    count = len(edited.images)
+    count, framed = len(edited.images), studio.renderer.framing.apply
     color = studio.pose(edited.images).color.repeat_interleave(TURNS, dim=0)
     for way in WAYS:
-        image, pose = edited.reconstructed[way], studio.probes.pose(edited.rotated[way])
+        image, pose = framed(edited.reconstructed[way]), studio.probes.pose(framed(edited.rotated[way]))
         error = angular_difference(pose.azimuth, edited.cameras.azimuth).abs().rad2deg()
         scores[f"l1_{way}"] = Score.of(l1(image, edited.images))
         scores[f"lpips_{way}"] = Score.of(perceptual(image, edited.images))

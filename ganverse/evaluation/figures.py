@@ -16,6 +16,7 @@ from ganverse.devices import device_of
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.evaluation.world_truth import world_batch
+from ganverse.generators.framing import unframed
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
@@ -67,7 +68,8 @@ def aligned_views(name: str, source: Source, objects: int, seed: int, *, columns
     content = generator.styles(generator.map(latents(seed, range(objects), generator.z_dim).to(device)))
     styles = [mix_styles(content, view.expand(objects, -1), source.codes.view_dims) for view in views]
     headings = [f"{azimuth:.0f}°" for azimuth in source.codes.azimuth_degrees[chosen].tolist()]
-    pictures = [Column(h, generator.synthesize(s).detach()) for h, s in zip(headings, styles, strict=True)]
+    own = unframed(generator)[0]
+    pictures = [Column(h, own.synthesize(s).detach()) for h, s in zip(headings, styles, strict=True)]
     caption = (
         "Each row is one content code, each column one view code with its annotated azimuth: a column should show one "
         "viewpoint, a row one object."

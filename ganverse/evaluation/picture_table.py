@@ -20,35 +20,38 @@ _GAP = 2
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its heading and one picture per row, all of one size."""
+    """One column of a table: its heading and one picture per row, all of one size, which may differ between columns."""
 
     heading: str
     pictures: Float[Tensor, "rows 3 height width"]
 
 
 def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96) -> Image.Image:
-    """Pictures in [0, 1] enlarged or reduced to `cell` pixels a side, headings above, row labels at the left."""
+    """Pictures in [0, 1] scaled to `cell` pixels on the longer side, headings above, row labels at the left."""
     font = ImageFont.load_default(_FONT)
     left = 8 + max((round(font.getlength(label)) for label in rows), default=-8)
     count = max(len(column.pictures) for column in columns)
     headings = [textwrap.wrap(column.heading, max(1, cell // _LETTER), break_long_words=False) for column in columns]
     lines = max(len(heading) for heading in headings)
-    top, step = 4 + lines * (_FONT + 2) if lines else 0, cell + _GAP
-    sheet = Image.new("RGB", (left + step * len(columns), top + step * count), _PAPER)
+    cells = [[resized(picture, cell) for picture in column.pictures] for column in columns]
+    height = max(picture.height for column in cells for picture in column)
+    top, step = 4 + lines * (_FONT + 2) if lines else 0, height + _GAP
+    sheet = Image.new("RGB", (left + (cell + _GAP) * len(columns), top + step * count), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, label in enumerate(rows):
-        draw.text((4, top + step * row + cell // 2 - _FONT // 2), label, _INK, font)
-    for index, column in enumerate(columns):
-        x = left + step * index
+        draw.text((4, top + step * row + height // 2 - _FONT // 2), label, _INK, font)
+    for index, pictures in enumerate(cells):
+        x = left + (cell + _GAP) * index
         for line, text in enumerate(headings[index]):
             draw.text((x + 1, 2 + line * (_FONT + 2)), text, _INK, font)
-        for row, picture in enumerate(column.pictures):
-            sheet.paste(resized(picture, cell), (x, top + step * row))
+        for row, picture in enumerate(pictures):
+            sheet.paste(picture, (x, top + step * row))
     return sheet
 
 
 def resized(picture: Float[Tensor, "3 height width"], size: int) -> Image.Image:
-    """A square 8-bit picture; enlarged with visible pixels, reduced smoothly."""
+    """An 8-bit picture, `size` pixels on its longer side; enlarged with visible pixels, reduced smoothly."""
     image = to_pil(picture)
-    method = Image.Resampling.NEAREST if size % image.width == 0 else Image.Resampling.LANCZOS
-    return image.resize((size, size), method)
+    longest = max(image.size)
+    method = Image.Resampling.NEAREST if size % longest == 0 else Image.Resampling.LANCZOS
+    return image.resize([max(1, round(side * size / longest)) for side in image.size], method)

@@ -6,7 +6,7 @@ from ganverse._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ganverse.generators.discriminator import Discriminator
-    from ganverse.generators.framing import Framing, LetterboxGenerator, framed
+    from ganverse.generators.framing import Framing, LetterboxGenerator, framed, unframed
     from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator, style_slices
     from ganverse.generators.stylegan1 import StyleGAN1Config, StyleGAN1Generator
     from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +19,7 @@ class Framing:
 
     `apply` is differentiable and takes whatever lies on the pixels of the images: colors, masks, features. `invert`
     brings what lies on the square back to the proportions and the size of the images. Images are never enlarged: one
-    that is smaller than the square stands in its center.
+    that is smaller than the square stands in its center. Square images of the right size stay as they are.
 
     height, width: of the images in pixels. resolution: side of the square in pixels.
     """
@@ -26,12 +27,6 @@ class Framing:
     height: int
     width: int
     resolution: int
-
-    def __post_init__(self) -> None:
-        if min(self.height, self.width, self.resolution) < 1:
-            raise GanverseError(
-                f"expected at least one pixel, got {self.width} x {self.height} in a square of {self.resolution}"
-            )
 
     @property
     def scale(self) -> float:
@@ -49,6 +44,11 @@ class Framing:
         height, width = self.size
         return (self.resolution - height) // 2, (self.resolution - width) // 2
 
+    @property
+    def full(self) -> Framing:
+        """The same frame at the scale of the images, which are not scaled down then."""
+        return Framing(self.height, self.width, max(self.resolution, self.height, self.width))
+
     def apply(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels resolution resolution"]:
@@ -57,14 +57,17 @@ class Framing:
             raise GanverseError(
                 f"expected images of {self.width} x {self.height} pixels, got {images.shape[3]} x {images.shape[2]}"
             )
-        height, width = self.size
         if self.scale < 1.0:
-            images = F.interpolate(images, self.size, mode="bilinear", align_corners=False, antialias=True).clamp(
-                0.0, 1.0
-            )
-        top, left = self.offset
-        # padded after scaling: the filter would otherwise mix the image into the bars
-        return F.pad(images, (left, self.resolution - width - left, top, self.resolution - height - top))
+            full = images.to(torch.promote_types(images.dtype, torch.float32))  # a CPU filters in no half precision
+            images = F.interpolate(full, self.size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+        return self.pad(images)  # after scaling: the filter would otherwise mix the image into the bars
+
+    def pad(
+        self, inside: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels resolution resolution"]:
+        """The inverse of `crop`: the bars are 0."""
+        (top, left), (height, width) = self.offset, self.size
+        return F.pad(inside, (left, self.resolution - width - left, top, self.resolution - height - top))
 
     def crop(
         self, squares: Float[Tensor, "batch channels resolution resolution"]
@@ -72,6 +75,12 @@ class Framing:
         """The part of squares that is not bars, at their own resolution."""
         (top, left), (height, width) = self.offset, self.size
         return squares[:, :, top : top + height, left : left + width]
+
+    def blacken(
+        self, squares: Float[Tensor, "batch channels resolution resolution"]
+    ) -> Float[Tensor, "batch channels resolution resolution"]:
+        """Squares that were no images of this frame, such as photos, behind its bars."""
+        return self.pad(self.crop(squares))
 
     def invert(
         self, squares: Float[Tensor, "batch channels resolution resolution"]
@@ -115,3 +124,10 @@ def framed(generator: ImageGenerator, resolution: int | None = None) -> ImageGen
     if generator.image_size == (side, side):
         return generator
     return LetterboxGenerator(generator, side).eval().requires_grad_(False)
+
+
+def unframed(generator: ImageGenerator) -> tuple[ImageGenerator, Framing]:
+    """The generator that `framed` was given, whose images have their own size, and how they are framed."""
+    if isinstance(generator, LetterboxGenerator):
+        return generator.generator, generator.framing
+    return generator, Framing(*generator.image_size, max(generator.image_size))

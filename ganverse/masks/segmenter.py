@@ -103,7 +103,8 @@ class Segmenter(nn.Module):
         working = [max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width)]
         if working == [height, width]:
             return self.network(images).sigmoid()
-        small = F.interpolate(images, working, mode="bilinear", align_corners=False, antialias=True)
+        full = images.to(torch.promote_types(images.dtype, torch.float32))  # a CPU filters in no half precision
+        small = F.interpolate(full, working, mode="bilinear", align_corners=False, antialias=True)
         logits = F.interpolate(self.network(small), (height, width), mode="bilinear", align_corners=False)
         return logits.sigmoid()
 

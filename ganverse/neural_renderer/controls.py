@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -11,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.meshes import Mesh
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
+from ganverse.rendering import render
 
 Factor = Literal["shape", "texture", "background"]
 
@@ -82,16 +85,15 @@ def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 3"]) -> Cameras
     )
 
 
-def jittered(
-    cameras: Cameras, table: Cameras, noise: Float[Tensor, "batch 5"], share: float, azimuth_degrees: float
-) -> Cameras:
-    """Cameras moved by standard normal `noise`: everything but the azimuth by `share` of its spread over the table.
+def jittered(cameras: Cameras, table: Cameras, noise: Float[Tensor, "batch 5"], share: float) -> Cameras:
+    """Cameras moved by standard normal `noise`: the azimuth by 3 degrees, the rest by `share` of its spread over the
+    table.
 
     With a few dozen codes only, g_v could otherwise identify every code by its exact distance or offset, and would not
     generalize to the cameras in between.
     """
     return Cameras(
-        cameras.azimuth + noise[:, 0] * math.radians(azimuth_degrees),
+        cameras.azimuth + noise[:, 0] * math.radians(3.0),
         cameras.elevation + noise[:, 1] * share * table.elevation.std(correction=0),
         (cameras.distance.log() + noise[:, 2] * share * table.distance.log().std(correction=0)).exp(),
         cameras.offset + noise[:, 3:] * share * table.offset.std(dim=0, correction=0),
@@ -110,28 +112,18 @@ def azimuth_sweep(scenes: Scenes, table: Cameras, azimuth_degrees: Sequence[floa
     return under_each(scenes, typical_cameras(table, azimuth))
 
 
-def elevation_row(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> Cameras:
-    """Per azimuth `steps` cameras that rise from the table's lowest elevation to its highest; else typical."""
-    cameras = _typical_rows(table, azimuth_degrees, steps)
-    low, high = table.elevation.min().item(), table.elevation.max().item()
-    rising = torch.linspace(low, high, steps, device=cameras.azimuth.device).repeat(len(azimuth_degrees))
-    return Cameras(cameras.azimuth, rising, cameras.distance, cameras.offset)
-
-
-def distance_row(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> Cameras:
-    """Per azimuth `steps` typical cameras that move away, by as much as the table's distances differ there.
-
-    That is what its curve over the azimuth leaves over: two standard deviations of it to either side.
+def ladders(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> tuple[Cameras, Cameras]:
+    """Per azimuth `steps` typical cameras that rise from the table's lowest elevation to its highest, and as many that
+    move away, by as much as the table's distances differ there: two standard deviations of what its curve over the
+    azimuth leaves over, to either side.
     """
-    cameras = _typical_rows(table, azimuth_degrees, steps)
-    rest = (table.distance / typical_cameras(table, table.azimuth).distance).log().std(correction=0).clamp_min(0.02)
-    away = 2 * rest * torch.linspace(-1, 1, steps, device=cameras.azimuth.device).repeat(len(azimuth_degrees))
-    return Cameras(cameras.azimuth, cameras.elevation, cameras.distance * away.exp(), cameras.offset)
-
-
-def _typical_rows(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> Cameras:
     azimuth = torch.deg2rad(table.azimuth.new_tensor(list(azimuth_degrees)))
-    return typical_cameras(table, azimuth.repeat_interleave(steps))
+    cameras = typical_cameras(table, azimuth.repeat_interleave(steps))
+    low, high = table.elevation.min().item(), table.elevation.max().item()
+    rising = torch.linspace(low, high, steps, device=azimuth.device).repeat(len(azimuth))
+    rest = (table.distance / typical_cameras(table, table.azimuth).distance).log().std(correction=0).clamp_min(0.02)
+    away = 2 * rest * torch.linspace(-1, 1, steps, device=azimuth.device).repeat(len(azimuth))
+    return replace(cameras, elevation=rising), replace(cameras, distance=cameras.distance * away.exp())
 
 
 def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:
@@ -142,6 +134,17 @@ def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:
 
 
 @torch.no_grad()
-def render_in_chunks(renderer: StyleGANR, scenes: Scenes, chunk: int = 32) -> Float[Tensor, "batch 3 height width"]:
-    """`renderer.render` without gradients, at most `chunk` scenes at a time."""
-    return torch.cat([renderer.render(scenes[start : start + chunk]) for start in range(0, len(scenes), chunk)])
+def render_in_chunks(
+    renderer: StyleGANR, scenes: Scenes, chunk: int = 32, *, framed: bool = False
+) -> Float[Tensor, "batch 3 height width"]:
+    """`renderer.render` without gradients, at most `chunk` scenes at a time; framed: as other networks see them."""
+    parts = (renderer.render(scenes[start : start + chunk]) for start in range(0, len(scenes), chunk))
+    return torch.cat([renderer.framing.apply(part) if framed else part for part in parts])
+
+
+@torch.no_grad()
+def render_meshes(renderer: StyleGANR, template: Mesh, scenes: Scenes) -> Float[Tensor, "batch 3 height width"]:
+    """The scenes' shapes and textures through DIB-R, on white; size and proportions of `renderer`'s images."""
+    frame = renderer.framing.full
+    drawn = render(template.with_vertices(scenes.vertices), scenes.texture, scenes.cameras, size=frame.resolution)
+    return frame.crop(drawn.rgb + (drawn.face_index < 0)[:, None])

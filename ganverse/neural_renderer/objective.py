@@ -19,7 +19,7 @@ from ganverse.neural_renderer.scene_swaps import SwappedScenes
 from ganverse.neural_renderer.scenes import Scenes, background_mask, remove_object
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene
-from ganverse.rendering import render
+from ganverse.rendering import SHARP, render
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,10 @@ def cycle_terms(
         scene: un-swapped scenes with the frozen GAN's images.
         swapped: one copy per scene.
         weights: which terms are computed.
-        settings: of the background removal and of the silhouette.
+        settings: of the background removal.
     """
     scenes = scene.inputs.joined(swapped.scenes)
-    images = renderer.render(scenes)
+    images = renderer.framing.apply(renderer.render(scenes))
     masks = networks.segmenter.probability(images)
     predicted = networks.inverse(images)
     terms: dict[str, Tensor] = {
@@ -135,10 +135,10 @@ def cycle_terms(
     if weights.background or weights.shared_background:
         terms |= _background_code_terms(renderer, scenes, images, masks, swapped.kept, settings)
     if weights.camera or weights.appearance:
-        terms |= _silhouette_terms(networks, scenes, images, masks, settings)
+        terms |= _silhouette_terms(networks, scenes, images, masks)
     if weights.background_pixels:
         background = torch.cat([scene.background, swapped.background])
-        visible = torch.cat([scene.visible, swapped.visible]) * background_mask(masks, grow=settings.grow)
+        visible = torch.cat([scene.visible, swapped.visible]) * background_mask(masks)
         terms["background_pixels"] = color_loss(images, background, visible)
     own, target = images[: len(scene)], scene.composite() if weights.background_pixels else scene.images
     if weights.distill_l1:
@@ -166,7 +166,7 @@ def _background_code_terms(
     settings: DisentangleSettings,
 ) -> dict[str, Tensor]:
     """||g_b(B) - g_b(B^)|| and ||g_b(B1) - g_b(B2)||; see `StyleGANR.background_code`."""
-    emptied = remove_object(images, masks, grow=settings.grow, fill=settings.fill_background)
+    emptied = remove_object(images, masks, renderer.framing, fill=settings.fill_background)
     code = renderer.background_code(emptied)
     own, copy = code.chunk(2)
     return {
@@ -181,12 +181,10 @@ def _silhouette_terms(
     scenes: Scenes,
     images: Float[Tensor, "scenes 3 height width"],
     masks: Float[Tensor, "scenes 1 height width"],
-    settings: DisentangleSettings,
 ) -> dict[str, Tensor]:
     """The DIB-R render of the scenes against the images."""
     mesh = networks.inverse.template.with_vertices(scenes.vertices)
-    size = images.shape[-1]
-    rendered = render(mesh, scenes.texture, scenes.cameras, size=size, silhouette=settings.silhouette)
+    rendered = render(mesh, scenes.texture, scenes.cameras, size=images.shape[-1], silhouette=SHARP)
     inside = (rendered.face_index >= 0)[:, None] * masks.detach()
     return {
         "camera": silhouette_loss(rendered.alpha, masks),

@@ -62,21 +62,21 @@ def refine(
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> RefinedScenes:
-    """Correct the content styles until StyleGAN-R reproduces the images that the scenes were read from.
+    """Correct the content styles until StyleGAN-R reproduces the framed images that the scenes were read from.
 
     View dimensions stay with the camera, which therefore keeps its meaning. perceptual: None leaves its term out.
     """
     free = renderer.content_dims.to(pictures.dtype)
 
     def synthesize(correction: Float[Tensor, "batch styles"]) -> Images:
-        return render_refined(renderer, RefinedScenes(scenes, correction * free))
+        return renderer.framing.apply(render_refined(renderer, RefinedScenes(scenes, correction * free)))
 
     start = torch.zeros(len(scenes), len(renderer.mean), device=pictures.device)
     return RefinedScenes(scenes, _descend(synthesize, start, pictures, perceptual, settings) * free)
 
 
 def render_refined(renderer: StyleGANR, refined: RefinedScenes) -> Float[Tensor, "batch 3 height width"]:
-    """Images in [0, 1]."""
+    """Images in [0, 1], of the generator's own size."""
     return renderer.generator.synthesize(renderer.styles(refined.scenes) + refined.correction * renderer.deviation)
 
 

@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
+from ganverse.generators.framing import unframed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
+from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.neural_renderer.mapping import (
     DEFAULT_MAPPING,
     CameraMapping,
@@ -21,7 +23,7 @@ from ganverse.neural_renderer.mapping import (
     ShapeMapping,
     StyleFusion,
 )
-from ganverse.neural_renderer.scenes import Scenes
+from ganverse.neural_renderer.scenes import Scenes, remove_object
 
 
 class StyleGANR(nn.Module):
@@ -32,8 +34,12 @@ class StyleGANR(nn.Module):
     first layers: the paper leaves open how its other 1904 are filled, and the multi-view data of
     `viewpoints.mix_styles` keep them with the content. Call `calibrate` once on real samples before training.
 
+    Images have the generator's own size and proportions. Everything that was trained on squares (the inverse network,
+    segmenters, g_b) sees `framing.apply` of them.
+
     Args:
-        generator: any `ImageGenerator` that is an nn.Module, of a power of two of pixels; it is copied.
+        generator: any `ImageGenerator` that is an nn.Module; it is copied. Where `framed` has scaled or letterboxed it,
+            the copy synthesizes at its own size, and `framing` does the rest. The square has a power of two of pixels.
         view_dims: dimensions of w* that carry the view (`ViewCodes.view_dims`).
         vertices: how many the template has.
         texture_size: texels per side, a power of two.
@@ -54,6 +60,7 @@ class StyleGANR(nn.Module):
         settings: MappingSettings = DEFAULT_MAPPING,
     ) -> None:
         super().__init__()
+        generator, self.framing = unframed(generator)
         if not isinstance(generator, nn.Module):
             raise GanverseError(
                 f"expected a generator that is a torch module and can be fine-tuned, got {type(generator).__name__}; "
@@ -67,7 +74,8 @@ class StyleGANR(nn.Module):
         self.shape_mapping = ShapeMapping(vertices, len(content), len(view), settings)
         of_texture, of_background = (len(view) * on for on in (settings.texture_view, settings.background_view))
         self.texture_mapping = ImageMapping(texture_size, len(content), settings, view_outputs=of_texture)
-        self.background_mapping = ImageMapping(generator.resolution, len(content), settings, view_outputs=of_background)
+        side = self.framing.resolution
+        self.background_mapping = ImageMapping(side, len(content), settings, view_outputs=of_background)
         self.fusion = StyleFusion(len(content))
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("deviation", torch.ones(total))
@@ -166,6 +174,17 @@ class StyleGANR(nn.Module):
         """Values of the content dimensions and, where there are any, corrections of the view dimensions."""
         parts = values.tensor_split([self.fusion.logits.shape[1]], dim=1)
         return [part for part in parts if part.shape[1]]
+
+    @torch.no_grad()
+    def read(
+        self,
+        network: InverseGraphicsNetwork,
+        images: Float[Tensor, "batch 3 size size"],
+        masks: Float[Tensor, "batch 1 size size"],
+    ) -> Scenes:
+        """Shape, texture, camera and background of framed images, as the inverse network predicts them."""
+        seen = network(images)
+        return Scenes(seen.camera, seen.vertices, seen.texture, remove_object(images, masks, self.framing))
 
     def render(self, scenes: Scenes) -> Float[Tensor, "batch 3 height width"]:
         """Images in [0, 1] of a batch of scenes."""

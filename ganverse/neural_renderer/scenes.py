@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
+from ganverse.generators.framing import Framing
 from ganverse.geometry.cameras import Cameras, concatenate
 
 
@@ -67,25 +68,30 @@ class Scenes:
 def remove_object(
     image: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
+    framing: Framing | None = None,
     *,
-    grow: int = 2,
     fill: bool = True,
 ) -> Float[Tensor, "batch 3 height width"]:
-    """The image without its object (mask > 0.5, grown by `grow` pixels to take the rim along).
+    """The image without its object and the rim round it (see `background_mask`).
 
+    framing: of images with bars, which stay black and fill no hole.
     fill: the hole is filled smoothly from its surroundings. With fill=False it is black, as in the paper, but then
     the hole's outline tells the background network both the shape and the view. Gradients reach the image, not the
     mask.
     """
-    visible = background_mask(mask, grow=grow).to(image.dtype)
+    if framing is not None:
+        return framing.pad(remove_object(framing.crop(image), framing.crop(mask), fill=fill))
+    visible = background_mask(mask).to(image.dtype)
     kept = image * visible
     return kept + (1 - visible) * _spread(kept, visible) if fill else kept
 
 
-def background_mask(
-    mask: Float[Tensor, "batch 1 height width"], *, grow: int = 2
-) -> Float[Tensor, "batch 1 height width"]:
-    """1 where an image certainly shows its background, 0 on its object (mask > 0.5) and `grow` pixels round it."""
+def background_mask(mask: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:
+    """1 where an image certainly shows its background, 0 on its object (mask > 0.5) and on a rim round it.
+
+    The rim is 2 pixels of 64, since segmenters see no more than that; smaller images have 2 pixels, too.
+    """
+    grow = max(2, max(mask.shape[2:]) // 32)
     grown = max_pool2d(mask.detach(), 2 * grow + 1, stride=1, padding=grow)
     return (grown < 0.5).to(mask.dtype)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from ganverse.errors import GanverseError
 from ganverse.neural_renderer.found_views import FoundViewSettings
-from ganverse.rendering import SHARP, SoftMaskSettings
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,10 @@ class DisentangleSettings:
     camera_jitter: float = 0.3
     """Noise on elevation, log distance and offset of g_v's cameras in stage 1, as a share of their spread (see
     `controls.jittered`). Without `found_views` it takes 0.7."""
-    azimuth_jitter_degrees: float = 3.0
-    """As `camera_jitter`, on the azimuth."""
     calibration_images: int = 256
     """Images from which the statistics of styles and shapes are taken before the first step."""
-    grow: int = 2
-    """Pixels by which masks grow before the object is removed from an image."""
     fill_background: bool = True
     """Whether the hole in a background is filled from around; the paper leaves it black."""
-    silhouette: SoftMaskSettings = SHARP
-    """Rim of the DIB-R render in the camera cycle."""
     own_texture: bool = True
     """Whether the texture of stage 2's un-swapped scenes is predicted from the target image itself, not from the
     object's other view (the paper), since a view code may change the paint too."""
@@ -56,10 +49,10 @@ class DisentangleSettings:
     """Seed of all random numbers of the training."""
 
     def __post_init__(self) -> None:
-        if self.warm_up_images < 0 or self.fine_tune_images < 0 or self.grow < 0:
+        if self.warm_up_images < 0 or self.fine_tune_images < 0:
             raise GanverseError(
-                "expected warm_up_images, fine_tune_images and grow to be 0 or more, got "
-                f"{self.warm_up_images}, {self.fine_tune_images} and {self.grow}"
+                "expected warm_up_images and fine_tune_images to be 0 or more, got "
+                f"{self.warm_up_images} and {self.fine_tune_images}"
             )
         if self.calibration_images < 2 or not 0 <= self.keep_spread <= 1:
             raise GanverseError(

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ganverse.batch import MultiViewBatch
+from ganverse.generators.framing import Framing, unframed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.camera_table import CameraTable
@@ -43,6 +44,11 @@ class FrozenNetworks:
     def __post_init__(self) -> None:
         for network in self.networks():
             network.requires_grad_(False).eval()
+
+    @property
+    def framing(self) -> Framing | None:
+        """How the generator's images stand in those that the networks see, if it is known."""
+        return None if self.generator is None else unframed(self.generator)[1]
 
     def networks(self) -> list[nn.Module]:
         """Those that are there."""
@@ -142,7 +148,6 @@ def read_training_scene(
     networks: FrozenNetworks,
     *,
     views: int | None = None,
-    grow: int = 2,
     fill: bool = True,
     own_texture: bool = False,
 ) -> TrainingScene:
@@ -155,7 +160,6 @@ def read_training_scene(
         batch: samples of the frozen GAN.
         networks: predict shape and texture and know the cameras.
         views: how many of each object's views are read; None reads all.
-        grow: see `remove_object`.
         fill: see `remove_object`.
         own_texture: predict the texture from the target image itself. Small GANs show some view codes in colors of
             their own (one of the embedded GAN makes every car gray). A renderer that gets the colors of one view and is
@@ -167,7 +171,8 @@ def read_training_scene(
         for x in (batch.styles, batch.images, batch.masks, batch.view_ids)
     )
     predicted = networks.inverse(images)
-    background, visible = remove_object(images, masks, grow=grow), background_mask(masks, grow=grow)
+    background = remove_object(images, masks, networks.framing)
+    visible = background_mask(masks)
     texture = networks.inverse(targets).texture if own_texture else predicted.texture
     inputs = Scenes(
         networks.cameras(view_ids), predicted.vertices, texture, background if fill else background * visible

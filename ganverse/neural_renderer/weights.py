@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.framing import LetterboxGenerator
+from ganverse.generators.framing import framed, unframed
 from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator
 from ganverse.generators.weights import architecture_of, make_generator, read_config
@@ -26,7 +26,8 @@ class StyleGANRCard:
     generator: architecture of the GAN inside. content_directions: how many there are where the GAN is directed
     (`generators.protocol`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
     generator_sha256, inverse_sha256: files of the GAN it started from, and of the inverse network with its cameras.
-    images_seen: images of training.
+    images_seen: images of training. resolution: side in pixels of the square that the inverse network sees; None: the
+    generator's own.
     """
 
     generator: StyleBasedConfig
@@ -39,6 +40,7 @@ class StyleGANRCard:
     images_seen: int
     seed: int
     content_directions: int = 0
+    resolution: int | None = None
     license: str = "Apache-2.0"
     notes: str = ""
     sha256: str = ""
@@ -76,14 +78,9 @@ def save_stylegan_r(renderer: StyleGANR, path: Path, card: StyleGANRCard, *, hal
 
 def described_generator(generator: ImageGenerator) -> tuple[StyleBasedConfig, int]:
     """A generator's architecture and number of content directions, for the card; GanverseError for one without."""
-    directions = 0
+    directions, generator = 0, unframed(generator)[0]
     if isinstance(generator, SubspaceGenerator):
         directions, generator = generator.read.shape[1], generator.generator
-    if isinstance(generator, LetterboxGenerator):
-        raise GanverseError(
-            "expected the GAN's own square images, which StyleGAN-R renders, got scaled or letterboxed ones; omit "
-            "the resolution of the data, or import the GAN without --crop"
-        )
     if not isinstance(generator, StyleBasedGenerator):
         name = type(generator).__name__
         raise GanverseError(f"expected an image GAN to fine-tune, got a {name}, which has no weights")
@@ -96,5 +93,9 @@ def _empty(card: StyleGANRCard) -> StyleGANR:
         directions = torch.zeros(sum(generator.style_sizes), card.content_directions)
         generator = SubspaceGenerator(generator, directions, directions.clone())
     return StyleGANR(
-        generator, card.view_dims, vertices=card.vertices, texture_size=card.texture_size, settings=card.mapping
+        framed(generator, card.resolution),
+        card.view_dims,
+        vertices=card.vertices,
+        texture_size=card.texture_size,
+        settings=card.mapping,
     )

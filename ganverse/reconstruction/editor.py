@@ -22,7 +22,6 @@ from ganverse.masks.masker import Masker
 from ganverse.neural_renderer.controls import azimuth_sweep
 from ganverse.neural_renderer.refinement import DescentSettings, RefinedScenes, refine, render_refined
 from ganverse.neural_renderer.renderer import StyleGANR
-from ganverse.neural_renderer.scenes import Scenes, remove_object
 from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r
 from ganverse.pretrained import INVERSE, STYLEGAN_R, find_weights
 from ganverse.reconstruction.photos import Photo, masker_of
@@ -35,7 +34,7 @@ _CELL = 128
 
 @dataclass(frozen=True)
 class EditedPhoto:
-    """A photo as a scene of StyleGAN-R, a batch of one. picture: the square that the networks see."""
+    """A photo as a scene of StyleGAN-R, a batch of one. picture: the framed square that the networks see."""
 
     picture: Float[Tensor, "1 3 size size"]
     refined: RefinedScenes
@@ -103,23 +102,18 @@ class Editor:
         Raises:
             GanverseError: a file that cannot be read, no object in the photo, a mask that does not fit.
         """
-        network, found = self.reconstructor.network, self.reconstructor.find(photo, mask)
-        size = network.config.resolution
-        picture = found.picture(size)
-        with torch.no_grad():
-            predicted = network(picture)
-            background = remove_object(picture, found.mask(size))
-        scenes = Scenes(predicted.camera, predicted.vertices, predicted.texture, background)
+        picture, foreground = self.reconstructor.find(photo, mask).framed(self.renderer.framing)
+        scenes = self.renderer.read(self.reconstructor.network, picture, foreground)
         perceptual = self._perceptual if steps else None
         return EditedPhoto(picture, refine(self.renderer, scenes, picture, perceptual, DescentSettings(steps=steps)))
 
     @torch.no_grad()
-    def render(self, photo: EditedPhoto) -> Float[Tensor, "1 3 size size"]:
-        """StyleGAN-R's image of the scene."""
+    def render(self, photo: EditedPhoto) -> Float[Tensor, "1 3 height width"]:
+        """StyleGAN-R's image of the scene, of the generator's own size."""
         return render_refined(self.renderer, photo.refined)
 
     @torch.no_grad()
-    def turned(self, photo: EditedPhoto, azimuths_degrees: Sequence[float]) -> Float[Tensor, "frames 3 size size"]:
+    def turned(self, photo: EditedPhoto, azimuths_degrees: Sequence[float]) -> Float[Tensor, "frames 3 height width"]:
         """The scene from other azimuths, framed as the generator usually shows them."""
         sweep = azimuth_sweep(photo.refined.scenes, self.cameras, azimuths_degrees)
         correction = photo.refined.correction.repeat_interleave(len(azimuths_degrees), dim=0)
@@ -133,8 +127,9 @@ class Editor:
         rows = [photo, *(photo.borrowing({part: lender}) for part, lender in lenders.items())]
         if len(lenders) > 1:
             rows.append(photo.borrowing(lenders))
-        images = [torch.cat([photo.picture, self.render(row), self.turned(row, _TURNS)]) for row in rows]
-        return image_grid(torch.cat(images), 2 + len(_TURNS), zoom=max(1, _CELL // photo.picture.shape[-1]))
+        own = self.renderer.framing.invert(photo.picture)
+        images = [torch.cat([own, self.render(row), self.turned(row, _TURNS)]) for row in rows]
+        return image_grid(torch.cat(images), 2 + len(_TURNS), zoom=max(1, _CELL // max(own.shape[2:])))
 
     @cached_property
     def _perceptual(self) -> PerceptualDistance:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganverse import io
 from ganverse.errors import GanverseError
+from ganverse.generators.framing import Framing
 from ganverse.inverse.weights import InverseCard
 from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import Segmenter
@@ -119,6 +120,13 @@ class FoundObject:
         """The object's mask in the same square; beyond the photo's border it is repeated too."""
         return crop(self.foreground, self.box, size)
 
+    def framed(self, framing: Framing) -> tuple[Float[Tensor, "1 3 size size"], Float[Tensor, "1 1 size size"]]:
+        """Picture and mask behind a frame's bars; the object is small enough for these to hide nothing of it."""
+        shares = (side / framing.resolution for side in framing.size)
+        wider = replace(self, box=bounding_square(self.foreground[0, 0] > 0.5, *(FILL * share for share in shares)))
+        side = framing.resolution
+        return framing.blacken(wider.picture(side)), framing.blacken(wider.mask(side))
+
 
 @torch.no_grad()
 def find_object(photo: Photo, masker: Masker | None) -> FoundObject:
@@ -147,14 +155,14 @@ def find_object(photo: Photo, masker: Masker | None) -> FoundObject:
 
 def masked_object(photo: Photo, mask: Float[Tensor, "1 1 height width"]) -> FoundObject:
     """The object that a mask shows, which is not empty."""
-    return FoundObject(photo, mask, bounding_square(mask[0, 0] > 0.5, FILL))
+    return FoundObject(photo, mask, bounding_square(mask[0, 0] > 0.5, FILL, FILL))
 
 
-def bounding_square(mask: Bool[Tensor, "height width"], fill: float) -> Box:
-    """The square round the object's bounding box, of which the longer side takes the share `fill`."""
+def bounding_square(mask: Bool[Tensor, "height width"], tallest: float, widest: float) -> Box:
+    """The square round the object's bounding box, which takes at most these shares of its height and width."""
     rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
     top, bottom, left, right = (int(edge) for edge in (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
-    side = max(1, round(max(bottom - top, right - left) / fill))
+    side = max(1, round(max((bottom - top) / tallest, (right - left) / widest)))
     return Box((left + right - side) // 2, (top + bottom - side) // 2, side)
 
 

@@ -106,6 +106,12 @@ class Disentanglement(BaseTask):
                 f"got one of {card.generator} ({card.generator_sha256[:12] or 'no hash'}) with {card.views}; train "
                 "InverseGraphics on this generator first"
             )
+        side = card.config.resolution
+        if source.generator.resolution != side:
+            raise GanverseError(
+                f"expected images of {side} x {side}, which the inverse network was trained on, got "
+                f"{source.generator.resolution} x {source.generator.resolution}; give the data resolution {side}"
+            )
         self.source = source
         self.networks = FrozenNetworks(
             self.inverse.network,
@@ -189,8 +195,7 @@ class Disentanglement(BaseTask):
         """Scenes of one view each, the same on every process: a pure function of the seed."""
         settings, source = self.settings, self.source
         batches = draw_batches(source.generator, source.codes, self.networks, settings.calibration_images, seed)
-        fill = settings.fill_background
-        return [read_training_scene(batch, self.networks, grow=settings.grow, fill=fill) for batch in batches]
+        return [read_training_scene(batch, self.networks, fill=settings.fill_background) for batch in batches]
 
     @property
     def warming_up(self) -> bool:
@@ -201,9 +206,7 @@ class Disentanglement(BaseTask):
         """`read_training_scene` with this module's networks and settings; views: how many of each object's are read."""
         settings = self.settings
         own = settings.own_texture and not self.warming_up
-        return read_training_scene(
-            batch, self.networks, views=views, grow=settings.grow, fill=settings.fill_background, own_texture=own
-        )
+        return read_training_scene(batch, self.networks, views=views, fill=settings.fill_background, own_texture=own)
 
     def training_step(self, batch: MultiViewBatch, batch_idx: int) -> Tensor:
         """The loss of the current stage on one batch."""
@@ -219,7 +222,7 @@ class Disentanglement(BaseTask):
     def validation_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
         """Held-out objects under annotated cameras: L1 to the GAN's own object on the background, and silhouettes."""
         scene = self.observe(batch.to(self.device), views=1)
-        images = self.renderer.render(scene.inputs)
+        images = self.renderer.framing.apply(self.renderer.render(scene.inputs))
         masks = self.networks.segmenter.probability(images)
         union = torch.maximum(masks, scene.masks).sum().clamp_min(1e-6)
         values = {
@@ -257,10 +260,9 @@ class Disentanglement(BaseTask):
     def _mapping_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
         """Stage 1, under jittered cameras."""
         noise = normals(self._seed(), scene.keys, 5)
-        settings, table = self.settings, self.networks.cameras.all()
         with self._float32():
-            jitter = (settings.camera_jitter, settings.azimuth_jitter_degrees)
-            cameras = jittered(scene.inputs.cameras, table, noise, *jitter)
+            table = self.networks.cameras.all()
+            cameras = jittered(scene.inputs.cameras, table, noise, self.settings.camera_jitter)
         return mapping_terms(self.renderer, scene.seen_from(cameras))
 
     def _cycle_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
@@ -324,6 +326,7 @@ class Disentanglement(BaseTask):
         card = StyleGANRCard(
             generator=generator,
             content_directions=content_directions,
+            resolution=renderer.framing.resolution,
             view_dims=source.codes.view_dims,
             vertices=self.networks.inverse.template.vertices.shape[1],
             texture_size=self.networks.inverse.config.texture_size,

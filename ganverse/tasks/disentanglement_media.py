@@ -1,4 +1,4 @@
-"""Pictures of StyleGAN-R in training: camera rows, swap tables, and its two renderers side by side."""
+"""Pictures of StyleGAN-R in training: both renderers all round, and swap tables."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.generators.framing import unframed
 from ganverse.io import image_grid
-from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_chunks, swap_matrix
+from ganverse.neural_renderer.controls import Factor, azimuth_sweep, render_in_chunks, render_meshes, swap_matrix
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene
-from ganverse.rendering import render
 from ganverse.training.media import Medium
 
 FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")
@@ -18,43 +18,36 @@ AZIMUTHS = tuple(30.0 * step for step in range(12))
 
 
 def disentanglement_media(renderer: StyleGANR, networks: FrozenNetworks, scene: TrainingScene) -> dict[str, Medium]:
-    """Named grids in [0, 1].
+    """Named grids in [0, 1], of images in the generator's own size.
 
-    camera: the GAN's image, then StyleGAN-R all round. dual: DIB-R above StyleGAN-R, same cameras. swap-*: rows are
-    scenes, columns are where that factor comes from; first column and row show the GAN's own images.
+    camera: per object the GAN's image, then StyleGAN-R and, below it, DIB-R all round. swap-*: rows are scenes, columns
+    are where that factor comes from; first column and row show the GAN's own images.
     """
-    camera = image_grid(camera_rows(renderer, networks, scene), len(AZIMUTHS) + 1)
-    dual = image_grid(dual_rows(renderer, networks, scene), len(AZIMUTHS))
-    swaps = {f"swap-{f}": image_grid(swap_table(renderer, scene, f), len(scene.images) + 1) for f in FACTORS}
-    return {"camera": camera, "dual": dual, **swaps}
+    assert networks.generator is not None
+    generated = unframed(networks.generator)[0].synthesize(scene.styles).detach()
+    swaps = {f"swap-{f}": image_grid(swap_table(renderer, scene, generated, f), len(scene) + 1) for f in FACTORS}
+    return {"camera": image_grid(camera_rows(renderer, networks, scene, generated), len(AZIMUTHS) + 1), **swaps}
 
 
 def camera_rows(
-    renderer: StyleGANR, networks: FrozenNetworks, scene: TrainingScene
-) -> Float[Tensor, "cells 3 size size"]:
-    """Per object one row: the GAN's own image, then StyleGAN-R all round."""
+    renderer: StyleGANR,
+    networks: FrozenNetworks,
+    scene: TrainingScene,
+    generated: Float[Tensor, "scenes 3 height width"],
+) -> Float[Tensor, "cells 3 height width"]:
+    """Per object two rows: the GAN's own image, then StyleGAN-R all round; the same with DIB-R on white."""
     sweep = azimuth_sweep(scene.inputs, networks.cameras.all(), AZIMUTHS)
-    rows = render_in_chunks(renderer, sweep).unflatten(0, (len(scene.images), len(AZIMUTHS)))
-    return torch.cat([scene.images[:, None], rows], dim=1).flatten(0, 1)
+    both = torch.stack([render_in_chunks(renderer, sweep), render_meshes(renderer, networks.inverse.template, sweep)])
+    rows = both.unflatten(1, (len(scene), len(AZIMUTHS))).transpose(0, 1)
+    return torch.cat([torch.stack([generated, generated], dim=1)[:, :, None], rows], dim=2).flatten(0, 2)
 
 
-@torch.no_grad()
-def dual_rows(
-    renderer: StyleGANR, networks: FrozenNetworks, scene: TrainingScene
-) -> Float[Tensor, "cells 3 size size"]:
-    """Per object two rows: DIB-R on white, and StyleGAN-R, from the same cameras."""
-    sweep = azimuth_sweep(scene.inputs, networks.cameras.all(), AZIMUTHS)
-    mesh = networks.inverse.template.with_vertices(sweep.vertices)
-    rendered = render(mesh, sweep.texture, sweep.cameras, size=scene.images.shape[-1])
-    classical = rendered.rgb + (rendered.face_index < 0)[:, None]
-    both = torch.stack([classical, render_in_chunks(renderer, sweep)])
-    return both.unflatten(1, (len(scene.images), len(AZIMUTHS))).transpose(0, 1).flatten(0, 2)
-
-
-def swap_table(renderer: StyleGANR, scene: TrainingScene, factor: Factor) -> Float[Tensor, "cells 3 size size"]:
+def swap_table(
+    renderer: StyleGANR, scene: TrainingScene, generated: Float[Tensor, "scenes 3 height width"], factor: Factor
+) -> Float[Tensor, "cells 3 height width"]:
     """Rows: scenes (first column: the GAN's image). Columns: where the factor comes from (first row)."""
-    count = len(scene.images)
+    count = len(scene)
     cells = render_in_chunks(renderer, swap_matrix(scene.inputs, factor)).unflatten(0, (count, count))
-    header = torch.cat([torch.ones_like(scene.images[:1]), scene.images])
-    body = torch.cat([scene.images[:, None], cells], dim=1)
+    header = torch.cat([torch.ones_like(generated[:1]), generated])
+    body = torch.cat([generated[:, None], cells], dim=1)
     return torch.cat([header[None], body]).flatten(0, 1)

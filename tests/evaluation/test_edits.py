@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ganverse.evaluation.catalog import CATALOG
-from ganverse.evaluation.control import Studio, read_scenes
+from ganverse.evaluation.control import Studio
 from ganverse.evaluation.control_figures import edit_figure
 from ganverse.evaluation.edits import TURNS, WAYS, EditedImages, edit_images, edit_scores
 from ganverse.inverse.perceptual import PerceptualDistance
@@ -52,7 +52,7 @@ def test_images_are_rotated_all_round(studio: Studio, edited: EditedImages) -> N
 
 
 def test_scenes_have_the_predicted_camera(studio: Studio, edited: EditedImages) -> None:
-    scenes = read_scenes(studio.model, edited.images, torch.zeros(2, 1, 32, 32))
+    scenes = studio.renderer.read(studio.model.network, edited.images, torch.zeros(2, 1, 32, 32))
     assert torch.equal(scenes.cameras.azimuth, studio.model.network(edited.images).camera.azimuth)
     assert torch.equal(scenes.background, edited.images)
 

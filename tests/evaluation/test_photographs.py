@@ -38,7 +38,7 @@ def test_the_silhouette_of_the_network_itself_agrees() -> None:
     with torch.no_grad():
         drawn = view(NETWORK, NETWORK(torch.rand(1, 3, 32, 32)), 256)
     mask = (drawn.face_index >= 0)[:, None].float()
-    box = replace(bounding_square(mask[0, 0] > 0.5, 0.5), left=0, top=0, side=256)
+    box = replace(bounding_square(mask[0, 0] > 0.5, 0.5, 0.5), left=0, top=0, side=256)
     one = FoundObject(Photo("own", drawn.rgb), mask, box)
     scores = reprojection_scores(NETWORK, 1, lambda _: one)
     assert set(scores) == {"iou", "l1_masked"}

@@ -37,3 +37,9 @@ def test_headings_break_at_spaces() -> None:
     )
     assert one == whole
     assert two == one + 15
+
+
+def test_proportions_are_kept() -> None:
+    wide, square = torch.zeros(2, 3, 6, 8), torch.ones(2, 3, 5, 5)
+    assert table([Column("", wide)], cell=16).size == (18, 2 * 14)
+    assert table([Column("", wide), Column("", square)], cell=16).size == (36, 2 * 18)

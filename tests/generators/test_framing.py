@@ -60,6 +60,11 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(framing.apply, (images.requires_grad_(),))
 
 
+def test_half_precision_is_scaled_in_full() -> None:
+    images = torch.rand(1, 3, 6, 8).bfloat16()
+    assert torch.equal(Framing(6, 8, 4).apply(images), Framing(6, 8, 4).apply(images.float()))
+
+
 @pytest.mark.parametrize("resolution", [256, 128])
 def test_a_mask_comes_back(resolution: int) -> None:
     rows, columns = torch.meshgrid(torch.arange(192.0), torch.arange(256.0), indexing="ij")
@@ -88,8 +93,6 @@ def test_the_way_back_keeps_gradients_and_positions() -> None:
 def test_wrong_sizes() -> None:
     with pytest.raises(GanverseError, match="expected images of 8 x 6 pixels, got 6 x 8"):
         Framing(6, 8, 4).apply(torch.zeros(1, 3, 8, 6))
-    with pytest.raises(GanverseError, match="at least one pixel"):
-        Framing(0, 8, 4)
 
 
 def test_square_images_of_the_right_size_need_no_frame() -> None:

@@ -28,6 +28,12 @@ def test_any_image_size_gives_masks_of_that_size() -> None:
         assert 0 <= masks.min() <= masks.max() <= 1
 
 
+def test_images_in_half_precision() -> None:
+    images = torch.rand(1, 3, 128, 96).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Segmenter().probability(images).shape == (1, 1, 128, 96)
+
+
 def test_an_image_does_not_depend_on_its_neighbors() -> None:
     segmenter = Segmenter().eval()
     images = torch.rand(3, 3, 64, 64)

@@ -1,20 +1,25 @@
 import math
+from dataclasses import replace
 
+import pytest
 import torch
 
+from ganverse.generators.framing import Framing
 from ganverse.geometry.cameras import Cameras
+from ganverse.geometry.meshes import sphere_template
 from ganverse.neural_renderer.controls import (
     azimuth_sweep,
     cameras_between,
-    distance_row,
-    elevation_row,
     jittered,
+    ladders,
     random_cameras,
     render_in_chunks,
+    render_meshes,
     swap_matrix,
     typical_cameras,
     under_each,
 )
+from ganverse.rendering import render
 from tests.neural_renderer.toys import toy_renderer, toy_scenes
 
 TABLE = Cameras.from_degrees([10.0, 350.0, 180.0], [0.0, 10.0, 20.0], [4.0, 4.0, 5.0])
@@ -65,12 +70,12 @@ def test_typical_distance_follows_the_azimuth() -> None:
 
 def test_jitter_is_measured_by_the_table() -> None:
     noise = torch.randn(3000, 5, generator=torch.Generator().manual_seed(0))
-    cameras = jittered(TABLE[torch.zeros(3000, dtype=torch.long)], TABLE, noise, 0.5, 3.0)
+    cameras = jittered(TABLE[torch.zeros(3000, dtype=torch.long)], TABLE, noise, 0.5)
     spread = TABLE.elevation.std(correction=0)
     assert abs(cameras.elevation.std() / spread - 0.5) < 0.03
     assert abs(cameras.azimuth.std().rad2deg() - 3) < 0.15
     assert torch.equal(cameras.offset, torch.zeros(3000, 2))
-    still = jittered(TABLE, TABLE, noise[:3], 0.0, 0.0)
+    still = jittered(TABLE, TABLE, noise[:3], 0.0)
     assert torch.allclose(still.distance, TABLE.distance)
 
 
@@ -103,8 +108,20 @@ def test_chunks_change_nothing() -> None:
     assert not images.requires_grad
 
 
+@pytest.mark.parametrize("size", [(24, 32), (48, 64), (64, 64), (20, 24)])
+def test_meshes_stand_where_the_networks_see_them(size: tuple[int, int]) -> None:
+    renderer, template = toy_renderer(), sphere_template(2)
+    framing = renderer.framing = Framing(*size, 32)
+    scenes = replace(toy_scenes(3), vertices=0.3 * template.vertices.expand(3, -1, -1))
+    images = render_meshes(renderer, template, scenes)
+    assert images.shape == (3, 3, *size)
+    drawn = render(template.with_vertices(scenes.vertices), scenes.texture, scenes.cameras, size=32).face_index >= 0
+    covered = framing.apply((images < 1).any(dim=1, keepdim=True).float())[:, 0] > 0.5
+    assert (covered & drawn).sum() > 0.9 * (covered | drawn).sum()
+
+
 def test_ladders_climb_one_parameter_and_keep_the_others() -> None:
-    rising, leaving = (row(TABLE, [0.0, 90.0], 3) for row in (elevation_row, distance_row))
+    rising, leaving = ladders(TABLE, [0.0, 90.0], 3)
     assert torch.allclose(rising.elevation, torch.deg2rad(torch.tensor([0.0, 10.0, 20.0] * 2)), atol=1e-6)
     assert leaving.distance.view(2, 3).diff(dim=1).min() > 0
     for cameras in (rising, leaving):

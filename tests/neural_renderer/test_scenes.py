@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ganverse.neural_renderer.scenes import remove_object
+from ganverse.generators.framing import Framing
+from ganverse.neural_renderer.scenes import background_mask, remove_object
 from tests.neural_renderer.toys import toy_scenes
 
 
@@ -62,3 +63,19 @@ def test_scenes_are_swapped_joined_and_repeated() -> None:
     assert torch.equal(both[3:].texture, swapped.texture)
     assert torch.equal(both[3:].cameras.azimuth, scenes.cameras.azimuth)
     assert torch.equal(scenes.repeat_interleave(2).vertices, scenes.vertices[torch.tensor([0, 0, 1, 1, 2, 2])])
+
+
+def test_bars_stay_black_and_fill_no_hole() -> None:
+    framing = Framing(24, 32, 32)
+    image, mask = framing.apply(torch.ones(1, 3, 24, 32)), torch.zeros(1, 1, 32, 32)
+    mask[..., 10:28, 8:24] = 1  # down to the lower bar
+    assert torch.allclose(remove_object(image, mask, framing), image)
+    assert remove_object(image, mask)[..., 27, 16].max() < 0.9
+
+
+def test_the_rim_is_as_wide_as_the_segmenter_is_coarse() -> None:
+    mask = torch.zeros(1, 1, 256, 256)
+    mask[..., 100:150, 100:150] = 1
+    (row,) = (background_mask(mask)[0, 0] == 0).any(dim=0).nonzero()[[0]].tolist()
+    assert row == [100 - 8]
+    assert (background_mask(mask[..., ::4, ::4])[0, 0] == 0).any(dim=0).nonzero()[0] == 25 - 2

@@ -55,8 +55,8 @@ def test_the_texture_may_be_that_of_the_target() -> None:
 
 
 def test_visible_is_what_the_lender_of_the_background_showed() -> None:
-    scene = read_training_scene(BATCH, NETWORKS, grow=1)
-    assert torch.equal(scene.visible[:4], background_mask(BATCH.masks[:, 0], grow=1))
+    scene = read_training_scene(BATCH, NETWORKS)
+    assert torch.equal(scene.visible[:4], background_mask(BATCH.masks[:, 0]))
 
 
 def test_drawn_objects_are_a_pure_function_of_the_seed_in_all_views() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganverse.errors import GanverseError
-from ganverse.generators.framing import framed
+from ganverse.generators.framing import Framing, framed
 from ganverse.generators.protocol import SubspaceGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.geometry.cameras import Cameras
@@ -84,6 +84,18 @@ def test_a_directed_generator_round_trip(tmp_path: Path) -> None:
     assert torch.allclose(load_stylegan_r(path)[0](*inputs), renderer.eval()(*inputs))
 
 
-def test_framed_pictures_are_refused() -> None:
-    with pytest.raises(GanverseError, match="letterboxed ones"):
-        described_generator(framed(stylegan2(crop=(12, 16))))
+@pytest.mark.parametrize(("crop", "side"), [((12, 16), 16), ((12, 16), 8), (None, 8)])
+def test_images_have_the_generator_s_size_and_backgrounds_that_of_the_frame(
+    crop: tuple[int, int] | None, side: int, tmp_path: Path
+) -> None:
+    path, network = tmp_path / "r.safetensors", stylegan2(crop=crop)
+    renderer = StyleGANR(framed(network, side), (0, 3), vertices=6, texture_size=8, settings=MAPPING)
+    renderer.calibrate(torch.randn(9, sum(network.style_sizes)), cameras(9), torch.randn(9, 6, 3))
+    config = described_generator(framed(network, side))[0]
+    save_stylegan_r(renderer, path, replace(CARD, generator=config, resolution=side))
+    loaded, _ = load_stylegan_r(path)
+    inputs = (cameras(2), torch.randn(2, 6, 3), torch.rand(2, 3, 8, 8), torch.rand(2, 3, side, side))
+    images = loaded(*inputs)
+    assert images.shape[2:] == (crop or (16, 16))
+    assert torch.equal(images, renderer.eval()(*inputs))
+    assert loaded.framing == Framing(*(crop or (16, 16)), side)

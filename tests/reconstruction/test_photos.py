@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ganverse.errors import GanverseError
+from ganverse.generators.framing import Framing
 from ganverse.inverse.weights import InverseCard
 from ganverse.masks.segmenter import Segmenter
 from ganverse.pretrained import SHIPPED
@@ -31,11 +32,20 @@ from tests.reconstruction.toys import car, save_mask, save_photo
 def test_the_object_is_found_and_fills_the_square() -> None:
     wide, mask = car()
     found = find_object(Photo("a photo", wide), Segmenter.from_pretrained())
-    true = crop(wide, bounding_square(mask[0, 0] > 0.5, FILL), 64)
+    true = crop(wide, bounding_square(mask[0, 0] > 0.5, FILL, FILL), 64)
     assert (found.picture(64) - true).abs().mean() < 0.05
     rows = (found.mask(64)[0, 0] > 0.5).nonzero()
     longer = (rows.amax(dim=0) - rows.amin(dim=0) + 1).max()
     assert longer == pytest.approx(FILL * 64, abs=2)
+
+
+def test_bars_hide_nothing_of_a_tall_object() -> None:
+    picture, mask = torch.rand(1, 3, 90, 60), torch.zeros(1, 1, 90, 60)
+    mask[..., 10:80, 10:50] = 1
+    framed, foreground = masked_object(Photo("tall", picture), mask).framed(Framing(48, 64, 64))
+    rows = (foreground[0, 0] > 0.5).any(dim=1).nonzero()
+    assert rows[-1] - rows[0] + 1 == pytest.approx(FILL * 48, abs=1)
+    assert framed[..., :8, :].abs().max() == framed[..., 56:, :].abs().max() == 0
 
 
 def test_a_given_mask_decides() -> None:
