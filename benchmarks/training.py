@@ -72,7 +72,7 @@ def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, devic
         "stream": lambda: sampler.draw(indices),
         **_inside_stream(sampler, drawn.styles.flatten(0, 1), drawn.images.flatten(0, 1)),
     }
-    return StepTimes(**_best(parts, rounds, torch.device(device)))
+    return StepTimes(**smallest_times(parts, rounds, torch.device(device)))
 
 
 def _renders(task: InverseGraphics, images: torch.Tensor, view_ids: torch.Tensor, views: int) -> Callable[[], object]:
@@ -111,7 +111,7 @@ def _inside_stream(
     return {"gan": gan, "masks": masks}
 
 
-def _best(parts: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+def smallest_times(parts: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
     """Smallest milliseconds of every part; a first round warms up."""
     best = dict.fromkeys(parts, float("inf"))
     for turn in range(rounds + 1):
