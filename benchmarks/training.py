@@ -49,8 +49,13 @@ class StepTimes:
         return max(0.0, self.stream - self.gan - self.masks) / self.gan
 
 
-def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, device: torch.device | str) -> StepTimes:
-    """Times a step of `model`, late in training: the perceptual loss is on, silhouettes are sharp."""
+def measure(
+    model: InverseGraphics, data: MultiViewStream, *, rounds: int, device: torch.device | str, half: bool = False
+) -> StepTimes:
+    """Times a step of `model`, late in training: the perceptual loss is on, silhouettes are sharp.
+
+    half: the forward pass in bfloat16 where autocast allows it. Samples are always drawn in float32.
+    """
     sampler = data.sampler.to(device)
     indices = torch.arange(data.batch_size)
     drawn = sampler.draw(indices).batch.to(device)
@@ -61,7 +66,8 @@ def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, devic
     optimizer = task.configure_optimizers()["optimizer"]
 
     def step() -> None:
-        loss = task.step(drawn).losses.total(task.weights)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+            loss = task.step(drawn).losses.total(task.weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
