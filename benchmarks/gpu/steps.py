@@ -19,6 +19,7 @@ from ganverse.training.cli import GanverseCLI, quieten
 WARM_UP, PROFILED = 3, 3
 """Steps before the clock runs, and steps that are profiled after it has stopped."""
 ENDLESS = 10**12
+CONFIGS = Path(__file__).parents[2] / "configs"
 PRECISIONS = ("bf16-mixed", "32-true")
 Record = dict[str, Any]
 
@@ -90,7 +91,7 @@ def fit(config: str, flags: Sequence[str], steps: int, precision: str, device: t
         "enable_model_summary": "false",
     }
     trainer = [f"--trainer.{name}={value}" for name, value in own.items()]
-    cli = GanverseCLI(["--config", f"configs/{config}.yaml", *flags, *trainer], run=False)
+    cli = GanverseCLI(["--config", str(CONFIGS / f"{config}.yaml"), *flags, *trainer], run=False)
     cli.trainer.callbacks.append(clock)
     cli.trainer.limit_val_batches = 0
     peak = peak_megabytes(lambda: cli.trainer.fit(cli.model, cli.datamodule), device)
@@ -169,7 +170,7 @@ def _source(sizes: Sizes, folder: Path, *, large: bool) -> tuple[str, list[str]]
 
 def _inverse_of(config: str, source: list[str], folder: Path) -> Path:
     """Untrained weights of the inverse network of these data."""
-    cli = GanverseCLI(["--config", f"configs/{config}-inverse.yaml", *source], run=False)
+    cli = GanverseCLI(["--config", str(CONFIGS / f"{config}-inverse.yaml"), *source], run=False)
     cli.model.trainer, cli.trainer.datamodule = cli.trainer, cli.datamodule
     cli.model.configure_model()
     path = folder / "inverse.safetensors"
