@@ -152,7 +152,7 @@ def _apart(folder: Path, device: torch.device, files: toys.Files, backend: str, 
             ]
             started.append(subprocess.Popen([*command, str(count)], env={**os.environ, **place, "PL_GLOBAL_SEED": "0"}))
         try:
-            codes = [process.wait(timeout=100) for process in started]
+            codes = [process.wait() for process in started]
         finally:
             for process in started:
                 process.kill()

@@ -6,6 +6,8 @@ JSON is written anew after every part: its seconds, and what it found or how it 
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,12 +55,16 @@ def apart(part: str, device: torch.device, output: Path, folder: Path, seconds: 
     """A part in a process of its own: what it found, or the end of what it said."""
     answer = folder / f"{part}.json"
     command = [sys.executable, "-m", "benchmarks.gpu.run", "--device", str(device), "--output", str(output)]
+    command += ["--part", part, str(folder)]
     began = time.monotonic()
+    worker = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
-        command += ["--part", part, str(folder)]
-        done = subprocess.run(command, timeout=seconds, capture_output=True, text=True, check=False)
-        said = done.stderr[-3000:]
+        said = worker.communicate(timeout=seconds)[1][-3000:]
     except subprocess.TimeoutExpired:
+        os.killpg(worker.pid, signal.SIGKILL)  # with the processes that it has started
+        worker.communicate()
         said = f"cut off after {seconds:.0f} s"
     found = {"result": json.loads(answer.read_text())} if answer.exists() else {"error": said}
     return {"seconds": time.monotonic() - began, **found}

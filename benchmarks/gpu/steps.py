@@ -14,6 +14,7 @@ from benchmarks import training
 from benchmarks.gpu.sizes import Sizes, save_config_f
 from benchmarks.memory import peak_megabytes
 from benchmarks.scaling import pictures
+from ganverse.tasks import register
 from ganverse.training.cli import GanverseCLI, quieten
 
 WARM_UP, PROFILED = 3, 3
@@ -80,7 +81,6 @@ def _busy_milliseconds(profiler: profile, device: torch.device) -> float:
 
 def fit(config: str, flags: Sequence[str], steps: int, precision: str, device: torch.device) -> tuple[Record, Any]:
     """Some steps of `configs/CONFIG.yaml` with these flags; what was measured, and the command line's objects."""
-    quieten()
     clock = StepClock(steps, device)
     own = {
         "accelerator": "gpu" if device.type == "cuda" else "cpu",
@@ -91,7 +91,7 @@ def fit(config: str, flags: Sequence[str], steps: int, precision: str, device: t
         "enable_model_summary": "false",
     }
     trainer = [f"--trainer.{name}={value}" for name, value in own.items()]
-    cli = GanverseCLI(["--config", str(CONFIGS / f"{config}.yaml"), *flags, *trainer], run=False)
+    cli = _opened(config, [*flags, *trainer])
     cli.trainer.callbacks.append(clock)
     cli.trainer.limit_val_batches = 0
     peak = peak_megabytes(lambda: cli.trainer.fit(cli.model, cli.datamodule), device)
@@ -101,6 +101,12 @@ def fit(config: str, flags: Sequence[str], steps: int, precision: str, device: t
     images = cli.datamodule.batch_size * (1 if config == "car/gan" else 2)
     found = {"ms": clock.milliseconds, "images_per_second": 1000 * images / clock.milliseconds}
     return {**found, "device_busy_ms": clock.busy, "peak_mb": peak, "losses": losses}, cli
+
+
+def _opened(config: str, flags: Sequence[str]) -> GanverseCLI:
+    quieten()
+    register()
+    return GanverseCLI(["--config", str(CONFIGS / f"{config}.yaml"), *flags], run=False)
 
 
 def shares(found: Record, **parts: float) -> Record:
@@ -170,7 +176,7 @@ def _source(sizes: Sizes, folder: Path, *, large: bool) -> tuple[str, list[str]]
 
 def _inverse_of(config: str, source: list[str], folder: Path) -> Path:
     """Untrained weights of the inverse network of these data."""
-    cli = GanverseCLI(["--config", str(CONFIGS / f"{config}-inverse.yaml"), *source], run=False)
+    cli = _opened(f"{config}-inverse", source)
     cli.model.trainer, cli.trainer.datamodule = cli.trainer, cli.datamodule
     cli.model.configure_model()
     path = folder / "inverse.safetensors"
