@@ -49,8 +49,13 @@ class StepTimes:
         return max(0.0, self.stream - self.gan - self.masks) / self.gan
 
 
-def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, device: torch.device | str) -> StepTimes:
-    """Times a step of `model`, late in training: the perceptual loss is on, silhouettes are sharp."""
+def measure(
+    model: InverseGraphics, data: MultiViewStream, *, rounds: int, device: torch.device | str, half: bool = False
+) -> StepTimes:
+    """Times a step of `model`, late in training: the perceptual loss is on, silhouettes are sharp.
+
+    half: the forward pass in bfloat16 where autocast allows it. Samples are always drawn in float32.
+    """
     sampler = data.sampler.to(device)
     indices = torch.arange(data.batch_size)
     drawn = sampler.draw(indices).batch.to(device)
@@ -61,7 +66,8 @@ def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, devic
     optimizer = task.configure_optimizers()["optimizer"]
 
     def step() -> None:
-        loss = task.step(drawn).losses.total(task.weights)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+            loss = task.step(drawn).losses.total(task.weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -72,7 +78,7 @@ def measure(model: InverseGraphics, data: MultiViewStream, *, rounds: int, devic
         "stream": lambda: sampler.draw(indices),
         **_inside_stream(sampler, drawn.styles.flatten(0, 1), drawn.images.flatten(0, 1)),
     }
-    return StepTimes(**_best(parts, rounds, torch.device(device)))
+    return StepTimes(**smallest_times(parts, rounds, torch.device(device)))
 
 
 def _renders(task: InverseGraphics, images: torch.Tensor, view_ids: torch.Tensor, views: int) -> Callable[[], object]:
@@ -111,7 +117,7 @@ def _inside_stream(
     return {"gan": gan, "masks": masks}
 
 
-def _best(parts: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+def smallest_times(parts: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
     """Smallest milliseconds of every part; a first round warms up."""
     best = dict.fromkeys(parts, float("inf"))
     for turn in range(rounds + 1):

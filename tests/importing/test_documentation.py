@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganverse import cli
 from ganverse.importing.pickles import NAMES
+from tests.importing.test_round_trips import WHOLE
 from tests.importing_toys import rosinality_content, stylegan2, torch_saved
 
 PAGE = (Path(__file__).parents[2] / "docs" / "import.md").read_text()
@@ -33,6 +34,14 @@ def test_numbers_on_the_page() -> None:
     assert f"{len(NAMES)} names are known" in PAGE
     for file in re.findall(r"`(tests/[a-z0-9_/]+\.py)`", PAGE):
         assert (Path(__file__).parents[2] / file).is_file(), file
+
+
+def test_every_round_trip_is_a_line_of_the_table() -> None:
+    table = PAGE[PAGE.index("## Round trips") : PAGE.index("## What was verified")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", table, re.M)]
+    images = {row[0]: row[3] for row in rows[2:]}
+    assert {re.sub(r"(protocol) \d", r"\1 2 to 5", kind) for kind in WHOLE} <= images.keys()
+    assert all(float(image.split(",")[0]) < 1e-5 for image in images.values())
 
 
 def test_every_option_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
