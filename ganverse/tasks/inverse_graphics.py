@@ -187,7 +187,7 @@ class InverseGraphics(BaseTask):
         self.survey = CameraSurvey(self.annotated, self.survey_plan)
 
     def _measured_axes(self) -> tuple[float, float, float]:
-        drawn = self.data.preview(_MEASURED_OBJECTS)
+        drawn = self.data.make(torch.arange(_MEASURED_OBJECTS))  # folders may hold out fewer
         azimuth = torch.tensor(self.data.azimuth_degrees)[drawn.view_ids.flatten()]
         axes = measured_axes(drawn.masks.flatten(0, 1), azimuth, self.camera_start.distance)
         log.info("half-axes of the start ellipsoid, measured on silhouettes: %s", axes)
