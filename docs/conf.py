@@ -109,6 +109,22 @@ def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
     return "../" + source_link(file, getattr(found, "__qualname__", ""))
 
 
+def list_fields(app: Sphinx, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """Lines `field: meaning` of a docstring become a list."""
+    if what == "attribute" and lines:
+        lines[0] = f":{lines[0]}"  # or napoleon would take what stands before a colon for a type
+    inside = False
+    for number, line in enumerate(lines):
+        if match := re.match(r"((?:[a-z_]+, )*[a-z_]+): (.*)", line):
+            start = "" if inside else "\n"
+            lines[number], inside = f"{start}* ``{match[1]}``: {match[2]}", True
+        elif inside and line.strip():
+            lines[number] = f"  {line}"
+        else:
+            inside = False
+    lines[:] = "\n".join(lines).split("\n")
+
+
 def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
     """One highlighted page per file that something links to."""
     formatter = HtmlFormatter(lineanchors="line")
@@ -131,5 +147,6 @@ def setup(app: Sphinx) -> None:
         for name in getattr(module, "__all__", ()):  # lazy names must be there for autodoc to see them
             setattr(module, name, getattr(module, name))
     app.connect("source-read", link_sources)
+    app.connect("autodoc-process-docstring", list_fields, priority=400)  # before napoleon
     app.connect("html-collect-pages", source_pages)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))

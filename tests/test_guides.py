@@ -84,7 +84,8 @@ def prepare() -> None:
     for name in ("photo.jpg", "other.jpg", "third.jpg", "photos/one.jpg"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_bytes(photo_file("JPEG"))
-    mask = Image.new("L", Image.open("photo.jpg").size)
+    with Image.open("photo.jpg") as photo:
+        mask = Image.new("L", photo.size)
     mask.paste(255, (20, 30, 76, 70))
     mask.save("mask.png")
     toys.save_gan(Path())
@@ -96,6 +97,9 @@ def prepare() -> None:
         ):
             for place in places:
                 Path(place).parent.mkdir(parents=True, exist_ok=True)
+                Path(place).with_name("config.yaml").write_text(
+                    yaml.safe_dump({"data": {"class_path": "MultiViewStream"}})
+                )
                 shutil.copy(SHIPPED / f"{shipped}{ending}", f"{place}{ending}")
 
 
