@@ -13,11 +13,13 @@ from PIL import Image
 from rich.table import Table
 
 from ganverse.evaluation.catalog import CATALOG, PARTS, Entry
-from ganverse.evaluation.figures import Figure
+from ganverse.evaluation.figures import RECONSTRUCTION_ROW, Figure
 from ganverse.evaluation.metrics import Score
 from ganverse.io import png_bytes, write_atomically
 
 _HEADINGS = ("number", "value", "95 % interval", "target", "meaning")
+_VERDICT = ("gan/iou_unseen", "world/azimuth_error_deg", "stylegan_r/azimuth_error_deg", "stylegan_r/quality_ratio")
+"""At the top of the page, after `gan/iou_input`; where some are missing others with a target take their place."""
 _ROOM_FOR_MEANINGS = 120  # columns; the other cells take 80
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -59,6 +61,7 @@ def summary_table(scores: Mapping[str, Score], width: int) -> Table:
 def html(report: Report) -> str:
     """The page."""
     contents = {
+        "verdict": _verdict(report),
         "numbers": (_section(report.scores, part) for part in PARTS),
         "notes": (f"<li>{escape(note)}</li>" for note in report.notes),
         "figures": map(_figure, report.figures),
@@ -68,6 +71,27 @@ def html(report: Report) -> str:
     for name, lines in contents.items():
         page = page.replace(f"<!-- {name} -->", "\n".join(lines))
     return page
+
+
+def _verdict(report: Report) -> Iterator[str]:
+    """One row of pictures, and five numbers against their targets."""
+    for figure in [figure for figure in report.figures if figure.name.endswith("-reconstructions")][:1]:
+        height = figure.image.height % RECONSTRUCTION_ROW + RECONSTRUCTION_ROW
+        row = figure.image.crop((0, 0, figure.image.width, height))
+        picture = _data_url("image/webp", _webp_bytes(row))
+        image = f'<img src="{picture}" width="{row.width}" alt="{escape(figure.caption)}">'
+        yield f'<div class="strip" tabindex="0" role="region" aria-label="One object">{image}</div>'
+    aimed = [key for key, entry in CATALOG.items() if key in report.scores and entry.target is not None]
+    first = [key for key in ("gan/iou_input", *_VERDICT) if key in aimed]
+    reached = sum(CATALOG[key].reached(report.scores[key].value) is True for key in aimed)
+    yield f'<p class="verdict"><strong>{reached} of {len(aimed)} targets reached.</strong></p>\n<ul class="tiles">'
+    for key in [*first, *(key for key in aimed if key not in first)][:5]:
+        ((state, (value, _, target, meaning)),) = (
+            (state, cells) for entry, state, cells in _rows(report.scores, CATALOG[key].part) if entry.key == key
+        )
+        tile = f"<b>{value}</b> <span>target {escape(target)}</span> <small>{escape(meaning)}</small>"
+        yield f'<li class="{state}">{tile}</li>'
+    yield "</ul>"
 
 
 def _rows(scores: Mapping[str, Score], part: str) -> Iterator[tuple[Entry, str, tuple[str, str, str, str]]]:
@@ -96,8 +120,10 @@ def _section(scores: Mapping[str, Score], part: str) -> str:
         return ""
     heads = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
     body = "\n".join(rows)
+    title = escape(PARTS[part])
     return (
-        f"<h3>{escape(PARTS[part])}</h3>\n<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+        f'<h3>{title}</h3>\n<div class="scroll" tabindex="0" role="region" aria-label="{title}">'
+        f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
