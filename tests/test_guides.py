@@ -79,6 +79,18 @@ def test_commands_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert cli.main([*words, *FAST.get(words[0], [])]) == 0, line
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md", "docs/reconstruction.md", "docs/editing.md"])
+def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands; the README's training has a test of its own in tests/test_cli.py."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.S | re.M)
+    monkeypatch.chdir(tmp_path)
+    prepare()
+    for block in blocks:
+        if "Trainer(" not in block:
+            exec(block, {})  # noqa: S102 - the page's own lines, the way a reader runs them
+    assert Path("car.glb").is_file() or "Editor" in blocks[0]
+
+
 def prepare() -> None:
     """What a reader has: photos, a mask, a GAN, a trained run."""
     for name in ("photo.jpg", "other.jpg", "third.jpg", "photos/one.jpg"):
