@@ -176,7 +176,7 @@ def open_images(path: Path) -> np.ndarray:
 def write_world_images(
     path: Path, shape: tuple[int, int, int, int], seed: int, *, processes: int | None = None
 ) -> None:
-    """Renders the images into a uint8 .npy file, which appears under its name only when it is whole.
+    """Renders the images into a uint8 .npy file, which appears under its name only when it is complete.
 
     shape: [N, 3, H, H]. processes: None takes as many as the machine has and the work is worth.
     """

@@ -1,4 +1,4 @@
-"""View codes while somebody annotates them: decisions about codes, and the file that others may change meanwhile."""
+"""View codes during annotation: decisions about codes, and the file that others may change meanwhile."""
 
 from __future__ import annotations
 
