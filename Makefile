@@ -40,8 +40,9 @@ format: $(VENV)/.stamp-dev  ## mend style and layout in place
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.stamp-dev  ## write the API reference into build/api (its start: build/api/index.html)
-	@$(BIN)/python .ci/api-reference build/api
+docs: $(VENV)/.stamp-dev  ## run the notebooks and build the documentation (its start: build/docs/index.html)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@$(BIN)/python .ci/check-links build/docs
 
 package: $(VENV)/.stamp-dev  ## build wheel and sdist, install the wheel elsewhere and use it there
 	@.ci/package

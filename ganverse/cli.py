@@ -31,7 +31,7 @@ commands:
   views        view codes of a GAN, all round: by the car pose regressor, or by itself (--azimuths auto)
   annotate     view codes of any GAN: a page on which you give each its azimuth with one key
   studio       turn an object or a photo, as a mesh and through StyleGAN-R; swap its parts
-  doctor       what is installed, what it would run on, and whether the shipped weights are whole
+  doctor       what is installed, what it would run on, and whether the shipped weights are complete
 
   -h, --help   this text; `ganverse COMMAND --help` explains a command
   --version    the version

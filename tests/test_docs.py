@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
+ELSEWHERE = ("http", "mailto", "#", "../../actions/")  # the last: GitHub's page of the CI, beside the repository
 LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def _tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tables = _tables()
 
 
 def links(page: Path) -> list[tuple[str, str]]:
     """Text and target of every link that stays inside the repository."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
-    return [(words, target) for words, target in LINK.findall(text) if not target.startswith(("http", "mailto", "#"))]
+    return [(words, target) for words, target in LINK.findall(text) if not target.startswith(ELSEWHERE)]
 
 
 def defined_in(path: Path) -> set[str]:
@@ -57,15 +71,36 @@ def test_concepts_link_to_the_code_they_name() -> None:
         assert words in known, f"{target} defines no {words}"
 
 
-def test_every_page_is_reached_from_the_index() -> None:
-    index = {target.split("#")[0] for _, target in links(ROOT / "docs" / "index.md")}
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= index
+def test_every_page_is_in_a_table_of_contents() -> None:
+    """What Sphinx would find only when the site is built."""
+    listed = {
+        (page.parent / line).resolve()
+        for page in PAGES
+        for block in re.findall(r"```\{toctree\}(.*?)```", page.read_text(encoding="utf-8"), re.S)
+        for line in block.split()
+    }
+    pages = {page.with_suffix("") for page in (ROOT / "docs").rglob("*.md")}
+    assert pages - {ROOT / "docs" / "index"} <= listed
+
+
+def test_notebooks_hold_no_output() -> None:
+    for path in sorted((ROOT / "examples").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in cells), path.name
+
+
+def test_tables_are_those_of_the_weights() -> None:
+    """`python docs/tables.py` fills them."""
+    for page in tables.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert tables.filled(text) == text
+        assert text.count("| `") > 5
 
 
 def test_equation_one_has_the_papers_weights() -> None:
     """The sentence in concepts.md against configs/paper."""
     page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
-    weights = re.search(r"L = ([\d.]+) L_col \+ ([\d.]+) L_percept \+ ([\d.]+) L_IoU", page).groups()
+    weights = re.search(r"L = ([\d.]+)\\,L_{col} \+ ([\d.]+)\\,L_{percept} \+ ([\d.]+)\\,L_{IoU}", page).groups()
     config = (ROOT / "configs" / "paper" / "car-inverse.yaml").read_text()
     for name, weight in zip(("color", "perceptual", "silhouette"), weights, strict=True):
         assert float(re.search(rf"^ +{name}: ([\d.]+)", config, re.M)[1]) == float(weight)

@@ -1,4 +1,4 @@
-"""README, "Your own category in six commands": its lines as they stand, on a tiny GAN; a program paints and looks."""
+"""README, "Train your own category in six commands": its lines as they stand, on a tiny GAN; a program paints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.apps.serving import client
 from tests.importing_toys import foreign_modules  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parent.parent
-SECTION = (ROOT / "README.md").read_text().split("## Your own category in six commands")[1].split("\n## ")[0]
+SECTION = (ROOT / "README.md").read_text().split("## Train your own category in six commands")[1].split("\n## ")[0]
 COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"```bash\n(.*?)```", SECTION, re.S)[0].splitlines()]
 TOYS = {  # what is appended to a command, for it to end within seconds
     "masks": ["--labeled=24", "--steps=12"],

@@ -45,7 +45,9 @@ def annotate_command(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "generator", nargs="?", default="car", help='.safetensors file of a GAN, or "car" (%(default)s)'
     )
-    parser.add_argument("-o", "--output", type=Path, help="file of view codes, also to go on with (NAME-views.yaml)")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file of view codes; an existing file is continued (NAME-views.yaml)"
+    )
     parser.add_argument(
         "--layers", type=int, help="first layers that a view code replaces (as the generator's card says)"
     )

@@ -140,6 +140,12 @@ class MultiViewFolder(MultiViewData):
         batch = MultiViewBatch(images, masks, view_ids, indices.cpu(), styles)
         return batch.to(device or indices.device)
 
+    def preview(self, objects: int) -> MultiViewBatch:
+        """The first held-out objects, all of them where there are fewer; of training where none are held out."""
+        if self.validation_objects:
+            return super().preview(min(objects, self.validation_objects))
+        return self.make(torch.arange(min(objects, len(self.objects))))
+
     def _sample(self, number: int, index: int) -> tuple[Tensor, Tensor, Tensor]:
         pictures = self.objects[number]
         held_out = index >= VALIDATION_START

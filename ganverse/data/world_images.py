@@ -160,7 +160,7 @@ class ImageStream(IterableDataset[Tensor]):
 
 
 def write_world_images(path: Path, shape: tuple[int, int, int, int], seed: int) -> None:
-    """Renders the images into a uint8 .npy file, which appears under its name only when it is whole.
+    """Renders the images into a uint8 .npy file, which appears under its name only when it is complete.
 
     shape: [N, 3, H, H]. As many processes render as the machine has and the work is worth.
     """

@@ -31,6 +31,8 @@ SHEET_ROWS, WORST = 12, 3
 """Rows of a world sheet, and how many of them show the worst cars."""
 _CELL, _SMALL_CELL = 108, 90
 _RENDER = 2 * _CELL
+RECONSTRUCTION_ROW = _CELL + 2
+"""Pixels of each row of a figure of reconstructions, gap included; above them stand the headings."""
 _CLAY_DISTANCE = 3.5
 _NOVEL, _NOVEL_ELEVATION = (30.0, 120.0, 210.0, 300.0), 15.0
 _SHEET, _SHEET_ELEVATION = (45.0, 135.0, 225.0, 315.0), 12.0

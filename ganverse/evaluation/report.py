@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,11 +13,16 @@ from PIL import Image
 from rich.table import Table
 
 from ganverse.evaluation.catalog import CATALOG, PARTS, Entry
-from ganverse.evaluation.figures import Figure
+from ganverse.evaluation.figures import RECONSTRUCTION_ROW, Figure
 from ganverse.evaluation.metrics import Score
 from ganverse.io import png_bytes, write_atomically
 
+Row = tuple[Entry, str, tuple[str, str, str, str]]
+"""Of a table: the entry, whether its target is "reached" or "missed" or "", and the cells but the first."""
+
 _HEADINGS = ("number", "value", "95 % interval", "target", "meaning")
+_VERDICT = ("gan/iou_unseen", "world/azimuth_error_deg", "stylegan_r/azimuth_error_deg", "stylegan_r/quality_ratio")
+"""At the top of the page, after `gan/iou_input`; where some are missing others with a target take their place."""
 _ROOM_FOR_MEANINGS = 120  # columns; the other cells take 80
 _TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -59,14 +64,39 @@ def summary_table(scores: Mapping[str, Score], width: int) -> Table:
 def html(report: Report) -> str:
     """The page."""
     tables = [(title, rows) for part, title in PARTS.items() if (rows := list(_rows(report.scores, part)))]
-    pictures = [(figure, _data_url("image/webp", _webp_bytes(figure.image))) for figure in report.figures]
+    pictures = [(figure, _picture(figure.image)) for figure in report.figures]
     meshes = [(name, len(data), _data_url("model/gltf-binary", data)) for name, data in report.meshes.items()]
     template = jinja2.Template(_TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True)
-    return template.render(headings=_HEADINGS, tables=tables, notes=report.notes, figures=pictures, meshes=meshes)
+    return template.render(
+        headings=_HEADINGS,
+        tables=tables,
+        notes=report.notes,
+        figures=pictures,
+        meshes=meshes,
+        strip=_strip(report),
+        verdict=_verdict([row for _, rows in tables for row in rows]),
+    )
 
 
-def _rows(scores: Mapping[str, Score], part: str) -> Iterator[tuple[Entry, str, tuple[str, str, str, str]]]:
-    """Every score of a part: its entry, whether its target is "reached" or "missed", and its cells but the first."""
+def _strip(report: Report) -> tuple[Figure, str] | None:
+    """The first object of the first figure of reconstructions, for the top of the page."""
+    for figure in report.figures:
+        if figure.name.endswith("-reconstructions"):
+            height = figure.image.height % RECONSTRUCTION_ROW + RECONSTRUCTION_ROW
+            return figure, _picture(figure.image.crop((0, 0, figure.image.width, height)))
+    return None
+
+
+def _verdict(rows: Sequence[Row]) -> tuple[int, int, list[Row]]:
+    """How many targets are reached, of how many, and the five numbers to show first."""
+    aimed = {row[0].key: row for row in rows if row[0].target is not None}
+    first = {key: aimed[key] for key in ("gan/iou_input", *_VERDICT) if key in aimed}
+    reached = sum(state == "reached" for _, state, _ in aimed.values())
+    return reached, len(aimed), list((first | aimed).values())[:5]
+
+
+def _rows(scores: Mapping[str, Score], part: str) -> Iterator[Row]:
+    """Every score of a part."""
     for key, entry in CATALOG.items():
         if entry.part == part and key in scores:
             score = scores[key]
@@ -81,11 +111,11 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
-def _webp_bytes(image: Image.Image) -> bytes:
-    """An eighth of a PNG; the PNGs lie beside the page."""
+def _picture(image: Image.Image) -> str:
+    """As WebP, an eighth of a PNG; the PNGs lie beside the page."""
     file = io.BytesIO()
     image.save(file, format="WEBP", quality=92, method=6)
-    return file.getvalue()
+    return _data_url("image/webp", file.getvalue())
 
 
 def _data_url(kind: str, data: bytes) -> str:

@@ -116,7 +116,7 @@ class Cameras:
     """A batch of cameras that look at the origin.
 
     azimuth: radians; 0 in front of the object (camera at +z), growing towards +x (counter-clockwise seen from above).
-    elevation: radians; positive above the object. |elevation| must stay below pi / 2.
+    elevation: radians; positive above the object. `|elevation|` must stay below pi / 2.
     distance: world units (the template sphere has radius 1).
     offset: shift of the whole picture in NDC (x right, y up).
     """

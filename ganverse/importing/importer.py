@@ -1,4 +1,4 @@
-"""From a file of somebody's weights to a generator that has synthesized an image, or to one sentence."""
+"""From a file of weights to a generator that has synthesized an image, or to a one-sentence error."""
 
 from __future__ import annotations
 

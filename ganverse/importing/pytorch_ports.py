@@ -73,7 +73,7 @@ def read_stylegan2(value: Any, reader: TensorReader) -> Imported:
     """The generator `g_ema`, with the average of w where the file has it; everything else in the file is left alone.
 
     Raises:
-        GanverseError: it is not a whole StyleGAN2.
+        GanverseError: it is not a complete StyleGAN2.
     """
     records = _state_dict(value["g_ema"])
     if value.get("latent_avg") is not None:
@@ -113,7 +113,7 @@ def read_stylegan1(value: Any, reader: TensorReader) -> Imported:
     """The generator; such files hold neither the average of w nor noise planes.
 
     Raises:
-        GanverseError: it is not a whole StyleGAN1.
+        GanverseError: it is not a complete StyleGAN1.
     """
     weights = convert(reader.tensors(_state_dict(value).items()), _STYLEGAN1)
     return Imported("StyleGAN1, PyTorch port", stylegan1_config(weights), weights, LICENSE1)

@@ -23,7 +23,7 @@ class InverseLossWeights:
     color: float = 20.0
     """Absolute color error inside the mask."""
     perceptual: float = 3.0
-    """LPIPS inside the mask. The paper's 0.5 presumes an unknown scale; here it would be 1 % of the loss."""
+    """LPIPS inside the mask. The paper's 0.5 depends on an unknown scale; here it would be 1 % of the loss."""
     silhouette: float = 3.0
     """1 - IoU of the soft silhouette and the mask."""
     flatten: float = 5.0

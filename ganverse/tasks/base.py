@@ -82,7 +82,7 @@ class BaseTask(pl.LightningModule):
             self.trainer.should_stop = True
 
     def on_train_start(self) -> None:
-        """Leaves nothing to do where a checkpoint already holds the whole training."""
+        """Does nothing if a checkpoint already holds the complete training."""
         if self.images_seen >= self.images:
             self.trainer.should_stop = True
 
@@ -119,7 +119,7 @@ class BaseTask(pl.LightningModule):
         checkpoint[_FROZEN] = self.fingerprints()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to go on with other frozen weights or data than the checkpoint was trained with.
+        """Refuses to continue with other frozen weights or data than the checkpoint was trained with.
 
         Raises:
             GanverseError: as above.

@@ -45,7 +45,7 @@ class Disentanglement(BaseTask):
         settings: schedule, learning rates and training scenes.
         losses: weights of the terms.
         mapping: sizes of the mapping networks.
-        start: weights of a StyleGAN-R of the same generator and sizes to go on from.
+        start: weights of a StyleGAN-R of the same generator and sizes to continue from.
         ema_half_life: images, of the running average of the weights; 0 keeps none.
         source: generator, view codes and segmenter. Default: those of the data.
     """

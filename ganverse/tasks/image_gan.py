@@ -34,7 +34,7 @@ _OBJECTS, _VIEWS, _NOISE = 1, 2, 3  # seeds of the pictures in samples/
 
 @dataclass(frozen=True)
 class GrowthStage:
-    """Training at one resolution; the last stage goes on until the training ends."""
+    """Training at one resolution; the last stage lasts until the training ends."""
 
     resolution: int
     """Of the images, in pixels."""
@@ -126,7 +126,7 @@ class ImageGAN(BaseTask):
         mixing_probability: of mixing the styles of two latents.
         average_half_life: images, of the generator's running average.
         seed: of the fakes.
-        start: state.safetensors of an earlier training to go on from; the optimizers start afresh.
+        start: state.safetensors of an earlier training to continue from; the optimizers start anew.
         trained_on: what the card says about the data.
     """
 

@@ -85,7 +85,7 @@ class InverseGraphics(BaseTask):
         network: architecture; its resolution is replaced by that of the data.
         cameras: where the cameras start.
         losses: weights of the terms.
-        images: of the whole training; all schedules end there.
+        images: in the whole training; all schedules end there.
         learning_rate: of AdamW, after a linear warm-up along a cosine to 0.
         decay: whether all rates fall along a cosine to 0. The paper's stay constant.
         warm_up_images: images of the warm-up.
@@ -99,7 +99,7 @@ class InverseGraphics(BaseTask):
         perceptual: when and on how much the perceptual loss is computed.
         survey: when cameras are compared with other hypotheses.
         ellipsoid: `given` starts from `network.axes`; `measured` from axes measured on the silhouettes.
-        start: trained weights to go on from (see `find_weights`), of the same architecture or with fewer subdivisions
+        start: trained weights to continue (see `find_weights`), of the same architecture or with fewer subdivisions
             (coarse to fine); their cameras come along.
         ema_half_life: images, of the running average of the weights; 0 keeps none.
         azimuth_degrees: annotated azimuth of every view. Default: that of the data.
@@ -187,7 +187,7 @@ class InverseGraphics(BaseTask):
         self.survey = CameraSurvey(self.annotated, self.survey_plan)
 
     def _measured_axes(self) -> tuple[float, float, float]:
-        drawn = self.data.preview(_MEASURED_OBJECTS)
+        drawn = self.data.make(torch.arange(_MEASURED_OBJECTS))  # folders may hold out fewer
         azimuth = torch.tensor(self.data.azimuth_degrees)[drawn.view_ids.flatten()]
         axes = measured_axes(drawn.masks.flatten(0, 1), azimuth, self.camera_start.distance)
         log.info("half-axes of the start ellipsoid, measured on silhouettes: %s", axes)

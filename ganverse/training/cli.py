@@ -175,7 +175,7 @@ class _SaveConfig(SaveConfigCallback):
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a checkpoint of Lightning is there and whole."""
+    """Whether a Lightning checkpoint exists and is complete."""
     try:
         return "state_dict" in torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):

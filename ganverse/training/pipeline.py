@@ -5,7 +5,7 @@
       NAME:
         fit: {...}                # or predict: what `python train.py fit --config FILE` reads; or evaluate: settings
 
-A stage writes below RUN/NAME. Finished stages are skipped, and an interrupted one goes on from its last checkpoint.
+A stage writes below RUN/NAME. Finished stages are skipped, and an interrupted one resumes from its last checkpoint.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def save_directions(path: Path, directions: ContentDirections) -> str:
 
 
 def open_views(codes_path: Path, generator: ImageGenerator) -> tuple[ImageGenerator, ViewCodes]:
-    """The view codes, and `generator` as they presume it: inside a `SubspaceGenerator` where they name directions.
+    """The view codes, and `generator` as they require it: inside a `SubspaceGenerator` where they name directions.
 
     Raises:
         GanverseError: a file is missing or broken, or does not fit the generator.

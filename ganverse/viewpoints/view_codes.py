@@ -61,7 +61,7 @@ class ViewCodes:
     """All view codes of one generator, in the order of their view ids.
 
     generator: name or sha256 of the generator. view_dims: ascending flat indices into w*. codes: one per view id.
-    directions: sha256 of the file of content directions that these codes presume (see `directions.open_views`), or
+    directions: sha256 of the file of content directions that these codes require (see `directions.open_views`), or
     None where view_dims are dimensions of w* itself. dropped, uncertain: seeds that an annotator has rejected, and
     seeds whose azimuth nobody has checked; both concern annotators only.
     """

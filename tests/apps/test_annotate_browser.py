@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ganverse.apps.annotate import Desk, annotation_app, open_annotation
 from ganverse.generators.weights import load_generator
@@ -254,8 +256,10 @@ def test_the_picture_in_the_docs(gan: Path, context, tmp_path: Path, monkeypatch
         press(page, true_keys(weights, seeds(page)[:9]) if renew else "GD")
         saved(page)
         page.wait_for_load_state("networkidle")
-        picture = page.screenshot(path=ROOT / "docs" / "figures" / "annotate.png" if renew else None)
-    assert picture.startswith(b"\x89PNG")
+        picture = Image.open(io.BytesIO(page.screenshot()))
+    assert picture.size == (1440, 900)
+    if renew:
+        picture.convert("RGB").save(ROOT / "docs" / "figures" / "annotate.webp", quality=88, method=6)
 
 
 def true_keys(weights: Path, wanted: list[int]) -> str:

@@ -183,11 +183,11 @@ def test_the_pictures_in_the_docs(context) -> None:
         shots.append(shot(page))
     assert len({picture.tobytes() for picture in shots}) == 4
     if renew:
-        shots[2].save(ROOT / "docs" / "figures" / "studio.png")
+        shots[2].save(ROOT / "docs" / "figures" / "studio.webp", quality=88, method=6)
         strip = Image.new("RGB", (1440, 740))
         for place, picture in enumerate(shots):
             strip.paste(picture.resize((720, 370), Image.Resampling.LANCZOS), (720 * (place % 2), 370 * (place // 2)))
-        strip.save(ROOT / "docs" / "figures" / "studio-strip.png")
+        strip.save(ROOT / "docs" / "figures" / "studio-strip.webp", quality=88, method=6)
 
 
 def shot(page) -> Image.Image:

@@ -55,9 +55,16 @@ def test_page_tells_reached_from_missed_and_covered_from_not() -> None:
     assert re.search(r'<tr class="missed"><td><code>oracle/iou_3d', page)
     assert re.search(r'<tr class="aside"><td><code>world/chroma_gray', page)
     assert "0.930 .. 0.970" in page
-    assert "≥ 0.84" in page
+    assert "≥ 0.88" in page
     assert "stylegan_r/" not in page
     assert "gan/iou_unseen" not in page
+
+
+def test_page_opens_with_a_verdict() -> None:
+    page = html(REPORT)
+    assert "1 of 2 targets reached" in page
+    assert page.index('<li class="reached"><b>0.950</b>') < page.index('<li class="missed"><b>0.500</b>')
+    assert page.index('class="tiles"') < page.index("All numbers")
 
 
 def test_terminal_table_lists_what_is_there() -> None:

@@ -287,7 +287,7 @@ function drawCompass() {
   };
   [...RING].forEach((key, bin) => {
     const degrees = (bin * 360) / RING.length;
-    const field = svg("g", { class: "bin", id: `bin-${bin}`, role: "button", "aria-label": `${degrees} degrees, key ${key}` });
+    const field = svg("g", { class: "bin", id: `bin-${bin}`, role: "button" });
     field.append(
       svg("path", { d: sector(degrees) }),
       label("key", RADIUS.key + 10, degrees, key),
@@ -297,7 +297,7 @@ function drawCompass() {
     field.addEventListener("click", () => press(() => decide(degrees, false)));
     compass.append(field);
   });
-  const drop = svg("g", { class: "drop", role: "button", "aria-label": "drop, key D" });
+  const drop = svg("g", { class: "drop", role: "button" });
   drop.append(
     svg("circle", { r: RADIUS.inner - 4 }),
     svg("text", { class: "side", y: -38 }, "away"),
