@@ -43,42 +43,52 @@ class AugmentationSettings:
     def __post_init__(self) -> None:
         if not (0 <= self.background <= 1 and 0 <= self.crop < 1) or min(self.color, self.noise, self.seed) < 0:
             raise GanverseError(
-                f"expected an augmentation with background in [0, 1], crop in [0, 1), no negative color, noise or seed, "
-                f"got {self}"
+                f"expected augmentation.background in [0, 1], crop in [0, 1) and no negative color, noise or seed, got "
+                f"{self}"
             )
 
 
 NO_AUGMENTATION = AugmentationSettings(background=0, color=0, mirror=False, crop=0)
 
 
+def augmented(batch: MultiViewBatch, settings: AugmentationSettings) -> MultiViewBatch:
+    """A batch with changed pictures and masks, and the `placement` that its cameras have to follow."""
+    images, masks, placement = augment(batch.images, batch.masks, batch.sample_index, settings)
+    return replace(batch, images=images, masks=masks, placement=placement)
+
+
 @torch.no_grad()
-def augment(batch: MultiViewBatch, settings: AugmentationSettings) -> MultiViewBatch:
-    """A batch with changed pictures and masks, and the `placement` that its cameras have to follow.
+def augment(
+    images: Float[Tensor, "batch views 3 height width"],
+    masks: Float[Tensor, "batch views 1 height width"],
+    keys: Int[Tensor, " batch"],
+    settings: AugmentationSettings,
+) -> tuple[
+    Float[Tensor, "batch views 3 height width"],
+    Float[Tensor, "batch views 1 height width"],
+    Float[Tensor, "batch views 4"],
+]:
+    """Changed pictures and masks of objects, all in [0, 1], and how each was placed (see `Cameras.placed`).
 
     The pictures are input and target alike: losses look at colors inside the mask only, so that another background
-    changes the input alone, and all views of an object keep one paint.
+    changes the input alone, and all views of an object keep one paint. keys: one number per object, all that is random
+    depends on it and on `settings.seed`.
     """
-    objects = _Random(settings.seed, batch.sample_index)
-    views = batch.images.shape[1]
-    keys = batch.sample_index[:, None] * views + torch.arange(views, device=batch.images.device)
-    pictures = _Random(settings.seed + 1, keys.flatten())
+    shape, views = masks.shape[:2], masks.shape[1]
+    objects = _Random(settings.seed, keys)
+    each = keys[:, None] * views + torch.arange(views, device=keys.device)
+    pictures = _Random(settings.seed + 1, each.flatten())
     placement = _placement(settings, objects, pictures, views)
-    moved = place(torch.cat([batch.images, batch.masks], dim=2).flatten(0, 1), placement)
+    moved = place(torch.cat([images, masks], dim=2).flatten(0, 1), placement)
     images, masks = moved[:, :3], moved[:, 3:]
     if settings.color:
         images = _recolor(images, objects, settings.color, views)
     if settings.background:
-        behind = _backgrounds(images, views, pictures)
         replaced = (pictures(1, 1, 1) < settings.background) * (1 - masks)
-        images = torch.lerp(images, behind, replaced)
+        images = torch.lerp(images, _backgrounds(images, views, pictures), replaced)
     if settings.noise:
         images = _degrade(images, pictures, settings.noise)
-    return replace(
-        batch,
-        images=images.view_as(batch.images),
-        masks=masks.reshape(batch.masks.shape),
-        placement=placement.view(-1, views, 4),
-    )
+    return images.unflatten(0, shape), masks.unflatten(0, shape), placement.unflatten(0, shape)
 
 
 def place(

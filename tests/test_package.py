@@ -51,7 +51,10 @@ MAY_IMPORT = {
     "evaluation": BASE | NETWORKS | {"data", "export", "reconstruction"},
     "tasks": BASE | NETWORKS | {"data", "training", "evaluation", "export"},
 }
-SHARED = {"errors", "io", "pretrained", "distributed", "random_streams", "devices", "arguments", "batch", "_lazy"}
+SHARED = {
+    *("errors", "io", "pretrained", "distributed", "random_streams", "devices", "arguments", "batch", "augmentation"),
+    "_lazy",
+}
 KNOWS_LIGHTNING = {"tasks", "data", "training"}
 WEB_FRAMEWORKS = {
     *("starlette", "fastapi", "uvicorn", "flask", "aiohttp", "tornado"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ganverse.augmentation import AugmentationSettings, augment
 from ganverse.errors import GanverseError
 from ganverse.io import from_bytes
-from ganverse.masks.augmentation import augment
 from ganverse.masks.masker import Masks, separate_instances, soft_iou
 from ganverse.pretrained import SHIPPED, load_network, read_facts
 
@@ -119,7 +119,9 @@ class SegmenterTraining:
     learning_rate: float = 4e-3
     """Peak of the cycle."""
     seed: int = 0
-    """Of the augmentation and of the order of the images."""
+    """Of the order of the images."""
+    augmentation: AugmentationSettings = field(default_factory=lambda: AugmentationSettings(crop=0.2, noise=1.0))
+    """Of the pairs."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.learning_rate <= 0:
@@ -145,7 +147,6 @@ def train_segmenter(
     """
     settings = settings or SegmenterTraining()
     order = torch.Generator().manual_seed(settings.seed)
-    random = order if torch.device(device).type == "cpu" else torch.Generator(device).manual_seed(settings.seed)
     segmenter = Segmenter(working_size=min(images.shape[2:])).to(device)
     network = segmenter.network.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-3)
@@ -153,8 +154,10 @@ def train_segmenter(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=warm_up)
     for step in range(settings.steps):
         chosen = torch.randint(len(images), (settings.batch,), generator=order)
-        batch, truth = from_bytes(images[chosen].to(device)), from_bytes(masks[chosen].to(device))
-        batch, truth = augment(batch, truth, random)
+        pairs = from_bytes(images[chosen].to(device)), from_bytes(masks[chosen].to(device))
+        keys = torch.arange(step * settings.batch, (step + 1) * settings.batch, device=device)
+        batch, truth, _ = augment(*(part[:, None] for part in pairs), keys, settings.augmentation)
+        batch, truth = batch[:, 0], truth[:, 0]
         loss = segmentation_loss(network(batch.contiguous(memory_format=torch.channels_last)), truth)
         optimizer.zero_grad()
         loss.backward()

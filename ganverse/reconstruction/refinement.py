@@ -128,8 +128,9 @@ def best_hypothesis(
         cameras, evidence = network(images).camera, network.azimuth_evidence(images)
         if network.config.symmetric:
             mirrored, sign = network(images.flip(3)).camera, evidence.new_tensor([-1.0, 1.0])
-            mirrored = replace(mirrored, azimuth=-mirrored.azimuth, offset=mirrored.offset * sign)
-            cameras = concatenate([cameras, mirrored])
+            cameras = concatenate(
+                [cameras, mirrored.placed(evidence.new_tensor([[-1.0, 1.0, 0.0, 0.0]]).expand(len(images), 4))]
+            )
             evidence = torch.cat([evidence, network.azimuth_evidence(images.flip(3)) * sign])
         cameras = concatenate([cameras, replace(cameras, azimuth=cameras.azimuth + math.pi)])
         count = len(cameras)

@@ -13,7 +13,7 @@ from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from ganverse.augmentation import AugmentationSettings, augment
+from ganverse.augmentation import AugmentationSettings, augmented
 from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
 from ganverse.errors import GanverseError
@@ -242,7 +242,7 @@ class InverseGraphics(BaseTask):
         self._note_cameras()
         if self.survey.complete:
             self._move_cameras()
-        batch = augment(batch, self.augmentation)
+        batch = augmented(batch, self.augmentation)
         result = self.step(batch)
         loss = result.losses.total(self.weights)
         self._log_step(result, loss)
