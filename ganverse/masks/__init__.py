@@ -1,4 +1,4 @@
-"""Foreground masks: Mask R-CNN, learned segmenters, and the paper's filter of images by their masks."""
+"""Foreground masks: Mask R-CNN, rembg, learned segmenters, and the paper's filter of images by their masks."""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ganverse.masks.masker import Masker as Masker
     from ganverse.masks.masker import Masks as Masks
     from ganverse.masks.masker import separate_instances as separate_instances
+    from ganverse.masks.rembg import Rembg as Rembg
     from ganverse.masks.segmenter import Segmenter as Segmenter
     from ganverse.masks.segmenter import train_segmenter as train_segmenter
 
@@ -22,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "MaskRCNN": "ganverse.masks.mask_rcnn",
         "Masker": "ganverse.masks.masker",
         "Masks": "ganverse.masks.masker",
+        "Rembg": "ganverse.masks.rembg",
         "Segmenter": "ganverse.masks.segmenter",
         "filter_masks": "ganverse.masks.filtering",
         "learn_segmenter": "ganverse.masks.learning",
