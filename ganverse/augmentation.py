@@ -85,7 +85,7 @@ def augment(
         images = _recolor(images, objects, settings.color, views)
     if settings.background:
         replaced = (pictures(1, 1, 1) < settings.background) * (1 - masks)
-        images = torch.lerp(images, _backgrounds(images, views, pictures), replaced)
+        images = torch.lerp(images, _backgrounds(images, masks, views, pictures), replaced)
     if settings.noise:
         images = _degrade(images, pictures, settings.noise)
     return images.unflatten(0, shape), masks.unflatten(0, shape), placement.unflatten(0, shape)
@@ -100,6 +100,17 @@ def place(
     back = torch.stack([sign / scale, zero, -sign * x / scale, zero, 1 / scale, y / scale], dim=1)
     grid = F.affine_grid(back.view(-1, 2, 3), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def fill(
+    images: Float[Tensor, "batch 3 height width"], weights: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch 3 height width"]:
+    """Pixels filled up from their surroundings as far as their weight is below 1, coarse to fine (push and pull)."""
+    if min(images.shape[2:]) == 1:
+        return images
+    color, weight = F.avg_pool2d(images * weights, 2), F.avg_pool2d(weights, 2)
+    coarse = fill(color / weight.clamp_min(1e-8), (4 * weight).clamp(max=1))
+    return torch.lerp(F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False), images, weights)
 
 
 class _Random:
@@ -129,8 +140,8 @@ def _recolor(images: Tensor, random: _Random, strength: float = 1.0, views: int 
     return (gain * colors ** (0.5 * change[:, 5:]).exp()).clamp(0, 1)
 
 
-def _backgrounds(images: Tensor, views: int, random: _Random) -> Tensor:
-    """Ground below sky, boxes, noise of several octaves; or another view of the object, enlarged and recolored."""
+def _backgrounds(images: Tensor, masks: Tensor, views: int, random: _Random) -> Tensor:
+    """Ground below sky, boxes, noise of several octaves; or that of another view, enlarged and recolored."""
     pictures, _, height, width = images.shape
     y = torch.linspace(1, -1, height, device=images.device)[:, None]
     x = torch.linspace(-1, 1, width, device=images.device)
@@ -150,7 +161,8 @@ def _backgrounds(images: Tensor, views: int, random: _Random) -> Tensor:
     behind = behind + 0.6 * random(1, 1, 1).square() * noise
     moves = random(3)
     zoom = 1.3 + 2 * moves[:, :1]
-    turned = images.unflatten(0, (-1, views)).roll(1, dims=1).flatten(0, 1).flip(3)
+    empty = fill(images, (F.max_pool2d(masks, 3, 1, 1) < 0.05).to(masks))
+    turned = empty.unflatten(0, (-1, views)).roll(1, dims=1).flatten(0, 1).flip(3)
     own = place(turned, torch.cat([torch.ones_like(zoom), zoom, (2 * moves[:, 1:] - 1) * (zoom - 1)], dim=1))
     return _recolor(torch.where(random(1, 1, 1) < 0.3, own, behind).clamp(0, 1), random)
 

@@ -30,5 +30,6 @@ class MultiViewBatch:
 
     def to(self, device: torch.device | str) -> MultiViewBatch:
         """The same batch on another device."""
-        fields = (self.images, self.masks, self.view_ids, self.sample_index, self.styles, self.placement)
-        return MultiViewBatch(*(None if field is None else field.to(device) for field in fields))
+        fields = (self.images, self.masks, self.view_ids, self.sample_index, self.styles)
+        placement = None if self.placement is None else self.placement.to(device)
+        return MultiViewBatch(*(field.to(device) for field in fields), placement)

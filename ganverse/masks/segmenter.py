@@ -154,10 +154,9 @@ def train_segmenter(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=warm_up)
     for step in range(settings.steps):
         chosen = torch.randint(len(images), (settings.batch,), generator=order)
-        pairs = from_bytes(images[chosen].to(device)), from_bytes(masks[chosen].to(device))
+        batch, truth = (from_bytes(part[chosen].to(device))[:, None] for part in (images, masks))  # of one view each
         keys = torch.arange(step * settings.batch, (step + 1) * settings.batch, device=device)
-        batch, truth, _ = augment(*(part[:, None] for part in pairs), keys, settings.augmentation)
-        batch, truth = batch[:, 0], truth[:, 0]
+        batch, truth = (part[:, 0] for part in augment(batch, truth, keys, settings.augmentation)[:2])
         loss = segmentation_loss(network(batch.contiguous(memory_format=torch.channels_last)), truth)
         optimizer.zero_grad()
         loss.backward()

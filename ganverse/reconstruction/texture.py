@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.augmentation import fill
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import vertex_normals
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
@@ -38,17 +39,7 @@ def carry_on(
     """Pictures whose objects' colors, without those of the rim, are carried on over the background."""
     inside = (-F.max_pool2d(-masks, 3, 1, 1) > 0.9).to(masks)
     # Where objects are too thin to have an inside, the mask itself counts, by next to nothing.
-    return _filled(images, (inside + 1e-4 * masks).clamp(max=1))
-
-
-def _filled(images: Tensor, weights: Tensor) -> Tensor:
-    """Pixels filled up from their surroundings as far as their weight is below 1, coarse to fine (push and pull)."""
-    if min(images.shape[2:]) == 1:
-        return images
-    color, weight = F.avg_pool2d(images * weights, 2), F.avg_pool2d(weights, 2)
-    coarse = _filled(color / weight.clamp_min(1e-8), (4 * weight).clamp(max=1))
-    below = F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False)
-    return torch.lerp(below, images, weights)
+    return fill(images, (inside + 1e-4 * masks).clamp(max=1))
 
 
 @torch.no_grad()
