@@ -120,8 +120,11 @@ class SegmenterTraining:
     """Peak of the cycle."""
     seed: int = 0
     """Of the order of the images."""
-    augmentation: AugmentationSettings = field(default_factory=lambda: AugmentationSettings(crop=0.2, noise=1.0))
-    """Of the pairs."""
+    augmentation: AugmentationSettings = field(
+        default_factory=lambda: AugmentationSettings(background=0.0, crop=0.2, noise=1.0)
+    )
+    """Of the pairs. Other backgrounds need longer trainings than those of `ganverse masks`: after 75 steps the IoU on
+    unseen pictures of the car GAN is 0.918 without and 0.892 with them (0.7)."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.learning_rate <= 0:
