@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -31,5 +31,5 @@ class MultiViewBatch:
     def to(self, device: torch.device | str) -> MultiViewBatch:
         """The same batch on another device."""
         fields = (self.images, self.masks, self.view_ids, self.sample_index, self.styles)
-        placement = None if self.placement is None else self.placement.to(device)
-        return MultiViewBatch(*(field.to(device) for field in fields), placement)
+        moved = MultiViewBatch(*(field.to(device) for field in fields))
+        return moved if self.placement is None else replace(moved, placement=self.placement.to(device))

@@ -123,8 +123,8 @@ class SegmenterTraining:
     augmentation: AugmentationSettings = field(
         default_factory=lambda: AugmentationSettings(background=0.0, crop=0.2, noise=1.0)
     )
-    """Of the pairs. Other backgrounds need longer trainings than those of `ganverse masks`: after 75 steps the IoU on
-    unseen pictures of the car GAN is 0.918 without and 0.892 with them (0.7)."""
+    """Of the pairs. Other backgrounds need longer trainings than those of `ganverse masks`: after 150 steps of 32
+    pictures the IoU on unseen ones of the car GAN is 0.947 without them, 0.935 with 0.2 and 0.915 with 0.7."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.learning_rate <= 0:
