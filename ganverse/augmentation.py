@@ -53,7 +53,8 @@ NO_AUGMENTATION = AugmentationSettings(background=0, color=0, mirror=False, crop
 
 def augmented(batch: MultiViewBatch, settings: AugmentationSettings) -> MultiViewBatch:
     """A batch with changed pictures and masks, and the `placement` that its cameras have to follow."""
-    images, masks, placement = augment(batch.images, batch.masks, batch.sample_index, settings)
+    with torch.autocast(batch.images.device.type, enabled=False):  # half precision would misplace pixels
+        images, masks, placement = augment(batch.images, batch.masks, batch.sample_index, settings)
     return replace(batch, images=images, masks=masks, placement=placement)
 
 
@@ -75,9 +76,9 @@ def augment(
     depends on it and on `settings.seed`.
     """
     shape, views = masks.shape[:2], masks.shape[1]
-    objects = _Random(settings.seed, keys)
+    objects = _Random(settings.seed, keys, images.dtype)
     each = keys[:, None] * views + torch.arange(views, device=keys.device)
-    pictures = _Random(settings.seed + 1, each.flatten())
+    pictures = _Random(settings.seed + 1, each.flatten(), images.dtype)
     placement = _placement(settings, objects, pictures, views)
     moved = place(torch.cat([images, masks], dim=2).flatten(0, 1), placement)
     images, masks = moved[:, :3], moved[:, 3:]
@@ -116,17 +117,17 @@ def fill(
 class _Random:
     """Uniform numbers, one row per key: a pure function of seed, key and how many calls there were before."""
 
-    def __init__(self, seed: int, keys: Int[Tensor, " rows"]) -> None:
-        self.seed, self.keys, self.calls = seed, keys, 0
+    def __init__(self, seed: int, keys: Int[Tensor, " rows"], dtype: torch.dtype) -> None:
+        self.seed, self.keys, self.dtype, self.calls = seed, keys, dtype, 0
 
     def __call__(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Float[Tensor, "rows ..."]:
         self.calls += 1
-        numbers = uniforms(step_seed(self.seed, self.calls), self.keys, math.prod(shape))
+        numbers = uniforms(step_seed(self.seed, self.calls), self.keys, math.prod(shape)).to(self.dtype)
         return low + (high - low) * numbers.view(-1, *shape)
 
 
 def _placement(settings: AugmentationSettings, objects: _Random, pictures: _Random, views: int) -> Tensor:
-    sign = 1 - 2 * (objects(1) < 0.5 * settings.mirror).float().repeat_interleave(views, dim=0)
+    sign = 1 - 2 * (objects(1) < 0.5 * settings.mirror).to(objects.dtype).repeat_interleave(views, dim=0)
     moves = pictures(3, low=-settings.crop, high=settings.crop)
     return torch.cat([sign, moves[:, :1].exp(), moves[:, 1:]], dim=1)
 
@@ -143,8 +144,8 @@ def _recolor(images: Tensor, random: _Random, strength: float = 1.0, views: int 
 def _backgrounds(images: Tensor, masks: Tensor, views: int, random: _Random) -> Tensor:
     """Ground below sky, boxes, noise of several octaves; or that of another view, enlarged and recolored."""
     pictures, _, height, width = images.shape
-    y = torch.linspace(1, -1, height, device=images.device)[:, None]
-    x = torch.linspace(-1, 1, width, device=images.device)
+    y = torch.linspace(1, -1, height, dtype=images.dtype, device=images.device)[:, None]
+    x = torch.linspace(-1, 1, width, dtype=images.dtype, device=images.device)
     horizon = random(1, 1, 1, low=-0.7, high=0.9) + random(1, 1, 1, low=-0.2, high=0.2) * x - y
     colors = _colors(random, 4)[..., None, None]
     sky, ground = (torch.lerp(colors[:, k], colors[:, k + 1], (1 + y) / 2) for k in (0, 2))

@@ -43,6 +43,15 @@ def test_a_sample_depends_on_seed_and_index_alone() -> None:
         assert (other.images - whole.images).abs().mean(dim=(1, 2, 3, 4)).min() > 0.02
 
 
+def test_half_precision_training_changes_no_sample() -> None:
+    batch, settings = tiny_batch(), AugmentationSettings()
+    plain = augmented(batch, settings)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(augmented(batch, settings).images, plain.images)
+    double = augmented(replace(batch, images=batch.images.double(), masks=batch.masks.double()), settings)
+    torch.testing.assert_close(double.images.float(), plain.images, atol=1e-3, rtol=0)
+
+
 def test_other_backgrounds_leave_the_object() -> None:
     batch = tiny_batch(objects=8)
     changed = augmented(batch, replace(NO_AUGMENTATION, background=1))
