@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +14,8 @@ class MultiViewBatch:
     """Several views of every object.
 
     images: RGB in [0, 1]. masks: coverage in [0, 1]. view_ids: rows of the camera table (index into the view codes).
-    sample_index: the global number of each object's sample. styles: w* behind every image.
+    sample_index: the global number of each object's sample. styles: w* behind every image. placement: how the pictures
+    were mirrored, scaled and shifted (`Cameras.placed`); None is not at all.
     """
 
     images: Float[Tensor, "batch views 3 height width"]
@@ -22,6 +23,7 @@ class MultiViewBatch:
     view_ids: Int[Tensor, "batch views"]
     sample_index: Int[Tensor, " batch"]
     styles: Float[Tensor, "batch views styles"]
+    placement: Float[Tensor, "batch views 4"] | None = None
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -29,4 +31,5 @@ class MultiViewBatch:
     def to(self, device: torch.device | str) -> MultiViewBatch:
         """The same batch on another device."""
         fields = (self.images, self.masks, self.view_ids, self.sample_index, self.styles)
-        return MultiViewBatch(*(field.to(device) for field in fields))
+        moved = MultiViewBatch(*(field.to(device) for field in fields))
+        return moved if self.placement is None else replace(moved, placement=self.placement.to(device))

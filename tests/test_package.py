@@ -51,7 +51,10 @@ MAY_IMPORT = {
     "evaluation": BASE | NETWORKS | {"data", "export", "reconstruction"},
     "tasks": BASE | NETWORKS | {"data", "training", "evaluation", "export"},
 }
-SHARED = {"errors", "io", "pretrained", "distributed", "random_streams", "devices", "arguments", "batch", "_lazy"}
+SHARED = {
+    *("errors", "io", "pretrained", "distributed", "random_streams", "devices", "arguments", "batch", "augmentation"),
+    "_lazy",
+}
 KNOWS_LIGHTNING = {"tasks", "data", "training"}
 WEB_FRAMEWORKS = {
     *("starlette", "fastapi", "uvicorn", "flask", "aiohttp", "tornado"),
@@ -184,7 +187,7 @@ def test_kaolin_image_installs_all_that_the_package_asks_for() -> None:
 def test_only_declared_packages_are_imported() -> None:
     known = sys.stdlib_module_names | ALSO_IN | {"ganverse"}
     for path in MODULES:
-        extras = ("kaolin", "hub", "usd", *(("apps",) if layer(path) == "apps" else ()))
+        extras = ("kaolin", "hub", "usd", "rembg", *(("apps",) if layer(path) == "apps" else ()))
         declared = {MODULE_OF.get(r.name, r.name.replace("-", "_")) for r in requirements(*extras)}
         undeclared = {name.split(".")[0] for name in imports(path)} - declared - known
         assert undeclared == set(), f"{path.relative_to(ROOT)}: declare it in pyproject.toml, with a reason"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class ShardBatches(IterableDataset[MultiViewBatch]):
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         for count, indices in enumerate(self._indices):
             if count % workers == number:
-                yield self._reader.batch(self._order(indices))
+                yield _at(indices, self._reader, self._order)
 
 
 class MultiViewShards(MultiViewData):
@@ -126,7 +126,7 @@ class MultiViewShards(MultiViewData):
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
         """As in `MultiViewData`."""
-        return self._reader.batch(self._order(indices)).to(device or indices.device)
+        return _at(indices, self._reader, self._order).to(device or indices.device)
 
     def train_dataloader(self) -> DataLoader[MultiViewBatch]:
         """Endless decoded batches after the last sample seen."""
@@ -147,3 +147,8 @@ class MultiViewShards(MultiViewData):
     def _loader(self, indices: IndexBatches | EvenBatches) -> DataLoader[MultiViewBatch]:
         batches = ShardBatches(ShardReader(self.plan), indices, self._order)
         return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
+
+
+def _at(indices: Int[Tensor, " batch"], reader: ShardReader, order: SampleOrder) -> MultiViewBatch:
+    """The samples at these places of the walk, numbered by them: in later epochs they are augmented anew."""
+    return replace(reader.batch(order(indices)), sample_index=indices.cpu())

@@ -16,6 +16,7 @@ from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.masks.mask_rcnn import MaskRCNN
 from ganverse.masks.masker import Masker
+from ganverse.masks.rembg import Rembg
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter
 from ganverse.pretrained import generator_path, segmenter_beside
 from ganverse.viewpoints.directions import open_views
@@ -23,7 +24,7 @@ from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims, view
 from ganverse.worlds.generator import CarWorldGenerator
 
 CAR_WORLD = "car-world"
-MaskSource = Literal["auto", "truth", "segmenter", "mask-rcnn"]
+MaskSource = Literal["auto", "truth", "segmenter", "mask-rcnn", "rembg"]
 Category = Literal["car", "horse", "bird", "other"]
 _WORLD_RESOLUTION, _WORLD_CANDIDATES, _BINS = 64, 4096, 12
 
@@ -129,9 +130,11 @@ def _open_world(settings: SourceSettings) -> Source:
 
 def _masker(settings: SourceSettings) -> Masker:
     if settings.masks == "truth":
-        raise GanverseError(f"expected masks: segmenter or mask-rcnn, got truth, which only {CAR_WORLD} knows")
+        raise GanverseError(f"expected masks: segmenter, mask-rcnn or rembg, got truth, which only {CAR_WORLD} knows")
     if settings.masks == "mask-rcnn":
         return MaskRCNN.from_pretrained(settings.category)  # refuses what COCO does not know
+    if settings.masks == "rembg":
+        return Rembg.from_pretrained()
     return Segmenter.from_pretrained(segmenter_path(settings))
 
 

@@ -23,6 +23,7 @@ from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.weights import InverseModel
 from ganverse.random_streams import latents
 from ganverse.reconstruction.photos import FoundObject
+from ganverse.reconstruction.texture import carry_on
 from ganverse.rendering import ambient_light, render
 from ganverse.viewpoints.view_codes import mix_styles, view_styles
 from ganverse.worlds.generator import MAX_ELEVATION_DEGREES, VIEW_DIMS, CarWorldGenerator
@@ -164,7 +165,9 @@ def photo_sheet(
     """Rows: photos. Columns: the square, its mask, the re-render, four novel views, shape, texture."""
     device = network.start.device
     photos, masks = (torch.cat([getattr(one, part)(_CELL).to(device) for one in found]) for part in ("picture", "mask"))
-    seen = network(torch.cat([one.picture(network.config.resolution).to(device) for one in found]))
+    size = network.config.resolution
+    pictures, outlines = (torch.cat([getattr(one, p)(size).to(device) for one in found]) for p in ("picture", "mask"))
+    seen = network(pictures, paint=carry_on(pictures, outlines))
     mesh, distance = network.mesh(seen), seen.camera.distance
     novel = {azimuth: _orbit(azimuth, _NOVEL_ELEVATION, distance) for azimuth in _SHEET}
     columns = [

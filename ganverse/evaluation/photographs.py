@@ -24,6 +24,7 @@ from ganverse.io import list_images
 from ganverse.masks.masker import Masker
 from ganverse.reconstruction.photos import Box, FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
+from ganverse.reconstruction.texture import predict
 
 RESOLUTION = 256
 """Pixels a side at which silhouettes are compared (CMR)."""
@@ -49,8 +50,7 @@ def reprojection_scores(
     for indices in own_batches(count, 1):
         one = load(int(indices))
         one = replace(one, photo=one.photo.to(device), foreground=one.foreground.to(device))
-        with torch.no_grad():
-            seen = network(one.picture(network.config.resolution))
+        seen = predict(network, one)
         iou, l1 = _reprojection(network, seen, one)
         found = {"iou": iou, "l1_masked": l1}
         if refinement is not None:

@@ -155,6 +155,17 @@ class Cameras:
         """Every camera `repeats` times in a row."""
         return self._each(lambda x: x.repeat_interleave(repeats, dim=0))
 
+    def placed(self, placement: Float[Tensor, "batch 4"]) -> Cameras:
+        """The cameras of pictures that were mirrored, scaled and shifted: (x, y) came to scale * (sign * x, y) + shift.
+
+        placement: sign (-1 where mirrored, which only symmetric objects allow), scale, shift in x and y, all in NDC. A
+        camera comes closer instead of zooming, which is the same up to perspective: 0.01 for the world's unit sphere at
+        a distance of 4 and a scale of 1.1.
+        """
+        sign, scale = placement[:, 0], placement[:, 1]
+        offset = self.offset * torch.stack([sign * scale, scale], dim=1) + placement[:, 2:]
+        return Cameras(self.azimuth * sign, self.elevation, self.distance / scale, offset)
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Cameras:
         return Cameras(*map(change, (self.azimuth, self.elevation, self.distance, self.offset)))
 

@@ -190,6 +190,7 @@ def hypothesis_losses(
     images: Float[Tensor, "batch views 3 height width"],
     masks: Float[Tensor, "batch views 1 height width"],
     *,
+    placement: Float[Tensor, "batch views 4"] | None = None,
     weights: InverseLossWeights,
     silhouette: SoftMaskSettings,
     turns: int,
@@ -198,17 +199,21 @@ def hypothesis_losses(
     """Color and silhouette loss of every image under every hypothesis about its camera.
 
     What is rendered is the reconstruction from the object's NEXT view, which does not depend on the image.
-    reconstruction, cameras, annotated (azimuths in radians): of every image, in the order (object, view).
+    reconstruction, cameras, annotated (azimuths in radians): of every image, in the order (object, view). placement:
+    of the images under these cameras (see `MultiViewBatch`).
     """
     batch, views, _, height, width = images.shape
     pictures = torch.arange(batch * views, device=images.device)
     other = pictures.view(batch, views).roll(-1, dims=1).repeat_interleave(turns + 2)
     shown = pictures.repeat_interleave(turns + 2)
     seen = reconstruction[other]
+    tried = hypotheses(cameras, annotated, turns)
+    if placement is not None:
+        tried = tried.placed(placement.flatten(0, 1)[shown])
     rendered = render(
         network.mesh(seen),
         seen.texture,
-        hypotheses(cameras, annotated, turns),
+        tried,
         seen.light,
         (height, width),
         silhouette=silhouette,

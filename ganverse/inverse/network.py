@@ -197,10 +197,17 @@ class InverseGraphicsNetwork(nn.Module):
         """Sine and cosine of the predicted azimuth, as the camera head gives them: the shorter, the less certain."""
         return self.camera.azimuth_evidence(self.encoder(image)[1])
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"], camera: Cameras | None = None) -> Reconstruction:
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        camera: Cameras | None = None,
+        *,
+        paint: Float[Tensor, "batch 3 height width"] | None = None,
+    ) -> Reconstruction:
         """Reconstruct images in [0, 1] of the configured resolution.
 
-        camera: of the images, where another one than the predicted shall be assumed.
+        camera: of the images, where another one than the predicted shall be assumed. paint: what the texture copies
+        from, where this is not the image itself.
 
         Raises:
             GanverseError: images of another size.
@@ -217,7 +224,7 @@ class InverseGraphicsNetwork(nn.Module):
             displacement = self._displacement(latent)
             vertices = self.start + displacement
             camera = self.camera(latent) if camera is None else camera
-            texture = self.texture(maps, image, features, vertices, camera)
+            texture = self.texture(maps, image if paint is None else _full(paint), features, vertices, camera)
             light = None if self.light is None else self.light(latent) + ambient_light(len(image), image.device)
         return Reconstruction(displacement, vertices, texture, light, camera)
 

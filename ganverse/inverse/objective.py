@@ -90,17 +90,20 @@ def inverse_step(
     masks: Float[Tensor, "batch views 1 height width"],
     view_ids: Int[Tensor, "batch views"],
     *,
+    placement: Float[Tensor, "batch views 4"] | None = None,
     silhouette: SoftMaskSettings = SHARP,
     perceptual: PerceptualPlan | None = None,
     backend: Backend = "auto",
 ) -> StepResult:
     """Reconstruct from every view, render each reconstruction from every view of its object, and compare.
 
-    images in [0, 1]; masks in [0, 1]; view_ids index the camera table.
+    images in [0, 1]; masks in [0, 1]; view_ids index the camera table; placement: see `MultiViewBatch`.
     """
     batch, views, _, height, width = images.shape
     reconstruction = network(images.flatten(0, 1))
     cameras = table(view_ids.flatten())
+    if placement is not None:
+        cameras = cameras.placed(placement.flatten(0, 1))
     pair_cameras = _each_view_from_each(cameras, batch, views)
     repeated = reconstruction.repeat_interleave(views)
     renders = render(

@@ -1,4 +1,4 @@
-"""Foreground masks: Mask R-CNN, learned segmenters, and the paper's filter of images by their masks."""
+"""Foreground masks: Mask R-CNN, rembg, learned segmenters, and the paper's filter of images by their masks."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ganverse.masks.learning import learn_segmenter
     from ganverse.masks.mask_rcnn import MaskRCNN
     from ganverse.masks.masker import Masker, Masks, separate_instances
+    from ganverse.masks.rembg import Rembg
     from ganverse.masks.segmenter import Segmenter, train_segmenter
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ganverse.augmentation import AugmentationSettings, augment
 from ganverse.errors import GanverseError
 from ganverse.io import from_bytes
-from ganverse.masks.augmentation import augment
 from ganverse.masks.masker import Masks, separate_instances, soft_iou
 from ganverse.pretrained import SHIPPED, load_network, read_facts
 
@@ -120,7 +120,12 @@ class SegmenterTraining:
     learning_rate: float = 4e-3
     """Peak of the cycle."""
     seed: int = 0
-    """Of the augmentation and of the order of the images."""
+    """Of the order of the images."""
+    augmentation: AugmentationSettings = field(
+        default_factory=lambda: AugmentationSettings(background=0.0, crop=0.2, noise=1.0)
+    )
+    """Of the pairs. Other backgrounds need longer trainings than those of `ganverse masks`: after 150 steps of 32
+    pictures the IoU on unseen ones of the car GAN is 0.947 without them, 0.935 with 0.2 and 0.915 with 0.7."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.learning_rate <= 0:
@@ -146,7 +151,6 @@ def train_segmenter(
     """
     settings = settings or SegmenterTraining()
     order = torch.Generator().manual_seed(settings.seed)
-    random = order if torch.device(device).type == "cpu" else torch.Generator(device).manual_seed(settings.seed)
     segmenter = Segmenter(working_size=min(images.shape[2:])).to(device)
     network = segmenter.network.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-3)
@@ -154,8 +158,9 @@ def train_segmenter(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=warm_up)
     for step in range(settings.steps):
         chosen = torch.randint(len(images), (settings.batch,), generator=order)
-        batch, truth = from_bytes(images[chosen].to(device)), from_bytes(masks[chosen].to(device))
-        batch, truth = augment(batch, truth, random)
+        batch, truth = (from_bytes(part[chosen].to(device))[:, None] for part in (images, masks))  # of one view each
+        keys = torch.arange(step * settings.batch, (step + 1) * settings.batch, device=device)
+        batch, truth = (part[:, 0] for part in augment(batch, truth, keys, settings.augmentation)[:2])
         loss = segmentation_loss(network(batch.contiguous(memory_format=torch.channels_last)), truth)
         optimizer.zero_grad()
         loss.backward()

@@ -140,7 +140,7 @@ def find_object(photo: Photo, masker: Masker | None) -> FoundObject:
     if masker is None:
         raise GanverseError(
             f"expected a mask of the object in {photo.name}, since no segmenter belongs to the weights; give a mask, "
-            "--segmenter (made by `ganverse masks`) or --mask-rcnn, or cut the object out of the photo"
+            "--segmenter (made by `ganverse masks`), --mask-rcnn or --rembg, or cut the object out of the photo"
         )
     height, width = photo.pixels.shape[2:]
     scale = min(1.0, SEARCHED_SIDE / max(height, width))

@@ -23,6 +23,7 @@ from ganverse.masks.masker import Masker
 from ganverse.pretrained import INVERSE, find_weights
 from ganverse.reconstruction.photos import FoundObject, Photo, find_object, masked_object, masker_of, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, best_hypothesis, refine, silhouette_agreement
+from ganverse.reconstruction.texture import mirror_hidden, predict
 from ganverse.rendering import render
 
 _CORNERS = (35.0, 125.0, 215.0, 305.0)
@@ -39,10 +40,13 @@ class Reconstructor:
     Args:
         network: in evaluation mode; photos are moved to its device.
         masker: finds the object of a photo that comes without a mask; None finds none.
+        mirror_hidden: whether hidden sides take the texture of visible ones, where the category is symmetric.
     """
 
-    def __init__(self, network: InverseGraphicsNetwork, masker: Masker | None = None) -> None:
-        self.network, self.masker = network, masker
+    def __init__(
+        self, network: InverseGraphicsNetwork, masker: Masker | None = None, *, mirror_hidden: bool = True
+    ) -> None:
+        self.network, self.masker, self.mirror_hidden = network, masker, mirror_hidden
 
     @classmethod
     def from_pretrained(
@@ -84,11 +88,12 @@ class Reconstructor:
         if settings.hypothesis_steps:
             predicted = best_hypothesis(self.network, found, settings)
         else:
-            with torch.no_grad():
-                predicted = self.network(found.picture(self.network.config.resolution))
+            predicted = predict(self.network, found)
         if settings.steps:
             size = settings.size
             predicted = refine(self.network, predicted, found.picture(size), found.mask(size), settings)
+        if self.mirror_hidden and self.network.config.symmetric:
+            predicted = mirror_hidden(self.network, predicted)
         return ReconstructedObject(self.network, found, predicted)
 
     def find(self, photo: str | Path | Photo, mask: str | Path | None = None) -> FoundObject:

@@ -21,6 +21,7 @@ from ganverse.inverse.losses import DEFAULT_WEIGHTS, color_loss, silhouette_iou,
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.objective import SilhouetteSchedule
 from ganverse.reconstruction.photos import FoundObject
+from ganverse.reconstruction.texture import predict
 from ganverse.rendering import SHARP, RenderResult, SoftMaskSettings, render
 
 # Weight of the predicted azimuths beside silhouette IoU and color error: silhouettes of half turns are alike. On 60
@@ -128,13 +129,12 @@ def best_hypothesis(
         cameras, evidence = network(images).camera, network.azimuth_evidence(images)
         if network.config.symmetric:
             mirrored, sign = network(images.flip(3)).camera, evidence.new_tensor([-1.0, 1.0])
-            mirrored = replace(mirrored, azimuth=-mirrored.azimuth, offset=mirrored.offset * sign)
-            cameras = concatenate([cameras, mirrored])
+            cameras = concatenate(
+                [cameras, mirrored.placed(evidence.new_tensor([[-1.0, 1.0, 0.0, 0.0]]).expand(len(images), 4))]
+            )
             evidence = torch.cat([evidence, network.azimuth_evidence(images.flip(3)) * sign])
-        cameras = concatenate([cameras, replace(cameras, azimuth=cameras.azimuth + math.pi)])
-        count = len(cameras)
-        start = network(image.expand(count, -1, -1, -1), cameras)
-    size = settings.size
+    cameras = concatenate([cameras, replace(cameras, azimuth=cameras.azimuth + math.pi)])
+    start, count, size = predict(network, found, cameras), len(cameras), settings.size
     picture, mask = (x.expand(count, -1, -1, -1) for x in (found.picture(size), found.mask(size)))
     only_camera = replace(settings, steps=settings.hypothesis_steps, camera_share=1.0)
     moved = refine(network, start, picture, mask, only_camera)
@@ -144,7 +144,7 @@ def best_hypothesis(
         agreement = torch.stack([azimuth.sin(), azimuth.cos()], dim=1) @ evidence.mean(dim=0)
         score = silhouette_iou(covered, (mask > 0.5).to(mask)) - color_loss(drawn.rgb, picture, covered * mask)
         best = (score + _EVIDENCE * agreement).argmax(dim=0, keepdim=True)
-        return network(image, moved.camera[best])
+        return predict(network, found, moved.camera[best])
 
 
 @torch.no_grad()

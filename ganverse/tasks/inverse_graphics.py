@@ -13,6 +13,7 @@ from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from ganverse.augmentation import AugmentationSettings, augmented
 from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
 from ganverse.errors import GanverseError
@@ -98,6 +99,7 @@ class InverseGraphics(BaseTask):
         silhouette: sharpness of the soft silhouette over training.
         perceptual: when and on how much the perceptual loss is computed.
         survey: when cameras are compared with other hypotheses.
+        augmentation: of the training samples; objects are mirrored where `network.symmetric` says so.
         ellipsoid: `given` starts from `network.axes`; `measured` from axes measured on the silhouettes.
         start: trained weights to continue (see `find_weights`), of the same architecture or with fewer subdivisions
             (coarse to fine); their cameras come along.
@@ -127,6 +129,7 @@ class InverseGraphics(BaseTask):
         silhouette: SilhouetteSchedule = SilhouetteSchedule(),
         perceptual: PerceptualSettings = PerceptualSettings(),
         survey: SurveyPlan = SurveyPlan(),
+        augmentation: AugmentationSettings = AugmentationSettings(),
         ellipsoid: Literal["given", "measured"] = "given",
         start: str | None = None,
         ema_half_life: float = 1000.0,
@@ -142,6 +145,7 @@ class InverseGraphics(BaseTask):
         self.mean_rate_factor, self.camera_rate, self.camera_hold = mean_rate_factor, camera_rate, camera_hold
         self.offset_start, self.clip, self.silhouette = offset_start, clip, silhouette
         self.perceptual, self.survey_plan, self.ellipsoid = perceptual, survey, ellipsoid
+        self.augmentation = replace(augmentation, mirror=augmentation.mirror and network.symmetric)
         self.start = None if start is None else load_inverse(start)
         self.camera_history: list[CameraMoment] = []
         self._frozen: tuple[PerceptualDistance, ...] = ()  # in a tuple, for it is no part of this module
@@ -238,6 +242,7 @@ class InverseGraphics(BaseTask):
         self._note_cameras()
         if self.survey.complete:
             self._move_cameras()
+        batch = augmented(batch, self.augmentation)
         result = self.step(batch)
         loss = result.losses.total(self.weights)
         self._log_step(result, loss)
@@ -263,6 +268,7 @@ class InverseGraphics(BaseTask):
             batch.images,
             batch.masks,
             batch.view_ids,
+            placement=batch.placement,
             silhouette=self.silhouette.at(self.images_seen, self.images),
             perceptual=self._perceptual_plan(batch) if self.training else None,
         )
@@ -293,6 +299,7 @@ class InverseGraphics(BaseTask):
             self.annotated[batch.view_ids.flatten()],
             batch.images,
             batch.masks,
+            placement=batch.placement,
             weights=self.weights,
             silhouette=self.silhouette.at(self.images_seen, self.images),
             turns=self.survey_plan.turns,

@@ -9,7 +9,6 @@ import torch
 
 from ganverse.errors import GanverseError
 from ganverse.io import to_bytes
-from ganverse.masks.augmentation import augment
 from ganverse.masks.masker import Masker, soft_iou
 from ganverse.masks.segmenter import CAR_WEIGHTS, Segmenter, SegmenterTraining, segmentation_loss, train_segmenter
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
@@ -99,22 +98,3 @@ def test_the_loss_prefers_the_truth() -> None:
     truth = (torch.rand(2, 1, 8, 8) > 0.5).float()
     assert segmentation_loss(20 * (truth - 0.5), truth) < 0.01
     assert segmentation_loss(torch.zeros_like(truth), truth) > 0.5
-
-
-def test_augmented_pairs_stay_aligned_and_in_range() -> None:
-    masks = torch.zeros(16, 1, 32, 32)
-    masks[:, :, 10:22, 8:24] = 1
-    images = (0.15 + 0.7 * masks).expand(-1, 3, -1, -1)
-    pictures, truth = augment(images, masks, torch.Generator().manual_seed(0))
-    assert 0 <= pictures.min() <= pictures.max() <= 1
-    assert 0 <= truth.min() <= truth.max() <= 1
-    inside = (pictures * truth).sum() / (3 * truth.sum())
-    assert inside > 0.6
-    assert (truth - masks).abs().amax(dim=(1, 2, 3)).min() > 0.3
-
-
-def test_the_random_generator_alone_decides() -> None:
-    images, masks = torch.rand(4, 3, 32, 32), torch.ones(4, 1, 32, 32)
-    first, again, other = (augment(images, masks, torch.Generator().manual_seed(s))[0] for s in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)

@@ -11,6 +11,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from ganverse.augmentation import AugmentationSettings
 from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import MultiViewStream
 from ganverse.errors import GanverseError
@@ -105,6 +106,25 @@ def test_checkpoint_holds_network_cameras_and_survey_but_no_perceptual_net(tmp_p
     trained = sum(p.numel() for p in made.parameters())
     assert trained == sum(p.numel() for p in [*made.network.parameters(), *made.cameras.parameters()])
     assert not any(isinstance(part, PerceptualDistance) for part in made.modules())
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_training_samples_are_augmented_and_held_out_ones_are_not(
+    symmetric: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = AugmentationSettings(background=0, color=0, crop=0, seed=2)
+    torch.manual_seed(0)
+    made = InverseGraphics(replace(TINY, symmetric=symmetric), azimuth_degrees=AZIMUTHS, augmentation=settings)
+    seen, step = [], made.step
+    monkeypatch.setattr(made, "step", lambda batch: seen.append(batch) or step(batch))
+    fit(made, 1, tmp_path)
+    toys.trainer(tmp_path, limit_val_batches=1).validate(made, datamodule=OneBatch(), verbose=False)
+    plain = tiny_batch().images
+    assert seen[1].placement is None
+    assert torch.equal(seen[1].images, plain)
+    mirrored = seen[0].placement[:, 0, 0] < 0
+    assert mirrored.any() == symmetric
+    torch.testing.assert_close(seen[0].images, torch.where(mirrored.view(-1, 1, 1, 1, 1), plain.flip(4), plain))
 
 
 def test_perceptual_loss_waits_for_its_turn() -> None:
