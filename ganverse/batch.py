@@ -8,13 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ganverse.devices import upload
+
 
 @dataclass(frozen=True)
 class MultiViewBatch:
     """Several views of every object.
 
     images: RGB in [0, 1]. masks: coverage in [0, 1]. view_ids: rows of the camera table (index into the view codes).
-    sample_index: the global number of each object's sample. styles: w* behind every image.
+    sample_index: the global number of each object's sample, on the CPU: it decides what is done, on the host. styles:
+    w* behind every image.
     """
 
     images: Float[Tensor, "batch views 3 height width"]
@@ -28,5 +31,6 @@ class MultiViewBatch:
 
     def to(self, device: torch.device | str) -> MultiViewBatch:
         """The same batch on another device."""
-        fields = (self.images, self.masks, self.view_ids, self.sample_index, self.styles)
-        return MultiViewBatch(*(field.to(device) for field in fields))
+        tensors = (self.images, self.masks, self.view_ids, self.styles)
+        images, masks, view_ids, styles = (upload(x, device) for x in tensors)
+        return MultiViewBatch(images, masks, view_ids, self.sample_index, styles)

@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import LRSchedulerConfigType
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from ganverse.batch import MultiViewBatch
@@ -80,6 +81,14 @@ class BaseTask(pl.LightningModule):
         self.images_seen += images * self.trainer.world_size
         if self.images_seen >= self.images:
             self.trainer.should_stop = True
+
+    def log_step(self, values: Mapping[str, Tensor | float], batch_size: int = 1) -> None:
+        """Logs numbers of a training step, and the images seen. None makes the host wait for a GPU, which is behind."""
+        named = {**values, "images": float(self.images_seen)}
+        self.log_dict(
+            {k: v if isinstance(v, Tensor) else torch.full((), v, device=self.device) for k, v in named.items()},
+            batch_size=batch_size,
+        )
 
     def on_train_start(self) -> None:
         """Leaves nothing to do where a checkpoint already holds the whole training."""

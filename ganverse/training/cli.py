@@ -130,15 +130,19 @@ class GanverseCLI(LightningCLI):
 
 
 class TimedCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint, which by itself ignores `train_time_interval` under manual optimization."""
+    """Lightning's ModelCheckpoint, which by itself ignores `train_time_interval` under manual optimization.
+
+    The time is looked at as often as the trainer logs: all processes then wait for the first one's answer.
+    """
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time."""
-        if getattr(trainer, "fast_dev_run", False):
-            return
         interval = self._train_time_interval
+        often = interval is not None and (batch_idx + 1) % trainer.log_every_n_steps
+        if often or getattr(trainer, "fast_dev_run", False):
+            return
         if pl_module.automatic_optimization or interval is None:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         elif trainer.strategy.broadcast(time.monotonic() - (self._last_time_checked or 0) >= interval.total_seconds()):

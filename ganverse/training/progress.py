@@ -42,7 +42,8 @@ class ImagesProgressBar(TQDMProgressBar):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         elif self._should_update(batch_idx + 1, self.train_progress_bar.total):
             _move(self.train_progress_bar, int(getattr(pl_module, "images_seen", 0)))
-            self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
+            if (batch_idx + 1) % trainer.log_every_n_steps == 0:  # numbers of a GPU are waited for
+                self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def on_train_end(self, *_: Any) -> None:
         """Shows the last state and closes the bar."""
