@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -33,12 +35,43 @@ _MAY_MIX = frozenset(("copy_", "set_", "type_as", "__set__", "_has_compatible_sh
 
 
 class PretendCuda(TorchFunctionMode):
-    """Inside the `with` statement `cuda:0` can be moved to. waits: what makes the host wait, by file and line."""
+    """Inside the `with` statement `cuda:0` can be moved to.
+
+    waits: what makes the host wait, by file and line. beside: the same in a stream of its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: Counter[str] = Counter()
+        self.beside: Counter[str] = Counter()
+        self.streams = ["main"]
+        self._patches = ExitStack()
         self._storages: dict[int, StorageWeakRef] = {}  # weak references, which keep addresses from being used again
+
+    def __enter__(self) -> PretendCuda:
+        events = SimpleNamespace(record=lambda: None, synchronize=lambda: None)
+        streams = {name: SimpleNamespace(name=name, wait_stream=lambda _: None) for name in ("main", "side")}
+        replaced = {
+            "torch.cuda.Event": lambda: events,
+            "torch.cuda.Stream": lambda _: streams["side"],
+            "torch.cuda.current_stream": lambda _: streams["main"],
+            "torch.cuda.stream": self._stream,
+            "torch.Tensor.record_stream": lambda *_: None,
+            "torch.nn.utils.clip_grad._group_tensors_by_device_and_dtype": _by_device,
+        }
+        for name, stand_in in replaced.items():
+            self._patches.enter_context(patch(name, stand_in))
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._patches.close()
+
+    @contextmanager
+    def _stream(self, stream: SimpleNamespace) -> Iterator[None]:
+        self.streams.append(stream.name)
+        yield
+        self.streams.pop()
 
     def device_of(self, tensor: Tensor) -> torch.device:
         """Where a tensor pretends to be; views, parameters and copies of the handle share a storage and so this."""
@@ -52,6 +85,8 @@ class PretendCuda(TorchFunctionMode):
             return self.device_of(args[0]) == CUDA
         if name in ("to", "cuda", "cpu"):
             return self._moved(name, *args, **kwargs)
+        if name == "pin_memory":
+            return args[0]
         tensors = [x for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
         where = self._common_device(name, args, tensors)
         if name in ("numpy", "__array__", "data_ptr") and where == CUDA:
@@ -121,7 +156,13 @@ class PretendCuda(TorchFunctionMode):
             self._storages[storage._cdata] = StorageWeakRef(storage)
 
     def _wait(self, name: str) -> None:
-        self.waits[f"{_caller()} {name}"] += 1
+        found = self.waits if self.streams[-1] == "main" else self.beside
+        found[f"{_caller()} {name}"] += 1
+
+
+def _by_device(lists: list[list[Tensor]]) -> dict[tuple[torch.device, torch.dtype], Any]:
+    """Of one device, as all parameters of a test are; torch's own sees where they really lie."""
+    return {(lists[0][0].device, lists[0][0].dtype): (lists, None)}
 
 
 def _caller() -> str:

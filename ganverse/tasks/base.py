@@ -82,13 +82,19 @@ class BaseTask(pl.LightningModule):
         if self.images_seen >= self.images:
             self.trainer.should_stop = True
 
-    def log_step(self, values: Mapping[str, Tensor | float], batch_size: int = 1) -> None:
-        """Logs numbers of a training step, and the images seen. None makes the host wait for a GPU, which is behind."""
+    def log_step(
+        self, values: Mapping[str, Tensor | float], batch_size: int = 1, bar: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Logs numbers of a training step and the images seen; bar: for the progress bar, as often as is logged.
+
+        Nothing here makes the host wait for a GPU, which is behind: plain numbers would be uploaded, and Lightning
+        fetches those of the bar at once.
+        """
         named = {**values, "images": float(self.images_seen)}
-        self.log_dict(
-            {k: v if isinstance(v, Tensor) else torch.full((), v, device=self.device) for k, v in named.items()},
-            batch_size=batch_size,
-        )
+        tensors = {k: v if isinstance(v, Tensor) else torch.full((), v, device=self.device) for k, v in named.items()}
+        self.log_dict(tensors, batch_size=batch_size)
+        if bar is not None and (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            self.log_dict(bar, prog_bar=True, logger=False, batch_size=batch_size)
 
     def on_train_start(self) -> None:
         """Leaves nothing to do where a checkpoint already holds the whole training."""

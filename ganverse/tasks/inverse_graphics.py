@@ -344,8 +344,7 @@ class InverseGraphics(BaseTask):
         values |= {"loss/total": loss.detach(), "iou/own_view": own, "iou/other_view": other}
         values |= mask_diagnostics(result.target_masks) | texture_diagnostics(seen.texture[::views])
         values |= mesh_diagnostics(self.network.mesh(seen)) | camera_diagnostics(self.cameras.all(), self.annotated)
-        self.log_step(values)
-        self.log_dict({"iou": own, "iou_other": other}, prog_bar=True, logger=False, batch_size=1)
+        self.log_step(values, bar={"iou": own, "iou_other": other})
 
     def fingerprints(self) -> dict[str, str]:
         """Those of the data, and of the weights that training started from."""
