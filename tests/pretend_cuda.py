@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import torch
@@ -40,18 +40,21 @@ class PretendCuda(TorchFunctionMode):
     waits: what makes the host wait, by file and line. beside: the same in a stream of its own.
     """
 
+    # of all instances: what is cached stays where it is; weak references, which keep addresses from being used again
+    _storages: ClassVar[dict[int, StorageWeakRef]] = {}
+
     def __init__(self) -> None:
         super().__init__()
         self.waits: Counter[str] = Counter()
         self.beside: Counter[str] = Counter()
         self.streams = ["main"]
         self._patches = ExitStack()
-        self._storages: dict[int, StorageWeakRef] = {}  # weak references, which keep addresses from being used again
 
     def __enter__(self) -> PretendCuda:
         events = SimpleNamespace(record=lambda: None, synchronize=lambda: None)
         streams = {name: SimpleNamespace(name=name, wait_stream=lambda _: None) for name in ("main", "side")}
         replaced = {
+            "torch.Generator": _Generator,
             "torch.cuda.Event": lambda: events,
             "torch.cuda.Stream": lambda _: streams["side"],
             "torch.cuda.current_stream": lambda _: streams["main"],
@@ -158,6 +161,19 @@ class PretendCuda(TorchFunctionMode):
     def _wait(self, name: str) -> None:
         found = self.waits if self.streams[-1] == "main" else self.beside
         found[f"{_caller()} {name}"] += 1
+
+
+class _Generator(torch.Generator):
+    """Of the CPU, for any device."""
+
+    def __new__(cls, device: torch.device | str = CPU) -> _Generator:
+        made = super().__new__(cls, CPU)
+        made.pretended = torch.device(device)
+        return made
+
+    @property
+    def device(self) -> torch.device:
+        return self.pretended
 
 
 def _by_device(lists: list[list[Tensor]]) -> dict[tuple[torch.device, torch.dtype], Any]:
