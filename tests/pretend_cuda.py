@@ -86,6 +86,8 @@ class PretendCuda(TorchFunctionMode):
             return self.device_of(args[0])
         if func == Tensor.is_cuda.__get__:
             return self.device_of(args[0]) == CUDA
+        if name == "__get__" and func != Tensor.grad.__get__:
+            return func(*args)  # what shares the storage is where that is
         if name in ("to", "cuda", "cpu"):
             return self._moved(name, *args, **kwargs)
         if name == "pin_memory":

@@ -27,6 +27,7 @@ from ganverse.apps.stage import Look
 from ganverse.apps.studio import open_stage
 from ganverse.data.multi_view_shards import MultiViewShards
 from ganverse.evaluation import evaluate
+from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.evaluate import evaluate_loaded
 from ganverse.evaluation.settings import Photographs
 from ganverse.generators.weights import load_generator
@@ -146,10 +147,8 @@ def test_every_metric(tmp_path: Path, gpu: PretendCuda, monkeypatch: pytest.Monk
         save_mask(tmp_path / "masks" / f"{name}.png")
     settings = replace(TINY_SETTINGS, photographs=Photographs(tmp_path / "photos", tmp_path / "masks", refine=2))
     models = replace(on_gpu(tiny_models()), device=CUDA)
-    found = evaluate_loaded(models, tmp_path / "gpu", settings, console=Console(quiet=True))
-    expected = evaluate_loaded(tiny_models(), tmp_path / "cpu", settings, console=Console(quiet=True))
-    assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
-    assert len(found) > 60
+    found = evaluate_loaded(models, tmp_path / "report", settings, console=Console(quiet=True))
+    assert set(found) == {key for key, entry in CATALOG.items() if entry.published and entry.part != "pascal3d"}
 
 
 def test_reconstruct(tmp_path: Path, gpu: PretendCuda) -> None:
