@@ -28,7 +28,9 @@ HERE = Path(__file__).parent
 # The host needs a value: it waits until the GPU has computed it.
 _VALUES = "item tolist __bool__ __int__ __float__ __index__ __complex__ __contains__ __format__ __repr__ equal allclose"
 # The host needs to know how many rows come out, or whether a decomposition has worked.
-_SIZES = "nonzero argwhere masked_select unique unique_consecutive bincount linalg_solve linalg_inv linalg_lstsq inverse"
+_SIZES = (
+    "nonzero argwhere masked_select unique unique_consecutive bincount linalg_solve linalg_inv linalg_lstsq inverse"
+)
 _WAITS = frozenset(f"{_VALUES} {_SIZES}".split())
 _FROM_HOST = frozenset(("tensor", "as_tensor", "new_tensor", "asarray"))
 _MAY_MIX = frozenset(("copy_", "set_", "type_as", "__set__", "_has_compatible_shallow_copy_type"))

@@ -19,7 +19,7 @@ from PIL import Image
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from ganverse import cli
 from ganverse.apps.annotate import Desk, open_annotation
@@ -43,6 +43,7 @@ from ganverse.training.media import SampleLogger
 from ganverse.viewpoints.proposal import CandidateSettings
 from tests import pipeline_toys
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_models
+from tests.importing_toys import stylegan1, stylegan2, stylegan3
 from tests.pretend_cuda import CUDA, PretendCuda
 from tests.reconstruction.toys import save_mask, save_photo, save_weights
 from tests.tasks import gan_toys, toys
@@ -106,7 +107,9 @@ def test_a_training_waits_for_nothing(
     module, data = stage(files, tmp_path)
     waits = Waits(gpu)
     steps = 5 * (1 + (stage is gan))
-    fit = trainer(tmp_path, "cuda", waits, max_steps=steps, limit_val_batches=int(stage is not gan), log_every_n_steps=100)
+    fit = trainer(
+        tmp_path, "cuda", waits, max_steps=steps, limit_val_batches=int(stage is not gan), log_every_n_steps=100
+    )
     fit.fit(module, datamodule=data)
     assert len(waits.steps) == 5
     assert {number: found for number, found in enumerate(waits.steps) if number not in once and found} == {}
@@ -193,3 +196,16 @@ def test_masks_and_views(tmp_path: Path, gpu: PretendCuda, capsys: pytest.Captur
         Image.fromarray(ellipse).save(tmp_path / "toy-masks" / f"{number:03d}-mask.png")
     assert cli.main([*masks, "--labeled=8", "--steps=2"]) == 0
     assert cli.main(["views", generator, "--azimuths=auto", "--pool=24", "--device=cuda:0"]) == 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize("make", [stylegan1, stylegan2, stylegan3])
+def test_an_imported_generator_waits_for_nothing(make: Callable[[], Any], gpu: PretendCuda) -> None:
+    generator = make().to(CUDA)
+    for _ in range(2):  # the first image may upload constants
+        gpu.waits.clear()
+        assert (
+            generator.synthesize(generator.styles(generator.map(torch.ones(2, generator.z_dim).to(CUDA)))).device
+            == CUDA
+        )
+        gpu.waits = Counter({line: n for line, n in gpu.waits.items() if line.startswith("ganverse/")})
+    assert gpu.waits == {}

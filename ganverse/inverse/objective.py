@@ -68,7 +68,7 @@ class PerceptualPlan:
         # The k-th object gets what rounding leaves between k and k + 1 shares.
         shares = (torch.arange(objects + 1) * total // objects).diff()
         ranks = uniforms(self.seed, self.samples, available // objects).argsort(dim=1).argsort(dim=1)
-        return (ranks < shares[:, None]).flatten().nonzero()[:, 0]
+        return (ranks >= shares[:, None]).flatten().to(torch.uint8).argsort(stable=True)[:total]
 
 
 @dataclass(frozen=True)
