@@ -304,7 +304,8 @@ def _replace(best: Pictures, made: Pictures, rows: Tensor, better: Tensor, views
         return old.index_copy(0, to, torch.where(chosen.view(-1, *[1] * (old.dim() - 1)), new, old[to]))
 
     pairs = ((best.images, made.images), (best.masks, made.masks), (best.styles, made.styles))
-    return Pictures(*(exchanged(old, new) for old, new in pairs), best.outcome)
+    images, masks, styles = (exchanged(old, new) for old, new in pairs)
+    return Pictures(images, masks, styles, best.outcome)
 
 
 def _grouped(pictures: Pictures, view_ids: Tensor, indices: Tensor) -> MultiViewBatch:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -157,7 +158,7 @@ class CameraSurvey(nn.Module):
         numbers = torch.stack([table.azimuth, table.azimuth + step, self.annotated, gain[rows, best]], dim=1)
         for view, (jumps, facts) in enumerate(zip(moved.tolist(), numbers.tolist(), strict=True)):
             if jumps:
-                _log_move(view, *facts, plan)
+                _log_move(view, facts, plan)
         table.azimuth.copy_(torch.where(moved, table.azimuth + step, table.azimuth))
         offset = hypothesis.offset.view(*gain.shape, 2)[rows, best]
         table.offset.copy_(torch.where(moved[:, None], offset, table.offset))
@@ -176,9 +177,9 @@ class CameraSurvey(nn.Module):
         return mean / own, mean / variance.sqrt().clamp_min(1e-9)
 
 
-def _log_move(view: int, azimuth: float, moved: float, annotated: float, gain: float, plan: SurveyPlan) -> None:
-    """Of one view; angles in radians."""
-    before, after, home = map(math.degrees, (azimuth, moved, annotated))
+def _log_move(view: int, facts: Sequence[float], plan: SurveyPlan) -> None:
+    """facts: azimuth before and after, annotated azimuth, all in radians, and the fall of the loss."""
+    (before, after, home), gain = map(math.degrees, facts[:3]), facts[3]
     away = abs((after - home + 180) % 360 - 180)
     text = "view code %d: camera moved from %.0f to %.0f degrees (annotated: %.0f); loss of its images %+.1f %%"
     level = logging.WARNING if away > plan.reach else logging.INFO

@@ -72,8 +72,8 @@ def swap(scene: TrainingScene, table: Cameras, chance: Float[Tensor, "batch 5"],
     shape, texture = (partners(offsets, own.scenes, chance[:, i]) for i in range(2))
     shapes, textures = inputs.vertices, inputs.texture
     if not own.alone:  # all at once: every process waits for the others
-        both = own.gather(torch.cat([shapes.flatten(1), textures.flatten(1)], dim=1))
-        of_shapes, of_textures = both.tensor_split([shapes[0].numel()], dim=1)
+        every = own.gather(torch.cat([shapes.flatten(1), textures.flatten(1)], dim=1))
+        of_shapes, of_textures = every.tensor_split([shapes[0].numel()], dim=1)
         shapes, textures = of_shapes.view(-1, *shapes.shape[1:]), of_textures.view(-1, *textures.shape[1:])
     kept = offsets % 2 == 0
     both = concatenate([inputs.cameras, random_cameras(table, chance[:, 2:].to(table.azimuth))])

@@ -22,6 +22,7 @@ from ganverse.errors import GanverseError
 from ganverse.training.diagnostics import NaNGuard
 from ganverse.training.ema import EMA
 from ganverse.training.media import Medium
+from ganverse.training.progress import is_logged
 
 _FROZEN = "frozen_weights"
 
@@ -93,7 +94,7 @@ class BaseTask(pl.LightningModule):
         named = {**values, "images": float(self.images_seen)}
         tensors = {k: v if isinstance(v, Tensor) else torch.full((), v, device=self.device) for k, v in named.items()}
         self.log_dict(tensors, batch_size=batch_size)
-        if bar is not None and (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if bar is not None and is_logged(self.trainer, self.trainer.global_step):
             self.log_dict(bar, prog_bar=True, logger=False, batch_size=batch_size)
 
     def on_train_start(self) -> None:

@@ -25,7 +25,7 @@ from ganverse.errors import GanverseError, brief
 from ganverse.io import write_atomically
 from ganverse.training.diagnostics import Diagnostics
 from ganverse.training.media import SampleLogger
-from ganverse.training.progress import ImagesProgressBar
+from ganverse.training.progress import ImagesProgressBar, is_logged
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
@@ -140,8 +140,7 @@ class TimedCheckpoint(ModelCheckpoint):
     ) -> None:
         """Saves when it is time."""
         interval = self._train_time_interval
-        often = interval is not None and (batch_idx + 1) % trainer.log_every_n_steps
-        if often or getattr(trainer, "fast_dev_run", False):
+        if getattr(trainer, "fast_dev_run", False) or not (interval is None or is_logged(trainer, batch_idx)):
             return
         if pl_module.automatic_optimization or interval is None:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

@@ -16,6 +16,7 @@ from ganverse.devices import download
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.geometry.meshes import Mesh, face_normals, face_vertices
+from ganverse.training.progress import is_logged
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +117,7 @@ class Diagnostics(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Looks at what was just logged, as often as the trainer logs."""
-        due = trainer.is_global_zero and (batch_idx + 1) % getattr(trainer, "log_every_n_steps", 50) == 0
-        if due and trainer.global_step >= self._patience:
+        if trainer.is_global_zero and is_logged(trainer, batch_idx) and trainer.global_step >= self._patience:
             self._look(trainer)
 
     def _look(self, trainer: pl.Trainer) -> None:

@@ -42,7 +42,7 @@ class ImagesProgressBar(TQDMProgressBar):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         elif self._should_update(batch_idx + 1, self.train_progress_bar.total):
             _move(self.train_progress_bar, int(getattr(pl_module, "images_seen", 0)))
-            if (batch_idx + 1) % trainer.log_every_n_steps == 0:  # numbers of a GPU are waited for
+            if is_logged(trainer, batch_idx):  # numbers of a GPU are waited for
                 self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def on_train_end(self, *_: Any) -> None:
@@ -55,6 +55,12 @@ class ImagesProgressBar(TQDMProgressBar):
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Without Lightning's version number."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+def is_logged(trainer: pl.Trainer, step: int) -> bool:
+    """Whether Lightning fetches and logs the numbers of this step, counted from 0."""
+    every: int = getattr(trainer, "log_every_n_steps", 50)
+    return (step + 1) % every == 0
 
 
 def _move(bar: Tqdm, images: int) -> None:
