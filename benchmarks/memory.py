@@ -249,17 +249,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--stages", nargs="*", choices=STAGES, default=STAGES)
     given = parser.parse_args(arguments)
+    measured = {}
+    for stage in given.stages if given.objects else ():  # first: caches must not hold tensors without values
+        step = step_of(stage, build(stage, given.resolution), given.objects)
+        gc.collect()  # what an earlier stage left must not make room now
+        start = time.process_time()
+        peak = peak_megabytes(step, torch.device("cpu")) or 0.0
+        seconds = time.process_time() - start
+        measured[stage] = f"; {given.objects} objects on this CPU: {peak / 1e3:.2f} GB, {seconds:.1f} s"
     for stage in given.stages:
-        line = f"{stage:>12}: {estimated_megabytes(stage, given.resolution, given.batch) / 1e3:6.1f} GB estimated"
-        if given.objects:
-            parts = build(stage, given.resolution)
-            step = step_of(stage, parts, given.objects)
-            gc.collect()  # what an earlier stage left must not make room now
-            start = time.process_time()
-            peak = peak_megabytes(step, torch.device("cpu"))
-            seconds = time.process_time() - start
-            line += f"; {given.objects} objects on this CPU: {(peak or 0) / 1e3:5.2f} GB, {seconds:.1f} s"
-        print(line, flush=True)
+        estimated = estimated_megabytes(stage, given.resolution, given.batch) / 1e3
+        print(f"{stage:>12}: {estimated:6.1f} GB estimated{measured.get(stage, '')}", flush=True)
 
 
 if __name__ == "__main__":
