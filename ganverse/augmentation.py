@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
+from ganverse.devices import upload
 from ganverse.errors import GanverseError
 from ganverse.random_streams import step_seed, uniforms
 
@@ -75,7 +76,7 @@ def augment(
     changes the input alone, and all views of an object keep one paint. keys: one number per object, all that is random
     depends on it and on `settings.seed`.
     """
-    shape, views = masks.shape[:2], masks.shape[1]
+    shape, views, keys = masks.shape[:2], masks.shape[1], upload(keys, images.device)
     objects = _Random(settings.seed, keys, images.dtype)
     each = keys[:, None] * views + torch.arange(views, device=keys.device)
     pictures = _Random(settings.seed + 1, each.flatten(), images.dtype)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from ganverse.devices import upload
 
 
 @dataclass(frozen=True)
@@ -14,8 +16,9 @@ class MultiViewBatch:
     """Several views of every object.
 
     images: RGB in [0, 1]. masks: coverage in [0, 1]. view_ids: rows of the camera table (index into the view codes).
-    sample_index: the global number of each object's sample. styles: w* behind every image. placement: how the pictures
-    were mirrored, scaled and shifted (`Cameras.placed`); None is not at all.
+    sample_index: the global number of each object's sample, on the CPU: it decides what is done, on the host. styles:
+    w* behind every image. placement: how the pictures were mirrored, scaled and shifted (`Cameras.placed`); None is not
+    at all.
     """
 
     images: Float[Tensor, "batch views 3 height width"]
@@ -30,6 +33,7 @@ class MultiViewBatch:
 
     def to(self, device: torch.device | str) -> MultiViewBatch:
         """The same batch on another device."""
-        fields = (self.images, self.masks, self.view_ids, self.sample_index, self.styles)
-        moved = MultiViewBatch(*(field.to(device) for field in fields))
-        return moved if self.placement is None else replace(moved, placement=self.placement.to(device))
+        tensors = (self.images, self.masks, self.view_ids, self.styles)
+        images, masks, view_ids, styles = (upload(x, device) for x in tensors)
+        placement = None if self.placement is None else upload(self.placement, device)
+        return MultiViewBatch(images, masks, view_ids, self.sample_index, styles, placement)

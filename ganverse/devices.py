@@ -1,11 +1,13 @@
-"""Where a command computes: `--device`, a GPU by default where there is one."""
+"""Where is computed: `--device`, a GPU by default where there is one, and how numbers get there."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from jaxtyping import Shaped
+from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
 
@@ -42,3 +44,24 @@ def device_of(model: object) -> torch.device:
     """Where the parameters of a network lie; the CPU for what is no network, such as the car world."""
     parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
     return next((parameter.device for parameter in parameters), torch.device("cpu"))
+
+
+def upload(values: Shaped[Tensor, "*shape"], device: torch.device | str) -> Shaped[Tensor, "*shape"]:
+    """A tensor on `device`; from the CPU to a GPU without waiting for that one's earlier work, as `Tensor.to` does."""
+    if torch.device(device).type == "cuda" and not values.is_cuda:
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+def download(values: Shaped[Tensor, "*shape"]) -> Callable[[], Shaped[Tensor, "*shape"]]:
+    """Starts a copy to the CPU; the function returns it, and waits for it alone, not for what comes after."""
+    if not values.is_cuda:
+        return lambda: values
+    copied, arrived = values.to("cpu", non_blocking=True), torch.cuda.Event()
+    arrived.record()
+
+    def wait() -> Tensor:
+        arrived.synchronize()
+        return copied
+
+    return wait

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ganverse.batch import MultiViewBatch
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,18 @@ class EvenBatches:
 
     def __len__(self) -> int:
         return -(-self.count // (self.batch * self.world))
+
+
+class MadeBatches(IterableDataset[MultiViewBatch]):
+    """The batches of `indices`, made by any number of loader processes without changing their order."""
+
+    def __init__(
+        self, make: Callable[[Int[Tensor, " batch"]], MultiViewBatch], indices: IndexBatches | EvenBatches
+    ) -> None:
+        super().__init__()
+        self._make, self._indices = make, indices
+
+    def __iter__(self) -> Iterator[MultiViewBatch]:
+        worker = get_worker_info()
+        first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        return map(self._make, islice(self._indices, first, None, step))

@@ -11,9 +11,10 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from ganverse.batch import MultiViewBatch
-from ganverse.data.indices import EvenBatches, IndexBatches
+from ganverse.data.indices import EvenBatches, IndexBatches, MadeBatches
 from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
 from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source
 from ganverse.errors import GanverseError
@@ -46,6 +47,7 @@ class MultiViewData(pl.LightningDataModule, ABC):
         self.batch_size = batch_size
         self.validation_objects = validation_objects
         self.samples_seen = 0
+        self._stream: torch.cuda.Stream | None = None
 
     @property
     @abstractmethod
@@ -84,8 +86,8 @@ class MultiViewData(pl.LightningDataModule, ABC):
         self.fingerprints  # noqa: B018
 
     def preview(self, objects: int) -> MultiViewBatch:
-        """The first held-out objects, always the same, for pictures; on the CPU."""
-        return self.make(torch.arange(VALIDATION_START, VALIDATION_START + objects))
+        """The first held-out objects, always the same, for pictures; on the CPU, made on the trainer's device."""
+        return self.make(torch.arange(VALIDATION_START, VALIDATION_START + objects), self._device).to("cpu")
 
     def train_dataloader(self) -> Any:
         """Batches of global sample indices from the first one not seen yet, without end."""
@@ -101,11 +103,15 @@ class MultiViewData(pl.LightningDataModule, ABC):
         """The held-out samples."""
         return self.val_dataloader()
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Batches of a loader to the device. Indices stay on the CPU, where they decide what is made."""
+        return batch.to(device) if isinstance(batch, MultiViewBatch) else batch
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Indices on the device to a batch made there; counts the samples of training, prefetched ones do not."""
+        """Indices to a batch on the device; counts the samples of training, prefetched ones do not."""
         if self.trainer is not None and self.trainer.predicting:
             return batch  # `DatasetGeneration` also wants to know what was rejected
-        made = batch if isinstance(batch, MultiViewBatch) else self.make(batch)
+        made = batch if isinstance(batch, MultiViewBatch) else self._make_beside(batch)
         if self.trainer is not None and self.trainer.training:
             self.samples_seen += len(made) * self._rank_and_world()[1]
         return made
@@ -118,9 +124,58 @@ class MultiViewData(pl.LightningDataModule, ABC):
         """Continues after the last sample seen."""
         self.samples_seen = int(state_dict["samples_seen"])
 
+    @property
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    def _make_beside(self, indices: Int[Tensor, " batch"]) -> MultiViewBatch:
+        """`make`, on a GPU in a stream of its own.
+
+        A sampler waits for the GPU to know which images the filter rejects. The step before is still at work then, if
+        nothing in it makes the host wait, and goes on beside.
+        """
+        if self._device.type != "cuda":
+            return self.make(indices, self._device)
+        main = torch.cuda.current_stream(self._device)
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self._device)
+            self._stream.wait_stream(main)
+        with torch.cuda.stream(self._stream):
+            made = self.make(indices, self._device)
+        main.wait_stream(self._stream)
+        for tensor in (made.images, made.masks, made.view_ids, made.styles):
+            tensor.record_stream(main)  # or its memory would be used again while the step reads it
+        return made
+
     def _rank_and_world(self) -> tuple[int, int]:
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+
+class MultiViewFiles(MultiViewData):
+    """Base of the sources that read pictures from disk.
+
+    Args:
+        batch_size: objects per process and step.
+        validation_objects: held-out objects of one validation.
+        num_workers: loader processes that decode batches ahead; 0 decodes them between the steps.
+    """
+
+    def __init__(self, batch_size: int, validation_objects: int, num_workers: int) -> None:
+        super().__init__(batch_size, validation_objects)
+        self.num_workers = num_workers
+
+    def train_dataloader(self) -> Any:
+        """Endless decoded batches after the last sample seen."""
+        return DataLoader(MadeBatches(self.make, super().train_dataloader()), None, num_workers=self.num_workers)
+
+    def val_dataloader(self) -> Any:
+        """The held-out samples once, split over the processes."""
+        return DataLoader(MadeBatches(self.make, super().val_dataloader()), None, num_workers=self.num_workers)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For loader processes, which need no trainer."""
+        return {**self.__dict__, "trainer": None}
 
 
 class MultiViewStream(MultiViewData):

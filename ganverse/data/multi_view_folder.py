@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
-from ganverse.data.multi_view import VALIDATION_START, MultiViewData
+from ganverse.data.multi_view import VALIDATION_START, MultiViewFiles
 from ganverse.data.multi_view_shards import SampleOrder
 from ganverse.data.sampling import random_numbers
 from ganverse.errors import GanverseError
@@ -34,7 +34,7 @@ MASK = "-mask"
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-class MultiViewFolder(MultiViewData):
+class MultiViewFolder(MultiViewFiles):
     """Multi-view pictures from a folder `OBJECT/VIEW.png` with masks and coarse azimuths (see the module).
 
     An object needs at least `views` of the views. Pictures that are not square are padded, then all are scaled to
@@ -47,6 +47,7 @@ class MultiViewFolder(MultiViewData):
         batch_size: objects per process and step; each gives `views` images.
         validation_objects: objects, the last by name, that are kept out of training. Default: an eighth, at most 64.
         seed: of the order of objects and of the choice of views.
+        num_workers: loader processes that decode batches ahead; 0 decodes them between the steps.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class MultiViewFolder(MultiViewData):
         batch_size: int = 16,
         validation_objects: int | None = None,
         seed: int = 0,
+        num_workers: int = 2,
     ) -> None:
         self.folder, self._resolution, self.views, self.seed = Path(folder), resolution, views, seed
         if min(resolution, views) < 1 or seed < 0:
@@ -64,7 +66,8 @@ class MultiViewFolder(MultiViewData):
                 f"expected resolution and views above 0 and a seed of at least 0, got {resolution}, {views}, {seed}"
             )
         count = len(self.objects)
-        super().__init__(batch_size, min(count // 8, 64) if validation_objects is None else validation_objects)
+        held_out = min(count // 8, 64) if validation_objects is None else validation_objects
+        super().__init__(batch_size, held_out, num_workers)
         if count <= self.validation_objects:
             raise GanverseError(
                 f"expected more than {self.validation_objects} objects in {folder}, which are held out, got {count}"
@@ -133,8 +136,8 @@ class MultiViewFolder(MultiViewData):
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
         """As in `MultiViewData`; sample i shows one object, its views drawn by (seed, i)."""
-        order = SampleOrder(len(self.objects) - self.validation_objects, self.seed)
-        rows = [self._sample(number, int(index)) for number, index in zip(order(indices), indices, strict=True)]
+        numbers = self._order(indices)
+        rows = [self._sample(number, index) for number, index in zip(numbers, indices.tolist(), strict=True)]
         images, masks, view_ids = (torch.stack(part) for part in zip(*rows, strict=True))
         styles = torch.zeros(len(rows), self.views, 0)
         batch = MultiViewBatch(images, masks, view_ids, indices.cpu(), styles)
@@ -145,6 +148,10 @@ class MultiViewFolder(MultiViewData):
         if self.validation_objects:
             return super().preview(min(objects, self.validation_objects))
         return self.make(torch.arange(min(objects, len(self.objects))))
+
+    @cached_property
+    def _order(self) -> SampleOrder:
+        return SampleOrder(len(self.objects) - self.validation_objects, self.seed)
 
     def _sample(self, number: int, index: int) -> tuple[Tensor, Tensor, Tensor]:
         pictures = self.objects[number]

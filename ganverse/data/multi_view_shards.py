@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ganverse.batch import MultiViewBatch
-from ganverse.data.indices import EvenBatches, IndexBatches
-from ganverse.data.multi_view import VALIDATION_START, MultiViewData
+from ganverse.data.multi_view import VALIDATION_START, MultiViewFiles
 from ganverse.data.shards import ShardPlan, ShardReader, read_plan
 from ganverse.data.sources import Source, open_source
 from ganverse.errors import GanverseError
@@ -38,7 +35,7 @@ class SampleOrder:
 
     def __call__(self, indices: Int[Tensor, " batch"]) -> list[int]:
         """Stored samples at these indices."""
-        return [self._sample(int(index)) for index in indices]
+        return [self._sample(index) for index in indices.tolist()]
 
     def _sample(self, index: int) -> int:
         if index >= VALIDATION_START:
@@ -51,22 +48,7 @@ class SampleOrder:
         return int(self._order[place])
 
 
-class ShardBatches(IterableDataset[MultiViewBatch]):
-    """Decoded batches of one process, read by any number of loader workers without changing their order."""
-
-    def __init__(self, reader: ShardReader, indices: IndexBatches | EvenBatches, order: SampleOrder) -> None:
-        super().__init__()
-        self._reader, self._indices, self._order = reader, indices, order
-
-    def __iter__(self) -> Iterator[MultiViewBatch]:
-        worker = get_worker_info()
-        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        for count, indices in enumerate(self._indices):
-            if count % workers == number:
-                yield _at(indices, self._reader, self._order)
-
-
-class MultiViewShards(MultiViewData):
+class MultiViewShards(MultiViewFiles):
     """Samples that `python train.py predict` has written: the first epoch is the stream itself, bit for bit.
 
     Args:
@@ -75,7 +57,7 @@ class MultiViewShards(MultiViewData):
         validation_objects: how many samples at the end of the folder are kept out of training. Default: an eighth of
             all, at most 64.
         seed: of the order of the second and later epochs.
-        num_workers: loader processes that decode images ahead.
+        num_workers: loader processes that decode batches ahead; 0 decodes them between the steps.
     """
 
     def __init__(
@@ -86,9 +68,9 @@ class MultiViewShards(MultiViewData):
         seed: int = 0,
         num_workers: int = 2,
     ) -> None:
-        self.folder, self.seed, self.num_workers = Path(folder), seed, num_workers
+        self.folder, self.seed = Path(folder), seed
         held_back = len(self.plan.held_back) if validation_objects is None else validation_objects
-        super().__init__(batch_size, held_back)
+        super().__init__(batch_size, held_back, num_workers)
         if self.plan.samples - held_back < batch_size:
             raise GanverseError(
                 f"expected at least {batch_size} training samples in {folder}, got {self.plan.samples - held_back} "
@@ -126,29 +108,14 @@ class MultiViewShards(MultiViewData):
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
         """As in `MultiViewData`."""
-        return _at(indices, self._reader, self._order).to(device or indices.device)
-
-    def train_dataloader(self) -> DataLoader[MultiViewBatch]:
-        """Endless decoded batches after the last sample seen."""
-        return self._loader(super().train_dataloader())
-
-    def val_dataloader(self) -> DataLoader[MultiViewBatch]:
-        """The held-out samples once, split over the processes."""
-        return self._loader(super().val_dataloader())
+        batch = self._reader.batch(self._order(indices))
+        # numbered by their place in the walk: in later epochs they are augmented anew
+        return replace(batch, sample_index=indices.cpu()).to(device or indices.device)
 
     @cached_property
     def _reader(self) -> ShardReader:
         return ShardReader(self.plan)
 
-    @property
+    @cached_property
     def _order(self) -> SampleOrder:
         return SampleOrder(self.plan.samples - self.validation_objects, self.seed)
-
-    def _loader(self, indices: IndexBatches | EvenBatches) -> DataLoader[MultiViewBatch]:
-        batches = ShardBatches(ShardReader(self.plan), indices, self._order)
-        return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
-
-
-def _at(indices: Int[Tensor, " batch"], reader: ShardReader, order: SampleOrder) -> MultiViewBatch:
-    """The samples at these places of the walk, numbered by them: in later epochs they are augmented anew."""
-    return replace(reader.batch(order(indices)), sample_index=indices.cpu())

@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ganverse.batch import MultiViewBatch
+from ganverse.devices import upload
 from ganverse.errors import GanverseError
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
@@ -186,23 +187,26 @@ class MultiViewSampler:
     @torch.no_grad()
     def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
         """The samples of these indices, in their order; keep_dropped: how many rejected images to hand out."""
-        samples, views = [int(i) for i in indices], self.settings.views
-        view_ids = torch.tensor([self.view_ids(i) for i in samples], device=self._views.device)
+        samples, views = indices.tolist(), self.settings.views
+        view_ids = upload(torch.tensor([self.view_ids(i) for i in samples]), self._views.device)
         best = self._make(samples, view_ids, 0)
         score, tries = _score(best.outcome, views), [best]
         for attempt in range(1, self.settings.attempts):
-            rows = (score < views).nonzero()[:, 0]
-            if len(rows) == 0:
+            rejected = [row for row, again in enumerate((score < views).tolist()) if again]
+            if not rejected:
                 break
-            tries.append(self._make([samples[row] for row in rows.tolist()], view_ids[rows], attempt))
+            rows = upload(torch.tensor(rejected), view_ids.device)
+            tries.append(self._make([samples[row] for row in rejected], view_ids[rows], attempt))
             fresh = _score(tries[-1].outcome, views)
             better = fresh > score[rows]
             best = _replace(best, tries[-1], rows, better, views)
             score[rows] = torch.maximum(fresh, score[rows])
-        batch = _grouped(best, view_ids, indices.to(view_ids.device))
+        batch = _grouped(best, view_ids, indices.cpu())
         counts = sum((made.outcome.counts for made in tries), FilterCounts())
-        dropped_images = torch.cat([made.images[~made.outcome.keep] for made in tries])[:keep_dropped]
-        dropped_masks = torch.cat([made.masks[~made.outcome.keep] for made in tries])[:keep_dropped]
+        dropped_images, dropped_masks = best.images[:0], best.masks[:0]
+        if keep_dropped:
+            dropped_images = torch.cat([made.images[~made.outcome.keep] for made in tries])[:keep_dropped]
+            dropped_masks = torch.cat([made.masks[~made.outcome.keep] for made in tries])[:keep_dropped]
         return Drawn(batch, counts, score < views, dropped_images, dropped_masks)
 
     def _make(self, samples: list[int], view_ids: Int[Tensor, "batch views"], attempt: int) -> Pictures:
@@ -249,7 +253,7 @@ class MultiViewSampler:
             one: random_numbers(self.settings.seed, one, purpose, attempt).standard_normal(count, dtype=np.float32)
             for one in set(objects)
         }
-        return torch.from_numpy(np.stack([unique[one] for one in objects])).to(self._views.device)
+        return upload(torch.from_numpy(np.stack([unique[one] for one in objects])), self._views.device)
 
 
 def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
@@ -293,10 +297,14 @@ def _score(outcome: FilterOutcome, views: int) -> Float[Tensor, " batch"]:
 
 def _replace(best: Pictures, made: Pictures, rows: Tensor, better: Tensor, views: int) -> Pictures:
     """`best` with the samples `rows` that have become better exchanged for those of `made`."""
-    to = (rows[better, None] * views + torch.arange(views, device=rows.device)).flatten()
+    to = (rows[:, None] * views + torch.arange(views, device=rows.device)).flatten()
     chosen = better.repeat_interleave(views)
-    images, masks, styles = best.images.clone(), best.masks.clone(), best.styles.clone()
-    images[to], masks[to], styles[to] = made.images[chosen], made.masks[chosen], made.styles[chosen]
+
+    def exchanged(old: Tensor, new: Tensor) -> Tensor:
+        return old.index_copy(0, to, torch.where(chosen.view(-1, *[1] * (old.dim() - 1)), new, old[to]))
+
+    pairs = ((best.images, made.images), (best.masks, made.masks), (best.styles, made.styles))
+    images, masks, styles = (exchanged(old, new) for old, new in pairs)
     return Pictures(images, masks, styles, best.outcome)
 
 

@@ -186,6 +186,7 @@ class Evaluation:
         if settings.world_objects == 0:
             return Alignment()
         world = CarWorldGenerator(network.config.resolution)
+        cameras = None if cameras is None else cameras.to(self.models.device)
         with self._timed(f"{part}: 3D truth"):
             alignment = calibrate(world, model, cameras, settings)
             scores, iou_3d = world_scores(world, model, alignment, cameras, settings)

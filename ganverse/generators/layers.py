@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -115,6 +116,11 @@ def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "
 
 def _kernel(x: Tensor, taps: tuple[float, ...], gain: float) -> Tensor:
     """One depth-wise kernel per channel of `x`."""
-    row = torch.tensor(taps, dtype=x.dtype, device=x.device)
+    return (_square(taps, x.dtype, x.device) * gain).expand(x.shape[1], 1, -1, -1)
+
+
+@lru_cache(maxsize=16)  # an upload makes the host wait for the GPU, and every layer filters
+def _square(taps: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Float[Tensor, "taps taps"]:
+    row = torch.tensor(taps, dtype=dtype, device=device)
     row = row / row.sum()
-    return (torch.outer(row, row) * gain).expand(x.shape[1], 1, -1, -1)
+    return torch.outer(row, row)

@@ -123,7 +123,7 @@ class FourierInput(StyledLayer):
         # Waves beyond the cutoff, of a transform that shrinks, fade out towards half the sampling rate.
         amplitude = 1.0 - (freqs.norm(dim=2) - grid.cutoff) / (grid.rate / 2 - grid.cutoff)
         scale = 0.5 * grid.size / grid.rate
-        theta = style.new_tensor([[scale, 0.0, 0.0], [0.0, scale, 0.0]]).expand(count, -1, -1)
+        theta = (torch.eye(2, 3, dtype=style.dtype, device=style.device) * scale).expand(count, -1, -1)
         positions = F.affine_grid(theta, [count, 1, grid.size, grid.size], align_corners=False).flatten(1, 2)
         waves = torch.sin(2 * math.pi * (positions @ freqs.transpose(1, 2) + phases[:, None]))
         waves = waves * amplitude.clamp(0.0, 1.0)[:, None]

@@ -187,7 +187,7 @@ class Cameras:
     def pinhole(self, aspect: float = 1.0) -> PinholeCameras:
         """These cameras for images of the given aspect (width / height); the origin lies at (0, 0, -distance)."""
         focal = 1.0 / math.tan(math.radians(FOVY_DEGREES) / 2)
-        lens = self.offset.new_tensor([focal / aspect, focal]).expand(len(self), 2)
+        lens = torch.stack([torch.full_like(self.distance, x) for x in (focal / aspect, focal)], dim=1)
         origin = torch.nn.functional.pad(-self.distance[:, None], (2, 0))
         return PinholeCameras(self.rotation, origin, lens, self.offset)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -154,10 +155,13 @@ class CameraSurvey(nn.Module):
         rows = torch.arange(len(best), device=best.device)
         # The short way round: a running average of the weights passes between the old place and the new one.
         step = angular_difference(azimuth[rows, best], table.azimuth)
-        for view in moved.nonzero()[:, 0].tolist():
-            _log_move(view, table.azimuth[view], step[view], gain[view, best[view]], self.annotated[view], plan)
-        table.azimuth[moved] += step[moved]
-        table.offset[moved] = hypothesis.offset.view(*gain.shape, 2)[rows, best][moved]
+        numbers = torch.stack([table.azimuth, table.azimuth + step, self.annotated, gain[rows, best]], dim=1)
+        for view, (jumps, facts) in enumerate(zip(moved.tolist(), numbers.tolist(), strict=True)):
+            if jumps:
+                _log_move(view, facts, plan)
+        table.azimuth.copy_(torch.where(moved, table.azimuth + step, table.azimuth))
+        offset = hypothesis.offset.view(*gain.shape, 2)[rows, best]
+        table.offset.copy_(torch.where(moved[:, None], offset, table.offset))
         for sums in (self.own, self.falls, self.squares, self.seen):
             sums.zero_()
         self.pictures = 0
@@ -173,12 +177,13 @@ class CameraSurvey(nn.Module):
         return mean / own, mean / variance.sqrt().clamp_min(1e-9)
 
 
-def _log_move(view: int, azimuth: Tensor, step: Tensor, gain: Tensor, annotated: Tensor, plan: SurveyPlan) -> None:
-    before, after, home = (float(angle.rad2deg()) for angle in (azimuth, azimuth + step, annotated))
+def _log_move(view: int, facts: Sequence[float], plan: SurveyPlan) -> None:
+    """facts: azimuth before and after, annotated azimuth, all in radians, and the fall of the loss."""
+    (before, after, home), gain = map(math.degrees, facts[:3]), facts[3]
     away = abs((after - home + 180) % 360 - 180)
     text = "view code %d: camera moved from %.0f to %.0f degrees (annotated: %.0f); loss of its images %+.1f %%"
     level = logging.WARNING if away > plan.reach else logging.INFO
-    _LOG.log(level, text, view, before, after, home, -100 * float(gain))
+    _LOG.log(level, text, view, before, after, home, -100 * gain)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ganverse.devices import upload
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.regularizers import flatten_loss, laplacian_loss, move_loss
@@ -52,8 +53,8 @@ class PerceptualPlan:
     """Which renders of a step the perceptual distance looks at; all of them would cost more than the whole rest.
 
     distance: the frozen measure. renders: how many of the step's renders, spread evenly over the objects and drawn anew
-    every step from `seed`. samples: global numbers of the objects, on the renders' device; each one's renders depend on
-    its own number alone, so that a step's choice is the same however its objects are split over processes.
+    every step from `seed`. samples: global numbers of the objects, on the CPU; each one's renders depend on its own
+    number alone, so that a step's choice is the same however its objects are split over processes.
     """
 
     distance: PerceptualDistance
@@ -65,11 +66,9 @@ class PerceptualPlan:
         """Rows of the renders to look at, out of `available` in the order of the objects, ascending."""
         objects, total = len(self.samples), min(self.renders, available)
         # The k-th object gets what rounding leaves between k and k + 1 shares.
-        shares = (torch.arange(objects + 1, device=self.samples.device) * total // objects).diff()
+        shares = (torch.arange(objects + 1) * total // objects).diff()
         ranks = uniforms(self.seed, self.samples, available // objects).argsort(dim=1).argsort(dim=1)
-        skipped = (ranks >= shares[:, None]).flatten()
-        # Unlike `nonzero`, a sort needs no number of rows from the device.
-        return skipped.to(torch.uint8).argsort(stable=True)[:total]
+        return (ranks >= shares[:, None]).flatten().to(torch.uint8).argsort(stable=True)[:total]
 
 
 @dataclass(frozen=True)
@@ -145,6 +144,6 @@ def _perceptual(
     """L_percept over the planned renders, both pictures black outside the given mask."""
     if plan is None:
         return rgb.new_zeros(())
-    chosen = plan.indices(len(rgb))
+    chosen = upload(plan.indices(len(rgb)), rgb.device)
     mask = masks[chosen]
     return plan.distance(rgb[chosen] * mask, targets[chosen] * mask).mean()

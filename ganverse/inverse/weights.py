@@ -24,7 +24,8 @@ class InverseCard:
 
     generator, generator_sha256: what it was trained on (no hash for the car world). images_seen: images of training.
     learn_offset: whether the cameras may shift the image. category: of the objects, empty where it is not
-    known. sha256: of the file of the weights.
+    known. sha256: of the file of the weights. perceptual: name of the `PerceptualDistance` it was trained with, empty
+    without one.
     """
 
     generator: str
@@ -39,6 +40,7 @@ class InverseCard:
     sha256: str = ""
     architecture: str = ARCHITECTURE
     category: str = ""
+    perceptual: str = ""
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,10 @@ def typical_cameras(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras
     """
     curve = _harmonics(table.azimuth)
     # The ridge, on all but the constant, keeps few codes from bending the curve.
-    ridge = torch.diag(table.azimuth.new_tensor([0.0, 1.0, 1.0, 1.0, 1.0])) * 0.02 * len(table)
-    solved = torch.linalg.solve(curve.t() @ curve + ridge, curve.t() @ table.distance.log())
+    ridge = torch.eye(curve.shape[1], dtype=curve.dtype, device=curve.device) * 0.02 * len(table)
+    ridge[0, 0] = 0
+    # `solve` would wait for a GPU to say whether the matrix is singular, which the ridge prevents.
+    solved = torch.linalg.solve_ex(curve.t() @ curve + ridge, curve.t() @ table.distance.log())[0]
     return Cameras(
         azimuth,
         table.elevation.mean().expand_as(azimuth),

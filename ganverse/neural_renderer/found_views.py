@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ganverse.devices import upload
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras, angular_difference
@@ -211,12 +212,12 @@ def under_found_views(
 ) -> TrainingScene:
     """Some of the scenes under found views instead of annotated ones, with the frozen generator's images.
 
-    chance: in [0, 1), decides which scenes and which views. own_texture: as in `read_training_scene`.
+    chance: in [0, 1), on the CPU, decides which scenes and which views. own_texture: as in `read_training_scene`.
     """
-    rows = (chance[:, 0] < share).nonzero()[:, 0]
-    if len(rows) == 0:
+    device, chosen = scene.images.device, chance[:, 0] < share
+    if not chosen.any():
         return scene
-    chosen = found.choose(chance[rows, 1].contiguous())
+    rows, chosen = upload(chosen.nonzero()[:, 0], device), found.choose(upload(chance[chosen, 1], device))
     styles = mix_styles(scene.styles[rows], found.styles[chosen], codes.view_dims)
     # Mixed-precision training gives images of another type than the stream's.
     images = generator.synthesize(styles).to(scene.images)

@@ -70,7 +70,11 @@ def swap(scene: TrainingScene, table: Cameras, chance: Float[Tensor, "batch 5"],
     rows = torch.arange(len(inputs), device=device)
     offsets = rows + own.start
     shape, texture = (partners(offsets, own.scenes, chance[:, i]) for i in range(2))
-    gather = (lambda values: values) if own.alone else own.gather
+    shapes, textures = inputs.vertices, inputs.texture
+    if not own.alone:  # all at once: every process waits for the others
+        every = own.gather(torch.cat([shapes.flatten(1), textures.flatten(1)], dim=1))
+        of_shapes, of_textures = every.tensor_split([shapes[0].numel()], dim=1)
+        shapes, textures = of_shapes.view(-1, *shapes.shape[1:]), of_textures.view(-1, *textures.shape[1:])
     kept = offsets % 2 == 0
     both = concatenate([inputs.cameras, random_cameras(table, chance[:, 2:].to(table.azimuth))])
     background, filled, visible = (
@@ -78,7 +82,7 @@ def swap(scene: TrainingScene, table: Cameras, chance: Float[Tensor, "batch 5"],
         for x in (inputs.background, scene.background, scene.visible)
     )
     cameras = both[rows + len(inputs) * ~kept]
-    made = Scenes(cameras, gather(inputs.vertices)[shape], gather(inputs.texture)[texture], background)
+    made = Scenes(cameras, shapes[shape], textures[texture], background)
     return SwappedScenes(made, kept, filled, visible)
 
 

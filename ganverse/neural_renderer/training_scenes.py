@@ -82,7 +82,7 @@ class TrainingScene:
 
     inputs: of StyleGAN-R. styles, images, masks: w* of the GAN, its image, where that shows its object. background: the
     image that lent the background, its object filled in; visible: 1 where it showed its background, 0 where the
-    background is interpolated. keys: a number for every view of every sample, which seeds its random numbers.
+    background is interpolated. keys: a number for every view of every sample, on the CPU, seeds its random numbers.
     """
 
     inputs: Scenes
@@ -133,7 +133,7 @@ def draw_batches(
     views, view_ids = view_styles(generator, codes, device=device), torch.arange(objects, device=device) % len(codes)
     styles = mix_styles(contents, views[view_ids], codes.view_dims)
     batches = []
-    for index in torch.arange(objects, device=device).split(_PER_DRAW):
+    for index in torch.arange(objects).split(_PER_DRAW):
         images = generator.synthesize(styles[index])
         masks = networks.segmenter.probability(images)
         parts = (images, masks, view_ids[index], styles[index])
@@ -178,5 +178,5 @@ def read_training_scene(
         networks.cameras(view_ids), predicted.vertices, texture, background if fill else background * visible
     )
     count = batch.view_ids.shape[1]
-    keys = (batch.sample_index * count + torch.arange(count, device=images.device)[:views, None]).flatten()
+    keys = (batch.sample_index * count + torch.arange(count)[:views, None]).flatten()
     return TrainingScene(inputs, styles, targets, target_masks, background, visible, keys)

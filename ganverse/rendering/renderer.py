@@ -120,7 +120,7 @@ def _render(
     corners, corners_z = face_vertices(image, mesh.faces), face_vertices(z.detach()[..., None], mesh.faces)[..., 0]
     in_front = (corners_z < 0).all(dim=-1)
     drawn = (_winding(corners.detach()) >= 0) & in_front
-    if not in_front.all():
+    if corners.is_cuda or not in_front.all():  # asking would make the host wait for the GPU
         corners = torch.where(in_front[..., None, None], corners, _FAR_AWAY)
     features = mesh.face_uvs.expand(len(mesh.vertices), -1, -1, -1)
     if light is not None:

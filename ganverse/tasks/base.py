@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import LRSchedulerConfigType
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from ganverse.batch import MultiViewBatch
@@ -21,6 +22,7 @@ from ganverse.errors import GanverseError
 from ganverse.training.diagnostics import NaNGuard
 from ganverse.training.ema import EMA
 from ganverse.training.media import Medium
+from ganverse.training.progress import is_logged
 
 _FROZEN = "frozen_weights"
 
@@ -80,6 +82,20 @@ class BaseTask(pl.LightningModule):
         self.images_seen += images * self.trainer.world_size
         if self.images_seen >= self.images:
             self.trainer.should_stop = True
+
+    def log_step(
+        self, values: Mapping[str, Tensor | float], batch_size: int = 1, bar: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Logs numbers of a training step and the images seen; bar: for the progress bar, as often as is logged.
+
+        Nothing here makes the host wait for a GPU, which is behind: plain numbers would be uploaded, and Lightning
+        fetches those of the bar at once.
+        """
+        named = {**values, "images": float(self.images_seen)}
+        tensors = {k: v if isinstance(v, Tensor) else torch.full((), v, device=self.device) for k, v in named.items()}
+        self.log_dict(tensors, batch_size=batch_size)
+        if bar is not None and is_logged(self.trainer, self.trainer.global_step):
+            self.log_dict(bar, prog_bar=True, logger=False, batch_size=batch_size)
 
     def on_train_start(self) -> None:
         """Does nothing if a checkpoint already holds the complete training."""

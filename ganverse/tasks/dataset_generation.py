@@ -103,7 +103,7 @@ class DatasetGeneration(pl.LightningModule):
 
     def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> Drawn:
         """Makes the samples of one file."""
-        return self.stream.draw(batch, keep_dropped=SHEET_COLUMNS)
+        return self.stream.draw(batch, self.device, keep_dropped=SHEET_COLUMNS)
 
     def on_predict_start(self) -> None:
         """Shows the view codes."""

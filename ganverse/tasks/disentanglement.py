@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
 from ganverse.data.sources import Source, SourceSettings, open_segmenter, open_source
+from ganverse.devices import upload
 from ganverse.distributed import all_gather, processes
 from ganverse.errors import GanverseError
 from ganverse.inverse.perceptual import PerceptualDistance
@@ -259,7 +260,7 @@ class Disentanglement(BaseTask):
 
     def _mapping_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
         """Stage 1, under jittered cameras."""
-        noise = normals(self._seed(), scene.keys, 5)
+        noise = upload(normals(self._seed(), scene.keys, 5), self.device)
         with self._float32():
             table = self.networks.cameras.all()
             cameras = jittered(scene.inputs.cameras, table, noise, self.settings.camera_jitter)
@@ -273,7 +274,7 @@ class Disentanglement(BaseTask):
 
     def _swap(self, scene: TrainingScene) -> SwappedScenes:
         own = ProcessSlice(len(scene), self.global_rank, processes(), all_gather)
-        chance = uniforms(self._seed(), scene.keys, 5)
+        chance = upload(uniforms(self._seed(), scene.keys, 5), self.device)
         with self._float32():
             return swap(scene, self.networks.cameras.all(), chance, own)
 
@@ -289,9 +290,8 @@ class Disentanglement(BaseTask):
         values = {f"loss/{name}": value.detach().mean() for name, value in terms.items()}
         shares = zip(("shape", "texture", "background"), self.renderer.fusion.shares(), strict=True)
         values |= {f"fusion/{name}": share for name, share in shares}
-        images = float(self.images_seen)
-        self.log_dict({**values, **self._diagnostics, "loss/total": loss.detach(), "images": images}, batch_size=1)
-        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=1)
+        total = loss.detach()
+        self.log_step({**values, **self._diagnostics, "loss/total": total}, bar={"loss": total})
 
     def fingerprints(self) -> dict[str, str]:
         """Those of the data and of the frozen networks."""

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ganverse.batch import MultiViewBatch
-from ganverse.distributed import average_gradients, average_over_processes, processes, rows_of_groups
+from ganverse.devices import upload
+from ganverse.distributed import average_over_processes, processes, rows_of_groups
 from ganverse.errors import GanverseError
 from ganverse.generators.discriminator import Discriminator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
@@ -99,7 +100,8 @@ def fake_codes(
     layers = 2 * (resolution.bit_length() - 2)
     shapes = generator.noise_shapes[: layers - 1]
     lengths = [generator.z_dim, generator.z_dim, 2, *(height * width for height, width in shapes)]
-    first, second, choices, *planes = latents(seed, indices, sum(lengths)).to(generator.start).split(lengths, dim=1)
+    numbers = upload(latents(seed, indices, sum(lengths)), generator.start.device)
+    first, second, choices, *planes = numbers.to(generator.start).split(lengths, dim=1)
     chance, place = torch.special.ndtr(choices).unbind(dim=1)
     crossover = (1 + (place * (layers - 1)).long()).clamp_max(layers - 1)
     behind = torch.arange(layers, device=crossover.device) >= crossover[:, None]
@@ -163,7 +165,7 @@ class ImageGAN(BaseTask):
         self.generator = StyleGAN2Generator(architecture)
         self.discriminator = Discriminator(architecture.channels, rows_of_groups)
         self.generator_average = copy.deepcopy(self.generator).requires_grad_(False)
-        self._penalty = torch.zeros(())
+        self._penalty: Tensor | float = 0.0
         if start is not None:
             self._load_state(start)
 
@@ -190,19 +192,15 @@ class ImageGAN(BaseTask):
         generator_optimizer, discriminator_optimizer = cast(list[LightningOptimizer], self.optimizers())
         images = len(batch) * processes()
         state = growth_at(self.stages, self.images_seen, images)
-        fake = self._synthesize(self.images_seen + self.global_rank * len(batch), len(batch), state)
+        fake, w = self._synthesize(self.images_seen + self.global_rank * len(batch), len(batch), state)
         values = self._update_discriminator(discriminator_optimizer, prepare_real(batch, state), fake.detach(), state)
-        values["loss/generator"] = self._update_generator(generator_optimizer, fake, state)
+        values["loss/generator"] = self._update_generator(generator_optimizer, fake, w, state)
         self.count_images(len(batch))
         self._update_average(images)
         for scheduler in cast(list[Any], self.lr_schedulers()):
             scheduler.step()
-        values |= {
-            "r1": self._penalty,
-            "resolution": torch.tensor(float(state.resolution)),
-            "fade": torch.tensor(state.fade),
-        }
-        self.log_dict({**values, "images": float(self.images_seen)}, batch_size=len(batch))
+        values |= {"r1": self._penalty, "resolution": float(state.resolution), "fade": state.fade}
+        self.log_step(values, len(batch))
 
     def validation_step(self, batch: Float[Tensor, "batch 3 height width"], batch_idx: int) -> None:
         """The discriminator on held-out images: far below its answer on training images, it knows those by heart."""
@@ -214,8 +212,13 @@ class ImageGAN(BaseTask):
         """Resolution, fade and R1 weight at present."""
         return growth_at(self.stages, self.images_seen)
 
-    def _synthesize(self, first: int, count: int, state: GrowthState) -> Float[Tensor, "batch 3 height width"]:
-        """Fakes first, first + 1, ... with mixed styles; a pure function of the weights, the seed and these numbers."""
+    def _synthesize(
+        self, first: int, count: int, state: GrowthState
+    ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch w_dim"]]:
+        """Fakes first, first + 1, ... with mixed styles, and their w before the mixing.
+
+        A pure function of the weights, the seed and these numbers.
+        """
         codes = fake_codes(
             self.generator,
             self.seed,
@@ -224,17 +227,10 @@ class ImageGAN(BaseTask):
             mixing_probability=self.mixing_probability,
         )
         own, other = self.generator.map(torch.cat([codes.first, codes.second])).chunk(2)
-        self._track_average(own)
         w = torch.where(codes.mixed[:, :, None], other[:, None], own[:, None])
         styles = self.generator.styles(w, state.resolution)
-        return self.generator.synthesize_raw(styles, codes.noise, resolution=state.resolution, fade=state.fade)
-
-    def _track_average(self, w: Float[Tensor, "batch w_dim"]) -> None:
-        """The average of w follows the mean over all processes, so that it stays the same on each."""
-        mean = w.detach().mean(dim=0, keepdim=True)
-        if processes() > 1:
-            average_over_processes([mean], processes())
-        self.generator.track_average(mean)
+        images = self.generator.synthesize_raw(styles, codes.noise, resolution=state.resolution, fade=state.fade)
+        return images, own.detach()
 
     def _update_discriminator(
         self,
@@ -242,7 +238,7 @@ class ImageGAN(BaseTask):
         real: Float[Tensor, "batch 3 height width"],
         fake: Float[Tensor, "batch 3 height width"],
         state: GrowthState,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor | float]:
         """Logistic loss on fakes and reals, R1 on every r1_interval-th step."""
         regularize = self.images_seen // (len(real) * processes()) % self.r1_interval == 0
         optimizer.zero_grad()
@@ -267,14 +263,23 @@ class ImageGAN(BaseTask):
         }
 
     def _update_generator(
-        self, optimizer: LightningOptimizer, fake: Float[Tensor, "batch 3 height width"], state: GrowthState
+        self,
+        optimizer: LightningOptimizer,
+        fake: Float[Tensor, "batch 3 height width"],
+        w: Float[Tensor, "batch w_dim"],
+        state: GrowthState,
     ) -> Tensor:
-        """Non-saturating loss through the discriminator, whose own gradients are not computed."""
+        """Non-saturating loss through the discriminator, whose own gradients are not computed.
+
+        The average of w follows the mean over all processes, so that it stays the same on each.
+        """
         optimizer.zero_grad()
         with optimizer.toggle_model(sync_grad=False):
             loss = F.softplus(-self.discriminator(fake, state.fade)).mean()
             self.manual_backward(loss)
-        _step(optimizer)
+        mean = w.mean(dim=0, keepdim=True)
+        _step(optimizer, mean)
+        self.generator.track_average(mean)
         return loss.detach()
 
     @torch.no_grad()
@@ -339,10 +344,14 @@ class ImageGAN(BaseTask):
         self.load_state_dict({name: w.float() if w.is_floating_point() else w for name, w in weights.items()})
 
 
-def _step(optimizer: LightningOptimizer) -> None:
-    """Averages the gradients over the processes, then updates; what the present resolution leaves out has none."""
+def _step(optimizer: LightningOptimizer, *others: Tensor) -> None:
+    """Averages the gradients, and other tensors with them, over the processes, then updates.
+
+    What the present resolution leaves out has no gradient, on no process: Adam must not count a step for it.
+    """
     if processes() > 1:
-        average_gradients([p for group in optimizer.param_groups for p in group["params"]], processes())
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        average_over_processes([*(p.grad for p in parameters if p.grad is not None), *others], processes())
     optimizer.step()
 
 

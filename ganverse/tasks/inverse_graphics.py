@@ -22,7 +22,7 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
-from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.inverse.perceptual import PerceptualDistance, PerceptualWeights
 from ganverse.inverse.starting import measured_axes, start_from
 from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 from ganverse.random_streams import step_seed
@@ -68,6 +68,8 @@ class PerceptualSettings:
     """Share of the images trained without it (paper: the first 3 K of 200 K steps)."""
     renders: int = 8
     """Renders per step and process; all of them would cost more than the rest of the step."""
+    weights: PerceptualWeights = "stlpips"
+    """Of the perceptual network, never others than these: `lpips-alex` and `lpips-vgg` want files of torchvision."""
     stages: int = 3
     """Stages of the perceptual network."""
 
@@ -147,7 +149,7 @@ class InverseGraphics(BaseTask):
         self.perceptual, self.survey_plan, self.ellipsoid = perceptual, survey, ellipsoid
         self.augmentation = replace(augmentation, mirror=augmentation.mirror and network.symmetric)
         self.start = None if start is None else load_inverse(start)
-        self.camera_history: list[CameraMoment] = []
+        self._moments: list[tuple[int, Tensor]] = []  # as it comes from a GPU; read when it is needed
         self._frozen: tuple[PerceptualDistance, ...] = ()  # in a tuple, for it is no part of this module
         if azimuth_degrees is not None:
             self._build(azimuth_degrees)
@@ -235,7 +237,8 @@ class InverseGraphics(BaseTask):
     def on_fit_start(self) -> None:
         """What is not a sub-module follows to the device."""
         if self.weights.perceptual > 0:
-            self._frozen = (PerceptualDistance(stages=self.perceptual.stages).to(self.device),)
+            chosen = self.perceptual
+            self._frozen = (PerceptualDistance(chosen.weights, chosen.stages).to(self.device),)
 
     def training_step(self, batch: MultiViewBatch, batch_idx: int) -> Tensor:
         """Eq. 2 on one batch: every object's prediction from each view explains all its views."""
@@ -304,7 +307,8 @@ class InverseGraphics(BaseTask):
             silhouette=self.silhouette.at(self.images_seen, self.images),
             turns=self.survey_plan.turns,
         )
-        self.survey.add(all_gather(batch.view_ids.flatten()), all_gather(losses))
+        ids, losses = all_gather(torch.cat([batch.view_ids.view(-1, 1).to(losses), losses], dim=1)).tensor_split([1], 1)
+        self.survey.add(ids[:, 0].long(), losses)
 
     def _move_cameras(self) -> None:
         """Jump where a survey says so; what Adam remembers of the old place is forgotten."""
@@ -316,12 +320,17 @@ class InverseGraphics(BaseTask):
 
     def _note_cameras(self) -> None:
         """How the cameras move while they are learned, kept in the checkpoint."""
-        if self.camera_history and self.images_seen < self.camera_history[-1].images + _HISTORY_IMAGES:
+        if self._moments and self.images_seen < self._moments[-1][0] + _HISTORY_IMAGES:
             return
         cameras = self.cameras.all()
         tables = (cameras.azimuth.rad2deg(), cameras.elevation.rad2deg(), cameras.distance)
-        rows = (tuple(round(value, 4) for value in table.detach().tolist()) for table in tables)
-        self.camera_history.append(CameraMoment(self.images_seen, *rows))
+        self._moments.append((self.images_seen, torch.stack(tables).detach()))
+
+    @property
+    def camera_history(self) -> list[CameraMoment]:
+        """All cameras at the start and then every 500 images."""
+        rounded = ((images, tables.double().round(decimals=4).tolist()) for images, tables in self._moments)
+        return [CameraMoment(images, *map(tuple, tables)) for images, tables in rounded]
 
     @torch.no_grad()
     def _agreement(self, result: StepResult) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -329,10 +338,11 @@ class InverseGraphics(BaseTask):
         views = result.losses.color.shape[1]
         covered = (result.renders.face_index >= 0)[:, None].float()
         iou = silhouette_iou(covered, result.target_masks).view(-1, views, views)
-        own = torch.eye(views, dtype=torch.bool, device=iou.device)
+        # off the diagonal: no mask, whose number of places a GPU would have to tell
+        others = iou.flatten(1)[:, 1:].unflatten(1, (views - 1, views + 1))[..., :-1].flatten() if views > 1 else iou
         values = {f"loss/{name}": getattr(result.losses, name).detach().mean() for name in TERMS}
         values["chroma_error"] = chroma_error(result.renders.rgb, result.targets, result.target_masks).mean()
-        return iou[:, own].mean(), iou[:, ~own].mean() if views > 1 else iou.mean(), values
+        return iou.diagonal(dim1=1, dim2=2).mean(), others.mean(), values
 
     @torch.no_grad()
     def _log_step(self, result: StepResult, loss: Tensor) -> None:
@@ -341,8 +351,7 @@ class InverseGraphics(BaseTask):
         values |= {"loss/total": loss.detach(), "iou/own_view": own, "iou/other_view": other}
         values |= mask_diagnostics(result.target_masks) | texture_diagnostics(seen.texture[::views])
         values |= mesh_diagnostics(self.network.mesh(seen)) | camera_diagnostics(self.cameras.all(), self.annotated)
-        self.log_dict({**values, "images": float(self.images_seen)}, batch_size=1)
-        self.log_dict({"iou": own, "iou_other": other}, prog_bar=True, logger=False, batch_size=1)
+        self.log_step(values, bar={"iou": own, "iou_other": other})
 
     def fingerprints(self) -> dict[str, str]:
         """Those of the data, and of the weights that training started from."""
@@ -357,7 +366,10 @@ class InverseGraphics(BaseTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As in the base."""
         super().on_load_checkpoint(checkpoint)
-        self.camera_history = [CameraMoment(**moment) for moment in checkpoint["camera_history"]]
+        history = [CameraMoment(**moment) for moment in checkpoint["camera_history"]]
+        self._moments = [
+            (one.images, torch.tensor([one.azimuth_degrees, one.elevation_degrees, one.distance])) for one in history
+        ]
 
     def sample_media(self, batch: MultiViewBatch | None) -> Mapping[str, Medium]:
         """See `inverse_media`."""
@@ -366,7 +378,9 @@ class InverseGraphics(BaseTask):
     def save_pretrained(self, path: Path) -> InverseCard:
         """Writes weights (.safetensors) and their card, for `Reconstructor.from_pretrained` and the next stage."""
         source = None if self._trainer is None else self.data.source
-        card = InverseCard("data", "", self.images_seen, 0)
+        chosen = self.perceptual
+        perceptual = f"{chosen.weights}-{chosen.stages}" if self.weights.perceptual > 0 else ""
+        card = InverseCard("data", "", self.images_seen, 0, perceptual=perceptual)
         if source is not None:
             card = replace(
                 card, generator=source.name, generator_sha256=source.sha256, category=source.settings.category

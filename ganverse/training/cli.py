@@ -25,7 +25,7 @@ from ganverse.errors import GanverseError, brief
 from ganverse.io import write_atomically
 from ganverse.training.diagnostics import Diagnostics
 from ganverse.training.media import SampleLogger
-from ganverse.training.progress import ImagesProgressBar
+from ganverse.training.progress import ImagesProgressBar, is_logged
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
@@ -130,15 +130,18 @@ class GanverseCLI(LightningCLI):
 
 
 class TimedCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint, which by itself ignores `train_time_interval` under manual optimization."""
+    """Lightning's ModelCheckpoint, which by itself ignores `train_time_interval` under manual optimization.
+
+    The time is looked at as often as the trainer logs: all processes then wait for the first one's answer.
+    """
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time."""
-        if getattr(trainer, "fast_dev_run", False):
-            return
         interval = self._train_time_interval
+        if getattr(trainer, "fast_dev_run", False) or not (interval is None or is_logged(trainer, batch_idx)):
+            return
         if pl_module.automatic_optimization or interval is None:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         elif trainer.strategy.broadcast(time.monotonic() - (self._last_time_checked or 0) >= interval.total_seconds()):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.devices import download
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.geometry.meshes import Mesh, face_normals, face_vertices
+from ganverse.training.progress import is_logged
 
 log = logging.getLogger(__name__)
 
@@ -21,28 +25,55 @@ THIN = 1e-3
 
 
 class NaNGuard(pl.Callback):
-    """Stops before a gradient that is not finite reaches the weights; the last checkpoint is from before.
+    """Stops at a gradient that is not finite; the last checkpoint is from before.
+
+    On the CPU such a gradient never reaches the weights. A GPU's is looked at a step later, and before a checkpoint is
+    written: asking at once would make the host wait for every step.
 
     Raises:
         GanverseError: names the first parameter whose gradient is not finite.
     """
 
+    def __init__(self) -> None:
+        self._look: Callable[[], None] | None = None
+
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Looks at all gradients at once; the scaler of float16 skips such steps by itself."""
-        if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            return
+        self._ask()
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if not parameters or torch.nn.utils.get_total_norm([p.grad for p in parameters]).isfinite():
+        if not parameters or getattr(trainer.precision_plugin, "scaler", None) is not None:
             return
-        names = {id(p): name for name, p in pl_module.named_parameters()}
-        bad = [names.get(id(p), "?") for p in parameters if p.grad is not None and not p.grad.isfinite().all()]
-        what = f"that of {bad[0]}" if bad else "their norm"
-        raise GanverseError(
-            f"expected finite gradients, got {what} at step {trainer.global_step}; the last checkpoint is from before: "
-            "lower the learning rate or use --trainer.precision 32-true"
-        )
+        norms = download(torch.stack(torch._foreach_norm([p.grad for p in parameters if p.grad is not None])))
+        step = trainer.global_step
+
+        def look() -> None:
+            found = norms()
+            if found.norm().isfinite():
+                return
+            names = {id(p): name for name, p in pl_module.named_parameters()}
+            bad = [names.get(id(p), "?") for p, ok in zip(parameters, found.isfinite().tolist(), strict=True) if not ok]
+            what = f"that of {bad[0]}" if bad else "their norm"
+            raise GanverseError(
+                f"expected finite gradients, got {what} at step {step}; the last checkpoint is from before: "
+                "lower the learning rate or use --trainer.precision 32-true"
+            )
+
+        self._look = look
+        if not parameters[0].is_cuda:
+            self._ask()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Looks at the last gradient before its weights are written."""
+        self._ask()
+
+    def _ask(self) -> None:
+        look, self._look = self._look, None
+        if look is not None:
+            look()
 
 
 @dataclass(frozen=True)
@@ -86,8 +117,7 @@ class Diagnostics(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Looks at what was just logged, as often as the trainer logs."""
-        due = trainer.is_global_zero and (batch_idx + 1) % getattr(trainer, "log_every_n_steps", 50) == 0
-        if due and trainer.global_step >= self._patience:
+        if trainer.is_global_zero and is_logged(trainer, batch_idx) and trainer.global_step >= self._patience:
             self._look(trainer)
 
     def _look(self, trainer: pl.Trainer) -> None:

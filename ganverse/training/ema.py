@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import STEP_OUTPUT
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from ganverse.errors import GanverseError
@@ -29,9 +27,8 @@ class EMA(WeightAveraging):
     def __init__(self, half_life: float) -> None:
         if not half_life > 0:
             raise GanverseError(f"expected a half_life above 0 images, got {half_life}")
-        super().__init__(use_buffers=False, multi_avg_fn=self._average)
+        super().__init__(use_buffers=False)
         self._half_life = half_life
-        self._keep = 0.0
         self._counted = 0
         self._ended = False
 
@@ -39,7 +36,7 @@ class EMA(WeightAveraging):
         """Copies the module once it is built; without the base class's warning, for nothing is sharded here."""
         if stage == "fit":
             pl_module.configure_model()
-            self._average_model = AveragedModel(pl_module, pl_module.device, multi_avg_fn=self._average)
+            self._average_model = AveragedModel(pl_module, pl_module.device)
             self._ended = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -49,12 +46,18 @@ class EMA(WeightAveraging):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Moves the average by what the images since its last move are worth."""
-        if trainer.global_step > self._latest_update_step:
-            seen = _images_seen(pl_module)
-            self._keep = keep_factor(seen - self._counted, seen, self._half_life)
-            self._counted = seen
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        """Moves the average by what the images since its last move are worth.
+
+        Without `AveragedModel.update_parameters`, which asks a GPU for the number of its calls.
+        """
+        if trainer.global_step <= self._latest_update_step:
+            return
+        self._latest_update_step = trainer.global_step
+        seen = _images_seen(pl_module)
+        keep = keep_factor(seen - self._counted, seen, self._half_life) if self._counted else 0.0
+        self._counted = seen
+        assert self._average_model is not None
+        self._move(self._average_model, pl_module, keep)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The average takes the place of the weights."""
@@ -72,9 +75,12 @@ class EMA(WeightAveraging):
             checkpoint["state_dict"], checkpoint["current_model_state"] = own, copy
 
     @torch.no_grad()
-    def _average(self, averages: Sequence[Tensor], parameters: Sequence[Tensor], _: Tensor | int) -> None:
-        for average, parameter in zip(averages, parameters, strict=True):
-            average.lerp_(parameter.to(average), 1.0 - self._keep)
+    def _move(self, average: AveragedModel, module: pl.LightningModule, keep: float) -> None:
+        for mean, parameter in zip(average.module.parameters(), module.parameters(), strict=True):
+            mean.lerp_(parameter.to(mean), 1.0 - keep)
+        for copied, buffer in zip(average.module.buffers(), module.buffers(), strict=True):
+            copied.copy_(buffer)
+        average.n_averaged += 1
 
 
 def keep_factor(images: int, seen: int, half_life: float) -> float:

@@ -65,8 +65,10 @@ class SampleLogger(pl.Callback):
             self.log_samples(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the result, with averaged weights."""
+        """Shows the result, with averaged weights; Lightning has taken the module off its device already."""
+        pl_module.to(trainer.strategy.root_device)
         self.log_samples(trainer, pl_module)
+        pl_module.cpu()
 
     @torch.no_grad()
     def log_samples(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -26,7 +26,8 @@ class ImagesProgressBar(TQDMProgressBar):
         """Moves the bar."""
         if self._should_update(batch_idx + 1, self.train_progress_bar.total):
             self._move(pl_module.images_seen)
-            self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
+            if is_logged(trainer, batch_idx):  # numbers of a GPU are waited for
+                self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Shows the last state and closes the bar."""
@@ -41,3 +42,9 @@ class ImagesProgressBar(TQDMProgressBar):
         bar = self.train_progress_bar
         bar.n = min(images, bar.total or images)
         bar.refresh()
+
+
+def is_logged(trainer: Any, step: int) -> bool:
+    """Whether Lightning fetches and logs the numbers of this step, counted from 0."""
+    every: int = getattr(trainer, "log_every_n_steps", 50)
+    return (step + 1) % every == 0

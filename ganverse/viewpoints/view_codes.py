@@ -10,12 +10,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 import yaml
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.errors import GanverseError, quoted
@@ -222,6 +223,9 @@ def mix_styles(
     content: Float[Tensor, "batch styles"], view: Float[Tensor, "batch dims"], view_dims: Sequence[int]
 ) -> Float[Tensor, "batch styles"]:
     """The content's w* with its view dimensions replaced: the same object seen from another side."""
-    mixed = content.clone()
-    mixed[:, list(view_dims)] = view
-    return mixed
+    return content.index_copy(1, _columns(tuple(view_dims), content.device), view)
+
+
+@lru_cache(maxsize=16)  # a training step mixes several times, and an upload makes the host wait for the GPU
+def _columns(dims: tuple[int, ...], device: torch.device) -> Int[Tensor, " dims"]:
+    return torch.tensor(dims, device=device)

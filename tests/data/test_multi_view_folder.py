@@ -107,7 +107,7 @@ def test_pictures_of_any_size_are_padded_and_scaled(tmp_path: Path) -> None:
 def test_training_and_validation_never_meet(folder: Path, tmp_path: Path) -> None:
     data = MultiViewFolder(folder, 32, batch_size=2, validation_objects=2)
     trained = data.make(torch.arange(3))
-    held_out = torch.cat([data.make(indices).images for indices in data.val_dataloader()])
+    held_out = torch.cat([batch.images for batch in data.val_dataloader()])
     assert len(held_out) == 2
     assert not any(torch.equal(a, b) for a in trained.images.flatten(0, 1) for b in held_out.flatten(0, 1))
     assert MultiViewFolder(folder, 32, batch_size=2).validation_objects == 0, "an eighth of five"

@@ -41,7 +41,7 @@ SHORT = DisentangleSettings(
 class PlainDistance(PerceptualDistance):
     """Stands in for LPIPS, in any precision."""
 
-    def __init__(self, stages: int = 5) -> None:
+    def __init__(self, weights: str = "stlpips", stages: int = 5) -> None:
         torch.nn.Module.__init__(self)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:

@@ -106,13 +106,20 @@ def test_checkpoints_come_by_the_clock(two_optimizers: bool, tmp_path: Path, mon
     monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)
     settings = {"monitor": "step", "mode": "max", "save_top_k": 1, "save_last": True}
     steps = 3 * (1 + two_optimizers)
-    for hours, expected in ((0, [4, 4, 8, 8, 12, 12]), (1, [12])):
+    for hours, looks, expected in ((0, 1, [4, 4, 8, 8, 12, 12]), (0, 2, [8, 8]), (1, 1, [12])):
         saved.clear()
-        keep = TimedCheckpoint(tmp_path / str(hours), train_time_interval=timedelta(hours=hours), **settings)
-        made = trainer(tmp_path, max_steps=steps, limit_val_batches=0, enable_checkpointing=True, callbacks=[keep])
+        keep = TimedCheckpoint(tmp_path / f"{hours}-{looks}", train_time_interval=timedelta(hours=hours), **settings)
+        made = trainer(
+            tmp_path,
+            max_steps=steps,
+            limit_val_batches=0,
+            enable_checkpointing=True,
+            callbacks=[keep],
+            log_every_n_steps=looks,
+        )
         made.fit(Line(two_optimizers=two_optimizers), Numbers())
         assert saved == expected
-    assert sorted(path.name for path in (tmp_path / "0").iterdir())[-1] == "last.ckpt"
+    assert sorted(path.name for path in (tmp_path / "0-1").iterdir())[-1] == "last.ckpt"
 
 
 def test_ddp_knows_of_idle_parameters(monkeypatch: pytest.MonkeyPatch, files: Files, tmp_path: Path) -> None:
