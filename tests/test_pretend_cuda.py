@@ -40,7 +40,6 @@ from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.tasks.dataset_generation import DatasetGeneration
 from ganverse.tasks.inverse_graphics import PerceptualSettings
 from ganverse.training.media import SampleLogger
-from ganverse.viewpoints.proposal import CandidateSettings
 from tests import pipeline_toys
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_models
 from tests.importing_toys import stylegan1, stylegan2, stylegan3
@@ -182,7 +181,7 @@ def test_studio(tmp_path: Path, gpu: PretendCuda) -> None:
 def test_annotate(files: toys.Files, tmp_path: Path, gpu: PretendCuda) -> None:
     network, card = load_generator(files.generator)
     generator, file = open_annotation(network, card.sha256, tmp_path / "views.yaml", None)
-    desk = Desk(on_gpu(generator), file, CandidateSettings(pool=4))
+    desk = Desk(on_gpu(generator), file, pool=4)
     assert len(desk.candidates) > 0
 
 
