@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -186,11 +188,17 @@ def _need_server() -> None:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Runs a command; a user's mistake or a path of no use becomes one sentence and status 2, Ctrl-C status 130."""
+    """Runs a command; a user's mistake or a path of no use becomes one sentence and status 2.
+
+    Ctrl-C and SIGTERM end it with a word and status 130.
+    """
     # Torch's threads (GNU OpenMP) spin while they wait for each other, and beside any other program on the machine they
     # then wait for whole time slices. Training on 2 cores, img/s alone and beside two busy programs: 44 and 2 as it is,
     # 35 and 19 without spinning, 42 and 15 with this little of it.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    before = None
+    if threading.current_thread() is threading.main_thread():  # SIGTERM ends a command as Ctrl-C does
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return run()
     except GanverseError as error:
@@ -204,6 +212,9 @@ def guarded(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to resume", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _complain(sentence: str) -> int:

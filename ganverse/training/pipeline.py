@@ -26,7 +26,9 @@ from rich.table import Table
 
 from ganverse.errors import GanverseError
 from ganverse.io import read_yaml, write_atomically
-from ganverse.training.cli import CHECKPOINTS, is_checkpoint, run_lightning
+from ganverse.pretrained import BrokenCheckpoint
+from ganverse.training.cli import CHECKPOINTS, run_lightning
+from ganverse.training.run_lock import is_first_process, run_lock
 
 DONE, SETTINGS = "done.json", "stage.yaml"
 COMMANDS = ("fit", "predict", "evaluate")
@@ -34,12 +36,17 @@ COMMANDS = ("fit", "predict", "evaluate")
 
 @dataclass(frozen=True)
 class Stage:
-    """One command with its settings; `folder` is where it writes."""
+    """One command with its settings. run: the run directory."""
 
     name: str
     command: str
     settings: Mapping[str, Any]
-    folder: Path
+    run: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage writes."""
+        return self.run / self.name
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +92,7 @@ def read_pipeline(path: Path, run: Path | None = None) -> list[Stage]:
         if not isinstance(stage, dict) or len(stage) != 1 or next(iter(stage)) not in COMMANDS:
             raise GanverseError(f"expected one of {', '.join(COMMANDS)} in stage {name} of {path}, got {stage!r:.60}")
         ((command, settings),) = stage.items()
-        stages.append(Stage(str(name), command, settings or {}, folder / str(name)))
+        stages.append(Stage(str(name), command, settings or {}, folder))
     return stages
 
 
@@ -93,20 +100,21 @@ def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], ob
     """Runs every stage that is not finished yet; evaluate: what `python evaluate.py` does.
 
     Raises:
-        GanverseError: bad settings or missing files.
+        GanverseError: bad settings or missing files; another process works in the run directory.
     """
-    states = [stage.state for stage in stages]
-    _show(
-        "stages",
-        ("stage", "command", "state", "folder"),
-        [(s.name, s.command, w, s.folder) for s, w in zip(stages, states, strict=True)],
-    )
     spent = []
-    for stage, state in zip(stages, states, strict=True):
-        start = time.monotonic()
-        if state != "done":
-            _run(stage, evaluate)
-        spent.append((stage.name, f"{(time.monotonic() - start) / 60:.1f} min", _results(stage.folder)))
+    with run_lock(stages[0].run):
+        states = [stage.state for stage in stages]
+        _show(
+            "stages",
+            ("stage", "command", "state", "folder"),
+            [(s.name, s.command, w, s.folder) for s, w in zip(stages, states, strict=True)],
+        )
+        for stage, state in zip(stages, states, strict=True):
+            start = time.monotonic()
+            if state != "done":
+                _run(stage, evaluate)
+            spent.append((stage.name, f"{(time.monotonic() - start) / 60:.1f} min", _results(stage.folder)))
     _show("finished", ("stage", "time", "results"), spent)
 
 
@@ -115,40 +123,34 @@ def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
     # every process writes the same file, since it reads it at once
     write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
     if stage.command == "evaluate":
-        evaluate(["--config", str(config), "--run", str(stage.folder.parent), "--output", str(stage.folder)])
+        evaluate(["--config", str(config), "--run", str(stage.run), "--output", str(stage.folder)])
     else:
         arguments = [stage.command, "--config", str(config), "--trainer.default_root_dir", str(stage.folder)]
-        checkpoint = newest_checkpoint(stage.folder / CHECKPOINTS)
-        if stage.command == "fit" and checkpoint is not None:
-            arguments += ["--ckpt_path", str(checkpoint)]
-        run_lightning(arguments)
+        _resume(arguments, stage.folder / CHECKPOINTS) if stage.command == "fit" else run_lightning(arguments)
     if is_first_process():
         write_atomically(stage.folder / DONE, (json.dumps({"fingerprint": stage.fingerprint}) + "\n").encode())
 
 
-def is_first_process() -> bool:
-    """Whether this process writes files; known before the processes have found each other."""
-    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that can be read, none if there is none.
+def _resume(arguments: Sequence[str], folder: Path) -> None:
+    """`fit` from the newest of the checkpoints in `folder` that makes sense, from the start if there is none.
 
     Raises:
-        GanverseError: there are checkpoints, and none can be read.
+        GanverseError: there are checkpoints, and none makes sense.
     """
     found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    newest = next(filter(_is_readable, found), None)
-    if found and newest is None:
+    if not found:
+        run_lightning(arguments)
+    elif not any(_goes_on(arguments, checkpoint) for checkpoint in found):
         raise GanverseError(f"expected a checkpoint in {folder}, all are damaged; delete that folder to start over")
-    return newest
 
 
-def _is_readable(checkpoint: Path) -> bool:
-    readable = is_checkpoint(checkpoint)
-    if not readable:
-        Console(stderr=True).print(f"{checkpoint} is damaged; trying the one before")
-    return readable
+def _goes_on(arguments: Sequence[str], checkpoint: Path) -> bool:
+    try:
+        run_lightning([*arguments, "--ckpt_path", str(checkpoint)])
+    except BrokenCheckpoint as error:
+        Console(stderr=True).print(f"{error}; trying the one before", highlight=False, markup=False, soft_wrap=True)
+        return False
+    return True
 
 
 @rank_zero_only
