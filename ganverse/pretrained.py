@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief, quoted
-from ganverse.io import pack_tensors, write_atomically
+from ganverse.io import pack_tensors, read_json, write_atomically
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights inside the package."""
@@ -35,7 +35,6 @@ EVALUATION = "evaluation"
 """What a card may carry besides the facts of its weights: the numbers they were given."""
 _WEIGHTS = ".safetensors"
 _HUB = "hf://"
-_MAX_CARD = 2**20
 _MAX_HEADER = 2**22
 """Bytes; the largest networks have some hundred tensors of a hundred bytes each in the header of their file."""
 
@@ -215,20 +214,7 @@ def write_card(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    card = path.with_suffix(".json")
-    try:
-        with card.open("rb") as stream:
-            text = stream.read(_MAX_CARD + 1)
-        if len(text) > _MAX_CARD:
-            raise GanverseError(f"expected a card of at most {_MAX_CARD >> 20} MiB at {card}; export the weights again")
-        facts = json.loads(text)
-    except OSError as error:
-        raise GanverseError(f"expected a card at {card} beside the weights, but it cannot be read ({error})") from error
-    except (ValueError, RecursionError) as error:
-        raise GanverseError(f"expected JSON in {card}, got {brief(error):.80}; export the weights again") from error
-    if not isinstance(facts, dict):
-        raise GanverseError(f"expected a mapping in {card}, got a {type(facts).__name__}; export the weights again")
-    return facts
+    return read_json(path.with_suffix(".json"), "a card beside the weights")
 
 
 def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> T:

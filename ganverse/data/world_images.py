@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from ganverse.data.indices import EvenBatches, IndexBatches
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.io import from_bytes, to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
@@ -162,8 +162,8 @@ def open_images(path: Path) -> np.ndarray:
     """
     try:
         images: np.ndarray = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise GanverseError(f"Expected a .npy file of images at {path}, could not read it ({error}).") from error
+    except Exception as error:  # numpy raises anything for a damaged header
+        raise GanverseError(f"Expected a .npy file of images at {path}, could not read it ({brief(error)}).") from error
     square = images.ndim == 4 and images.shape[1] == 3 and images.shape[2] == images.shape[3]
     if images.dtype != np.uint8 or not square or len(images) == 0:
         raise GanverseError(

@@ -77,7 +77,10 @@ def models_of_run(run: str | Path) -> ModelPaths:
     if network is None and renderer is None:
         raise GanverseError(f"expected trained weights below {run}, found none; train a stage to its end first")
     if network is None:  # StyleGAN-R was trained with the network of another run
-        network = find_weights(recorded[-1]["model"]["init_args"]["inverse"], INVERSE)
+        try:
+            network = find_weights(str(recorded[-1]["model"]["init_args"]["inverse"]), INVERSE)
+        except (KeyError, TypeError) as error:
+            raise GanverseError(f"expected model.init_args.inverse in a config.yaml of {run}, found none") from error
     return _on_data(_recorded_data(recorded[0]), network, renderer)
 
 

@@ -200,7 +200,9 @@ def _average(path: Path | None) -> Float[Tensor, " w_dim"] | None:
         if path.stat().st_size > _MAX_AVERAGE:
             raise GanverseError(f"an average of w at {path} of more than {_MAX_AVERAGE >> 20} MiB")
         return average_of(torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32, casting="same_kind")))
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
+    except GanverseError:
+        raise
+    except Exception as error:  # numpy raises anything for a damaged header
         raise GanverseError(f"an average of w at {path} that cannot be read ({error})") from error
 
 

@@ -24,8 +24,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
-from ganverse.errors import GanverseError
-from ganverse.io import read_yaml, write_atomically
+from ganverse.errors import GanverseError, quoted
+from ganverse.io import read_json, read_yaml, write_atomically
 from ganverse.pretrained import BrokenCheckpoint
 from ganverse.training.cli import CHECKPOINTS, run_lightning
 from ganverse.training.run_lock import is_first_process, run_lock
@@ -51,7 +51,7 @@ class Stage:
     @property
     def fingerprint(self) -> str:
         """Of everything the stage was asked for."""
-        asked = json.dumps([self.command, self.settings], sort_keys=True)
+        asked = json.dumps([self.command, self.settings], sort_keys=True, default=str)
         return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
     @property
@@ -63,7 +63,7 @@ class Stage:
         """
         if (self.folder / DONE).is_file():
             state = "done"
-            same = json.loads((self.folder / DONE).read_text(encoding="utf-8")).get("fingerprint") == self.fingerprint
+            same = read_json(self.folder / DONE, "the stage").get("fingerprint") == self.fingerprint
         elif any((self.folder / CHECKPOINTS).glob("*.ckpt")):
             state, same = "interrupted", read_yaml(self.folder / SETTINGS) == self.settings
         else:
@@ -86,14 +86,27 @@ def read_pipeline(path: Path, run: Path | None = None) -> list[Stage]:
     if not isinstance(found, dict) or not isinstance(found.get("stages"), dict) or not found["stages"]:
         raise GanverseError(f"expected `run:` and `stages:` in {path}; compare it with configs/demo.yaml")
     folder = run or Path(str(found.get("run", "runs/demo")))
-    text = Template(yaml.safe_dump(found["stages"], sort_keys=False)).safe_substitute(run=folder)
     stages = []
-    for name, stage in yaml.safe_load(text).items():
-        if not isinstance(stage, dict) or len(stage) != 1 or next(iter(stage)) not in COMMANDS:
-            raise GanverseError(f"expected one of {', '.join(COMMANDS)} in stage {name} of {path}, got {stage!r:.60}")
-        ((command, settings),) = stage.items()
-        stages.append(Stage(str(name), command, settings or {}, folder))
+    for name, stage in _filled(found["stages"], folder).items():
+        ((command, settings),) = stage.items() if isinstance(stage, dict) and len(stage) == 1 else [("", None)]
+        if command not in COMMANDS or not isinstance(settings or {}, dict):
+            raise GanverseError(
+                f"expected one of {', '.join(COMMANDS)} with its settings in stage {quoted(name)} of {path}, got "
+                f"{quoted(stage)}"
+            )
+        if not (folder / name).resolve().is_relative_to(folder.resolve()) or (folder / name) == folder:
+            raise GanverseError(f"expected stages inside of the run directory in {path}, got {quoted(name)}; rename it")
+        stages.append(Stage(name, command, settings or {}, folder))
     return stages
+
+
+def _filled(value: Any, run: Path) -> Any:
+    """Settings in which ${run} stands for the run directory."""
+    if isinstance(value, dict):
+        return {str(key): _filled(item, run) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, run) for item in value]
+    return Template(value).safe_substitute(run=run) if isinstance(value, str) else value
 
 
 def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], object]) -> None:
