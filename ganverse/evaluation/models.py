@@ -16,7 +16,7 @@ from ganverse.data.multi_view import VALIDATION_START, MultiViewData, MultiViewS
 from ganverse.data.multi_view_folder import MultiViewFolder
 from ganverse.data.multi_view_shards import MultiViewShards
 from ganverse.data.sources import CAR_WORLD, Source, SourceSettings, open_source
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, quoted
 from ganverse.evaluation.held_out import HeldOutSamples
 from ganverse.inverse.weights import ARCHITECTURE as INVERSE_ARCHITECTURE
 from ganverse.inverse.weights import InverseModel, load_inverse
@@ -110,10 +110,13 @@ def _recorded_data(config: Mapping[str, Any]) -> MultiViewData:
     sources = {source.__name__: source for source in (MultiViewStream, MultiViewShards, MultiViewFolder)}
     if named not in sources:  # nothing else that a configuration names is ever imported
         raise GanverseError(f"expected data of {', '.join(sources)} in the run's configuration, got {named[:60]}")
+    settings = recorded.get("init_args") or {}
+    if not isinstance(settings, dict):
+        raise GanverseError(f"expected settings of {named} in the run's configuration, got {quoted(settings)}")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(sources[named], "data")
     with one_sentence():
-        data: MultiViewData = parser.instantiate(parser.parse_object({"data": recorded.get("init_args") or {}})).data
+        data: MultiViewData = parser.instantiate(parser.parse_object({"data": settings})).data
     return data
 
 

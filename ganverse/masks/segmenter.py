@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, POSITIVE, check_ranges
 from ganverse.io import from_bytes
 from ganverse.masks.augmentation import augment
 from ganverse.masks.masker import Masks, separate_instances, soft_iou
@@ -122,8 +122,7 @@ class SegmenterTraining:
     """Of the augmentation and of the order of the images."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.learning_rate <= 0:
-            raise GanverseError(f"expected steps, batch and learning_rate above 0, got {self}")
+        check_ranges(self, steps=AT_LEAST_1, batch=AT_LEAST_1, learning_rate=POSITIVE)
 
 
 def train_segmenter(

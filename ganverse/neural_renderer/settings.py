@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ganverse.errors import GanverseError
+from ganverse.errors import POSITIVE, SHARE, check_ranges
 from ganverse.neural_renderer.found_views import FoundViewSettings
 from ganverse.rendering import SHARP, SoftMaskSettings
 
@@ -56,16 +56,8 @@ class DisentangleSettings:
     """Seed of all random numbers of the training."""
 
     def __post_init__(self) -> None:
-        if self.warm_up_images < 0 or self.fine_tune_images < 0 or self.grow < 0:
-            raise GanverseError(
-                "expected warm_up_images, fine_tune_images and grow to be 0 or more, got "
-                f"{self.warm_up_images}, {self.fine_tune_images} and {self.grow}"
-            )
-        if self.calibration_images < 2 or not 0 <= self.keep_spread <= 1:
-            raise GanverseError(
-                "expected calibration_images >= 2 and keep_spread between 0 and 1, got "
-                f"{self.calibration_images} and {self.keep_spread}"
-            )
+        rates = dict.fromkeys(("mapping_rate", "fusion_rate", "synthesis_rate"), POSITIVE)
+        check_ranges(self, calibration_images=(2, 1e9), keep_spread=SHARE, grow=(0, 1000), **rates)
 
     @property
     def images(self) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
-from ganverse.errors import GanverseError
+from ganverse.errors import POSITIVE, SHARE, GanverseError, check_ranges
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
@@ -55,7 +55,7 @@ class CameraStart:
     """Whether the image may be shifted."""
 
     def __post_init__(self) -> None:
-        if not self.distance > 1 or not -80 <= self.elevation_degrees <= 80:
+        if not 1 < self.distance < 1e3 or not -80 <= self.elevation_degrees <= 80:
             raise GanverseError(f"expected a distance above 1 and an elevation of -80 to 80 degrees, got {self}")
 
 
@@ -134,8 +134,11 @@ class InverseGraphics(BaseTask):
     ) -> None:
         super().__init__(images, ema_half_life)
         self.save_settings()
-        if min(learning_rate, camera_rate, clip) <= 0 or min(warm_up_images, weight_decay, mean_rate_factor) < 0:
-            raise GanverseError("expected positive rates and clip, and no negative warm-up, decay or factor")
+        rates = {"learning_rate": learning_rate, "camera_rate": camera_rate, "clip": clip}
+        check_ranges(rates, **dict.fromkeys(rates, POSITIVE))
+        check_ranges({"warm_up_images": warm_up_images, "weight_decay": weight_decay, "mean_rate": mean_rate_factor})
+        shares = {"camera_hold": camera_hold, "offset_start": offset_start}
+        check_ranges(shares, **dict.fromkeys(shares, SHARE))
         self.config, self.camera_start, self.weights = network, cameras, losses
         self.learning_rate, self.decay = learning_rate, decay
         self.warm_up_images, self.weight_decay = warm_up_images, weight_decay

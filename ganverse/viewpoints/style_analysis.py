@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.devices import device_of
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.random_streams import latents
 from ganverse.viewpoints.directions import ContentDirections
@@ -43,6 +43,9 @@ class StyleAnalysis:
     """Directions that stay with the object (`find_content_directions`)."""
     view_weight: float = 4.0
     """Weight of the viewpoint against shape and color in the choice of directions."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, layers=AT_LEAST_1, samples=(2, 1e7), dims=AT_LEAST_1, directions=AT_LEAST_1)
 
 
 def find_view_dims(generator: ImageGenerator, regressor: PoseRegressor, settings: StyleAnalysis) -> tuple[int, ...]:
