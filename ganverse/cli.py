@@ -127,8 +127,7 @@ def train(arguments: Sequence[str], prog: str = "train.py") -> int:
 
 
 def _pipeline(arguments: Sequence[str], prog: str) -> int:
-    from argparse import ArgumentParser
-
+    from ganverse.arguments import CommandParser
     from ganverse.training.pipeline import read_pipeline, run_pipeline
 
     def evaluate_stage(call: Sequence[str]) -> None:
@@ -138,7 +137,7 @@ def _pipeline(arguments: Sequence[str], prog: str) -> int:
 
     if arguments and not arguments[0].startswith("-"):
         raise GanverseError(f"expected one of {', '.join(LIGHTNING)}, got {arguments[0]!r}; see {prog} --help")
-    parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False)
+    parser = CommandParser(prog=prog, allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=None)
     parser.add_argument("--run", type=Path, default=None)
     given, unknown = parser.parse_known_args(arguments)

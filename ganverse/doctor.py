@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganverse import __version__
+from ganverse.arguments import CommandParser
 from ganverse.errors import GanverseError, brief
 from ganverse.pretrained import SHIPPED
 
@@ -35,7 +35,7 @@ class Finding:
 
 def doctor_command(arguments: Sequence[str]) -> int:
     """`ganverse doctor`; 0 if all is well, 1 otherwise."""
-    ArgumentParser(prog="ganverse doctor", description=__doc__).parse_args(list(arguments))
+    CommandParser(prog="ganverse doctor", description=__doc__).parse_args(list(arguments))
     findings = [examine(what, check) for what, check in checks()]
     table = Table("what", "state", title=f"ganverse {__version__}")
     for finding in findings:

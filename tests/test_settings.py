@@ -60,9 +60,9 @@ def numbers() -> Iterator[tuple[type, str, float]]:
                     )
 
 
-@pytest.mark.parametrize(("kind", "name", "value"), numbers())
+@pytest.mark.parametrize(("kind", "name", "value"), list(numbers()))
 def test_numbers_out_of_range(kind: type, name: str, value: float) -> None:
-    with pytest.raises(GanverseError, match="^expected [^\n]+$"):
+    with pytest.raises(GanverseError, match=r"^expected [^\n]+$"):
         kind(**{**NEEDED.get(kind.__name__, {}), name: value})
 
 
