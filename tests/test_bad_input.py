@@ -214,7 +214,7 @@ CASES: dict[str, list[str]] = {
     "image GAN of no stages": [*GAN, "--model.stages=[]"],
     "stage larger than the image GAN": [
         *GAN,
-        "--model.stages=[{resolution: 1024, images: 8, r1_gamma: 0.1, fade_images: 0}]",
+        "--model.stages=[{{resolution: 1024, images: 8, r1_gamma: 0.1, fade_images: 0}}]",
     ],
     "mixing with probability two": [*GAN, "--model.mixing_probability=2"],
     "perceptual loss of small images": [*TOY, "--data.resolution=16"],

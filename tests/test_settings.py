@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ SETTINGS = {
     "viewpoints.style_analysis": "StyleAnalysis",
 }
 NEEDED: dict[str, dict[str, Any]] = {
-    "DatasetGeneration": {"output": "samples"},
+    "DatasetGeneration": {"output": Path("samples")},
     "GrowthStage": {"resolution": 8, "images": 8, "r1_gamma": 0.1},
 }
 

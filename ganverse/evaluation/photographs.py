@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torchvision.ops import box_iou, masks_to_boxes
 from ganverse.devices import device_of
 from ganverse.distributed import own_batches
 from ganverse.errors import GanverseError, brief
+from ganverse.evaluation.matlab_files import read_matlab
 from ganverse.evaluation.metrics import Score, gather_values, masked_l1, scores_of
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.io import LARGEST_PICTURE, list_images
@@ -217,7 +217,7 @@ class Pascal3D:
 
     def _usable(self, path: Path) -> Iterator[Annotation]:
         try:
-            records = _read(path)["record"]["objects"]
+            records = read_matlab(path)["record"]["objects"]
             for number, one in enumerate([records] if isinstance(records, dict) else records, start=1):
                 flags = [np.size(one.get(name, 0)) and int(one.get(name, 0)) for name in _HIDING]
                 if one["class"] != self.category or any(flags) or _visible(one.get("anchors")) < VISIBLE_ANCHORS:
@@ -226,7 +226,7 @@ class Pascal3D:
                 if not (-_FARTHEST <= x1 < x2 <= _FARTHEST and -_FARTHEST <= y1 < y2 <= _FARTHEST):
                     raise ValueError(f"a box from {x1:g}, {y1:g} to {x2:g}, {y2:g}")
                 yield Annotation(path.stem, number, (x1, y1, x2, y2))
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise GanverseError(
                 f"expected a record of Pascal3D+ in {path}, got {brief(error) or type(error).__name__}; take the "
                 "file from the release again"
@@ -271,17 +271,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise GanverseError(f"expected a picture at {path}, but it cannot be read ({brief(error)})") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A MATLAB file as dictionaries and arrays."""
-    from scipy.io import loadmat
-
-    try:
-        found: dict[str, Any] = loadmat(path, simplify_cells=True)
-        return found
-    except Exception as error:
-        raise GanverseError(f"expected a MATLAB file at {path}, but it cannot be read ({brief(error)})") from error
-
-
 def _visible(anchors: object) -> int:
     """Keypoints that have a place in the image."""
     if not isinstance(anchors, Mapping):
@@ -292,7 +281,7 @@ def _visible(anchors: object) -> int:
 def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
     """Corners [n, 2] by image and number of the object."""
     try:
-        found = _read(path)["segmentations"]
+        found = read_matlab(path)["segmentations"]
         names, numbers = np.atleast_1d(found["voc_image_id"]), np.atleast_1d(found["voc_rec_id"])
         corners = [
             np.stack([np.ravel(x), np.ravel(y)], axis=1).astype(float).clip(-_FARTHEST, _FARTHEST)

@@ -135,13 +135,22 @@ def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
     config = stage.folder / SETTINGS
     # every process writes the same file, since it reads it at once
     write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
+    try:
+        _call(stage, config, evaluate)
+    except GanverseError:
+        if stage.state == "new":  # nothing has come of it
+            config.unlink(missing_ok=True)
+        raise
+    if is_first_process():
+        write_atomically(stage.folder / DONE, (json.dumps({"fingerprint": stage.fingerprint}) + "\n").encode())
+
+
+def _call(stage: Stage, config: Path, evaluate: Callable[[Sequence[str]], object]) -> None:
     if stage.command == "evaluate":
         evaluate(["--config", str(config), "--run", str(stage.run), "--output", str(stage.folder)])
     else:
         arguments = [stage.command, "--config", str(config), "--trainer.default_root_dir", str(stage.folder)]
         _resume(arguments, stage.folder / CHECKPOINTS) if stage.command == "fit" else run_lightning(arguments)
-    if is_first_process():
-        write_atomically(stage.folder / DONE, (json.dumps({"fingerprint": stage.fingerprint}) + "\n").encode())
 
 
 def _resume(arguments: Sequence[str], folder: Path) -> None:
