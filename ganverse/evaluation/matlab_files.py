@@ -72,6 +72,8 @@ def _check(data: bytes, depth: int) -> None:
             kind, size, start = kind & 0xFFFF, kind >> 16, place + 4
         place = start + size if start % 8 == 0 else start + 4
         if depth and count == 0:
+            if data[start + 1] & 8:
+                raise ValueError("complex numbers")
             allowed = [frozenset({6}), frozenset({5}), _NAMES, *_CLASSES[data[start]]]
         fits = place <= len(data) and (start % 8 == 0 or size <= 4) and depth <= _DEEPEST
         if not fits or kind not in allowed[min(count, len(allowed) - 1)]:

@@ -290,7 +290,7 @@ def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
         if any(len(polygon) < 3 or np.isnan(polygon).any() for polygon in corners):
             raise ValueError("a polygon without corners")
         return {(str(n), int(k)): c for n, k, c in zip(names, numbers, corners, strict=True)}
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise GanverseError(f"expected segmentations as in CMR's segkps in {path}, got {brief(error)}") from error
 
 
