@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.errors import GanverseError
-from ganverse.export.usd import USD_FORMATS, usd_files
-from ganverse.geometry.meshes import Mesh, vertex_normals
+from ganverse.export.usd import USD_FORMATS, unit_normals, usd_files
+from ganverse.geometry.meshes import Mesh
 from ganverse.io import png_bytes, to_pil, write_atomically
 
 FORMATS = (".glb", ".obj", *USD_FORMATS)
@@ -46,7 +46,7 @@ def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path |
         The files written, `path` first.
 
     Raises:
-        GanverseError: another ending, or a USD file without usd-core.
+        GanverseError: another ending, a USD file without usd-core, or vertices that are not finite.
     """
     path = Path(path)
     check_format(path)
@@ -73,14 +73,14 @@ def to_trimesh(mesh: Mesh, texture: Float[Tensor, "3 height width"]) -> trimesh.
     )
     unique, index = corners.unique(dim=0, return_inverse=True)
     origin = unique[:, 0].long()
-    normals = vertex_normals(mesh.vertices[:1], mesh.faces)[0]
+    normals = unit_normals(mesh)
     material = trimesh.visual.material.PBRMaterial(
         baseColorTexture=to_pil(texture), metallicFactor=0.0, roughnessFactor=0.9
     )
     return trimesh.Trimesh(
         vertices=mesh.vertices[0].detach()[origin].cpu().numpy(),
         faces=index.view(-1, 3).cpu().numpy(),
-        vertex_normals=normals.detach()[origin].cpu().numpy(),
+        vertex_normals=normals[origin].cpu().numpy(),
         visual=trimesh.visual.TextureVisuals(uv=unique[:, 1:].float().cpu().numpy(), material=material),
         process=False,
     )

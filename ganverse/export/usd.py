@@ -11,11 +11,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from ganverse.errors import GanverseError
 from ganverse.geometry.meshes import Mesh, vertex_normals
 
 USD_FORMATS = (".usdz", ".usda", ".usdc")
 _ROOT = "/Object"
+_FARTHEST = 1e9  # world units
 
 
 def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]:
@@ -48,6 +53,19 @@ def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]
         return {path.name: package.read_bytes()}
 
 
+def unit_normals(mesh: Mesh) -> Float[Tensor, "verts 3"]:
+    """Normals of the first mesh, +y where faces without area leave none: readers refuse others than unit vectors.
+
+    Raises:
+        GanverseError: vertices that are not finite, or so far away that files cannot hold their squares.
+    """
+    if not bool((mesh.vertices[:1].abs() < _FARTHEST).all()):
+        raise GanverseError(f"expected vertices within {_FARTHEST:g} of the origin to write a mesh, got others")
+    normals = vertex_normals(mesh.vertices[:1].detach().double(), mesh.faces)[0].float()
+    up = torch.tensor([0.0, 1.0, 0.0], device=normals.device)
+    return torch.where(normals.norm(dim=1, keepdim=True) > 0.5, normals, up)
+
+
 def _describe(stage: Any, mesh: Mesh, picture: str) -> None:
     """A model of one mesh with one material into an empty `Usd.Stage`."""
     from pxr import Kind, Usd, UsdGeom, UsdShade
@@ -72,7 +90,7 @@ def _shape(stage: Any, mesh: Mesh) -> Any:
     shape.CreateFaceVertexCountsAttr(Vt.IntArray([3] * len(mesh.faces)))
     shape.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(mesh.faces.flatten().int().cpu().numpy()))
     shape.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
-    shape.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(vertex_normals(vertices, mesh.faces)[0].cpu().numpy()))
+    shape.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(unit_normals(mesh).cpu().numpy()))
     shape.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
     coordinates = UsdGeom.PrimvarsAPI(shape).CreatePrimvar(
         "st", Sdf.ValueTypeNames.TexCoord2fArray, UsdGeom.Tokens.faceVarying
