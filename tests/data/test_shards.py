@@ -159,7 +159,7 @@ def test_masks_that_do_not_fit_their_images(plan: ShardPlan) -> None:
         ShardReader(plan).batch([0])
 
 
-def png(*size: int, mode: str = "RGB") -> bytes:
+def flat_png(*size: int, mode: str = "RGB") -> bytes:
     buffer = io.BytesIO()
     Image.new(mode, size).save(buffer, "png")
     return buffer.getvalue()
@@ -172,10 +172,10 @@ def npy(shape: tuple[int, ...]) -> bytes:
 
 
 MEMBERS = {
-    "a PNG bomb": ("view0.png", png(9000, 9000)),
-    "a picture with alpha": ("view0.png", png(16, 16, mode="RGBA")),
-    "another size": ("view1.png", png(8, 8)),
-    "a mask in color": ("mask0.png", png(16, 16)),
+    "a PNG bomb": ("view0.png", flat_png(9000, 9000)),
+    "a picture with alpha": ("view0.png", flat_png(16, 16, mode="RGBA")),
+    "another size": ("view1.png", flat_png(8, 8)),
+    "a mask in color": ("mask0.png", flat_png(16, 16)),
     "a JPEG bomb by name": ("view0.png", b"\xff\xd8\xff" + bytes(100)),
     "styles of another shape": ("styles.npy", npy((5, 3))),
     "styles of a trillion numbers": ("styles.npy", npy((2, 3)).replace(b"(2, 3), }", b"(2, 10**12), }")),
