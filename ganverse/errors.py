@@ -40,8 +40,8 @@ def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:
     for name, value in (settings if isinstance(settings, Mapping) else vars(settings)).items():
         low, high = ranges.get(name, (0, _HIGHEST))
         if isinstance(value, (int, float)) and not low <= value <= high:
-            limits = f"of at least {low:g}" if high == _HIGHEST else f"from {low:g} to {high:g}"
-            raise GanverseError(f"expected {name} {limits}, got {quoted(value)}; correct it")
+            limits = f"at least {low:g}" if high == _HIGHEST else f"from {low:g} to {high:g}"
+            raise GanverseError(f"expected {name} to be {limits}, got {quoted(value)}; correct it")
 
 
 AT_LEAST_1 = (1, _HIGHEST)

@@ -261,7 +261,7 @@ class ShardReader:
         styles = torch.from_numpy(np.load(io.BytesIO(files["styles.npy"])))
         shape = (len(views), 3, *masks.shape[-2:])
         if images.shape != shape or masks.shape[1] != 1 or len(styles) != len(views) or not views:
-            raise ValueError(f"masks {tuple(masks.shape)} for images {tuple(images.shape)}")
+            raise ValueError(f"masks of {tuple(masks.shape[1:])} for images of {tuple(images.shape[1:])}")
         if not all(type(view) is int and 0 <= view < len(self.plan.azimuth_degrees) for view in views):
             raise ValueError(f"views {quoted(views)}")
         return images, masks, torch.tensor(views), styles.float()

@@ -155,7 +155,7 @@ def test_a_corrupt_sample_is_named(plan: ShardPlan, member: str, data: bytes, co
 def test_masks_that_do_not_fit_their_images(plan: ShardPlan) -> None:
     for view in (0, 1):
         exchange(plan.tar(0), f"000000000.mask{view}.png", png(8))
-    with pytest.raises(GanverseError, match=r"masks of \(8, 8\) for images of \(16, 16\)"):
+    with pytest.raises(GanverseError, match=r"masks of \(1, 8, 8\) for images of \(3, 16, 16\)"):
         ShardReader(plan).batch([0])
 
 
