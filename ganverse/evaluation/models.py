@@ -115,8 +115,13 @@ def _recorded_data(config: Mapping[str, Any]) -> MultiViewData:
         raise GanverseError(f"expected settings of {named} in the run's configuration, got {quoted(settings)}")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(sources[named], "data")
-    with one_sentence():
-        data: MultiViewData = parser.instantiate(parser.parse_object({"data": settings})).data
+    try:
+        with one_sentence():
+            data: MultiViewData = parser.instantiate(parser.parse_object({"data": settings})).data
+    except TypeError as error:
+        raise GanverseError(
+            f"expected settings of {named} in the run's configuration, got {quoted(settings)}"
+        ) from error
     return data
 
 
