@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganverse import __version__
+from ganverse.arguments import CommandParser
 from ganverse.errors import GanverseError, brief
 from ganverse.pretrained import SHIPPED, read_card, read_pinned
 
@@ -23,7 +23,7 @@ OPTIONAL = ("kaolin", "wandb")
 
 def doctor_command(arguments: Sequence[str], weights: Path = SHIPPED) -> int:
     """`ganverse doctor`; 0 if all is well, 1 otherwise. weights: folder of the shipped ones."""
-    ArgumentParser(prog="ganverse doctor", description=__doc__).parse_args(list(arguments))
+    CommandParser(prog="ganverse doctor", description=__doc__).parse_args(list(arguments))
     table, status = Table("what", "state", title=f"ganverse {__version__}"), 0
     for what, check in checks(weights):
         try:

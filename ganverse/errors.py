@@ -1,6 +1,9 @@
 """The one exception a user is meant to read."""
 
+from collections.abc import Mapping
+
 _LONGEST = 60
+_HIGHEST = 1e15
 
 
 class GanverseError(Exception):
@@ -24,3 +27,23 @@ def quoted(value: object) -> str:
         text = "a very long number"
     shortened = isinstance(value, (str, bytes)) and len(value) > _LONGEST
     return text if len(text) <= 2 * _LONGEST and not shortened else text[:_LONGEST] + "…"
+
+
+def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:
+    """Every number of a dataclass, or of a mapping, lies in its range, both ends included.
+
+    ranges: lowest and highest value by name; all other numbers are 0 or more.
+
+    Raises:
+        GanverseError: names the first that does not, nan and infinity among them.
+    """
+    for name, value in (settings if isinstance(settings, Mapping) else vars(settings)).items():
+        low, high = ranges.get(name, (0, _HIGHEST))
+        if isinstance(value, (int, float)) and not low <= value <= high:
+            limits = f"at least {low:g}" if high == _HIGHEST else f"from {low:g} to {high:g}"
+            raise GanverseError(f"expected {name} to be {limits}, got {quoted(value)}; correct it")
+
+
+AT_LEAST_1 = (1, _HIGHEST)
+POSITIVE = (1e-12, _HIGHEST)
+SHARE = (0, 1)

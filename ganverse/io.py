@@ -7,6 +7,7 @@ read with bounds: a few picture formats, a largest number of pixels, plain YAML 
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ LARGEST_PICTURE = 80_000_000
 """Pixels of the largest picture that is decoded; below the number from which Pillow itself warns."""
 LARGEST_YAML = 2**18
 """Bytes of the largest YAML file that is parsed."""
+LARGEST_JSON = 2**20
+"""Bytes of the largest JSON file that is parsed."""
 DEEPEST_YAML = 32
 """Levels of nesting in a YAML file."""
 
@@ -238,6 +241,27 @@ def read_yaml(path: Path) -> object:
         mark = getattr(error, "problem_mark", None)
         problem = brief(getattr(error, "problem", None) or error) + (f" in line {mark.line + 1}" if mark else "")
         raise GanverseError(f"expected YAML in {path}, got: {problem}") from error
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The mapping in a JSON file of at most `LARGEST_JSON` bytes; what: the file, in messages.
+
+    Raises:
+        GanverseError: the file is missing or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_JSON + 1)
+        if len(data) > LARGEST_JSON:
+            raise ValueError(f"more than {LARGEST_JSON >> 20} MiB")
+        found = json.loads(data)
+    except OSError as error:
+        raise GanverseError(f"expected {what} at {path}, but it cannot be read ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise GanverseError(f"expected JSON in {path}, got {brief(error):.80}; make {what} anew") from error
+    if not isinstance(found, dict):
+        raise GanverseError(f"expected a mapping in {path}, got a {type(found).__name__}; make {what} anew")
+    return found
 
 
 class _PlainLoader(yaml.SafeLoader):

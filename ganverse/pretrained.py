@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickletools
 import re
 import struct
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief, quoted
-from ganverse.io import pack_tensors, write_atomically
+from ganverse.io import pack_tensors, read_json, write_atomically
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights inside the package."""
@@ -34,11 +37,20 @@ _MAX_CARD, _MOST_DIGITS = 2**20, 19
 _MAX_HEADER = 2**22
 """Bytes; the largest networks have some hundred tensors of a hundred bytes each in the header of their file."""
 
+_CHECKPOINT_NAME = re.compile(
+    r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|"
+    r"torch (\w+Storage|b?float\d+|u?int\d+|bool|Size)"
+)
+"""What the pickle of a checkpoint may ask for."""
 _COST = 1000
 """Of an operation of torch, in numbers that it makes: bounds how many there are."""
 
 T = TypeVar("T")
 N = TypeVar("N", bound=nn.Module)
+
+
+class BrokenCheckpoint(GanverseError):
+    """A checkpoint from which training cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -195,26 +207,7 @@ def write_card(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    card = path.with_suffix(".json")
-    try:
-        with card.open("rb") as stream:
-            text = stream.read(_MAX_CARD + 1)
-        if len(text) > _MAX_CARD:
-            raise GanverseError(f"expected a card of at most {_MAX_CARD >> 20} MiB at {card}; export the weights again")
-        facts = json.loads(text, parse_int=_whole_number)
-    except OSError as error:
-        raise GanverseError(f"expected a card at {card} beside the weights, but it cannot be read ({error})") from error
-    except (ValueError, RecursionError) as error:
-        raise GanverseError(f"expected JSON in {card}, got {brief(error):.80}; export the weights again") from error
-    if not isinstance(facts, dict):
-        raise GanverseError(f"expected a mapping in {card}, got a {type(facts).__name__}; export the weights again")
-    return facts
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
+    return read_json(path.with_suffix(".json"), "a card beside the weights")
 
 
 def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> T:
@@ -277,6 +270,42 @@ def read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
         return load_tensors(data)
     except (SafetensorError, struct.error) as error:
         raise GanverseError(f"expected safetensors at {path}, got {brief(error):.200}") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint of Lightning holds, on the CPU; nothing in it is executed.
+
+    Raises:
+        BrokenCheckpoint: it is missing or damaged, or makes no sense: no weights by name, no count of steps, or numbers
+            that are many times as large as the file.
+    """
+    try:
+        found = _loaded(path)
+        state, size = found["state_dict"], path.stat().st_size
+        if not all(type(found[name]) is int for name in ("epoch", "global_step")) or not state:
+            raise ValueError("no weights, or no count of steps")
+        if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > 4 * size:
+            raise ValueError("numbers many times as large as the file")
+    except Exception as error:
+        raise BrokenCheckpoint(f"expected a checkpoint of a training at {path}, got: {brief(error)}") from error
+    checkpoint: dict[str, Any] = found
+    return checkpoint
+
+
+def _loaded(path: Path) -> Any:
+    """A zip archive of torch.save; torch's own check of names still lets a file ask for any amount of memory."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type or entry.file_size > path.stat().st_size for entry in entries):
+            raise ValueError("a compressed archive")
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"damage in {damaged}")
+        (pickled,) = (archive.read(entry) for entry in entries if entry.filename.endswith("/data.pkl"))
+    for instruction, name, _ in pickletools.genops(pickled):
+        if instruction.name in ("GLOBAL", "STACK_GLOBAL", "INST") and not _CHECKPOINT_NAME.fullmatch(str(name)):
+            raise ValueError(f"the name {quoted(name)}")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def mismatch(network: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:

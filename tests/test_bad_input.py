@@ -7,8 +7,10 @@ import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from ganverse import cli
@@ -30,7 +32,24 @@ CONFIGS: dict[str, bytes] = {
     "unknown-command.yaml": b"stages: {inverse: {train: {}}}\n",
     "alias.yaml": b"stages: {a: &a {evaluate: {}}, b: *a}\n",
     "twice.yaml": b"run: a\nrun: b\nstages: {a: {evaluate: {}}}\n",
+    "outside.yaml": b"stages: {../a: {evaluate: {}}}\n",
+    "itself.yaml": b"stages: {.: {evaluate: {}}}\n",
+    "settings.yaml": b"stages: {a: {fit: [1]}}\n",
+    "dates.yaml": b"stages: {a: {fit: {model: 2020-01-01}}}\n",
+    "two.yaml": b"stages: {a: {fit: {}, predict: {}}}\n",
     "views.yaml": b"front: 0\nside: 90\n",
+}
+
+
+COUNTS = {"epoch": 0, "global_step": 1}
+CHECKPOINTS: dict[str, Any] = {
+    "number": 7,
+    "list": [1],
+    "countless": {"state_dict": {"a": torch.zeros(1)}},
+    "weightless": {**COUNTS, "state_dict": {}},
+    "listed": {**COUNTS, "state_dict": ["a"]},
+    "wordy": {**COUNTS, "state_dict": {"a": "b"}},
+    "swollen": {**COUNTS, "state_dict": {"a": torch.zeros(1).expand(10**9)}},
 }
 
 
@@ -68,6 +87,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "empty.jpg").write_bytes(b"")
     Image.new("RGB", (64, 64), (120, 160, 230)).save(folder / "sky.png")
     (folder / "text.ckpt").write_text("no checkpoint")
+    for name, content in CHECKPOINTS.items():
+        torch.save(content, folder / f"{name}.ckpt")
     for name in ("none", "objectless", "maskless"):
         (folder / name).mkdir()
     for name in ("objectless", "maskless"):
@@ -112,6 +133,9 @@ GAN = [*FIT, "--model=ImageGAN", "--data=WorldImages", "--data.cache={out}/cars.
 PREDICT = ["train", "predict", "--trainer.accelerator=cpu", "--model=DatasetGeneration", "--model.output={out}/shards"]
 MAKE = [*PREDICT, "--data=MultiViewStream"]
 GENERATE = [*MAKE, "--data.generator={bad}/toy.safetensors"]
+SKY = ["reconstruct", "{bad}/sky.png", "-o", "{out}/a.glb"]
+EDIT = ["edit", "{bad}/sky.png", "-o", "{out}/a.png"]
+IMPORT = ["import-gan", "{bad}/toy.safetensors", "-o", "{out}/gan"]
 CASES: dict[str, list[str]] = {
     # commands and flags
     "unknown command": ["fly"],
@@ -180,6 +204,20 @@ CASES: dict[str, list[str]] = {
     "world images of no size": [*GAN, "--data.resolution=0"],
     "image GAN of no images": [*GAN, "--model.images=0"],
     "image GAN without a rate": [*GAN, "--model.learning_rate=0"],
+    "not a number": [*STREAM, "--model.learning_rate=.nan"],
+    "infinite weight": [*STREAM, "--model.losses.color=.inf"],
+    "infinite half-life": [*STREAM, "--model.ema_half_life=.inf"],
+    "negative jitter": [*TUNE, "--model.settings.camera_jitter=-1"],
+    "negative weight of StyleGAN-R": [*TUNE, "--model.losses.view=-1"],
+    "negative rate of found views": [*TUNE, "--model.settings.found_views.rate=-1"],
+    "share above one": [*STREAM, "--model.camera_hold=1.5"],
+    "image GAN of no stages": [*GAN, "--model.stages=[]"],
+    "stage larger than the image GAN": [
+        *GAN,
+        "--model.stages=[{{resolution: 1024, images: 8, r1_gamma: 0.1, fade_images: 0}}]",
+    ],
+    "mixing with probability two": [*GAN, "--model.mixing_probability=2"],
+    "perceptual loss of small images": [*TOY, "--data.resolution=16"],
     # configuration files
     "absent config": ["train", "fit", "--config={bad}/absent.yaml"],
     "config is a folder": ["train", "fit", "--config={bad}/none"],
@@ -190,13 +228,30 @@ CASES: dict[str, list[str]] = {
     "absent pipeline": ["train", "--config={bad}/absent.yaml"],
     **{
         f"pipeline: {name}": ["train", f"--config={{bad}}/{name}.yaml"]
-        for name in ("text", "list", "broken", "binary", "latin", "stageless", "wordy-stage", "unknown-command")
+        for name in (
+            *("text", "list", "broken", "binary", "latin", "stageless", "wordy-stage", "unknown-command"),
+            *("outside", "itself", "settings", "dates", "two"),
+        )
     },
+    "pipeline without a name": ["train", "--config"],
+    "run without a name": ["train", "--run"],
     "pipeline with an alias": ["train", "--config={bad}/alias.yaml"],
     "pipeline with a key twice": ["train", "--config={bad}/twice.yaml"],
     "fit's config as a pipeline": ["train", "--config=configs/car/inverse.yaml"],
     # checkpoints
     "absent checkpoint": [*TOY, "--ckpt_path={bad}/absent.ckpt"],
+    **{f"checkpoint: {name}": [*TOY, f"--ckpt_path={{bad}}/{name}.ckpt"] for name in CHECKPOINTS},
+    **{
+        f"weights in a checkpoint: {name}": [
+            "reconstruct",
+            "{bad}/sky.png",
+            "-o",
+            "{out}/a.glb",
+            "--weights",
+            f"{{bad}}/{name}.ckpt",
+        ]
+        for name in ("text", "weightless", "swollen", "wordy")
+    },
     "checkpoint of text": [*TOY, "--ckpt_path={bad}/text.ckpt"],
     "checkpoint is a folder": [*TOY, "--ckpt_path={bad}/none"],
     # generators
@@ -245,17 +300,65 @@ CASES: dict[str, list[str]] = {
     "empty photo": ["reconstruct", "{bad}/empty.jpg", "-o", "{out}/a.glb"],
     "photo is a folder": ["reconstruct", "{bad}/none", "-o", "{out}/a.glb"],
     "mesh of an unknown kind": ["reconstruct", "{bad}/sky.png", "-o", "{out}/a.stl"],
-    "absent weights": ["reconstruct", "{bad}/sky.png", "-o", "{out}/a.glb", "--weights", "{bad}/absent.safetensors"],
-    "weights of a generator": [
+    "absent weights": [*SKY, "--weights", "{bad}/absent.safetensors"],
+    "weights of a generator": [*SKY, "--weights", "{bad}/toy.safetensors"],
+    "views of an absent GAN": ["views", "{bad}/absent.safetensors"],
+    "views replacing a word": ["views", "--replaces=nothing"],
+    "views: unknown flag": ["views", "--color=red"],
+    "views: no codes": ["views", "{bad}/toy.safetensors", "--azimuths=regressor", "--codes=0"],
+    "views: no layers": ["views", "{bad}/toy.safetensors", "--azimuths=regressor", "--layers=0"],
+    "views: a small pool": ["views", "{bad}/toy.safetensors", "--azimuths=auto", "--pool=1"],
+    "views of another category": ["views", "{bad}/toy.safetensors"],
+    "views without a segmenter": ["views", "{bad}/toy.safetensors", "--azimuths=auto"],
+    "masks of an absent GAN": ["masks", "{bad}/absent.safetensors"],
+    "masks: one picture": ["masks", "{bad}/toy.safetensors", "--pictures=1"],
+    "masks: nothing labeled": ["masks", "{bad}/toy.safetensors", "--labeled=0"],
+    "masks: no steps": ["masks", "{bad}/toy.safetensors", "--steps=-1"],
+    "masks: a word for steps": ["masks", "{bad}/toy.safetensors", "--steps=many"],
+    "edit without a photo": ["edit"],
+    "edit of an absent photo": ["edit", "{bad}/absent.jpg", "-o", "{out}/a.png"],
+    "edit to another kind of file": ["edit", "{bad}/sky.png", "-o", "{out}/a.jpg"],
+    "edit of less than no steps": [*EDIT, "--steps=-1"],
+    "edit with two sources of masks": [
+        "edit",
+        "{bad}/sky.png",
+        "-o",
+        "{out}/a.png",
+        "--segmenter=car",
+        "--mask-rcnn=car",
+    ],
+    "edit with a generator": [*EDIT, "--weights", "{bad}/toy.safetensors"],
+    "photo without an output": ["reconstruct", "{bad}/sky.png"],
+    "photo on an unknown device": [*SKY, "--device=abacus"],
+    "less than no refinement": [*SKY, "--refine=-1"],
+    "photo with an absent mask": [*SKY, "--masks={bad}/absent.png"],
+    "photo with an empty mask": [
         "reconstruct",
         "{bad}/sky.png",
         "-o",
         "{out}/a.glb",
-        "--weights",
-        "{bad}/toy.safetensors",
+        "--masks={bad}/maskless/chair/front.png",
     ],
-    "views of an absent GAN": ["views", "{bad}/absent.safetensors"],
-    "views: unknown flag": ["views", "--color=red"],
+    "photo with a segmenter that is none": [
+        "reconstruct",
+        "{bad}/sky.png",
+        "-o",
+        "{out}/a.glb",
+        "--segmenter={bad}/toy.safetensors",
+    ],
+    "photo over itself": ["reconstruct", "{bad}/sky.png", "-o", "{bad}/sky.obj"],
+    "evaluate on an unknown device": ["evaluate", "--device=abacus"],
+    "evaluate negative refinement": ["evaluate", "--photographs.refine=-1"],
+    "evaluate an infinite number": ["evaluate", "--batch=1e99"],
+    "doctor with a word": ["doctor", "now"],
+    "import of a nameless address": ["import-gan", "https://host/", "-o", "{out}/gan", "--sha256=0"],
+    "import of an unknown protocol": ["import-gan", "ftp://host/gan.pkl", "-o", "{out}/gan"],
+    "import without a folder": ["import-gan", "{bad}/text.png"],
+    "import with a crooked crop": [*IMPORT, "--crop=wide"],
+    "annotation of no layers": ["annotate", "{bad}/toy.safetensors", "--layers=99", "--port=0", "--no-browser"],
+    "annotation of a small pool": ["annotate", "{bad}/toy.safetensors", "--pool=1", "--port=0", "--no-browser"],
+    "studio of no objects": ["studio", "--objects=0", "--port=0", "--no-browser"],
+    "studio of a run that is none": ["studio", "--run={bad}/none", "--port=0", "--no-browser"],
     # places and ports
     "run below a file": [*TOY, "--trainer.default_root_dir={bad}/text.png/run"],
     "run is a file": [*TOY, "--trainer.default_root_dir={bad}/text.png"],
@@ -274,7 +377,7 @@ CASES: dict[str, list[str]] = {
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(CASES) >= 120
+    assert len(CASES) >= 200
 
 
 @pytest.mark.parametrize("arguments", CASES.values(), ids=CASES.keys())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,8 @@ from ganverse.cli import BAD_INPUT, INTERRUPTED, train
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.training.pipeline import Stage, newest_checkpoint, read_pipeline
+from ganverse.training.pipeline import Stage, read_pipeline
+from ganverse.training.run_lock import run_lock
 from tests import pipeline_toys as toys
 from tests.pipeline_toys import fit, pipeline
 
@@ -138,6 +140,41 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, generator: Path) -> None:
     assert seen(last) > 0
 
 
+@pytest.mark.parametrize("flags", [["fit"], []], ids=["fit", "pipeline"])
+def test_sigterm_before_the_first_batch_ends_with_a_word(flags: list[str], tmp_path: Path, generator: Path) -> None:
+    waiting = (
+        "import time; from ganverse import tasks; tasks.register = lambda: (print('here', flush=True), time.sleep(999))"
+    )
+    code = f"import sys; {waiting}; from ganverse.cli import train; sys.exit(train(sys.argv[1:]))"
+    with started(["-c", code, *flags], tmp_path) as process:
+        wait_until(lambda: "here" in (tmp_path / "log").read_text(), process, tmp_path / "log")
+        process.terminate()
+        assert process.wait(PATIENCE) == INTERRUPTED
+    assert (tmp_path / "log").read_text() == "here\ninterrupted; run the same command again to resume\n"
+
+
+def test_one_training_at_a_time(tmp_path: Path, generator: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A living process keeps others out, whatever they run; a killed one does not."""
+    run = tmp_path / "run"
+    stages = {"inverse": fit("InverseGraphics", generator, "inverse.safetensors", images=100_000)}
+    config, last = toys.save_pipeline(tmp_path, stages), run / "inverse" / "checkpoints" / "last.ckpt"
+    direct = toys.command("InverseGraphics", run / "inverse", generator, images=8)
+    generation = toys.command("DatasetGeneration", tmp_path / "elsewhere", generator, output=run)
+    with started([str(ROOT / "train.py"), "--config", str(config)], tmp_path) as process:
+        wait_until(last.is_file, process, tmp_path / "log")
+        for second in (["--config", str(config)], direct, generation):
+            assert train(second) == BAD_INPUT
+            sentence = capsys.readouterr().err.splitlines()[-1]
+            assert f"but process {process.pid} on {socket.gethostname()} is at work there" in sentence
+        os.kill(process.pid, signal.SIGKILL)
+    assert (run / ".lock").is_file(), "left behind"
+    assert train(direct) == 0
+    assert not (run / "inverse" / ".lock").exists()
+    with run_lock(run):
+        pass
+    assert not (run / ".lock").exists()
+
+
 def test_two_processes_run_every_stage(tmp_path: Path, generator: Path) -> None:
     """gloo; Lightning starts the second process by running the script again."""
     config = pipeline(tmp_path, generator, images=16, devices=2, strategy="ddp")
@@ -166,21 +203,58 @@ def test_a_run_can_be_evaluated_again_from_its_own_record(tmp_path: Path, genera
     assert not any(key.startswith(("oracle/", "stylegan_r/")) for key in first)
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert newest_checkpoint(tmp_path) is None
-    for age, name in enumerate(("last", "step")):
-        torch.save({"state_dict": {}, "padding": torch.zeros(100)}, tmp_path / f"{name}.ckpt")
-        os.utime(tmp_path / f"{name}.ckpt", (1000 - age, 1000 - age))
-    assert newest_checkpoint(tmp_path) == tmp_path / "last.ckpt"
-    data = (tmp_path / "last.ckpt").read_bytes()
-    for damaged in (data[: len(data) // 2], b"", b"just words"):
-        (tmp_path / "last.ckpt").write_bytes(damaged)
-        os.utime(tmp_path / "last.ckpt", (1000, 1000))
-        assert newest_checkpoint(tmp_path) == tmp_path / "step.ckpt"
-        assert "the one before" in capsys.readouterr().err
-    (tmp_path / "step.ckpt").write_bytes(b"")
-    with pytest.raises(GanverseError, match="all are damaged"):
-        newest_checkpoint(tmp_path)
+@contextmanager
+def changed(checkpoint: Path) -> Iterator[dict[str, Any]]:
+    """The checkpoint's contents, saved again as its newest version."""
+    content = torch.load(checkpoint, weights_only=True)
+    yield content
+    torch.save(content, checkpoint)
+
+
+def test_a_checkpoint_that_makes_no_sense_gives_way_to_the_one_before(
+    tmp_path: Path, generator: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Damaged, or whole and nonsense: another content, weights that do not fit, lists in the place of mappings."""
+    stages = {"inverse": fit("InverseGraphics", generator, "inverse.safetensors", images=12)}
+    config, folder = toys.save_pipeline(tmp_path, stages), tmp_path / "run" / "inverse"
+    assert train(["--config", str(config)]) == 0
+    (before,) = (folder / "checkpoints").glob("epoch*.ckpt")
+    last, weights = folder / "checkpoints" / "last.ckpt", (folder / "inverse.safetensors").read_bytes()
+    whole = last.read_bytes()
+
+    def resumed() -> str:
+        (folder / "done.json").unlink()
+        os.utime(before, (1000, 1000))
+        capsys.readouterr()
+        assert train(["--config", str(config)]) == 0
+        assert (folder / "inverse.safetensors").read_bytes() == weights
+        return capsys.readouterr().err
+
+    changes: list[Callable[[dict[str, Any]], object]] = [
+        dict.clear,
+        lambda content: content.update(state_dict={}),
+        lambda content: content.update(state_dict=["weights"]),
+        lambda content: content.update(state_dict={"a": torch.zeros(3)}),
+        lambda content: content.update(optimizer_states=[["lists"]]),
+        lambda content: content.update(loops=[1]),
+        lambda content: content.update(callbacks=[]),
+        lambda content: content.pop("images_seen"),
+        lambda content: content.update(datamodule={}, MultiViewStream=[]),
+    ]
+    for change in changes:
+        last.write_bytes(whole)
+        with changed(last) as content:
+            change(content)
+        assert "trying the one before" in resumed()
+    middle = len(whole) // 2
+    for damaged in (whole[:middle], b"", b"just words", whole[:middle] + bytes(64) + whole[middle + 64 :]):
+        last.write_bytes(damaged)
+        assert "trying the one before" in resumed()
+    for path in (before, last):
+        path.write_bytes(b"")
+    (folder / "done.json").unlink()
+    assert train(["--config", str(config)]) == BAD_INPUT
+    assert "all are damaged" in capsys.readouterr().err
 
 
 def test_stages_are_read_in_order_and_run_is_filled_in(tmp_path: Path) -> None:
@@ -189,7 +263,8 @@ def test_stages_are_read_in_order_and_run_is_filled_in(tmp_path: Path) -> None:
         "run: runs/x\nstages:\n  b/one: {fit: {weights: '${run}/w'}}\n  a:\n    evaluate:\n  c: {predict: {}}\n"
     )
     first, second, third = read_pipeline(config, tmp_path / "run")
-    assert first == Stage("b/one", "fit", {"weights": f"{tmp_path}/run/w"}, tmp_path / "run" / "b" / "one")
+    assert first == Stage("b/one", "fit", {"weights": f"{tmp_path}/run/w"}, tmp_path / "run")
+    assert first.folder == tmp_path / "run" / "b" / "one"
     assert (second.command, second.settings, third.name) == ("evaluate", {}, "c")
     assert read_pipeline(config)[0].settings == {"weights": "runs/x/w"}
     assert first.state == "new"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from starlette.routing import Route
 from torch import Tensor, nn
 
 from ganverse.apps.server import add_page_options, address, application, listen, read_json, serve, tell
+from ganverse.arguments import CommandParser
 from ganverse.devices import find_device
 from ganverse.errors import GanverseError, quoted
 from ganverse.generators.protocol import ImageGenerator
@@ -38,7 +38,7 @@ def annotate_command(arguments: Sequence[str]) -> None:
     Raises:
         GanverseError: files that are missing or do not fit, a port that is taken.
     """
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="ganverse annotate",
         description="Give view codes of a GAN their azimuths on a page, one key each; every key is saved at once.",
     )

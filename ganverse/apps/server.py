@@ -105,7 +105,11 @@ async def read_json(request: Request, limit: int = 2**20) -> dict[str, Any]:
     Raises:
         GanverseError: it is too large, no JSON, nested too deeply, or no object.
     """
-    data = await read_body(request, limit)
+    return parse_json(await read_body(request, limit))
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """As `read_json`, of these bytes."""
     try:
         document = json.loads(data, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:

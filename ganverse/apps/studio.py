@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from ganverse.apps.server import (
     with_token,
 )
 from ganverse.apps.stage import ELEVATIONS, SAMPLING, SCALES, Look, Stage
+from ganverse.arguments import CommandParser
 from ganverse.data.sources import CAR_WORLD, SourceSettings, open_source
 from ganverse.devices import find_device
 from ganverse.errors import GanverseError, quoted
@@ -57,7 +57,7 @@ def studio_command(arguments: Sequence[str]) -> None:
     Raises:
         GanverseError: weights that are missing or do not fit, a port that is taken.
     """
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="ganverse studio",
         description="Turn an object or a photo on a page, as a mesh and through StyleGAN-R; swap its parts.",
     )

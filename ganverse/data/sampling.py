@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ganverse.batch import MultiViewBatch
 from ganverse.devices import upload
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras
@@ -68,10 +68,7 @@ class SamplingSettings:
     """How many different objects there are, for experiments; 0 means no end."""
 
     def __post_init__(self) -> None:
-        if min(self.views, self.attempts, self.block) < 1 or min(self.seed, self.objects) < 0:
-            raise GanverseError(
-                f"expected positive views, attempts and block, a seed and objects of 0 or more, got {self}"
-            )
+        check_ranges(self, views=AT_LEAST_1, attempts=AT_LEAST_1, block=AT_LEAST_1, max_pair_degrees=(0, 360))
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,13 @@ from torch import Tensor
 from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import Drawn
 from ganverse.data.sources import SourceSettings
-from ganverse.errors import GanverseError, brief
-from ganverse.io import png_bytes, read_image, read_mask, write_atomically
+from ganverse.errors import GanverseError, brief, quoted
+from ganverse.io import png_bytes, read_image, read_json, read_mask, write_atomically
 from ganverse.masks.filtering import FilterCounts
 from ganverse.pretrained import build
 
 MANIFEST = "manifest.json"
+_MOST_SAMPLES = 10**9
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class ShardPlan:
     source: SourceSettings
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.per_shard < 1:
-            raise GanverseError(f"expected at least one sample and one per shard, got {self.samples}, {self.per_shard}")
+        counts = (self.samples, self.per_shard)
+        if any(type(count) is not int or not 1 <= count <= _MOST_SAMPLES for count in counts):
+            raise GanverseError(f"expected 1 to {_MOST_SAMPLES:,} samples and as many per shard, got {quoted(counts)}")
 
     @property
     def shards(self) -> int:
@@ -76,11 +78,11 @@ class ShardPlan:
         path = self.tar(shard).with_suffix(".json")
         if not path.exists() or not self.tar(shard).exists():
             return None
-        record = build(ShardRecord, json.loads(path.read_text(encoding="utf-8")))
+        record = build(ShardRecord, read_json(path, "the record of a shard"))
         if record.fingerprint != self.fingerprint or record.samples != len(self.indices(shard)):
             raise GanverseError(
                 f"expected {self.folder} to be empty or to hold shards of {self.fingerprint}, but {path.name} holds "
-                f"{record.samples} samples of {record.fingerprint}; choose another folder or delete it"
+                f"{record.samples} samples of {quoted(record.fingerprint)}; choose another folder or delete it"
             )
         return record
 
@@ -163,22 +165,19 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
 
     GanverseError if the folder holds no finished shards or one has changed.
     """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise GanverseError(f"expected finished shards with a {MANIFEST} in {folder}, got none; generate them")
+    manifest = read_json(path, "the shards")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise GanverseError(
-            f"expected finished shards with a {MANIFEST} in {folder}, got none; generate them"
-        ) from error
-    except ValueError as error:
-        raise GanverseError(f"expected JSON in {folder / MANIFEST}, got {error}; generate the shards again") from error
-    try:
-        entries = [(folder / entry["name"], entry["sha256"]) for entry in manifest["shards"]]
         facts = {name: manifest[name] for name in ("samples", "per_shard", "fingerprint", "azimuth_degrees", "source")}
         plan = build(ShardPlan, facts, {"folder": folder})
-    except (KeyError, TypeError, GanverseError) as error:
+        entries = [(plan.tar(shard), entry["sha256"]) for shard, entry in enumerate(manifest["shards"])]
+        if len(entries) != plan.shards or not np.isfinite(plan.azimuth_degrees).all():
+            raise ValueError("another number of shards, or azimuths that are no angles")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, GanverseError) as error:
         raise GanverseError(
-            f"expected {folder / MANIFEST} as this version writes it, got another ({brief(error)}); generate the "
-            "shards again"
+            f"expected {path} as this version writes it, got another ({brief(error)}); generate the shards again"
         ) from error
     for path, sha256 in entries:
         if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != sha256):
@@ -212,17 +211,19 @@ class ShardReader:
         GanverseError if one cannot be read or does not fit together.
         """
         rows = [self._sample(sample) for sample in samples]
+        if len({tuple(part.shape for part in row) for row in rows}) > 1:
+            raise GanverseError(f"expected samples of one shape in {self.plan.folder}, got several; make them anew")
         images, masks, view_ids, styles = (torch.stack(part) for part in zip(*rows, strict=True))
         return MultiViewBatch(images, masks, view_ids, torch.tensor(list(samples)), styles)
 
     def _sample(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         try:
             return self._decoded(sample)
-        except (KeyError, ValueError, RuntimeError, EOFError, OSError, tarfile.TarError, GanverseError) as error:
+        except Exception as error:  # tarfile, Pillow and numpy raise anything for a damaged file
             path = self.plan.tar(sample // self.plan.per_shard)
             raise GanverseError(
-                f"expected sample {sample} in {path} as generation writes it, got {type(error).__name__}: {error}; "
-                "delete this shard and its .json and run the generation again"
+                f"expected sample {sample} in {path} as generation writes it, got {type(error).__name__}: "
+                f"{brief(error)}; delete this shard and its .json and run the generation again"
             ) from error
 
     def _decoded(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -233,7 +234,12 @@ class ShardReader:
         if masks.shape[-2:] != images.shape[-2:]:
             raise ValueError(f"masks of {tuple(masks.shape[-2:])} for images of {tuple(images.shape[-2:])}")
         styles = torch.from_numpy(np.load(io.BytesIO(files["styles.npy"])))
-        return images, masks, torch.tensor(views), styles
+        shape = (len(views), 3, *masks.shape[-2:])
+        if images.shape != shape or masks.shape[1] != 1 or len(styles) != len(views) or not views:
+            raise ValueError(f"masks of {tuple(masks.shape[1:])} for images of {tuple(images.shape[1:])}")
+        if not all(type(view) is int and 0 <= view < len(self.plan.azimuth_degrees) for view in views):
+            raise ValueError(f"views {quoted(views)}")
+        return images, masks, torch.tensor(views), styles.float()
 
     def _files(self, sample: int) -> dict[str, bytes]:
         shard = sample // self.plan.per_shard

@@ -67,17 +67,29 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     models, output = call.models()
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
     with torchrun_group():
+        first = rank_and_processes()[0] == 0
+        run = start_wandb(output) if first and call.logger == "wandb" else None
         metrics = evaluate_models(models, output, settings)
-        if rank_and_processes()[0] == 0:
-            if call.logger == "wandb":
-                log_to_wandb(output, metrics)
+        if first:
+            if run is not None:
+                log_to_wandb(run, output, metrics)
             if call.cards:
                 write_cards(models, json.loads((output / SCORES).read_text(encoding="utf-8")))
             Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
     return metrics
 
 
-def log_to_wandb(folder: Path, metrics: Mapping[str, float]) -> None:
+def start_wandb(folder: Path) -> Any:
+    """A run of Weights & Biases with its files in `folder`; GanverseError if it cannot start."""
+    import wandb  # only where it is asked for
+
+    from ganverse.training.media import wandb_explained
+
+    with wandb_explained():
+        return wandb.init(project="ganverse", name=f"{folder.parent.name}-{folder.name}", dir=folder)
+
+
+def log_to_wandb(run: Any, folder: Path, metrics: Mapping[str, float]) -> None:
     """Sends the numbers, as values and as a table, and the files below figures/ and meshes/ to Weights & Biases."""
     import wandb  # only where it is asked for
 
@@ -88,7 +100,7 @@ def log_to_wandb(folder: Path, metrics: Mapping[str, float]) -> None:
         **{path.stem: wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))},
         **{path.stem: wandb.Object3D(str(path)) for path in sorted(folder.glob("meshes/*.glb"))},
     }
-    with wandb.init(project="ganverse", name=f"{folder.parent.name}-{folder.name}", dir=folder) as run:
+    with run:
         run.log({**metrics, **{f"media/{name}": medium for name, medium in media.items()}})
 
 

@@ -16,7 +16,7 @@ from ganverse.data.multi_view import VALIDATION_START, MultiViewData, MultiViewS
 from ganverse.data.multi_view_folder import MultiViewFolder
 from ganverse.data.multi_view_shards import MultiViewShards
 from ganverse.data.sources import CAR_WORLD, Source, SourceSettings, open_source
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, quoted
 from ganverse.evaluation.held_out import HeldOutSamples
 from ganverse.inverse.weights import ARCHITECTURE as INVERSE_ARCHITECTURE
 from ganverse.inverse.weights import InverseModel, load_inverse
@@ -77,7 +77,10 @@ def models_of_run(run: str | Path) -> ModelPaths:
     if network is None and renderer is None:
         raise GanverseError(f"expected trained weights below {run}, found none; train a stage to its end first")
     if network is None:  # StyleGAN-R was trained with the network of another run
-        network = find_weights(recorded[-1]["model"]["init_args"]["inverse"], INVERSE)
+        try:
+            network = find_weights(str(recorded[-1]["model"]["init_args"]["inverse"]), INVERSE)
+        except (KeyError, TypeError) as error:
+            raise GanverseError(f"expected model.init_args.inverse in a config.yaml of {run}, found none") from error
     return _on_data(_recorded_data(recorded[0]), network, renderer)
 
 
@@ -107,10 +110,18 @@ def _recorded_data(config: Mapping[str, Any]) -> MultiViewData:
     sources = {source.__name__: source for source in (MultiViewStream, MultiViewShards, MultiViewFolder)}
     if named not in sources:  # nothing else that a configuration names is ever imported
         raise GanverseError(f"expected data of {', '.join(sources)} in the run's configuration, got {named[:60]}")
+    settings = recorded.get("init_args") or {}
+    if not isinstance(settings, dict):
+        raise GanverseError(f"expected settings of {named} in the run's configuration, got {quoted(settings)}")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(sources[named], "data")
-    with one_sentence():
-        data: MultiViewData = parser.instantiate(parser.parse_object({"data": recorded.get("init_args") or {}})).data
+    try:
+        with one_sentence():
+            data: MultiViewData = parser.instantiate(parser.parse_object({"data": settings})).data
+    except TypeError as error:
+        raise GanverseError(
+            f"expected settings of {named} in the run's configuration, got {quoted(settings)}"
+        ) from error
     return data
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from torchvision.ops import box_iou, masks_to_boxes
 
 from ganverse.devices import device_of
 from ganverse.distributed import own_batches
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
+from ganverse.evaluation.matlab_files import read_matlab
 from ganverse.evaluation.metrics import Score, gather_values, masked_l1, scores_of
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.io import list_images
+from ganverse.io import LARGEST_PICTURE, list_images
 from ganverse.masks.masker import Masker
 from ganverse.reconstruction.photos import Box, FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
@@ -31,6 +32,8 @@ RESOLUTION = 256
 VOC = Path("PASCAL/VOCdevkit/VOC2012")
 PADDING = 0.05
 """On every side of the square round an object's box, as a share of the box's longer side (CMR)."""
+_FARTHEST = 1e5  # pixels
+_HIDING = ("difficult", "truncated", "occluded")
 VISIBLE_ANCHORS = 4
 """An object with fewer visible keypoints is left out (CMR)."""
 
@@ -213,21 +216,28 @@ class Pascal3D:
             raise GanverseError(f"expected VOC's train list at {path}, but it cannot be read ({error})") from error
 
     def _usable(self, path: Path) -> Iterator[Annotation]:
-        records = _read(path)["record"]["objects"]
-        for number, one in enumerate([records] if isinstance(records, dict) else records, start=1):
-            flags = (int(one.get(name, 0) or 0) for name in ("difficult", "truncated", "occluded"))
-            anchors = one.get("anchors", {})
-            if one["class"] != self.category or any(flags) or _visible(anchors) < VISIBLE_ANCHORS:
-                continue
-            x1, y1, x2, y2 = (float(edge) for edge in one["bbox"])
-            yield Annotation(path.stem, number, (x1, y1, x2, y2))
+        try:
+            records = read_matlab(path)["record"]["objects"]
+            for number, one in enumerate([records] if isinstance(records, dict) else records, start=1):
+                flags = [np.size(one.get(name, 0)) and int(one.get(name, 0)) for name in _HIDING]
+                if one["class"] != self.category or any(flags) or _visible(one.get("anchors")) < VISIBLE_ANCHORS:
+                    continue
+                x1, y1, x2, y2 = (float(edge) for edge in one["bbox"])
+                if not (-_FARTHEST <= x1 < x2 <= _FARTHEST and -_FARTHEST <= y1 < y2 <= _FARTHEST):
+                    raise ValueError(f"a box from {x1:g}, {y1:g} to {x2:g}, {y2:g}")
+                yield Annotation(path.stem, number, (x1, y1, x2, y2))
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise GanverseError(
+                f"expected a record of Pascal3D+ in {path}, got {brief(error) or type(error).__name__}; take the "
+                "file from the release again"
+            ) from error
 
     def _image_path(self, one: Annotation) -> Path:
         return self.root / "Images" / f"{self.category}_pascal" / f"{one.name}.jpg"
 
     def _size(self, one: Annotation) -> tuple[int, int]:
         """Width and height on disk; photos are read at fewer pixels where they are large."""
-        with Image.open(self._image_path(one)) as file:
+        with _opened(self._image_path(one)) as file:
             return file.size
 
     def _has_mask(self, one: Annotation) -> bool:
@@ -241,7 +251,7 @@ class Pascal3D:
     def _mask(self, one: Annotation) -> np.ndarray:
         """255 on the object, at the size on disk."""
         if self.masks is None:
-            with Image.open(self._instance_path(one)) as file:
+            with _opened(self._instance_path(one)) as file:
                 return _instance(np.array(file), one.box)
         canvas = Image.new("L", self._size(one))
         corners = [(float(x), float(y)) for x, y in self._polygons[one.name, one.number]]
@@ -249,17 +259,16 @@ class Pascal3D:
         return np.array(canvas)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A MATLAB file as dictionaries and arrays."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture of the release as it is on disk."""
     try:
-        found: dict[str, Any] = loadmat(path, simplify_cells=True)
-        return found
-    # NotImplementedError is scipy's answer to files of MATLAB 7.3, which are HDF5.
-    except (OSError, ValueError, TypeError, MatReadError, NotImplementedError) as error:
-        raise GanverseError(f"expected a MATLAB file at {path}, but it cannot be read ({error})") from error
+        with Image.open(path, formats=("JPEG", "PNG")) as file:
+            if file.width * file.height > LARGEST_PICTURE:
+                raise ValueError("too many pixels")
+            yield file
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise GanverseError(f"expected a picture at {path}, but it cannot be read ({brief(error)})") from error
 
 
 def _visible(anchors: object) -> int:
@@ -272,14 +281,17 @@ def _visible(anchors: object) -> int:
 def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
     """Corners [n, 2] by image and number of the object."""
     try:
-        found = _read(path)["segmentations"]
+        found = read_matlab(path)["segmentations"]
         names, numbers = np.atleast_1d(found["voc_image_id"]), np.atleast_1d(found["voc_rec_id"])
         corners = [
-            np.stack([np.ravel(x), np.ravel(y)], axis=1) for x, y in zip(found["poly_x"], found["poly_y"], strict=True)
+            np.stack([np.ravel(x), np.ravel(y)], axis=1).astype(float).clip(-_FARTHEST, _FARTHEST)
+            for x, y in zip(found["poly_x"], found["poly_y"], strict=True)
         ]
+        if any(len(polygon) < 3 or np.isnan(polygon).any() for polygon in corners):
+            raise ValueError("a polygon without corners")
         return {(str(n), int(k)): c for n, k, c in zip(names, numbers, corners, strict=True)}
-    except (KeyError, TypeError, ValueError) as error:
-        raise GanverseError(f"expected segmentations as in CMR's segkps in {path}, got {error}") from error
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise GanverseError(f"expected segmentations as in CMR's segkps in {path}, got {brief(error)}") from error
 
 
 def _instance(labels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:

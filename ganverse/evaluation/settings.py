@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 
 HELD_OUT_SEED = 982_451_653
 """Seed of all evaluation samples. No training stream uses it: their seeds are small numbers."""
@@ -27,6 +27,9 @@ class Photographs:
     """Category of Pascal3D+."""
     refine: int = 30
     """Steps of test-time refinement behind the `*_refined` scores. 0 omits them."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,8 @@ class EvaluationSettings:
     """`auto` is the GPU where there is one, else the CPU; or a device name such as `cpu` or `cuda`."""
 
     def __post_init__(self) -> None:
-        for name in (one.name for one in fields(self)):
-            value, least = (
-                getattr(self, name),
-                int(name in ("unseen_views", "calibration_objects", "control_azimuths", "batch")),
-            )
-            if isinstance(value, int) and value < least:
-                raise GanverseError(f"expected {name} to be at least {least}, got {value}; correct it")
+        least = ("unseen_views", "calibration_objects", "control_azimuths", "batch")
+        check_ranges(self, **dict.fromkeys(least, AT_LEAST_1))
         for name in ("control_objects", "quality_images"):
             if getattr(self, name) == 1:
                 raise GanverseError(f"expected {name} of 0 or at least 2, got 1; correct it")

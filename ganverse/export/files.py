@@ -25,6 +25,7 @@ from ganverse.io import png_bytes, to_pil, write_atomically
 
 USD_FORMATS = (".usdz", ".usda", ".usdc")
 _ROOT = "/Object"
+_FARTHEST = 1e9  # world units
 FORMATS = (".glb", ".obj", *USD_FORMATS)
 """Endings of the files that `save_mesh` writes."""
 
@@ -52,7 +53,7 @@ def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path |
         The files written, `path` first.
 
     Raises:
-        GanverseError: another ending, or a USD file without usd-core.
+        GanverseError: another ending, a USD file without usd-core, or vertices that are not finite.
     """
     path = Path(path)
     check_format(path)
@@ -79,14 +80,14 @@ def to_trimesh(mesh: Mesh, texture: Float[Tensor, "3 height width"]) -> trimesh.
     )
     unique, index = corners.unique(dim=0, return_inverse=True)
     origin = unique[:, 0].long()
-    normals = vertex_normals(mesh.vertices[:1], mesh.faces)[0]
+    normals = unit_normals(mesh)
     material = trimesh.visual.material.PBRMaterial(
         baseColorTexture=to_pil(texture), metallicFactor=0.0, roughnessFactor=0.9
     )
     return trimesh.Trimesh(
         vertices=mesh.vertices[0].detach()[origin].cpu().numpy(),
         faces=index.view(-1, 3).cpu().numpy(),
-        vertex_normals=normals.detach()[origin].cpu().numpy(),
+        vertex_normals=normals[origin].cpu().numpy(),
         visual=trimesh.visual.TextureVisuals(uv=unique[:, 1:].float().cpu().numpy(), material=material),
         process=False,
     )
@@ -141,6 +142,19 @@ def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]
         return {path.name: package.read_bytes()}
 
 
+def unit_normals(mesh: Mesh) -> Float[Tensor, "verts 3"]:
+    """Normals of the first mesh, +y where faces without area leave none: readers refuse others than unit vectors.
+
+    Raises:
+        GanverseError: vertices that are not finite, or so far away that files cannot hold their squares.
+    """
+    if not bool((mesh.vertices[:1].abs() < _FARTHEST).all()):
+        raise GanverseError(f"expected vertices within {_FARTHEST:g} of the origin to write a mesh, got others")
+    normals = vertex_normals(mesh.vertices[:1].detach().double(), mesh.faces)[0].float()
+    up = torch.tensor([0.0, 1.0, 0.0], device=normals.device)
+    return torch.where(normals.norm(dim=1, keepdim=True) > 0.5, normals, up)
+
+
 def _describe(stage: Any, mesh: Mesh, picture: str) -> None:
     """A model of one mesh with one material into an empty `Usd.Stage`."""
     from pxr import Kind, Usd, UsdGeom, UsdShade
@@ -165,7 +179,7 @@ def _shape(stage: Any, mesh: Mesh) -> Any:
     shape.CreateFaceVertexCountsAttr(Vt.IntArray([3] * len(mesh.faces)))
     shape.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(mesh.faces.flatten().int().cpu().numpy()))
     shape.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
-    shape.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(vertex_normals(vertices, mesh.faces)[0].cpu().numpy()))
+    shape.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(unit_normals(mesh).cpu().numpy()))
     shape.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
     coordinates = UsdGeom.PrimvarsAPI(shape).CreatePrimvar(
         "st", Sdf.ValueTypeNames.TexCoord2fArray, UsdGeom.Tokens.faceVarying

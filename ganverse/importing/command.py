@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ganverse.arguments import CommandParser
 from ganverse.importing.importer import ImportSettings, import_generator
 
 DESCRIPTION = """\
@@ -43,8 +44,11 @@ def import_command(arguments: Sequence[str]) -> Path:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        "ganverse import-gan", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    parser = CommandParser(
+        prog="ganverse import-gan",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="a file, https://... (requires --sha256) or hf://owner/repository/file")

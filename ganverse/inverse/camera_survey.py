@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ganverse.errors import GanverseError
+from ganverse.errors import SHARE, GanverseError, check_ranges
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import InverseLossWeights, color_loss, silhouette_loss
@@ -55,11 +55,7 @@ class SurveyPlan:
     def __post_init__(self) -> None:
         if list(self.at) != sorted(self.at) or any(not 0 <= share <= 1 for share in self.at):
             raise GanverseError(f"expected ascending shares between 0 and 1 in survey.at, got {self.at}")
-        if self.after < 0 or self.pictures_per_view < 2 or self.turns < 2 or not 0 <= self.reach <= 180:
-            raise GanverseError(
-                "expected survey.after of 0 or more, pictures_per_view and turns of 2 or more and a reach of 0 to 180 "
-                f"degrees, got {self.after}, {self.pictures_per_view}, {self.turns} and {self.reach}"
-            )
+        check_ranges(self, pictures_per_view=(2, 1e6), turns=(2, 360), reach=(0, 180), gain=SHARE)
 
 
 DEFAULT_SURVEY = SurveyPlan()

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, check_ranges
 from ganverse.geometry.cameras import Cameras
 
 
@@ -42,8 +42,9 @@ class InverseLossWeights:
     camera can be re-rendered, and the texture flow starts from the projection."""
 
     def __post_init__(self) -> None:
-        if min(vars(self).values()) < 0 or self.own_view + self.other_view == 0:
-            raise GanverseError(f"expected loss weights of 0 or more, own_view or other_view above 0, got {self}")
+        check_ranges(self)
+        if self.own_view + self.other_view == 0:
+            raise GanverseError(f"expected own_view or other_view above 0, got {self}")
 
 
 DEFAULT_WEIGHTS = InverseLossWeights()

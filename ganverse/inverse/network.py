@@ -80,7 +80,7 @@ class InverseNetworkConfig:
                 f"expected channels and texture_channels in multiples of 8, got {self.channels} and "
                 f"{self.texture_channels}"
             )
-        if min(self.axes) <= 0 or self.camera_distance <= max(self.axes):
+        if not 0 < min(self.axes) <= max(self.axes) < self.camera_distance < 1e3:
             raise GanverseError(
                 f"expected positive axes and a camera_distance beyond them, got {self.axes} and {self.camera_distance}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,16 @@ from torch import nn
 from ganverse.errors import GanverseError, brief
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
-from ganverse.pretrained import CHECKPOINT, INVERSE, build, build_network, find_weights, read_facts, save_network
+from ganverse.pretrained import (
+    CHECKPOINT,
+    INVERSE,
+    build,
+    build_network,
+    find_weights,
+    read_checkpoint,
+    read_facts,
+    save_network,
+)
 
 ARCHITECTURE = "inverse-graphics"
 _MAX_VIEWS = 100_000
@@ -90,7 +98,7 @@ def save_inverse(
 def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
     """`network` and `cameras` of `tasks.InverseGraphics`; nothing in the file is executed."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_checkpoint(path)
         state, config = checkpoint["state_dict"], build(InverseNetworkConfig, checkpoint["hyper_parameters"]["network"])
         offset, notes = state["cameras.offset"], f"checkpoint {path.name}"
         card = InverseCard(
@@ -104,7 +112,7 @@ def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
             views=len(offset),
         )
         own = {name: tensor for name, tensor in state.items() if name.split(".")[0] in ("network", "cameras")}
-    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, pickle.UnpicklingError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise GanverseError(f"expected a checkpoint of the inverse stage at {path}, got: {brief(error)}") from error
     return _model(build_network(lambda: _empty(card), path, own), card, device)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ganverse.augmentation import AugmentationSettings, augment
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, POSITIVE, check_ranges
 from ganverse.io import from_bytes
 from ganverse.masks.masker import Masks, separate_instances, soft_iou
 from ganverse.pretrained import SHIPPED, load_network, read_facts
@@ -128,8 +128,7 @@ class SegmenterTraining:
     pictures the IoU on unseen ones of the car GAN is 0.947 without them, 0.935 with 0.2 and 0.915 with 0.7."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.learning_rate <= 0:
-            raise GanverseError(f"expected steps, batch and learning_rate above 0, got {self}")
+        check_ranges(self, steps=AT_LEAST_1, batch=AT_LEAST_1, learning_rate=POSITIVE)
 
 
 def train_segmenter(

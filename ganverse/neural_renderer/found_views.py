@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.devices import upload
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, POSITIVE, SHARE, check_ranges
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.geometry.cameras import Cameras, angular_difference
 from ganverse.inverse.losses import color_loss, silhouette_loss
@@ -54,15 +54,7 @@ class FoundViewSettings:
     """Share of the training scenes under a found view instead of an annotated one."""
 
     def __post_init__(self) -> None:
-        if self.candidates < 0 or self.objects < 1 or self.steps < 0:
-            raise GanverseError(
-                "expected found_views.candidates >= 0, objects >= 1 and steps >= 0, got "
-                f"{self.candidates}, {self.objects} and {self.steps}; use candidates 0 for none"
-            )
-        if not (0 <= self.kept <= 1 and 0 <= self.share <= 1):
-            raise GanverseError(
-                f"expected found_views.kept and share between 0 and 1, got {self.kept} and {self.share}"
-            )
+        check_ranges(self, objects=AT_LEAST_1, rate=POSITIVE, kept=SHARE, share=SHARE)
 
 
 @dataclass(frozen=True)

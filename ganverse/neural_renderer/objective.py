@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ganverse.errors import check_ranges
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.losses import color_loss, silhouette_loss
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -52,6 +53,9 @@ class DisentangleWeights:
     """Ours: as `distill_l1`, perceptual."""
     anchor: float = 0.02
     """Ours: the mapping loss in stage 2."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def total(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
         """The weighted sum of the means of all terms."""

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganverse.errors import POSITIVE, check_ranges
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.neural_renderer.renderer import StyleGANR
@@ -35,6 +36,9 @@ class DescentSettings:
     """Weight of the perceptual distance to the image."""
     prior: float = 0.02
     """Weight of the mean square of the move."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, rate=POSITIVE)
 
 
 DEFAULT_DESCENT = DescentSettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ganverse.errors import GanverseError
+from ganverse.errors import POSITIVE, SHARE, check_ranges
 from ganverse.neural_renderer.found_views import FoundViewSettings
 
 
@@ -49,16 +49,8 @@ class DisentangleSettings:
     """Seed of all random numbers of the training."""
 
     def __post_init__(self) -> None:
-        if self.warm_up_images < 0 or self.fine_tune_images < 0:
-            raise GanverseError(
-                "expected warm_up_images and fine_tune_images to be 0 or more, got "
-                f"{self.warm_up_images} and {self.fine_tune_images}"
-            )
-        if self.calibration_images < 2 or not 0 <= self.keep_spread <= 1:
-            raise GanverseError(
-                "expected calibration_images >= 2 and keep_spread between 0 and 1, got "
-                f"{self.calibration_images} and {self.keep_spread}"
-            )
+        rates = dict.fromkeys(("mapping_rate", "fusion_rate", "synthesis_rate"), POSITIVE)
+        check_ranges(self, calibration_images=(2, 1e9), keep_spread=SHARE, **rates)
 
     @property
     def images(self) -> int:

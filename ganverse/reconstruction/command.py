@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from ganverse.arguments import CommandParser
 from ganverse.devices import add_device_option, find_device
 from ganverse.errors import GanverseError
 from ganverse.export import FORMATS, check_format
@@ -112,7 +113,7 @@ def edit_command(arguments: Sequence[str]) -> Path:
 
 
 def _reconstruct_parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="ganverse reconstruct",
         description="Photos to textured meshes: each photo's main object as a mesh, and a picture of its views.",
     )
@@ -143,7 +144,7 @@ def _reconstruct_parser() -> ArgumentParser:
 
 
 def _edit_parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="ganverse edit", description="A photo as a scene of StyleGAN-R: turned, with parts of other photos."
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="image file with one object")

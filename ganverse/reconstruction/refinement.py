@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import SHARE, check_ranges
 from ganverse.geometry.cameras import Cameras, concatenate
 from ganverse.geometry.regularizers import flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, color_loss, silhouette_iou, silhouette_loss
@@ -48,11 +48,7 @@ class RefinementSettings:
     """Pixels a side of the square that is compared."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.hypothesis_steps) < 0 or self.size < 16:
-            raise GanverseError(
-                f"expected 0 steps of refinement or more at 16 pixels or more, got {self.steps}, "
-                f"{self.hypothesis_steps} at {self.size}"
-            )
+        check_ranges(self, camera_share=SHARE, size=(24, 4096))
 
 
 def refine(

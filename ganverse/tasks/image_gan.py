@@ -19,8 +19,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ganverse.batch import MultiViewBatch
 from ganverse.devices import upload
 from ganverse.distributed import average_over_processes, processes, rows_of_groups
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, POSITIVE, SHARE, GanverseError, check_ranges, quoted
 from ganverse.generators.discriminator import Discriminator
+from ganverse.generators.style_based import SIDES
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import GeneratorCard, save_generator
 from ganverse.io import image_grid, pack_tensors, write_atomically
@@ -45,6 +46,11 @@ class GrowthStage:
     """Weight of the R1 penalty."""
     fade_images: int = 20_000
     """Images over which the new resolution is faded in."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, images=AT_LEAST_1)
+        if self.resolution not in SIDES[1:]:
+            raise GanverseError(f"expected a stage's resolution of 8, 16, ... {SIDES[-1]} px, got {self.resolution}")
 
 
 DEFAULT_STAGES = (
@@ -148,11 +154,14 @@ class ImageGAN(BaseTask):
     ) -> None:
         super().__init__(images)
         self.save_settings()
-        if not learning_rate > 0 or r1_interval < 1 or not 0 <= decay_start <= 1 or not average_half_life > 0:
-            raise GanverseError(
-                "expected a learning_rate and average_half_life above 0, r1_interval of at least 1 and decay_start in "
-                f"[0, 1], got {learning_rate}, {average_half_life}, {r1_interval}, {decay_start}"
-            )
+        check_ranges({"seed": seed, "r1_interval": r1_interval}, r1_interval=AT_LEAST_1)
+        positive = {"learning_rate": learning_rate, "average_half_life": average_half_life}
+        check_ranges(positive, **dict.fromkeys(positive, POSITIVE))
+        shares = {"decay_start": decay_start, "mixing_probability": mixing_probability}
+        check_ranges(shares, **dict.fromkeys(shares, SHARE))
+        largest = max((stage.resolution for stage in stages or ()), default=0)
+        if stages is not None and not 8 <= largest <= architecture.resolution:
+            raise GanverseError(f"expected stages of up to {architecture.resolution} px, got {quoted(stages)}")
         self.automatic_optimization = False
         self.stages, self.learning_rate, self.decay_start, self.r1_interval = (
             DEFAULT_STAGES if stages is None else stages,

@@ -16,13 +16,13 @@ from torch import Tensor
 from ganverse.augmentation import AugmentationSettings, augmented
 from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
-from ganverse.errors import GanverseError
+from ganverse.errors import POSITIVE, SHARE, GanverseError, check_ranges
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
-from ganverse.inverse.perceptual import PerceptualDistance, PerceptualWeights
+from ganverse.inverse.perceptual import SMALLEST, PerceptualDistance, PerceptualWeights
 from ganverse.inverse.starting import measured_axes, start_from
 from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 from ganverse.random_streams import step_seed
@@ -56,7 +56,7 @@ class CameraStart:
     """Whether the image may be shifted."""
 
     def __post_init__(self) -> None:
-        if not self.distance > 1 or not -80 <= self.elevation_degrees <= 80:
+        if not 1 < self.distance < 1e3 or not -80 <= self.elevation_degrees <= 80:
             raise GanverseError(f"expected a distance above 1 and an elevation of -80 to 80 degrees, got {self}")
 
 
@@ -139,8 +139,11 @@ class InverseGraphics(BaseTask):
     ) -> None:
         super().__init__(images, ema_half_life)
         self.save_settings()
-        if min(learning_rate, camera_rate, clip) <= 0 or min(warm_up_images, weight_decay, mean_rate_factor) < 0:
-            raise GanverseError("expected positive rates and clip, and no negative warm-up, decay or factor")
+        rates = {"learning_rate": learning_rate, "camera_rate": camera_rate, "clip": clip}
+        check_ranges(rates, **dict.fromkeys(rates, POSITIVE))
+        check_ranges({"warm_up_images": warm_up_images, "weight_decay": weight_decay, "mean_rate": mean_rate_factor})
+        shares = {"camera_hold": camera_hold, "offset_start": offset_start}
+        check_ranges(shares, **dict.fromkeys(shares, SHARE))
         self.config, self.camera_start, self.weights = network, cameras, losses
         self.learning_rate, self.decay = learning_rate, decay
         self.warm_up_images, self.weight_decay = warm_up_images, weight_decay
@@ -165,6 +168,11 @@ class InverseGraphics(BaseTask):
             return
         reset_seed()  # as DDP does: the number of processes must not change what training starts from
         self.config = replace(self.config, resolution=self.data.resolution)
+        if self.weights.perceptual > 0 and self.config.resolution < SMALLEST:
+            raise GanverseError(
+                f"expected images of at least {SMALLEST} px for the perceptual loss, got {self.config.resolution}; set "
+                "losses.perceptual to 0"
+            )
         if self.ellipsoid == "measured":
             self.config = replace(self.config, axes=self._measured_axes())
         self.hparams.update(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import pickle
 import re
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,16 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 from ganverse.arguments import one_sentence
 from ganverse.errors import GanverseError, brief
 from ganverse.io import write_atomically
+from ganverse.pretrained import BrokenCheckpoint, read_checkpoint
 from ganverse.training.diagnostics import Diagnostics
-from ganverse.training.media import SampleLogger
+from ganverse.training.media import SampleLogger, start_wandb
 from ganverse.training.progress import ImagesProgressBar, is_logged
+from ganverse.training.run_lock import run_lock
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+_RESTORING = ("resume_start", "_restore_modules_and_callbacks", "restore_training_state")
+"""Lightning's functions that read a checkpoint."""
 
 
 class GanverseCLI(LightningCLI):
@@ -86,10 +90,8 @@ class GanverseCLI(LightningCLI):
         seed, checkpoint = given.get("seed_everything"), given.get("ckpt_path")
         if isinstance(seed, int) and seed < 0:
             raise GanverseError(f"expected seed_everything of at least 0, got {seed}")
-        if checkpoint not in (None, "best", "last", "hpc") and not is_checkpoint(Path(checkpoint)):
-            raise GanverseError(
-                f"expected a checkpoint at {checkpoint}, found none that can be read; correct ckpt_path"
-            )
+        if checkpoint not in (None, "best", "last", "hpc"):
+            read_checkpoint(Path(checkpoint))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
@@ -111,6 +113,16 @@ class GanverseCLI(LightningCLI):
             return super().instantiate_trainer(default_root_dir=root, **kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise GanverseError(f"expected settings that Lightning's Trainer knows, got: {brief(error)}") from error
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """What writes has its folders for itself."""
+        with contextlib.ExitStack() as locks:
+            if subcommand in ("fit", "predict") and not getattr(self.trainer, "fast_dev_run", False):
+                root = self.trainer.default_root_dir
+                for folder in sorted({Path(root), Path(getattr(self.model, "output", root))}):
+                    locks.enter_context(run_lock(folder))
+                start_wandb(self.trainer.loggers)
+            super()._run_subcommand(subcommand)
 
     def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
         """`Trainer.predict`, until all processes are done; writers keep the predictions, the memory does not."""
@@ -177,14 +189,6 @@ class _SaveConfig(SaveConfigCallback):
         write_atomically(Path(trainer.default_root_dir) / CONFIG, text.encode())
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether a Lightning checkpoint exists and is complete."""
-    try:
-        return "state_dict" in torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
-        return False
-
-
 def _checkpoints(root: str | Path | None) -> str:
     return str(Path(root or "runs/unnamed") / CHECKPOINTS)
 
@@ -216,10 +220,10 @@ def run_lightning(arguments: Sequence[str]) -> None:
         raise
     except MisconfigurationException as error:
         raise GanverseError(" ".join(str(error).split())) from error
-    except RuntimeError as error:
-        if "Error(s) in loading state_dict" not in str(error):
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        if not any(step.name in _RESTORING for step in traceback.extract_tb(error.__traceback__)):
             raise
-        raise GanverseError(f"expected a checkpoint of these settings, got one of others: {brief(error)}") from error
+        raise BrokenCheckpoint(f"expected a checkpoint of these settings, got one of others: {brief(error)}") from error
 
 
 def quieten() -> None:
@@ -245,7 +249,7 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=advice)
 
 
-@contextmanager
+@contextlib.contextmanager
 def memory_explained() -> Iterator[None]:
     """Turns an exhausted memory into a sentence.
 

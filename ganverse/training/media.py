@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,7 +14,7 @@ from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.io import png_bytes, write_atomically
 from ganverse.training.charts import drop_chart, metric_curves
 
@@ -98,6 +99,31 @@ def save(medium: Medium, stem: Path) -> Path:
     path = stem.with_name(stem.name + suffix)
     write_atomically(path, data)
     return path
+
+
+@contextlib.contextmanager
+def wandb_explained() -> Iterator[None]:
+    """Turns a complaint of Weights & Biases' client into a sentence; it alone decides what its variables mean.
+
+    Raises:
+        GanverseError: it cannot start.
+    """
+    import wandb  # only where its logger is in use
+
+    try:
+        yield
+    except (wandb.Error, ValueError) as error:
+        raise GanverseError(
+            f"expected Weights & Biases to start, got: {brief(error)}; run `wandb login`, or set WANDB_MODE=offline"
+        ) from error
+
+
+def start_wandb(loggers: Iterable[object]) -> None:
+    """Starts the runs of all `WandbLogger`s, as Lightning does later; errors as above."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            with wandb_explained():
+                logger.experiment  # noqa: B018
 
 
 def log_files(files: Mapping[str, Path], trainer: pl.Trainer) -> None:

@@ -24,9 +24,11 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
-from ganverse.errors import GanverseError
-from ganverse.io import read_yaml, write_atomically
-from ganverse.training.cli import CHECKPOINTS, is_checkpoint, run_lightning
+from ganverse.errors import GanverseError, quoted
+from ganverse.io import read_json, read_yaml, write_atomically
+from ganverse.pretrained import BrokenCheckpoint
+from ganverse.training.cli import CHECKPOINTS, run_lightning
+from ganverse.training.run_lock import is_first_process, run_lock
 
 DONE, SETTINGS = "done.json", "stage.yaml"
 COMMANDS = ("fit", "predict", "evaluate")
@@ -34,17 +36,22 @@ COMMANDS = ("fit", "predict", "evaluate")
 
 @dataclass(frozen=True)
 class Stage:
-    """One command with its settings; `folder` is where it writes."""
+    """One command with its settings. run: the run directory."""
 
     name: str
     command: str
     settings: Mapping[str, Any]
-    folder: Path
+    run: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage writes."""
+        return self.run / self.name
 
     @property
     def fingerprint(self) -> str:
         """Of everything the stage was asked for."""
-        asked = json.dumps([self.command, self.settings], sort_keys=True)
+        asked = json.dumps([self.command, self.settings], sort_keys=True, default=str)
         return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
     @property
@@ -56,7 +63,7 @@ class Stage:
         """
         if (self.folder / DONE).is_file():
             state = "done"
-            same = json.loads((self.folder / DONE).read_text(encoding="utf-8")).get("fingerprint") == self.fingerprint
+            same = read_json(self.folder / DONE, "the stage").get("fingerprint") == self.fingerprint
         elif any((self.folder / CHECKPOINTS).glob("*.ckpt")):
             state, same = "interrupted", read_yaml(self.folder / SETTINGS) == self.settings
         else:
@@ -79,34 +86,48 @@ def read_pipeline(path: Path, run: Path | None = None) -> list[Stage]:
     if not isinstance(found, dict) or not isinstance(found.get("stages"), dict) or not found["stages"]:
         raise GanverseError(f"expected `run:` and `stages:` in {path}; compare it with configs/demo.yaml")
     folder = run or Path(str(found.get("run", "runs/demo")))
-    text = Template(yaml.safe_dump(found["stages"], sort_keys=False)).safe_substitute(run=folder)
     stages = []
-    for name, stage in yaml.safe_load(text).items():
-        if not isinstance(stage, dict) or len(stage) != 1 or next(iter(stage)) not in COMMANDS:
-            raise GanverseError(f"expected one of {', '.join(COMMANDS)} in stage {name} of {path}, got {stage!r:.60}")
-        ((command, settings),) = stage.items()
-        stages.append(Stage(str(name), command, settings or {}, folder / str(name)))
+    for name, stage in _filled(found["stages"], folder).items():
+        ((command, settings),) = stage.items() if isinstance(stage, dict) and len(stage) == 1 else [("", None)]
+        if command not in COMMANDS or not isinstance(settings or {}, dict):
+            raise GanverseError(
+                f"expected one of {', '.join(COMMANDS)} with its settings in stage {quoted(name)} of {path}, got "
+                f"{quoted(stage)}"
+            )
+        if not (folder / name).resolve().is_relative_to(folder.resolve()) or (folder / name) == folder:
+            raise GanverseError(f"expected stages inside of the run directory in {path}, got {quoted(name)}; rename it")
+        stages.append(Stage(name, command, settings or {}, folder))
     return stages
+
+
+def _filled(value: Any, run: Path) -> Any:
+    """Settings in which ${run} stands for the run directory."""
+    if isinstance(value, dict):
+        return {str(key): _filled(item, run) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, run) for item in value]
+    return Template(value).safe_substitute(run=run) if isinstance(value, str) else value
 
 
 def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], object]) -> None:
     """Runs every stage that is not finished yet; evaluate: what `python evaluate.py` does.
 
     Raises:
-        GanverseError: bad settings or missing files.
+        GanverseError: bad settings or missing files; another process works in the run directory.
     """
-    states = [stage.state for stage in stages]
-    _show(
-        "stages",
-        ("stage", "command", "state", "folder"),
-        [(s.name, s.command, w, s.folder) for s, w in zip(stages, states, strict=True)],
-    )
     spent = []
-    for stage, state in zip(stages, states, strict=True):
-        start = time.monotonic()
-        if state != "done":
-            _run(stage, evaluate)
-        spent.append((stage.name, f"{(time.monotonic() - start) / 60:.1f} min", _results(stage.folder)))
+    with run_lock(stages[0].run):
+        states = [stage.state for stage in stages]
+        _show(
+            "stages",
+            ("stage", "command", "state", "folder"),
+            [(s.name, s.command, w, s.folder) for s, w in zip(stages, states, strict=True)],
+        )
+        for stage, state in zip(stages, states, strict=True):
+            start = time.monotonic()
+            if state != "done":
+                _run(stage, evaluate)
+            spent.append((stage.name, f"{(time.monotonic() - start) / 60:.1f} min", _results(stage.folder)))
     _show("finished", ("stage", "time", "results"), spent)
 
 
@@ -114,41 +135,44 @@ def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
     config = stage.folder / SETTINGS
     # every process writes the same file, since it reads it at once
     write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
-    if stage.command == "evaluate":
-        evaluate(["--config", str(config), "--run", str(stage.folder.parent), "--output", str(stage.folder)])
-    else:
-        arguments = [stage.command, "--config", str(config), "--trainer.default_root_dir", str(stage.folder)]
-        checkpoint = newest_checkpoint(stage.folder / CHECKPOINTS)
-        if stage.command == "fit" and checkpoint is not None:
-            arguments += ["--ckpt_path", str(checkpoint)]
-        run_lightning(arguments)
+    try:
+        _call(stage, config, evaluate)
+    except GanverseError:
+        if stage.state == "new":  # nothing has come of it
+            config.unlink(missing_ok=True)
+        raise
     if is_first_process():
         write_atomically(stage.folder / DONE, (json.dumps({"fingerprint": stage.fingerprint}) + "\n").encode())
 
 
-def is_first_process() -> bool:
-    """Whether this process writes files; known before the processes have found each other."""
-    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
+def _call(stage: Stage, config: Path, evaluate: Callable[[Sequence[str]], object]) -> None:
+    if stage.command == "evaluate":
+        evaluate(["--config", str(config), "--run", str(stage.run), "--output", str(stage.folder)])
+    else:
+        arguments = [stage.command, "--config", str(config), "--trainer.default_root_dir", str(stage.folder)]
+        _resume(arguments, stage.folder / CHECKPOINTS) if stage.command == "fit" else run_lightning(arguments)
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that can be read, none if there is none.
+def _resume(arguments: Sequence[str], folder: Path) -> None:
+    """`fit` from the newest of the checkpoints in `folder` that makes sense, from the start if there is none.
 
     Raises:
-        GanverseError: there are checkpoints, and none can be read.
+        GanverseError: there are checkpoints, and none makes sense.
     """
     found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    newest = next(filter(_is_readable, found), None)
-    if found and newest is None:
+    if not found:
+        run_lightning(arguments)
+    elif not any(_goes_on(arguments, checkpoint) for checkpoint in found):
         raise GanverseError(f"expected a checkpoint in {folder}, all are damaged; delete that folder to start over")
-    return newest
 
 
-def _is_readable(checkpoint: Path) -> bool:
-    readable = is_checkpoint(checkpoint)
-    if not readable:
-        Console(stderr=True).print(f"{checkpoint} is damaged; trying the one before")
-    return readable
+def _goes_on(arguments: Sequence[str], checkpoint: Path) -> bool:
+    try:
+        run_lightning([*arguments, "--ckpt_path", str(checkpoint)])
+    except BrokenCheckpoint as error:
+        Console(stderr=True).print(f"{error}; trying the one before", highlight=False, markup=False, soft_wrap=True)
+        return False
+    return True
 
 
 @rank_zero_only

@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from ganverse.devices import device_of
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import AT_LEAST_1, GanverseError, brief, check_ranges
 from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.io import pack_tensors, write_atomically
 from ganverse.pretrained import read_pinned
@@ -59,6 +59,9 @@ class StyleAnalysis:
     """Directions that stay with the object."""
     view_weight: float = 4.0
     """Weight of the viewpoint against shape and color in the choice of directions."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, layers=AT_LEAST_1, samples=(2, 1e7), directions=AT_LEAST_1)
 
 
 def find_content_directions(

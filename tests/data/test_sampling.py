@@ -131,7 +131,7 @@ def test_impossible_settings_are_explained(sampler: MultiViewSampler, generator:
         _with(sampler, generator, max_pair_degrees=20.0)
     with pytest.raises(GanverseError, match="neighbors"):
         _with(sampler, generator, views=13)
-    with pytest.raises(GanverseError, match="positive"):
+    with pytest.raises(GanverseError, match="to be at least 1"):
         SamplingSettings(block=0)
 
 

@@ -155,5 +155,75 @@ def test_a_corrupt_sample_is_named(plan: ShardPlan, member: str, data: bytes, co
 def test_masks_that_do_not_fit_their_images(plan: ShardPlan) -> None:
     for view in (0, 1):
         exchange(plan.tar(0), f"000000000.mask{view}.png", png(8))
-    with pytest.raises(GanverseError, match=r"masks of \(8, 8\) for images of \(16, 16\)"):
+    with pytest.raises(GanverseError, match=r"masks of \(1, 8, 8\) for images of \(3, 16, 16\)"):
         ShardReader(plan).batch([0])
+
+
+def flat_png(*size: int, mode: str = "RGB") -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def npy(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(shape, np.float32))
+    return buffer.getvalue()
+
+
+MEMBERS = {
+    "a PNG bomb": ("view0.png", flat_png(9000, 9000)),
+    "a picture with alpha": ("view0.png", flat_png(16, 16, mode="RGBA")),
+    "another size": ("view1.png", flat_png(8, 8)),
+    "a mask in color": ("mask0.png", flat_png(16, 16)),
+    "a JPEG bomb by name": ("view0.png", b"\xff\xd8\xff" + bytes(100)),
+    "styles of another shape": ("styles.npy", npy((5, 3))),
+    "styles of a trillion numbers": ("styles.npy", npy((2, 3)).replace(b"(2, 3), }", b"(2, 10**12), }")),
+    "styles that are a pickle": ("styles.npy", b"\x80\x04K\x01."),
+    "views beyond the last": ("json", b'{"views": [0, 99999]}'),
+    "views that are words": ("json", b'{"views": ["a", "b"]}'),
+    "views without end": ("json", b'{"views": ' + b"[" * 5000 + b"]" * 5000 + b"}"),
+    "no views": ("json", b'{"views": []}'),
+    "a list": ("json", b"[]"),
+}
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_hostile_samples_are_one_sentence(kind: str, plan: ShardPlan) -> None:
+    name, data = MEMBERS[kind]
+    path = plan.tar(0)
+    with tarfile.open(path) as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    with tarfile.open(path, "w") as tar:
+        for member, content in {**files, f"000000000.{name}": data}.items():
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    with pytest.raises(GanverseError, match=r"^expected sample 0 in [^\n]{20,500}$"):
+        ShardReader(plan).batch([0])
+
+
+MANIFESTS = {
+    "a list": [],
+    "samples that are a word": {"samples": "many"},
+    "less than no samples": {"samples": -1},
+    "samples without end": {"samples": 10**30},
+    "no shards": {"shards": []},
+    "shards that are numbers": {"shards": [1, 2, 3]},
+    "azimuths that are words": {"azimuth_degrees": ["north"]},
+    "an infinite azimuth": {"azimuth_degrees": [float("inf")]},
+    "no source": {"source": None},
+    "a source that is a list": {"source": [1]},
+    "a source of another type": {"source": {"generator": 7}},
+    "a source with a word for a size": {"source": {"resolution": "large"}},
+    "an unknown setting": {"source": {"magic": 1}},
+}
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_hostile_manifests_are_one_sentence(kind: str, plan: ShardPlan) -> None:
+    path, changes = plan.folder / "manifest.json", MANIFESTS[kind]
+    manifest = changes if isinstance(changes, list) else {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(GanverseError, match=r"^expected [^\n]{20,500}$"):
+        read_plan(plan.folder)

@@ -12,7 +12,7 @@ from PIL import Image
 from ganverse import cli
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG
-from ganverse.evaluation.command import EvaluateCall, judged, log_to_wandb, write_cards
+from ganverse.evaluation.command import EvaluateCall, judged, log_to_wandb, start_wandb, write_cards
 from ganverse.evaluation.models import ModelPaths, SourceSettings
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.export import glb_bytes
@@ -128,7 +128,7 @@ def test_an_evaluation_goes_to_weights_and_biases(tmp_path: Path, monkeypatch: p
         (folder / name).mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(folder / "figures" / "gan-views.png")
     (folder / "meshes" / "gan-1.glb").write_bytes(glb_bytes(sphere, sphere.vertices.new_ones(3, 4, 4)))
-    log_to_wandb(folder, {"gan/iou_input": 0.91, "gan/azimuth_flips": 0.25})
+    log_to_wandb(start_wandb(folder), folder, {"gan/iou_input": 0.91, "gan/azimuth_flips": 0.25})
     run = finished_run(folder)
     (media,) = history(run)
     assert media["gan/iou_input"] == 0.91

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from ganverse.errors import GanverseError
 from ganverse.evaluation.photographs import Pascal3D
-from tests.evaluation.pascal3d_tree import BOX, save_polygons, save_tree
+from tests.evaluation.pascal3d_tree import BOX, car, save_polygons, save_record, save_tree
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,45 @@ def test_polygons_of_the_cmr_authors(root: Path, tmp_path: Path) -> None:
     assert one.name == "2008_000002"
     area = int((data.load(0).foreground > 0.5).sum())
     assert area == pytest.approx(30 * 60 / 2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bbox": np.array([])},
+        {"bbox": np.array([1.0, 2.0])},
+        {"bbox": np.array([np.nan] * 4)},
+        {"bbox": np.array([80.0, 60.0, 21.0, 31.0])},
+        {"bbox": np.array([0.0, 0.0, 1e30, 1e30])},
+        {"bbox": "words"},
+        {"occluded": "yes"},
+    ],
+    ids=str,
+)
+def test_records_with_fields_that_make_no_sense(wrong: dict[str, object], tmp_path: Path) -> None:
+    save_tree(tmp_path)
+    save_record(tmp_path, "2008_000009", [{**car(), **wrong}])
+    with pytest.raises(GanverseError, match=r"expected a record of Pascal3D\+ in .*2008_000009.mat"):
+        _ = Pascal3D(tmp_path).objects
+
+
+def test_empty_flags_and_anchors_count_as_none(tmp_path: Path) -> None:
+    save_tree(tmp_path)
+    save_record(tmp_path, "2008_000009", [{**car(), "truncated": np.array([])}])
+    save_record(tmp_path, "2008_000010", [{**car(), "anchors": np.array([])}])
+    assert [one.name for one in Pascal3D(tmp_path).objects][-1] == "2008_000009"
+
+
+@pytest.mark.parametrize("field", ["record", "objects", "class", "bbox"])
+def test_records_without_a_field(field: str, tmp_path: Path) -> None:
+    save_tree(tmp_path)
+    one = {key: value for key, value in car().items() if key != field}
+    record = {} if field == "objects" else {"objects": one}
+    savemat(
+        tmp_path / "Annotations" / "car_pascal" / "2008_000002.mat", {"x" if field == "record" else "record": record}
+    )
+    with pytest.raises(GanverseError, match=r"expected a record of Pascal3D\+"):
+        _ = Pascal3D(tmp_path).objects
 
 
 def test_other_folders_and_files(root: Path, tmp_path: Path) -> None:

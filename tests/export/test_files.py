@@ -162,3 +162,36 @@ def test_no_two_outputs_share_a_file(tmp_path: Path, mesh: Mesh, texture: torch.
     assert photo.read_text() == "mine"
     for name, shade in zip(names[:7], shades, strict=False):
         assert image(read(tmp_path / name))[0, 0, 0] == round(shade * 255)
+
+
+DEGENERATE = {
+    "a point": torch.zeros(3),
+    "a line": torch.tensor([1.0, 0.0, 0.0]),
+    "a plane": torch.tensor([1.0, 0.0, 1.0]),
+    "almost nothing": torch.full((3,), 1e-30),
+}
+
+
+@pytest.mark.parametrize("scale", DEGENERATE.values(), ids=DEGENERATE)
+def test_degenerate_meshes_have_unit_normals(scale: torch.Tensor, tmp_path: Path) -> None:
+    """Khronos' validator takes others for errors."""
+    sphere = sphere_template(1)
+    path = tmp_path / "a.glb"
+    save_mesh(sphere.with_vertices(sphere.vertices * scale), torch.rand(3, 4, 4), path)
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<I", data, 12)
+    document = json.loads(data[20 : 20 + length])
+    place = document["meshes"][0]["primitives"][0]["attributes"]["NORMAL"]
+    accessor = document["accessors"][place]
+    start = 28 + length + document["bufferViews"][accessor["bufferView"]].get("byteOffset", 0)
+    normals = np.frombuffer(data, "<f4", 3 * accessor["count"], start).reshape(-1, 3)
+    assert np.abs(np.linalg.norm(normals, axis=1) - 1).max() < 1e-4
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("ending", ["glb", "obj", "usdz"])
+def test_vertices_that_no_file_holds(number: float, ending: str, tmp_path: Path) -> None:
+    sphere = sphere_template(1)
+    with pytest.raises(GanverseError, match="expected vertices within"):
+        save_mesh(sphere.with_vertices(sphere.vertices + number), torch.rand(3, 4, 4), tmp_path / f"a.{ending}")
+    assert list(tmp_path.iterdir()) == []

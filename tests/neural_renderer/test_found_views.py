@@ -94,5 +94,5 @@ def test_views_are_found_for_a_toy_and_are_a_pure_function_of_the_seed() -> None
 
 @pytest.mark.parametrize("wrong", [{"candidates": -1}, {"objects": 0}, {"kept": 1.5}, {"share": -0.1}])
 def test_impossible_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(GanverseError, match="found_views"):
+    with pytest.raises(GanverseError, match=r"expected (candidates|objects|steps|kept|share) to be"):
         FoundViewSettings(**wrong)

@@ -102,7 +102,7 @@ BAD = [
     (["{tmp}/sky.png", "-o", "{tmp}/a", "--format", "stl"], ".usdc, got"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--weights", "{tmp}/none.safetensors"], "none.json"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--masks", "{tmp}/none.png"], "none.png"),
-    (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--refine", "-3"], "0 steps of refinement"),
+    (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--refine", "-3"], "steps to be at least 0"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--device", "cuda:99"], "--device"),
     (["{tmp}/sky.png", "-o", "{tmp}/sky.obj"], "sky.png would overwrite"),
     (["{tmp}", "-o", "{tmp}", "--format", "obj"], "would overwrite"),

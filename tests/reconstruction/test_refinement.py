@@ -131,5 +131,5 @@ def test_no_steps_change_nothing_and_fewer_are_refused() -> None:
     same = refine(network, start, picture, mask, replace(SETTINGS, steps=0))
     assert torch.equal(same.vertices, start.vertices)
     for wrong in ({"steps": -1}, {"hypothesis_steps": -1}, {"size": 8}):
-        with pytest.raises(GanverseError, match="0 steps"):
+        with pytest.raises(GanverseError, match=r"expected (steps|hypothesis_steps|size) to be"):
             RefinementSettings(**wrong)

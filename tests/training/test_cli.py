@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -174,3 +177,32 @@ def test_checkpoints_that_cannot_be_resumed_are_one_sentence(
         assert train([*command(files, tmp_path, images=16), f"--ckpt_path={bad}", *more]) == BAD_INPUT
         complaint = capsys.readouterr().err.splitlines()
         assert [line.startswith("ganverse: expected a checkpoint") for line in complaint][-1]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("WANDB_API_KEY", ""), ("WANDB_API_KEY", "short"), ("WANDB_MODE", "off"), ("WANDB_MODE", "")],
+)
+def test_wandb_that_cannot_start_is_one_sentence_and_leaves_nothing(
+    variable: str, value: str, files: Files, tmp_path: Path
+) -> None:
+    """What wandb does not take for a mode never ends online. (In a process of its own: wandb reads variables once.)"""
+    code = "import sys; from ganverse.cli import train; sys.exit(train(sys.argv[1:]))"
+    flags = [*command(files, tmp_path / "run"), "--trainer.logger=WandbLogger"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    env |= {"HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2]), variable: value}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        env=env,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == BAD_INPUT
+    assert re.search(
+        r"^ganverse: expected Weights & Biases to start, got: .{10,300}; run `wandb login`", done.stderr, re.M
+    )
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "run").rglob("*")) == []
