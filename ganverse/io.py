@@ -254,7 +254,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
             data = file.read(LARGEST_JSON + 1)
         if len(data) > LARGEST_JSON:
             raise ValueError(f"more than {LARGEST_JSON >> 20} MiB")
-        found = json.loads(data)
+        found = json.loads(data, parse_int=_whole_number)
     except OSError as error:
         raise GanverseError(f"expected {what} at {path}, but it cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:
@@ -262,6 +262,12 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise GanverseError(f"expected a mapping in {path}, got a {type(found).__name__}; make {what} anew")
     return found
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 19:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -32,7 +32,7 @@ from ganverse.apps.studio import look_of
 from ganverse.data.multi_view_folder import MultiViewFolder
 from ganverse.data.shards import ShardPlan, ShardReader, read_plan, write_manifest, write_shard
 from ganverse.data.sources import SourceSettings, open_source
-from ganverse.data.world_images import open_images
+from ganverse.data.world_images import WorldImages
 from ganverse.errors import GanverseError
 from ganverse.evaluation.models import models_of_run
 from ganverse.evaluation.photographs import Pascal3D
@@ -283,7 +283,13 @@ def folders(folder: Path) -> Iterator[tuple[str, Reader]]:
     )
     path, buffer = folder / "cars.npy", io.BytesIO()
     np.save(buffer, np.zeros((2, 3, 8, 8), np.uint8))
-    yield "images of the car world", Reader(lambda: open_images(path), files(folder, {path.name: buffer.getvalue()}))
+    yield (
+        "images of the car world",
+        Reader(
+            lambda: WorldImages(path, images=2, resolution=8, batch_size=1).train_dataloader(),
+            files(folder, {path.name: buffer.getvalue()}),
+        ),
+    )
 
 
 def pascal3d(folder: Path) -> Iterator[tuple[str, Reader]]:

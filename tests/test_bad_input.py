@@ -356,7 +356,7 @@ CASES: dict[str, list[str]] = {
     "import without a folder": ["import-gan", "{bad}/text.png"],
     "import with a crooked crop": [*IMPORT, "--crop=wide"],
     "annotation of no layers": ["annotate", "{bad}/toy.safetensors", "--layers=99", "--port=0", "--no-browser"],
-    "annotation of a small pool": ["annotate", "{bad}/toy.safetensors", "--pool=1", "--port=0", "--no-browser"],
+    "annotation of a small pool": ["annotate", "{bad}/toy.safetensors", "--pool=0", "--port=0", "--no-browser"],
     "studio of no objects": ["studio", "--objects=0", "--port=0", "--no-browser"],
     "studio of a run that is none": ["studio", "--run={bad}/none", "--port=0", "--no-browser"],
     # places and ports

@@ -86,7 +86,7 @@ def gan(files: toys.Files, folder: Path) -> tuple[pl.LightningModule, pl.Lightni
 
 def inverse(files: toys.Files, folder: Path) -> tuple[pl.LightningModule, pl.LightningDataModule]:
     """A camera survey is complete before the fourth step."""
-    survey = SurveyPlan(at=(0.0,), after=0, pictures_per_view=2, turns=3, certainty=-1.0)
+    survey = SurveyPlan(at=(0.0,), after=0, pictures_per_view=2, turns=3, certainty=0.0)
     perceptual = PerceptualSettings(start=0.0, renders=8)
     return toys.inverse(images=1000, survey=survey, perceptual=perceptual), toys.stream(files, 4)
 

@@ -39,8 +39,8 @@ SETTINGS = {
     "tasks.inverse_graphics": "CameraStart InverseGraphics PerceptualSettings",
     "training.media": "SampleLogger",
     "viewpoints.automatic": "AutomaticSettings",
-    "viewpoints.proposal": "CandidateSettings ProposalSettings",
-    "viewpoints.style_analysis": "StyleAnalysis",
+    "viewpoints.proposal": "ProposalSettings",
+    "viewpoints.directions": "StyleAnalysis",
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "DatasetGeneration": {"output": Path("samples")},

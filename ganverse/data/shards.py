@@ -231,12 +231,10 @@ class ShardReader:
         views = json.loads(files["json"])["views"]
         images = torch.stack([read_image(files[f"view{k}.png"]) for k in range(len(views))])
         masks = torch.stack([read_mask(files[f"mask{k}.png"]) for k in range(len(views))])
-        if masks.shape[-2:] != images.shape[-2:]:
-            raise ValueError(f"masks of {tuple(masks.shape[-2:])} for images of {tuple(images.shape[-2:])}")
         styles = torch.from_numpy(np.load(io.BytesIO(files["styles.npy"])))
         shape = (len(views), 3, *masks.shape[-2:])
         if images.shape != shape or masks.shape[1] != 1 or len(styles) != len(views) or not views:
-            raise ValueError(f"masks of {tuple(masks.shape[1:])} for images of {tuple(images.shape[1:])}")
+            raise ValueError(f"masks of {tuple(masks.shape[-2:])} for images of {tuple(images.shape[-2:])}")
         if not all(type(view) is int and 0 <= view < len(self.plan.azimuth_degrees) for view in views):
             raise ValueError(f"views {quoted(views)}")
         return images, masks, torch.tensor(views), styles.float()

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ganverse.data.indices import EvenBatches, IndexBatches
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.io import from_bytes, to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
@@ -112,9 +112,9 @@ class WorldImages(pl.LightningDataModule):
         """A memory map of the cache."""
         try:
             images: np.ndarray = np.load(self.cache, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy raises anything for a damaged header
             raise GanverseError(
-                f"expected a .npy file of images at {self.cache}, could not read it ({error})"
+                f"expected a .npy file of images at {self.cache}, could not read it ({brief(error)})"
             ) from error
         expected = (self.images, 3, self.resolution, self.resolution)
         if images.dtype != np.uint8 or images.shape != expected:

@@ -155,7 +155,7 @@ def test_a_corrupt_sample_is_named(plan: ShardPlan, member: str, data: bytes, co
 def test_masks_that_do_not_fit_their_images(plan: ShardPlan) -> None:
     for view in (0, 1):
         exchange(plan.tar(0), f"000000000.mask{view}.png", png(8))
-    with pytest.raises(GanverseError, match=r"masks of \(1, 8, 8\) for images of \(3, 16, 16\)"):
+    with pytest.raises(GanverseError, match=r"masks of \(8, 8\) for images of \(16, 16\)"):
         ShardReader(plan).batch([0])
 
 
@@ -173,9 +173,7 @@ def npy(shape: tuple[int, ...]) -> bytes:
 
 MEMBERS = {
     "a PNG bomb": ("view0.png", flat_png(9000, 9000)),
-    "a picture with alpha": ("view0.png", flat_png(16, 16, mode="RGBA")),
     "another size": ("view1.png", flat_png(8, 8)),
-    "a mask in color": ("mask0.png", flat_png(16, 16)),
     "a JPEG bomb by name": ("view0.png", b"\xff\xd8\xff" + bytes(100)),
     "styles of another shape": ("styles.npy", npy((5, 3))),
     "styles of a trillion numbers": ("styles.npy", npy((2, 3)).replace(b"(2, 3), }", b"(2, 10**12), }")),

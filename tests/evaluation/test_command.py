@@ -135,5 +135,5 @@ def test_an_evaluation_goes_to_weights_and_biases(tmp_path: Path, monkeypatch: p
     shown = {key: value["_type"] for key, value in media.items() if key.startswith("media/")}
     assert shown == {"media/numbers": "table-file", "media/gan-views": "image-file", "media/gan-1": "object3D-file"}
     table = json.loads((run / "files" / media["media/numbers"]["path"]).read_text())
-    assert table["data"][0][:3] == ["gan/iou_input", 0.91, 0.9]
+    assert table["data"][0][:3] == ["gan/iou_input", 0.91, CATALOG["gan/iou_input"].target]
     assert all(row[-1] for row in table["data"]), "meanings"

@@ -155,7 +155,7 @@ def test_cards_that_do_not_belong(kind: str, path: Path, generator: StyleGAN2Gen
         ("[" * 10**5, "expected JSON"),
         ('{"seed": ' + "9" * 5000 + "}", "expected JSON"),
         ("é".encode("latin1"), "expected JSON"),
-        (b" " * (2**20 + 1), "at most 1 MiB"),
+        (b" " * (2**20 + 1), "more than 1 MiB"),
     ],
     ids=["cut", "deep", "digits", "no UTF-8", "large"],
 )

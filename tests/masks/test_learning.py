@@ -103,5 +103,5 @@ def test_views_of_the_annotated_images_come_from_other_codes() -> None:
 def test_impossible_settings(values: dict[str, Any]) -> None:
     with pytest.raises(GanverseError, match="labeled and folds of 2"):
         LearningSettings(**values)
-    with pytest.raises(GanverseError, match="above 0"):
+    with pytest.raises(GanverseError, match="at least 1"):
         SegmenterTraining(steps=0)

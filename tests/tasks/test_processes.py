@@ -110,7 +110,7 @@ def gan(processes: int, folder: Path, files: toys.Files) -> Trained:
 
 def inverse(processes: int, folder: Path, files: toys.Files) -> Trained:
     """Half of the renders are compared perceptually; a camera survey moves cameras before the third step."""
-    survey = SurveyPlan(at=(0.0,), after=0, pictures_per_view=2, turns=3, certainty=-1.0)
+    survey = SurveyPlan(at=(0.0,), after=0, pictures_per_view=2, turns=3, certainty=0.0)
     module = toys.inverse(
         images=1000,
         perceptual=PerceptualSettings(start=0.0, renders=2 * OBJECTS // processes),
