@@ -254,7 +254,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
             data = file.read(LARGEST_JSON + 1)
         if len(data) > LARGEST_JSON:
             raise ValueError(f"more than {LARGEST_JSON >> 20} MiB")
-        found = json.loads(data, parse_int=_whole_number)
+        found = json.loads(data, parse_int=whole_number)
     except OSError as error:
         raise GanverseError(f"expected {what} at {path}, but it cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:
@@ -264,8 +264,9 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     return found
 
 
-def _whole_number(digits: str) -> int:
-    if len(digits) > 19:
+def whole_number(digits: str) -> int:
+    """For `json.loads`: integers of 64 bits. ValueError for others; long ones would take quadratic time."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
         raise ValueError(f"a number of {len(digits)} digits")
     return int(digits)
 

@@ -27,6 +27,7 @@ from starlette.staticfiles import StaticFiles
 
 from ganverse.devices import add_device_option
 from ganverse.errors import GanverseError
+from ganverse.io import whole_number
 
 HOST = "127.0.0.1"
 PAGES = Path(__file__).parent / "pages"
@@ -111,18 +112,12 @@ async def read_json(request: Request, limit: int = 2**20) -> dict[str, Any]:
 def parse_json(data: bytes) -> dict[str, Any]:
     """As `read_json`, of these bytes."""
     try:
-        document = json.loads(data, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+        document = json.loads(data, parse_int=whole_number, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise GanverseError(f"expected JSON, got {error}; reload the page") from error
     if not isinstance(document, dict):
         raise GanverseError(f"expected a JSON object, got a {type(document).__name__}; reload the page")
     return document
-
-
-def _integer(text: str) -> int:
-    if len(text) > 18:  # with a sign
-        raise ValueError(f"a number of {len(text)} digits")
-    return int(text)
 
 
 def _finite(text: str) -> float:

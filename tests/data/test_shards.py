@@ -191,7 +191,7 @@ def test_hostile_samples_are_one_sentence(kind: str, plan: ShardPlan) -> None:
     name, data = MEMBERS[kind]
     path = plan.tar(0)
     with tarfile.open(path) as tar:
-        files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        files = {member.name: file.read() for member in tar if (file := tar.extractfile(member))}
     with tarfile.open(path, "w") as tar:
         for member, content in {**files, f"000000000.{name}": data}.items():
             entry = tarfile.TarInfo(member)
