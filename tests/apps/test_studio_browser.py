@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -13,6 +14,7 @@ import trimesh
 from PIL import Image
 
 from ganverse.apps.studio import open_stage, studio_app
+from tests.apps.conftest import assert_fit_for_touch
 from tests.apps.serving import serving
 from tests.apps.studio_toys import make_stage, photo_file
 
@@ -119,6 +121,64 @@ def test_another_sample_and_a_photo(page) -> None:
     page.set_input_files("#file", {"name": "text.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.locator("#notice.bad").wait_for()
     assert "expected a picture" in page.text_content("#notice")
+    page.fill("#azimuth", "90")
+    page.locator("#notice").wait_for(state="hidden")
+
+
+def test_fingers(phone) -> None:
+    """One turns, two scale, taps swap; no mouse, no keyboard."""
+    with serving(studio_app(make_stage())) as url:
+        page = opened(phone, url)
+        assert_fit_for_touch(page)
+        start, box = scene(page), page.locator("#mesh").bounding_box()
+        x, y, width = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["width"]
+        screen = phone.new_cdp_session(page)
+
+        def fingers(kind: str, *places: tuple[float, float]) -> None:
+            points = [{"x": x + dx * width, "y": y + dy * width, "id": finger} for finger, (dx, dy) in enumerate(places)]
+            screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        fingers("touchStart", (0, 0))
+        fingers("touchMove", (-0.1, 0))
+        fingers("touchMove", (-0.25, 0))
+        fingers("touchEnd")
+        drawn(page)
+        assert float(scene(page)["azimuth"]) == pytest.approx(float(start["azimuth"]) + 45, abs=2)
+        turned = scene(page)
+        fingers("touchStart", (-0.1, 0), (0.1, 0))
+        fingers("touchMove", (-0.12, 0), (0.12, 0))
+        fingers("touchMove", (-0.14, 0), (0.14, 0))
+        fingers("touchEnd")
+        drawn(page)
+        assert float(scene(page)["scale"]) == pytest.approx(1.4, abs=0.05)
+        assert scene(page)["azimuth"] == turned["azimuth"], "two fingers do not turn"
+        page.tap("#parts label:nth-child(3)")
+        page.tap('#gallery [data-name="2"]')
+        drawn(page)
+        assert (scene(page)["texture"], scene(page)["shape"]) == ("2", "0")
+        page.tap("#reset")
+        drawn(page)
+        assert scene(page)["scale"] == "1"
+
+
+def test_the_page_says_what_it_waits_for(context) -> None:
+    stage, go = make_stage(), threading.Event()
+    show, sample = stage.show, stage.sample
+    stage.show = lambda look: go.wait(60) and show(look)
+    stage.sample = lambda: go.wait(60) and sample()
+    with serving(studio_app(stage)) as url:
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_text("rendering …", exact=True).wait_for()
+        assert page.locator(".view p:visible").all_text_contents() == ["Rendering …"] * 2
+        page.click("#sample")
+        page.get_by_text("Sampling another object").wait_for()
+        assert page.is_disabled("#sample")
+        go.set()
+        page.locator('#gallery [data-name="3"]').wait_for()
+        page.wait_for_function("document.querySelectorAll('.view p').values().every((one) => !one.checkVisibility())")
+        page.locator("#notice").wait_for(state="hidden")
+        assert page.text_content("#time").startswith("rendered in ")
 
 
 def test_a_photo_can_be_dropped(page) -> None:
@@ -134,16 +194,17 @@ def test_a_photo_can_be_dropped(page) -> None:
 
 
 def test_downloads(page) -> None:
-    def download(link: str) -> bytes:
+    def download(name: str) -> bytes:
         with page.expect_download() as started:
-            page.click(link)
+            page.click(f'#downloads [data-file="{name}"]')
+        assert started.value.suggested_filename == name
         return Path(started.value.path()).read_bytes()
 
-    with Image.open(io.BytesIO(download("#picture"))) as picture:
+    with Image.open(io.BytesIO(download("picture.png"))) as picture:
         assert picture.format == "PNG"
-    with Image.open(io.BytesIO(download("#turntable"))) as turntable:
+    with Image.open(io.BytesIO(download("turntable.gif"))) as turntable:
         assert turntable.n_frames == 36
-    assert len(trimesh.load_scene(io.BytesIO(download("#glb")), file_type="glb").geometry) == 1
+    assert len(trimesh.load_scene(io.BytesIO(download("object.glb")), file_type="glb").geometry) == 1
 
 
 def test_without_stylegan_r_the_page_says_how_to_train_it(context) -> None:
@@ -160,11 +221,21 @@ def test_a_server_that_is_gone_and_comes_back(context) -> None:
     stage = make_stage()
     with serving(studio_app(stage)) as url:
         page = opened(context, url)
+    port = int(url.rstrip("/").rsplit(":", 1)[1])
     page.fill("#azimuth", "100")
     page.get_by_text("The server does not answer").wait_for()
-    with serving(studio_app(stage), int(url.rstrip("/").rsplit(":", 1)[1])):
-        page.fill("#azimuth", "101")
-        page.locator("#notice").wait_for(state="hidden")
+    with serving(studio_app(stage), port):
+        page.locator("#notice").wait_for(state="hidden")  # without a reload
+        drawn(page)
+    page.click('[data-file="object.glb"]')
+    page.get_by_text("The server does not answer").wait_for()
+    assert page.is_enabled('[data-file="object.glb"]')
+    with serving(studio_app(make_stage(objects=1)), port):  # started again, it has other objects
+        page.click('#gallery [data-name="2"]')
+        page.get_by_text('expected the name of an object in the gallery, got "2"').wait_for()
+        page.reload()
+        page.wait_for_selector("body[data-drawn]")
+        assert scene(page)["shape"] == "0"
 
 
 def test_the_pictures_in_the_docs(context) -> None:
