@@ -135,7 +135,7 @@ def test_fingers(phone) -> None:
         screen = phone.new_cdp_session(page)
 
         def fingers(kind: str, *places: tuple[float, float]) -> None:
-            points = [{"x": x + dx * width, "y": y + dy * width, "id": finger} for finger, (dx, dy) in enumerate(places)]
+            points = [{"x": x + a * width, "y": y + b * width, "id": finger} for finger, (a, b) in enumerate(places)]
             screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
         fingers("touchStart", (0, 0))
