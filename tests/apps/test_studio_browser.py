@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
 import trimesh
@@ -38,12 +38,12 @@ def opened(context, url: str):
 
 
 def scene(page) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(page.url).fragment))
+    return dict(parse_qsl(page.evaluate("location.hash.slice(1)")))  # page.url lags behind
 
 
 def drawn(page) -> None:
     """Waits until both pictures show the scene in the address."""
-    page.wait_for_selector(f'body[data-drawn="{urlsplit(page.url).fragment}"]')
+    page.wait_for_function("document.body.dataset.drawn === location.hash.slice(1)")
 
 
 def pictures(page) -> tuple[str, str]:
@@ -178,7 +178,7 @@ def test_the_page_says_what_it_waits_for(context) -> None:
         page.locator('#gallery [data-name="3"]').wait_for()
         page.wait_for_function("document.querySelectorAll('.view p').values().every((one) => !one.checkVisibility())")
         page.locator("#notice").wait_for(state="hidden")
-        assert page.text_content("#time").startswith("rendered in ")
+        page.get_by_text("rendered in ").wait_for()
 
 
 def test_a_photo_can_be_dropped(page) -> None:
@@ -232,7 +232,7 @@ def test_a_server_that_is_gone_and_comes_back(context) -> None:
     assert page.is_enabled('[data-file="object.glb"]')
     with serving(studio_app(make_stage(objects=1)), port):  # started again, it has other objects
         page.click('#gallery [data-name="2"]')
-        page.get_by_text('expected the name of an object in the gallery, got "2"').wait_for()
+        page.get_by_text("expected the name of an object in the gallery, got '2'").wait_for()
         page.reload()
         page.wait_for_selector("body[data-drawn]")
         assert scene(page)["shape"] == "0"
