@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import yaml
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
@@ -176,8 +176,9 @@ def _decode(source: Path | bytes, largest: int | None) -> Image.Image:
         raise GanverseError(f"expected at most {megapixels} megapixels in {name}, got more; scale it down") from error
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError) as error:
         # all of them come out of Pillow's decoders for one damaged file or another
+        why = "its format is unknown" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise GanverseError(
-            f"expected a picture in {name}, but it cannot be read ({brief(error)}); save it as PNG or JPEG"
+            f"expected a picture in {name}, but it cannot be read ({why}); save it as PNG or JPEG"
         ) from error
 
 

@@ -15,12 +15,25 @@ from ganverse import cli
 from ganverse.apps import annotate, studio
 from ganverse.pretrained import SHIPPED
 from tests import pipeline_toys as toys
+from tests import test_own_category, test_real_gans
 from tests.apps.studio_toys import photo_file
 from tests.test_own_category import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PIPELINES = ("configs/demo.yaml", "configs/car/rounds.yaml")  # tests/test_pipeline.py and tests/test_rounds.py run them
+RUN_HERE = ("getting-started", "reconstruction", "editing", "annotate", "studio")
+ELSEWHERE = {
+    *test_own_category.COMMANDS,
+    *test_own_category.FURTHER,
+    *map(str.strip, test_real_gans.COMMANDS),
+    "python3 -m venv .venv && source .venv/bin/activate",
+    "pip install .",  # tests/test_wheel.py and `make package`
+    'pip install ".[apps]"',
+    "make demo",  # tests/test_pipeline.py runs its stages
+    "make test",
+}
+IMPORTING = r"ganverse import-gan .*|sha256sum .*|python"  # tests/importing
 FAST = {  # what is appended to a command, for it to end within seconds
     "annotate": ["--pool=4", "--port=0", "--no-browser"],
     "edit": ["--steps=1"],
@@ -28,10 +41,11 @@ FAST = {  # what is appended to a command, for it to end within seconds
 }
 
 
-def commands(page: Path) -> list[str]:
-    """The lines of a page's shell blocks, without their comments."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
-    lines = [line for language, block in blocks if language == "bash" for line in block.splitlines()]
+def commands(page: Path, wanted: str = "bash") -> list[str]:
+    """The lines of a page's blocks of a language, without their comments."""
+    text = re.sub(r" - <<'END'\n.*?\nEND$", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.S | re.M)
+    lines = [line for language, block in blocks if language == wanted for line in block.splitlines()]
     return [re.split(r"\s+#", line)[0].strip() for line in lines if not line.startswith("#")]
 
 
@@ -66,7 +80,17 @@ def test_the_guide_has_the_readmes_six_commands() -> None:
     )
 
 
-@pytest.mark.parametrize("page", ["getting-started", "reconstruction", "editing", "annotate", "studio"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_has_a_test(page: Path) -> None:
+    """No shell line of README.md or docs/ is left to chance, and none hides in a block without a language."""
+    covered = {*of_lightning(page), *ELSEWHERE, *commands(ROOT / "docs" / "your-own-pictures.md")[:3]}
+    for line in commands(page):
+        here = page.stem in RUN_HERE and line.startswith("ganverse ")
+        assert here or line in covered or re.fullmatch(IMPORTING, line), f"{page.name}: no test runs {line}"
+    assert not [line for line in commands(page, "") if re.match(r"(ganverse|python|pip|make|torchrun) ", line)]
+
+
+@pytest.mark.parametrize("page", RUN_HERE)
 def test_commands_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [line for line in commands(ROOT / "docs" / f"{page}.md") if line.startswith("ganverse ")]
     assert lines

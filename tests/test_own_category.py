@@ -1,4 +1,4 @@
-"""README, "Train your own category in six commands": its lines as they stand, on a tiny GAN; a program paints."""
+"""README, "Train your own category in six commands", and its guides: their lines as they stand, on a tiny GAN."""
 
 from __future__ import annotations
 
@@ -24,16 +24,21 @@ from tests.importing_toys import foreign_modules  # noqa: F401 - a fixture
 ROOT = Path(__file__).parent.parent
 SECTION = (ROOT / "README.md").read_text().split("## Train your own category in six commands")[1].split("\n## ")[0]
 COMMANDS = [line.split("  #")[0].strip() for line in re.findall(r"```bash\n(.*?)```", SECTION, re.S)[0].splitlines()]
+GUIDES = "".join((ROOT / "docs" / f"your-own-{name}.md").read_text() for name in ("category", "pictures"))
+FURTHER = [line for line in re.findall(r"^(?:ganverse|python) .*\bmine/.*$", GUIDES, re.M) if line not in COMMANDS]
+"""What the guides do with the same GAN, afterwards."""
+SMALL = [
+    *pipeline_toys.flags("model", pipeline_toys.INVERSE),
+    *pipeline_toys.flags("trainer", pipeline_toys.TRAINER),
+]
 TOYS = {  # what is appended to a command, for it to end within seconds
     "masks": ["--labeled=24", "--steps=12"],
     "views": ["--pool=16", "--codes=8"],
     "annotate": ["--pool=4", "--port=0", "--no-browser"],
-    "train.py": [
-        *pipeline_toys.flags("model", pipeline_toys.INVERSE),
-        *pipeline_toys.flags("data", pipeline_toys.STREAM),
-        *pipeline_toys.flags("trainer", pipeline_toys.TRAINER),
-    ],
+    "train.py": [*SMALL, *pipeline_toys.flags("data", pipeline_toys.STREAM)],
     "evaluate.py": [f"--{name}={value}" for name, value in pipeline_toys.EVALUATION.items()],
+    "predict": ["--model.samples=8", "--trainer.accelerator=cpu", *pipeline_toys.flags("data", pipeline_toys.STREAM)],
+    "MultiViewFolder": [*SMALL, "--data.batch_size=2", "--data.resolution=32"],
 }
 
 
@@ -88,12 +93,21 @@ def test_six_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 <= metrics["gan/iou_input"] <= 1
     assert not any(name.startswith(("world/", "oracle/")) for name in metrics), "the car world says nothing here"
     assert Path("runs/mine/report/index.html").is_file()
+    assert len(FURTHER) == 4
+    with Image.open("mine/my-gan-masks/000.png") as picture:
+        picture.save("photo.jpg")
+    for command in FURTHER:
+        assert run(command) == 0, command
+    assert Path("mesh.glb").is_file()
+    assert len(list(Path("mine/samples").glob("*/*-mask.png"))) == 16
+    assert len(load_inverse(Path("runs/masks/inverse/inverse.safetensors")).cameras) > 0
 
 
 def run(command: str) -> int:
     """A line of the README, in this process."""
     words = shlex.split(command)
-    given = [*words, *TOYS.get(words[1], [])]
+    kind = next((word for word in ("predict", "MultiViewFolder") if word in words), words[1])
+    given = [*words, *TOYS.get(kind, [])]
     if words[0] == "ganverse":
         return cli.main(given[1:])
     python, script, *arguments = given

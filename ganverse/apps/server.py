@@ -6,12 +6,11 @@ import contextlib
 import errno
 import json
 import math
-import secrets
 import socket
 import sys
 import webbrowser
 from argparse import ArgumentParser
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from ganverse.io import whole_number
 
 HOST = "127.0.0.1"
 PAGES = Path(__file__).parent / "pages"
-Endpoint = Callable[[Request], Awaitable[Response]]
 _NAMES = [HOST, "localhost"]
 # Loads nothing from elsewhere; images also come as data: and blob: URLs made by the page's own script.
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -44,34 +42,12 @@ class OwnPagesOnly(BaseHTTPMiddleware):
         """403 for a foreign Origin."""
         origin = request.headers.get("origin")
         if origin is not None and origin != f"http://{request.headers.get('host')}":
-            return _refusal("expected a request of this server's own page")
+            return JSONResponse({"error": "expected a request of this server's own page"}, status_code=403)
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
         return response
-
-
-def token_of(request: Request) -> str:
-    """The secret of this server's page. Other sites' pages can send a GET, but cannot read this."""
-    token: str = request.app.state.token
-    return token
-
-
-def with_token(endpoint: Endpoint) -> Endpoint:
-    """The endpoint of a GET that renders; 403 unless `?token=` is `token_of` the page."""
-
-    async def guarded(request: Request) -> Response:
-        given = request.query_params.get("token", "")
-        if not secrets.compare_digest(given.encode(), token_of(request).encode()):
-            return _refusal("expected the token of this server's own page; reload the page")
-        return await endpoint(request)
-
-    return guarded
-
-
-def _refusal(sentence: str) -> Response:
-    return JSONResponse({"error": sentence}, status_code=403)
 
 
 async def _explain(_: Request, error: Exception) -> Response:
@@ -132,13 +108,11 @@ def application(page: str, routes: Sequence[BaseRoute]) -> Starlette:
     async def index(_: Request) -> Response:
         return FileResponse(PAGES / page, media_type="text/html")
 
-    app = Starlette(
+    return Starlette(
         routes=[Route("/", index), *routes, Mount("/pages", StaticFiles(directory=PAGES))],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_NAMES), Middleware(OwnPagesOnly)],
         exception_handlers={GanverseError: _explain, ClientDisconnect: _disconnected},
     )
-    app.state.token = secrets.token_urlsafe()
-    return app
 
 
 def add_page_options(parser: ArgumentParser, port: int) -> None:

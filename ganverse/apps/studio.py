@@ -27,8 +27,6 @@ from ganverse.apps.server import (
     read_json,
     serve,
     tell,
-    token_of,
-    with_token,
 )
 from ganverse.apps.stage import ELEVATIONS, SAMPLING, SCALES, Look, Stage
 from ganverse.arguments import CommandParser
@@ -142,7 +140,7 @@ def studio_app(stage: Stage) -> Starlette:
 
     async def draw(request: Request) -> Response:
         look = look_of(await read_json(request))
-        return JSONResponse({"token": token_of(request), **await run_in_threadpool(_drawn, stage, look)})
+        return JSONResponse(await run_in_threadpool(_drawn, stage, look))
 
     async def sample(_: Request) -> Response:
         return JSONResponse({"name": await run_in_threadpool(stage.sample)})
@@ -160,8 +158,8 @@ def studio_app(stage: Stage) -> Starlette:
         if name not in files:
             raise GanverseError(f"expected one of {', '.join(files)}, got {quoted(name)}")
         make, kind = files[name]
-        data = await run_in_threadpool(make, look_of(request.query_params))
-        return Response(data, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        data = await run_in_threadpool(make, look_of(await read_json(request)))
+        return Response(data, media_type=kind)
 
     return application(
         "studio.html",
@@ -171,7 +169,7 @@ def studio_app(stage: Stage) -> Starlette:
             Route("/sample", sample, methods=["POST"]),
             Route("/photo", photo, methods=["POST"]),
             Route("/thumbnail/{name}.png", thumbnail),
-            Route("/download/{file}", with_token(download)),
+            Route("/download/{file}", download, methods=["POST"]),
         ],
     )
 

@@ -71,7 +71,7 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
         )
         return None
     masks = torch.stack([read_painted_mask(_picture(folder, number), working_side(generator)) for number in numbers])
-    report(f"learning from {len(numbers)} painted masks of {folder}")
+    report(f"learning from {len(numbers)} painted masks of {folder}; this takes about a minute")
     learned = learn_segmenter(generator, numbers, masks, settings)
     output = given.output or segmenter_beside(path)
     facts = {

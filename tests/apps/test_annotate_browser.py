@@ -21,6 +21,7 @@ from ganverse.pretrained import SHIPPED
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 from ganverse.viewpoints.proposal import circular_mean_and_spread, images_of_views
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
+from tests.apps.conftest import assert_fit_for_touch
 from tests.apps.serving import serving
 from tests.pipeline_toys import save_gan
 
@@ -145,6 +146,53 @@ def test_guesses_come_first(gan: Path, file: Path, context) -> None:
     views = ViewCodes.load(file, allow_empty=True)
     assert views.codes == (*codes[:3], ViewCode(3, 180))
     assert views.uncertain == ()
+
+
+def test_fingers(gan: Path, file: Path, phone) -> None:
+    """All that the keys do can be tapped."""
+    generator, card = load_generator(gan)
+    dims = layer_dims(generator.style_sizes, 2)
+    ViewCodes(card.sha256, dims, (ViewCode(0, 10), ViewCode(1, 20)), uncertain=(0,)).save(file)
+    with serving(annotation_app(make_desk(gan, file), goal=39)) as url:
+        page = opened(phone, url)
+        assert_fit_for_touch(page)
+        order = seeds(page)
+        page.tap("#keep")  # the guess
+        assert current(page) == order[2]
+        assert page.is_disabled("#keep")
+        page.tap("#bin-9")
+        page.tap("#compass .drop")
+        page.tap("#undo")
+        page.tap("#next")
+        page.tap("#next")
+        page.tap("#back")
+        assert current(page) == order[4]
+        page.tap("#drop")
+        page.tap("#more")
+        page.locator(".column").nth(len(order)).wait_for()
+        saved(page)
+    views = ViewCodes.load(file, allow_empty=True)
+    assert views.codes == (ViewCode(0, 10), ViewCode(1, 20), ViewCode(order[2], 270))
+    assert (views.dropped, views.uncertain) == ((order[4],), ())
+
+
+def test_enter_presses_the_button_in_focus(page, file: Path) -> None:
+    press(page, "C")
+    page.keyboard.press("ArrowLeft")
+    page.focus("#drop")
+    page.keyboard.press("Enter")
+    saved(page)
+    assert ViewCodes.load(file, allow_empty=True).dropped == (seeds(page)[0],)
+
+
+def test_errors_are_shown_in_the_page(page, file: Path) -> None:
+    press(page, "C")
+    saved(page)
+    file.write_text("codes: 7")
+    press(page, "A")
+    page.get_by_text("Not saved: ").wait_for()
+    page.reload()
+    page.locator("#notice.bad").get_by_text("expected").wait_for()
 
 
 def test_a_reload_goes_on(page, file: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
 import trimesh
 from PIL import Image
 
 from ganverse.apps.studio import open_stage, studio_app
+from tests.apps.conftest import assert_fit_for_touch
 from tests.apps.serving import serving
 from tests.apps.studio_toys import make_stage, photo_file
 
@@ -36,12 +38,16 @@ def opened(context, url: str):
 
 
 def scene(page) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(page.url).fragment))
+    return dict(parse_qsl(page.evaluate("location.hash.slice(1)")))  # page.url lags behind
 
 
 def drawn(page) -> None:
     """Waits until both pictures show the scene in the address."""
-    page.wait_for_selector(f'body[data-drawn="{urlsplit(page.url).fragment}"]')
+    for _ in range(600):  # the page's policy forbids wait_for_function its eval
+        if page.evaluate("document.body.dataset.drawn === location.hash.slice(1)"):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the pictures do not show the scene in the address")
 
 
 def pictures(page) -> tuple[str, str]:
@@ -118,7 +124,66 @@ def test_another_sample_and_a_photo(page) -> None:
     assert scene(page)["texture"].startswith("photo-")
     page.set_input_files("#file", {"name": "text.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.locator("#notice.bad").wait_for()
-    assert "expected a picture" in page.text_content("#notice")
+    assert "its format is unknown" in page.text_content("#notice"), "nothing of Python's"
+    page.fill("#azimuth", "90")
+    page.locator("#notice").wait_for(state="hidden")
+
+
+def test_fingers(phone) -> None:
+    """One turns, two scale, taps swap; no mouse, no keyboard."""
+    with serving(studio_app(make_stage())) as url:
+        page = opened(phone, url)
+        assert_fit_for_touch(page)
+        start, box = scene(page), page.locator("#mesh").bounding_box()
+        x, y, width = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["width"]
+        screen = phone.new_cdp_session(page)
+
+        def fingers(kind: str, *places: tuple[float, float]) -> None:
+            points = [{"x": x + a * width, "y": y + b * width, "id": finger} for finger, (a, b) in enumerate(places)]
+            screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        fingers("touchStart", (0, 0))
+        fingers("touchMove", (-0.1, 0))
+        fingers("touchMove", (-0.25, 0))
+        fingers("touchEnd")
+        drawn(page)
+        assert float(scene(page)["azimuth"]) == pytest.approx(float(start["azimuth"]) + 45, abs=2)
+        turned = scene(page)
+        fingers("touchStart", (-0.1, 0), (0.1, 0))
+        fingers("touchMove", (-0.12, 0), (0.12, 0))
+        fingers("touchMove", (-0.14, 0), (0.14, 0))
+        fingers("touchEnd")
+        drawn(page)
+        assert float(scene(page)["scale"]) == pytest.approx(1.4, abs=0.05)
+        assert scene(page)["azimuth"] == turned["azimuth"], "two fingers do not turn"
+        page.tap("#parts label:nth-child(3)")
+        page.tap('#gallery [data-name="2"]')
+        drawn(page)
+        assert (scene(page)["texture"], scene(page)["shape"]) == ("2", "0")
+        page.tap("#reset")
+        drawn(page)
+        assert scene(page)["scale"] == "1"
+
+
+def test_the_page_says_what_it_waits_for(context) -> None:
+    stage, go = make_stage(), threading.Event()
+    show, sample = stage.show, stage.sample
+    stage.show = lambda look: go.wait(60) and show(look)
+    stage.sample = lambda: go.wait(60) and sample()
+    with serving(studio_app(stage)) as url:
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_text("rendering …", exact=True).wait_for()
+        assert page.locator(".view p:visible").all_text_contents() == ["Rendering …"] * 2
+        page.click("#sample")
+        page.get_by_text("Sampling another object").wait_for()
+        assert page.is_disabled("#sample")
+        go.set()
+        page.locator('#gallery [data-name="3"]').wait_for()
+        for place in range(2):
+            page.locator(".view p").nth(place).wait_for(state="hidden")
+        page.locator("#notice").wait_for(state="hidden")
+        page.get_by_text("rendered in ").wait_for()
 
 
 def test_a_photo_can_be_dropped(page) -> None:
@@ -134,16 +199,17 @@ def test_a_photo_can_be_dropped(page) -> None:
 
 
 def test_downloads(page) -> None:
-    def download(link: str) -> bytes:
+    def download(name: str) -> bytes:
         with page.expect_download() as started:
-            page.click(link)
+            page.click(f'#downloads [data-file="{name}"]')
+        assert started.value.suggested_filename == name
         return Path(started.value.path()).read_bytes()
 
-    with Image.open(io.BytesIO(download("#picture"))) as picture:
+    with Image.open(io.BytesIO(download("picture.png"))) as picture:
         assert picture.format == "PNG"
-    with Image.open(io.BytesIO(download("#turntable"))) as turntable:
+    with Image.open(io.BytesIO(download("turntable.gif"))) as turntable:
         assert turntable.n_frames == 36
-    assert len(trimesh.load_scene(io.BytesIO(download("#glb")), file_type="glb").geometry) == 1
+    assert len(trimesh.load_scene(io.BytesIO(download("object.glb")), file_type="glb").geometry) == 1
 
 
 def test_without_stylegan_r_the_page_says_how_to_train_it(context) -> None:
@@ -160,11 +226,21 @@ def test_a_server_that_is_gone_and_comes_back(context) -> None:
     stage = make_stage()
     with serving(studio_app(stage)) as url:
         page = opened(context, url)
+    port = int(url.rstrip("/").rsplit(":", 1)[1])
     page.fill("#azimuth", "100")
     page.get_by_text("The server does not answer").wait_for()
-    with serving(studio_app(stage), int(url.rstrip("/").rsplit(":", 1)[1])):
-        page.fill("#azimuth", "101")
-        page.locator("#notice").wait_for(state="hidden")
+    with serving(studio_app(stage), port):
+        page.locator("#notice").wait_for(state="hidden")  # without a reload
+        drawn(page)
+    page.click('[data-file="object.glb"]')
+    page.get_by_text("The server does not answer").wait_for()
+    assert page.is_enabled('[data-file="object.glb"]')
+    with serving(studio_app(make_stage(objects=1)), port):  # started again, it has other objects
+        page.click('#gallery [data-name="2"]')
+        page.get_by_text("expected the name of an object in the gallery, got '2'").wait_for()
+        page.reload()
+        page.wait_for_selector("body[data-drawn]")
+        assert scene(page)["shape"] == "0"
 
 
 def test_the_pictures_in_the_docs(context) -> None:

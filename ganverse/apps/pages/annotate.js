@@ -94,8 +94,9 @@ async function save() {
 
 function offline() {
   status("unsaved");
-  const keys = pending.length === 1 ? "1 key is" : `${pending.length} keys are`;
-  notice(`The server does not answer. Start ganverse annotate again; ${keys} kept here and saved as soon as it is back.`, "bad");
+  const keys = pending.length === 1 ? "1 key is kept here and" : `${pending.length} keys are kept here and`;
+  const then = pending.length ? `${keys} saved as soon as it is back` : "this page then goes on";
+  notice(`The server does not answer. Start ganverse annotate again; ${then}.`, "bad");
   byId("notice").dataset.offline = "yes";
 }
 
@@ -191,6 +192,7 @@ function show() {
   byId("dropped").textContent = dropped.size;
   byId("bins").textContent = tally.size;
   byId("undo").disabled = history.length === 0;
+  byId("keep").disabled = !azimuths.has(current);
   byId("rate").textContent = azimuths.size && record.keys ? (record.keys / azimuths.size).toFixed(1) : "–";
   center(columns.get(current));
 }
@@ -333,13 +335,13 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const undoing = event.code === "KeyZ" && (event.ctrlKey || event.metaKey);
   const action = undoing ? KEYS.KeyU : event.ctrlKey || event.metaKey || event.altKey ? null : KEYS[event.code];
-  if (!action || event.repeat) return;
+  const pressed = event.code === "Enter" && event.target.closest("button"); // which then does what it says
+  if (!action || event.repeat || pressed) return;
   event.preventDefault();
   action();
 });
-byId("drop").addEventListener("click", KEYS.KeyD);
-byId("undo").addEventListener("click", KEYS.KeyU);
-byId("more").addEventListener("click", more);
+const BUTTONS = { drop: "KeyD", undo: "KeyU", keep: "Enter", back: "ArrowLeft", next: "ArrowRight", more: "KeyM" };
+for (const [id, key] of Object.entries(BUTTONS)) byId(id).addEventListener("click", KEYS[key]);
 window.addEventListener("resize", () => center(columns.get(current)));
 window.addEventListener("beforeunload", (event) => { if (pending.length) event.preventDefault(); });
 setInterval(tick, 500);

@@ -2,6 +2,7 @@
 
 const PARTS = ["shape", "texture", "background"];
 const NUMBERS = ["azimuth", "elevation", "scale"];
+const RETRY = 1000;
 const FORMATS = { azimuth: (v) => `${Math.round(v)}°`, elevation: (v) => `${Math.round(v)}°`, scale: (v) => v.toFixed(2) };
 
 const byId = (id) => document.getElementById(id);
@@ -11,7 +12,8 @@ let usual = {};
 let objects = [];
 let drawing = false;
 let outdated = false;
-let token = ""; // what a download has to carry
+let working = false; // on a sample, a photo or a download
+let retry = null;
 
 // ---------------------------------------------------------------- talking to the server
 
@@ -20,7 +22,7 @@ async function ask(path, options) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer; start ganverse studio again.");
+    throw new Error("The server does not answer. Start ganverse studio again; this page then goes on.", { cause: "gone" });
   }
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
@@ -28,13 +30,19 @@ async function ask(path, options) {
 }
 
 async function load() {
-  const state = await (await ask("/state")).json();
+  let state;
+  try {
+    state = await (await ask("/state")).json();
+  } catch (error) {
+    notice(error.message);
+    setTimeout(load, RETRY);
+    return;
+  }
   objects = state.objects;
   ranges = { ...ranges, elevation: state.elevations, scale: state.scales };
   usual = { azimuth: 40, elevation: Math.round(state.elevation), scale: 1 };
   for (const name of ["elevation", "scale"]) [byId(name).min, byId(name).max] = ranges[name];
-  explain(state.note ?? "");
-  byId("missing").hidden = !state.note;
+  if (state.note) explain(state.note);
   scene = { ...scene, ...usual, ...remembered() };
   for (const name of objects) addThumbnail(name);
   changed();
@@ -66,48 +74,63 @@ async function draw() {
     return;
   }
   drawing = true;
+  clearTimeout(retry);
+  byId("time").textContent = "rendering …";
   do {
     outdated = false;
     try {
       const answer = await ask("/draw", { method: "POST", body: JSON.stringify(scene) });
-      const { mesh, neural, milliseconds, token: newest } = await answer.json();
-      token = newest;
+      const { mesh, neural, milliseconds } = await answer.json();
       byId("mesh").querySelector("img").src = mesh;
       if (neural) byId("neural").querySelector("img").src = neural;
-      byId("milliseconds").textContent = milliseconds;
-      linkDownloads();
-      notice("");
+      byId("time").textContent = `rendered in ${milliseconds} ms`;
+      if (!working) notice("");
     } catch (error) {
+      byId("time").textContent = "";
       notice(error.message);
+      if (error.cause === "gone") retry = setTimeout(draw, RETRY);
     }
   } while (outdated);
   drawing = false;
   document.body.dataset.drawn = new URLSearchParams(scene).toString();
 }
 
-async function sample() {
-  byId("sample").disabled = true;
+// What takes a while: its button rests, and the page says what is done or why it was not.
+async function work(button, sentence, action) {
+  button.disabled = working = true;
+  notice(sentence, "");
   try {
-    const { name } = await (await ask("/sample", { method: "POST" })).json();
-    addThumbnail(name);
-    take(name);
+    await action();
+    notice("");
   } catch (error) {
     notice(error.message);
   }
-  byId("sample").disabled = false;
+  button.disabled = working = false;
 }
 
-async function addPhoto(file) {
-  if (!file) return;
-  try {
+async function sample() {
+  const { name } = await (await ask("/sample", { method: "POST" })).json();
+  addThumbnail(name);
+  take(name);
+}
+
+function addPhoto(file) {
+  if (file) work(byId("file"), "Looking for the object in the photo …", async () => {
     const answer = await ask("/photo", { method: "POST", body: file });
     const { name, azimuth, elevation } = await answer.json();
     addThumbnail(name);
     for (const part of PARTS) scene[part] = name;
     change({ azimuth, elevation, scale: 1 });
-  } catch (error) {
-    notice(error.message);
-  }
+  });
+}
+
+// By POST, which the pages of other sites cannot send.
+async function download(name) {
+  const answer = await ask(`/download/${name}`, { method: "POST", body: JSON.stringify(scene) });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = name;
+  link.click();
 }
 
 // ---------------------------------------------------------------- the scene
@@ -136,7 +159,6 @@ function changed() {
     byId(name).value = scene[name];
     document.querySelector(`output[for="${name}"]`).textContent = FORMATS[name](scene[name]);
   }
-  linkDownloads();
   for (const button of byId("gallery").children) {
     const used = PARTS.filter((part) => scene[part] === button.dataset.name);
     button.classList.toggle("used", used.length > 0);
@@ -145,15 +167,11 @@ function changed() {
   draw();
 }
 
-function linkDownloads() {
-  const query = new URLSearchParams({ ...scene, token });
-  for (const link of document.querySelectorAll("#downloads a")) link.href = `/download/${link.dataset.file}?${query}`;
-}
-
 function dot(part) {
   const mark = document.createElement("i");
   mark.className = `dot ${part}`;
-  mark.title = `its ${part} is shown`;
+  mark.role = "img";
+  mark.ariaLabel = mark.title = `its ${part} is shown`;
   return mark;
 }
 
@@ -174,29 +192,36 @@ function addThumbnail(name) {
   if (drawing || document.body.dataset.drawn) button.scrollIntoView({ block: "nearest" });
 }
 
-function notice(text) {
+function notice(text, kind = "bad") {
   byId("notice").hidden = !text;
-  byId("notice").className = "bad";
+  byId("notice").className = kind;
   byId("notice").textContent = text;
 }
 
 // ---------------------------------------------------------------- input
 
-// Dragging right turns the front of the object to the right: the camera goes the other way.
+// One pointer turns, two scale. Dragging right turns the front of the object to the right: the camera goes the other way.
 function turnable(view) {
-  let last = null;
+  const pointers = new Map(); // id -> where it was last
+  const spread = () => {
+    const [[x, y], [u, v]] = pointers.values();
+    return Math.hypot(x - u, y - v);
+  };
+  const place = (event) => pointers.set(event.pointerId, [event.clientX, event.clientY]);
   view.addEventListener("pointerdown", (event) => {
-    last = [event.clientX, event.clientY];
+    place(event);
     view.setPointerCapture(event.pointerId);
   });
   view.addEventListener("pointermove", (event) => {
-    if (!last) return;
-    const perPixel = 180 / view.clientWidth;
-    const [x, y] = [event.clientX - last[0], event.clientY - last[1]];
-    last = [event.clientX, event.clientY];
-    change({ azimuth: scene.azimuth - x * perPixel, elevation: scene.elevation + y * perPixel });
+    if (!pointers.has(event.pointerId)) return;
+    const [x, y] = pointers.get(event.pointerId);
+    const before = pointers.size > 1 && spread();
+    place(event);
+    const degrees = 180 / view.clientWidth;
+    if (before) change({ scale: (scene.scale * spread()) / before });
+    else change({ azimuth: scene.azimuth - (event.clientX - x) * degrees, elevation: scene.elevation + (event.clientY - y) * degrees });
   });
-  for (const end of ["pointerup", "pointercancel"]) view.addEventListener(end, () => { last = null; });
+  for (const end of ["pointerup", "pointercancel"]) view.addEventListener(end, (event) => pointers.delete(event.pointerId));
   view.addEventListener("wheel", (event) => {
     event.preventDefault();
     change({ scale: scene.scale * Math.exp(-event.deltaY / 1000) });
@@ -215,8 +240,14 @@ turnable(byId("mesh"));
 turnable(byId("neural"));
 for (const name of NUMBERS) byId(name).addEventListener("input", () => change({ [name]: Number(byId(name).value) }));
 byId("reset").addEventListener("click", () => change(usual));
-byId("sample").addEventListener("click", sample);
-byId("file").addEventListener("change", (event) => addPhoto(event.target.files[0]));
+byId("sample").addEventListener("click", (event) => work(event.target, "Sampling another object …", sample));
+byId("file").addEventListener("change", (event) => {
+  addPhoto(event.target.files[0]);
+  event.target.value = ""; // so that the same file can be chosen again
+});
+for (const button of document.querySelectorAll("#downloads [data-file]")) {
+  button.addEventListener("click", () => work(button, `Rendering ${button.dataset.file} …`, () => download(button.dataset.file)));
+}
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
 }
@@ -226,4 +257,4 @@ document.addEventListener("drop", (event) => {
   document.body.classList.remove("dropping");
   addPhoto(event.dataTransfer.files[0]);
 });
-load().catch((error) => notice(error.message));
+load();
