@@ -119,7 +119,11 @@ def train(arguments: Sequence[str], prog: str = "train.py") -> int:
         ganverse.tasks.register()
         given = _with_configs(arguments)
         if given and given[0] in LIGHTNING:
-            run_lightning(given)
+            try:
+                run_lightning(given)
+            except KeyboardInterrupt as interrupt:
+                again = ["run it again with --ckpt_path last to resume"] if given[0] == "fit" else interrupt.args
+                raise KeyboardInterrupt(*again) from interrupt
             return 0
         return _pipeline(given, prog)
 
@@ -203,13 +207,13 @@ def guarded(run: Callable[[], int]) -> int:
     except GanverseError as error:
         return _complain(str(error))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _complain(f"expected room on the disk, got: {error.strerror}; make room, then run the command again")
         if error.filename is None:  # no file or folder that the user has named
             raise
         return _complain(f"expected to read and write {error.filename}, but {error.strerror}; choose another path")
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted; {str(interrupt) or 'run the same command again to resume'}", file=sys.stderr)
         return INTERRUPTED
     finally:
         if before is not None:

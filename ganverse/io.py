@@ -6,6 +6,7 @@ read with bounds: a few picture formats, a largest number of pixels, plain YAML 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -39,13 +40,27 @@ DEEPEST_YAML = 32
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that a reader (or a crash) sees the old or the new contents, never half of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """As `write_atomically`, and on a full disk all files stay as they were; name what refers to others last."""
+    ready = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ready[path].write_bytes(data)
+        for path, temporary in ready.items():
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in ready.values():
+            with contextlib.suppress(OSError):  # no folder was to be had
+                temporary.unlink()
+
+
+def json_bytes(contents: Mapping[str, Any]) -> bytes:
+    """An indented JSON file in memory, without NaN."""
+    return (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode()
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], *, half: bool, exact: tuple[str, ...] = ()) -> bytes:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief, quoted
-from ganverse.io import pack_tensors, read_json, write_atomically
+from ganverse.io import json_bytes, pack_tensors, read_json, write_atomically, write_together
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights inside the package."""
@@ -203,7 +203,7 @@ def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
 
 def write_card(path: Path, facts: Mapping[str, Any]) -> None:
     """Writes the card of the weights at `path`."""
-    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(path.with_suffix(".json"), json_bytes(facts))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -327,8 +327,7 @@ def save_network(
     """
     data = pack_tensors(dict(network.state_dict()), half=half, exact=exact)
     card = {**facts, "sha256": hashlib.sha256(data).hexdigest()}
-    write_atomically(path, data)
-    write_card(path, card)
+    write_together({path: data, path.with_suffix(".json"): json_bytes(card)})
     return card
 
 
