@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import logging
 import os
 import signal
 import sys
@@ -199,6 +200,7 @@ def guarded(run: Callable[[], int]) -> int:
     # then wait for whole time slices. Training on 2 cores, img/s alone and beside two busy programs: 44 and 2 as it is,
     # 35 and 19 without spinning, 42 and 15 with this little of it.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home that cannot be written to is no matter
     before = None
     if threading.current_thread() is threading.main_thread():  # SIGTERM ends a command as Ctrl-C does
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)

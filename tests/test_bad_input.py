@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from ganverse import cli
+from ganverse.pretrained import SHIPPED
 from tests import pipeline_toys as toys
+from tests.bounds import bounded
 
 CONFIGS: dict[str, bytes] = {
     "text.yaml": b"just words\n",
@@ -38,6 +40,7 @@ CONFIGS: dict[str, bytes] = {
     "dates.yaml": b"stages: {a: {fit: {model: 2020-01-01}}}\n",
     "two.yaml": b"stages: {a: {fit: {}, predict: {}}}\n",
     "views.yaml": b"front: 0\nside: 90\n",
+    "alone.yaml": b"stages: {a: {evaluate: {}}}\n",
 }
 
 
@@ -58,6 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of things that are wrong in one way each; `toy.safetensors` is right."""
     folder = tmp_path_factory.mktemp("bad")
     toys.save_gan(folder)
+    save_strangers(folder)
     for name, text in CONFIGS.items():
         (folder / name).write_bytes(text)
     data, card, views = (
@@ -115,6 +119,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(folder / "alien" / "a.tar", "w"):
         pass
     return folder
+
+
+def save_strangers(folder: Path) -> None:
+    """An inverse network of horses, and links to themselves."""
+    for suffix in (".safetensors", ".json"):
+        horse = (SHIPPED / f"inverse-car{suffix}").read_bytes().replace(b'"category": "car"', b'"category": "horse"')
+        (folder / f"horse{suffix}").write_bytes(horse)
+    for name in ("loop.png", "loop"):
+        (folder / name).symlink_to(name)
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +246,7 @@ CASES: dict[str, list[str]] = {
             *("outside", "itself", "settings", "dates", "two"),
         )
     },
+    "pipeline in a loop of links": ["train", "--config={bad}/alone.yaml", "--run={bad}/loop"],
     "pipeline without a name": ["train", "--config"],
     "run without a name": ["train", "--run"],
     "pipeline with an alias": ["train", "--config={bad}/alias.yaml"],
@@ -299,6 +313,9 @@ CASES: dict[str, list[str]] = {
     "photo of text": ["reconstruct", "{bad}/text.png", "-o", "{out}/a.glb"],
     "empty photo": ["reconstruct", "{bad}/empty.jpg", "-o", "{out}/a.glb"],
     "photo is a folder": ["reconstruct", "{bad}/none", "-o", "{out}/a.glb"],
+    "photo in a loop of links": ["reconstruct", "{bad}/loop.png", "-o", "{out}/a.glb"],
+    "meshes somewhere else": ["reconstruct", "{bad}/sky.png", "-o", "{out}/a", "--format", "../b.glb"],
+    "photo on no device": [*SKY, "--device=meta"],
     "mesh of an unknown kind": ["reconstruct", "{bad}/sky.png", "-o", "{out}/a.stl"],
     "absent weights": [*SKY, "--weights", "{bad}/absent.safetensors"],
     "weights of a generator": [*SKY, "--weights", "{bad}/toy.safetensors"],
@@ -327,6 +344,7 @@ CASES: dict[str, list[str]] = {
         "--segmenter=car",
         "--mask-rcnn=car",
     ],
+    "edit of a category without a segmenter": [*EDIT, "--inverse={bad}/horse.safetensors"],
     "edit with a generator": [*EDIT, "--weights", "{bad}/toy.safetensors"],
     "photo without an output": ["reconstruct", "{bad}/sky.png"],
     "photo on an unknown device": [*SKY, "--device=abacus"],
@@ -393,7 +411,8 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     given = [argument.format(bad=world, out=tmp_path, port=taken_port) for argument in arguments]
     if given[1:2] in (["fit"], ["predict"]) and not any("default_root_dir" in argument for argument in given):
         given.append(f"--trainer.default_root_dir={tmp_path / 'run'}")
-    assert cli.main(given) == cli.BAD_INPUT
+    with bounded():
+        assert cli.main(given) == cli.BAD_INPUT
     complaint = capsys.readouterr().err
     said = [line for line in complaint.splitlines() if line.startswith("ganverse: ")]
     assert len(said) == 1, complaint

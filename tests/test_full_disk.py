@@ -53,7 +53,8 @@ def weights(folder: Path, files: Files) -> None:
 
 def shard(folder: Path, files: Files) -> None:
     settings = SourceSettings(str(files.generator), segmenter=files.segmenter)
-    sampler = MultiViewSampler(open_source(settings), stream(files).sampling)
+    source = open_source(settings)
+    sampler = MultiViewSampler(source.generator, source.codes, source.masker, stream(files).sampling)
     plan = ShardPlan(folder, 2, 2, "any", AZIMUTHS, settings)
     write_shard(plan, 0, sampler.draw(torch.arange(2)))
 
@@ -86,7 +87,7 @@ def test_all_or_nothing(kind: str, files: Files, tmp_path: Path) -> None:
     before = contents(old)
     largest = max(map(len, before.values()))
     for folder in (old, new):
-        with room_for(largest - 1), pytest.raises((OSError, GanverseError), match="large|room"):
+        with room_for(largest - 1), pytest.raises((OSError, GanverseError), match=r"large|room"):
             write(folder, files)
     assert contents(old) == before
     assert set(contents(new)) <= {"views.yaml"}, "of a folder of samples, which is resumed"
