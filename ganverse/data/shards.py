@@ -125,8 +125,8 @@ def write_shard(plan: ShardPlan, shard: int, drawn: Drawn) -> ShardRecord:
     )
     for left_over in plan.tar(shard).parent.glob(f".{plan.tar(shard).stem}.*.tmp"):
         left_over.unlink(missing_ok=True)
-    tar = plan.tar(shard)
-    write_together({tar: data, tar.with_suffix(".json"): (json.dumps(asdict(record)) + "\n").encode()})
+    archive = plan.tar(shard)
+    write_together({archive: data, archive.with_suffix(".json"): (json.dumps(asdict(record)) + "\n").encode()})
     return record
 
 
