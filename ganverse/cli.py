@@ -214,6 +214,10 @@ def guarded(run: Callable[[], int]) -> int:
         if error.filename is None:  # no file or folder that the user has named
             raise
         return _complain(f"expected to read and write {error.filename}, but {error.strerror}; choose another path")
+    except ValueError as error:
+        if "null byte" not in str(error):  # Python's word about names that no file can have; YAML and JSON hold them
+            raise
+        return _complain("expected names of files without the character 0, got one with it; correct it")
     except KeyboardInterrupt as interrupt:
         print(f"interrupted; {str(interrupt) or 'run the same command again to resume'}", file=sys.stderr)
         return INTERRUPTED

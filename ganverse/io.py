@@ -7,6 +7,7 @@ read with bounds: a few picture formats, a largest number of pixels, plain YAML 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -203,6 +204,17 @@ def _check_file(path: Path, what: str) -> None:
         raise GanverseError(f"expected {what} at {path}, found {found}; correct the path")
 
 
+def regular(path: Path) -> Path:
+    """`path`, unless something else than a file or a folder is there: opening a pipe blocks, a device never ends.
+
+    Raises:
+        OSError: as above.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path
+
+
 def _in_8_bits(file: Image.Image) -> Image.Image:
     """Leaves what 8 bits already hold as it is, undecoded: a JPEG is then decoded at about the size that is needed."""
     if file.has_transparency_data:
@@ -265,7 +277,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         GanverseError: the file is missing or holds something else.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             data = file.read(LARGEST_JSON + 1)
         if len(data) > LARGEST_JSON:
             raise ValueError(f"more than {LARGEST_JSON >> 20} MiB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import tarfile
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ CONFIGS: dict[str, bytes] = {
     "dates.yaml": b"stages: {a: {fit: {model: 2020-01-01}}}\n",
     "two.yaml": b"stages: {a: {fit: {}, predict: {}}}\n",
     "views.yaml": b"front: 0\nside: 90\n",
+    "nul.yaml": b'run: "a\\0b"\nstages: {a: {evaluate: {}}}\n',
     "alone.yaml": b"stages: {a: {evaluate: {}}}\n",
 }
 
@@ -122,7 +124,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def save_strangers(folder: Path) -> None:
-    """An inverse network of horses, and links to themselves."""
+    """An inverse network of horses, links to themselves, and pipes, which block whoever opens them."""
+    for name in ("pipe.safetensors", "pipe.ckpt", "pipe.npy", "piped.json"):
+        os.mkfifo(folder / name)
+    (folder / "piped.safetensors").write_bytes(b"")
+    (folder / "pipe.json").write_bytes((folder / "toy.json").read_bytes())
     for suffix in (".safetensors", ".json"):
         horse = (SHIPPED / f"inverse-car{suffix}").read_bytes().replace(b'"category": "car"', b'"category": "horse"')
         (folder / f"horse{suffix}").write_bytes(horse)
@@ -243,7 +249,7 @@ CASES: dict[str, list[str]] = {
         f"pipeline: {name}": ["train", f"--config={{bad}}/{name}.yaml"]
         for name in (
             *("text", "list", "broken", "binary", "latin", "stageless", "wordy-stage", "unknown-command"),
-            *("outside", "itself", "settings", "dates", "two"),
+            *("outside", "itself", "settings", "dates", "two", "nul"),
         )
     },
     "pipeline in a loop of links": ["train", "--config={bad}/alone.yaml", "--run={bad}/loop"],
@@ -298,6 +304,10 @@ CASES: dict[str, list[str]] = {
     "absent inverse network": [*TUNE, "--model.inverse={bad}/absent.safetensors"],
     "generator for an inverse network": [*TUNE, "--model.inverse={bad}/toy.safetensors"],
     "inverse network of another GAN": TUNE,
+    "image GAN on a pipe": [*FIT, "--model=ImageGAN", "--data=WorldImages", "--data.cache={bad}/pipe.npy"],
+    "checkpoint is a pipe": [*TOY, "--ckpt_path={bad}/pipe.ckpt"],
+    "generator is a pipe": [*MAKE, "--data.generator={bad}/pipe.safetensors"],
+    "card is a pipe": [*SKY, "--weights={bad}/piped.safetensors"],
     "absent start": [*TOY, "--model.start={bad}/absent.safetensors"],
     "absent start of an image GAN": [*GAN, "--model.start={bad}/absent.safetensors"],
     # evaluation

@@ -180,7 +180,7 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
             f"expected {path} as this version writes it, got another ({brief(error)}); generate the shards again"
         ) from error
     for path, sha256 in entries:
-        if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != sha256):
+        if not path.is_file() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != sha256):
             raise GanverseError(f"expected {path} as the manifest describes it, but it is missing or changed")
     return plan
 

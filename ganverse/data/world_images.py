@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ganverse.data.indices import EvenBatches, IndexBatches
 from ganverse.errors import GanverseError, brief
-from ganverse.io import from_bytes, to_bytes
+from ganverse.io import from_bytes, regular, to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 _CHUNK = 64
@@ -69,7 +69,7 @@ class WorldImages(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Renders a missing file; Lightning calls this on one process of every machine, and the others wait."""
-        if not self.cache.exists():
+        if not regular(self.cache).exists():
             write_world_images(self.cache, (self.images, 3, self.resolution, self.resolution), self.seed)
 
     def train_dataloader(self) -> DataLoader[Tensor]:

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from ganverse.distributed import any_process
 from ganverse.io import write_atomically
 from ganverse.training.progress import is_logged
 
@@ -100,13 +101,11 @@ class TimedCheckpoint(ModelCheckpoint):
         os.write(2, b"\nsaving after this step; interrupt again to stop at once\n")  # print is not made for handlers
 
     def _end_if_interrupted(self, trainer: pl.Trainer) -> None:
-        def any_process(had: bool) -> bool:
-            return trainer.strategy.reduce_boolean_decision(had, all=False)
-
-        if not any_process(self._signal is not None):
+        device = trainer.strategy.root_device
+        if not any_process(self._signal is not None, device):
             return
         self._save(trainer)
-        if not any_process(self._signal == _REQUEUE):
+        if not any_process(self._signal == _REQUEUE, device):
             raise KeyboardInterrupt
         self._signal = None
         self._requeue(_REQUEUE, None)  # Lightning's: SLURM ends the job and starts it again

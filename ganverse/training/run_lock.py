@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganverse.errors import GanverseError
+from ganverse.io import regular
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 def _holder(path: Path) -> str:
     """`PROCESS on MACHINE` as the file says; empty if it says nothing."""
     try:
-        said = path.read_bytes()[:200].decode(errors="replace").split()
+        said = regular(path).read_bytes()[:200].decode(errors="replace").split()
     except OSError:
         return ""
     return " on ".join(said[:2])
