@@ -385,6 +385,10 @@ CASES: dict[str, list[str]] = {
     "import with a crooked crop": [*IMPORT, "--crop=wide"],
     "annotation of no layers": ["annotate", "{bad}/toy.safetensors", "--layers=99", "--port=0", "--no-browser"],
     "annotation of a small pool": ["annotate", "{bad}/toy.safetensors", "--pool=0", "--port=0", "--no-browser"],
+    "annotation of a vast pool": ["annotate", "{bad}/toy.safetensors", "--pool=999999999", "--port=0", "--no-browser"],
+    "views: a vast pool": ["views", "{bad}/toy.safetensors", "--azimuths=regressor", "--pool=999999999"],
+    "masks: vastly many labeled": ["masks", "{bad}/toy.safetensors", "--labeled=999999999"],
+    "studio of vastly many objects": ["studio", "--objects=999999999", "--port=0", "--no-browser"],
     "studio of no objects": ["studio", "--objects=0", "--port=0", "--no-browser"],
     "studio of a run that is none": ["studio", "--run={bad}/none", "--port=0", "--no-browser"],
     # places and ports
