@@ -202,6 +202,7 @@ CASES: dict[str, list[str]] = {
     "two axes": [*TOY, "--model.network.axes=[1,2]"],
     "never a picture": [*STREAM, "--samples.every_n_train_steps=-1"],
     "pictures of nothing": [*STREAM, "--samples.objects=0"],
+    "vast batch": [*TOY, "--data.batch_size=99999999"],
     "empty batch": [*TOY, "--data.batch_size=0"],
     "negative validation": [*TOY, "--data.validation_objects=-1"],
     "no views": [*TOY, "--data.sampling.views=0"],
