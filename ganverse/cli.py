@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import logging
 import os
 import signal
 import sys
@@ -119,7 +120,11 @@ def train(arguments: Sequence[str], prog: str = "train.py") -> int:
         ganverse.tasks.register()
         given = _with_configs(arguments)
         if given and given[0] in LIGHTNING:
-            run_lightning(given)
+            try:
+                run_lightning(given)
+            except KeyboardInterrupt as interrupt:
+                again = ["run it again with --ckpt_path last to resume"] if given[0] == "fit" else interrupt.args
+                raise KeyboardInterrupt(*again) from interrupt
             return 0
         return _pipeline(given, prog)
 
@@ -195,6 +200,7 @@ def guarded(run: Callable[[], int]) -> int:
     # then wait for whole time slices. Training on 2 cores, img/s alone and beside two busy programs: 44 and 2 as it is,
     # 35 and 19 without spinning, 42 and 15 with this little of it.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home that cannot be written to is no matter
     before = None
     if threading.current_thread() is threading.main_thread():  # SIGTERM ends a command as Ctrl-C does
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -203,13 +209,17 @@ def guarded(run: Callable[[], int]) -> int:
     except GanverseError as error:
         return _complain(str(error))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _complain(f"expected room on the disk, got: {error.strerror}; make room, then run the command again")
         if error.filename is None:  # no file or folder that the user has named
             raise
         return _complain(f"expected to read and write {error.filename}, but {error.strerror}; choose another path")
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume", file=sys.stderr)
+    except ValueError as error:
+        if "null byte" not in str(error):  # Python's word about names that no file can have; YAML and JSON hold them
+            raise
+        return _complain("expected names of files without the character 0, got one with it; correct it")
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted; {str(interrupt) or 'run the same command again to resume'}", file=sys.stderr)
         return INTERRUPTED
     finally:
         if before is not None:

@@ -52,6 +52,15 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Whether the flag of any process is set; every process must take part and waits. device: of the backend."""
+    if processes() == 1:
+        return flag
+    found = torch.tensor(int(flag), device=device)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return bool(found)
+
+
 def all_gather(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]:
     """The rows of all processes, as many from each, in the order of their ranks.
 

@@ -6,6 +6,8 @@ read with bounds: a few picture formats, a largest number of pixels, plain YAML 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
 import os
@@ -39,13 +41,27 @@ DEEPEST_YAML = 32
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that a reader (or a crash) sees the old or the new contents, never half of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """As `write_atomically`, and on a full disk all files stay as they were; name what refers to others last."""
+    ready = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ready[path].write_bytes(data)
+        for path, temporary in ready.items():
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in ready.values():
+            with contextlib.suppress(OSError):  # no folder was to be had
+                temporary.unlink()
+
+
+def json_bytes(contents: Mapping[str, Any]) -> bytes:
+    """An indented JSON file in memory, without NaN."""
+    return (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode()
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], *, half: bool, exact: tuple[str, ...] = ()) -> bytes:
@@ -189,6 +205,17 @@ def _check_file(path: Path, what: str) -> None:
         raise GanverseError(f"expected {what} at {path}, found {found}; correct the path")
 
 
+def regular(path: Path) -> Path:
+    """`path`, unless something else than a file or a folder is there: opening a pipe blocks, a device never ends.
+
+    Raises:
+        OSError: as above.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path
+
+
 def _in_8_bits(file: Image.Image) -> Image.Image:
     """Leaves what 8 bits already hold as it is, undecoded: a JPEG is then decoded at about the size that is needed."""
     if file.has_transparency_data:
@@ -251,7 +278,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         GanverseError: the file is missing or holds something else.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             data = file.read(LARGEST_JSON + 1)
         if len(data) > LARGEST_JSON:
             raise ValueError(f"more than {LARGEST_JSON >> 20} MiB")

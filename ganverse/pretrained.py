@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief, quoted
-from ganverse.io import pack_tensors, read_json, write_atomically
+from ganverse.io import json_bytes, pack_tensors, read_json, regular, write_atomically, write_together
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights inside the package."""
@@ -203,7 +203,7 @@ def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
 
 def write_card(path: Path, facts: Mapping[str, Any]) -> None:
     """Writes the card of the weights at `path`."""
-    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(path.with_suffix(".json"), json_bytes(facts))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def read_pinned(path: Path, sha256: str) -> bytes:
         GanverseError: it is missing, or not the one that the card describes.
     """
     try:
-        data = path.read_bytes()
+        data = regular(path).read_bytes()
     except OSError as error:
         raise GanverseError(f"expected weights at {path}, but they cannot be read ({error})") from error
     found = hashlib.sha256(data).hexdigest()
@@ -280,7 +280,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             that are many times as large as the file.
     """
     try:
-        found = _loaded(path)
+        found = _loaded(regular(path))
         state, size = found["state_dict"], path.stat().st_size
         if not all(type(found[name]) is int for name in ("epoch", "global_step")) or not state:
             raise ValueError("no weights, or no count of steps")
@@ -327,8 +327,7 @@ def save_network(
     """
     data = pack_tensors(dict(network.state_dict()), half=half, exact=exact)
     card = {**facts, "sha256": hashlib.sha256(data).hexdigest()}
-    write_atomically(path, data)
-    write_card(path, card)
+    write_together({path: data, path.with_suffix(".json"): json_bytes(card)})
     return card
 
 

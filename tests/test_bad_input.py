@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import tarfile
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import torch
 from PIL import Image
 
 from ganverse import cli
+from ganverse.pretrained import SHIPPED
 from tests import pipeline_toys as toys
+from tests.bounds import bounded
 
 CONFIGS: dict[str, bytes] = {
     "text.yaml": b"just words\n",
@@ -38,6 +41,8 @@ CONFIGS: dict[str, bytes] = {
     "dates.yaml": b"stages: {a: {fit: {model: 2020-01-01}}}\n",
     "two.yaml": b"stages: {a: {fit: {}, predict: {}}}\n",
     "views.yaml": b"front: 0\nside: 90\n",
+    "nul.yaml": b'run: "a\\0b"\nstages: {a: {evaluate: {}}}\n',
+    "alone.yaml": b"stages: {a: {evaluate: {}}}\n",
 }
 
 
@@ -58,6 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of things that are wrong in one way each; `toy.safetensors` is right."""
     folder = tmp_path_factory.mktemp("bad")
     toys.save_gan(folder)
+    save_strangers(folder)
     for name, text in CONFIGS.items():
         (folder / name).write_bytes(text)
     data, card, views = (
@@ -115,6 +121,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(folder / "alien" / "a.tar", "w"):
         pass
     return folder
+
+
+def save_strangers(folder: Path) -> None:
+    """An inverse network of horses, links to themselves, and pipes, which block whoever opens them."""
+    for name in ("pipe.safetensors", "pipe.ckpt", "pipe.npy", "piped.json"):
+        os.mkfifo(folder / name)
+    (folder / "piped.safetensors").write_bytes(b"")
+    (folder / "pipe.json").write_bytes((folder / "toy.json").read_bytes())
+    for suffix in (".safetensors", ".json"):
+        horse = (SHIPPED / f"inverse-car{suffix}").read_bytes().replace(b'"category": "car"', b'"category": "horse"')
+        (folder / f"horse{suffix}").write_bytes(horse)
+    for name in ("loop.png", "loop"):
+        (folder / name).symlink_to(name)
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +202,7 @@ CASES: dict[str, list[str]] = {
     "two axes": [*TOY, "--model.network.axes=[1,2]"],
     "never a picture": [*STREAM, "--samples.every_n_train_steps=-1"],
     "pictures of nothing": [*STREAM, "--samples.objects=0"],
+    "vast batch": [*TOY, "--data.batch_size=99999999"],
     "empty batch": [*TOY, "--data.batch_size=0"],
     "negative validation": [*TOY, "--data.validation_objects=-1"],
     "no views": [*TOY, "--data.sampling.views=0"],
@@ -230,9 +250,10 @@ CASES: dict[str, list[str]] = {
         f"pipeline: {name}": ["train", f"--config={{bad}}/{name}.yaml"]
         for name in (
             *("text", "list", "broken", "binary", "latin", "stageless", "wordy-stage", "unknown-command"),
-            *("outside", "itself", "settings", "dates", "two"),
+            *("outside", "itself", "settings", "dates", "two", "nul"),
         )
     },
+    "pipeline in a loop of links": ["train", "--config={bad}/alone.yaml", "--run={bad}/loop"],
     "pipeline without a name": ["train", "--config"],
     "run without a name": ["train", "--run"],
     "pipeline with an alias": ["train", "--config={bad}/alias.yaml"],
@@ -284,6 +305,10 @@ CASES: dict[str, list[str]] = {
     "absent inverse network": [*TUNE, "--model.inverse={bad}/absent.safetensors"],
     "generator for an inverse network": [*TUNE, "--model.inverse={bad}/toy.safetensors"],
     "inverse network of another GAN": TUNE,
+    "image GAN on a pipe": [*FIT, "--model=ImageGAN", "--data=WorldImages", "--data.cache={bad}/pipe.npy"],
+    "checkpoint is a pipe": [*TOY, "--ckpt_path={bad}/pipe.ckpt"],
+    "generator is a pipe": [*MAKE, "--data.generator={bad}/pipe.safetensors"],
+    "card is a pipe": [*SKY, "--weights={bad}/piped.safetensors"],
     "absent start": [*TOY, "--model.start={bad}/absent.safetensors"],
     "absent start of an image GAN": [*GAN, "--model.start={bad}/absent.safetensors"],
     # evaluation
@@ -299,6 +324,9 @@ CASES: dict[str, list[str]] = {
     "photo of text": ["reconstruct", "{bad}/text.png", "-o", "{out}/a.glb"],
     "empty photo": ["reconstruct", "{bad}/empty.jpg", "-o", "{out}/a.glb"],
     "photo is a folder": ["reconstruct", "{bad}/none", "-o", "{out}/a.glb"],
+    "photo in a loop of links": ["reconstruct", "{bad}/loop.png", "-o", "{out}/a.glb"],
+    "meshes somewhere else": ["reconstruct", "{bad}/sky.png", "-o", "{out}/a", "--format", "../b.glb"],
+    "photo on no device": [*SKY, "--device=meta"],
     "mesh of an unknown kind": ["reconstruct", "{bad}/sky.png", "-o", "{out}/a.stl"],
     "absent weights": [*SKY, "--weights", "{bad}/absent.safetensors"],
     "weights of a generator": [*SKY, "--weights", "{bad}/toy.safetensors"],
@@ -327,6 +355,7 @@ CASES: dict[str, list[str]] = {
         "--segmenter=car",
         "--mask-rcnn=car",
     ],
+    "edit of a category without a segmenter": [*EDIT, "--inverse={bad}/horse.safetensors"],
     "edit with a generator": [*EDIT, "--weights", "{bad}/toy.safetensors"],
     "photo without an output": ["reconstruct", "{bad}/sky.png"],
     "photo on an unknown device": [*SKY, "--device=abacus"],
@@ -357,6 +386,10 @@ CASES: dict[str, list[str]] = {
     "import with a crooked crop": [*IMPORT, "--crop=wide"],
     "annotation of no layers": ["annotate", "{bad}/toy.safetensors", "--layers=99", "--port=0", "--no-browser"],
     "annotation of a small pool": ["annotate", "{bad}/toy.safetensors", "--pool=0", "--port=0", "--no-browser"],
+    "annotation of a vast pool": ["annotate", "{bad}/toy.safetensors", "--pool=999999999", "--port=0", "--no-browser"],
+    "views: a vast pool": ["views", "{bad}/toy.safetensors", "--azimuths=regressor", "--pool=999999999"],
+    "masks: vastly many labeled": ["masks", "{bad}/toy.safetensors", "--labeled=999999999"],
+    "studio of vastly many objects": ["studio", "--objects=999999999", "--port=0", "--no-browser"],
     "studio of no objects": ["studio", "--objects=0", "--port=0", "--no-browser"],
     "studio of a run that is none": ["studio", "--run={bad}/none", "--port=0", "--no-browser"],
     # places and ports
@@ -393,7 +426,8 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     given = [argument.format(bad=world, out=tmp_path, port=taken_port) for argument in arguments]
     if given[1:2] in (["fit"], ["predict"]) and not any("default_root_dir" in argument for argument in given):
         given.append(f"--trainer.default_root_dir={tmp_path / 'run'}")
-    assert cli.main(given) == cli.BAD_INPUT
+    with bounded():
+        assert cli.main(given) == cli.BAD_INPUT
     complaint = capsys.readouterr().err
     said = [line for line in complaint.splitlines() if line.startswith("ganverse: ")]
     assert len(said) == 1, complaint

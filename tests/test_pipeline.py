@@ -128,16 +128,15 @@ def test_other_settings_are_refused(tmp_path: Path, generator: Path, capsys: pyt
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, generator: Path) -> None:
     command = toys.command("InverseGraphics", tmp_path / "run", generator, images=100_000)
-    command += ["--checkpoint.train_time_interval=0:00:00"]
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last, steps = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "run" / "logs/version_0/metrics.csv"
     with started(["-m", "ganverse", "train", *command], tmp_path) as process:
-        wait_until(last.is_file, process, tmp_path / "log")
+        wait_until(steps.is_file, process, tmp_path / "log")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == INTERRUPTED
     log = (tmp_path / "log").read_text()
-    assert "run the same command again to resume" in log
+    assert log.endswith("interrupted; run it again with --ckpt_path last to resume\n")
     assert "Traceback" not in log
-    assert seen(last) > 0
+    assert seen(last) > 0, "long before it was time for a checkpoint"
 
 
 @pytest.mark.parametrize("flags", [["fit"], []], ids=["fit", "pipeline"])
@@ -185,6 +184,39 @@ def test_two_processes_run_every_stage(tmp_path: Path, generator: Path) -> None:
     assert load_inverse(tmp_path / "run" / "inverse" / "inverse.safetensors").card.images_seen == 16
     log = (tmp_path / "log").read_text()
     assert log.count("finished") == 1, "only the first process speaks"
+
+
+TERMINATED = """
+import os, signal, sys
+from ganverse.cli import train
+from ganverse.tasks.inverse_graphics import InverseGraphics
+step = InverseGraphics.training_step
+def terminated(module, batch, batch_idx):
+    if module.images_seen == 24 and module.global_rank == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(module, batch, batch_idx)
+if not os.path.exists("run/inverse/checkpoints"):
+    InverseGraphics.training_step = terminated
+sys.exit(train(sys.argv[1:]))
+"""
+
+
+def test_two_processes_keep_their_work(tmp_path: Path, generator: Path) -> None:
+    """One of them gets the signal, both save and end; the same command goes on as if nothing had happened."""
+    inverse = fit("InverseGraphics", generator, "inverse.safetensors", images=48)
+    inverse["fit"]["trainer"] |= {"devices": 2, "strategy": "ddp"}
+    inverse["fit"]["checkpoint"] = {"train_time_interval": "1:00:00"}
+    config, run = toys.save_pipeline(tmp_path, {"inverse": inverse}), tmp_path / "run" / "inverse"
+    (tmp_path / "script.py").write_text(TERMINATED)
+    with started(["script.py", "--config", str(config)], tmp_path) as process:
+        assert process.wait(PATIENCE) == INTERRUPTED, (tmp_path / "log").read_text()
+    assert "interrupted; run the same command again to resume" in (tmp_path / "log").read_text()
+    assert seen(run / "checkpoints" / "last.ckpt") == 32
+    for more in ([], ["--run", str(tmp_path / "whole")]):
+        with started([str(ROOT / "train.py"), "--config", str(config), *more], tmp_path) as process:
+            assert process.wait(PATIENCE) == 0, (tmp_path / "log").read_text()
+    whole = tmp_path / "whole" / "inverse" / "inverse.safetensors"
+    assert (run / "inverse.safetensors").read_bytes() == whole.read_bytes()
 
 
 def test_a_run_can_be_evaluated_again_from_its_own_record(tmp_path: Path, generator: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ganverse.apps.server import add_page_options, address, application, listen, read_json, serve, tell
 from ganverse.arguments import CommandParser
 from ganverse.devices import find_device
-from ganverse.errors import GanverseError, quoted
+from ganverse.errors import FROM_1, GanverseError, check_ranges, quoted
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
 from ganverse.io import image_grid, png_bytes
@@ -171,8 +171,7 @@ class Desk:
     """
 
     def __init__(self, generator: ImageGenerator, file: AnnotationFile, pool: int = 96) -> None:
-        if pool < 1:
-            raise GanverseError(f"expected --pool of at least 1, got {pool}")
+        check_ranges({"--pool": pool}, **{"--pool": FROM_1})
         self._generator, self._pool, self.file = generator, pool, file
         self._lock = threading.Lock()
         self._tried = 0

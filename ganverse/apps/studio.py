@@ -32,7 +32,7 @@ from ganverse.apps.stage import ELEVATIONS, SAMPLING, SCALES, Look, Stage
 from ganverse.arguments import CommandParser
 from ganverse.data.sources import CAR_WORLD, SourceSettings, open_source
 from ganverse.devices import find_device
-from ganverse.errors import GanverseError, quoted
+from ganverse.errors import GanverseError, check_ranges, quoted
 from ganverse.evaluation.models import ModelPaths, models_of_run
 from ganverse.generators.framing import unframed
 from ganverse.inverse.weights import load_inverse
@@ -97,8 +97,7 @@ def open_stage(
     Raises:
         GanverseError: files that are missing or do not belong together.
     """
-    if objects < 1:
-        raise GanverseError(f"expected --objects of 1 or more, got {objects}")
+    check_ranges({"--objects": objects}, **{"--objects": (1, 1000)})
     paths = ModelPaths.shipped() if run is None else models_of_run(run)
     trained, neural = inverse or paths.inverse or paths.oracle, stylegan_r or paths.stylegan_r
     if trained is None:

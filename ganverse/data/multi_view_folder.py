@@ -27,7 +27,7 @@ from ganverse.data.multi_view import VALIDATION_START, MultiViewFiles
 from ganverse.data.multi_view_shards import SampleOrder
 from ganverse.data.sampling import random_numbers
 from ganverse.errors import GanverseError
-from ganverse.io import png_bytes, read_image_with_alpha, read_mask, read_yaml, write_atomically
+from ganverse.io import png_bytes, read_image_with_alpha, read_mask, read_yaml, write_atomically, write_together
 
 VIEWS = "views.yaml"
 MASK = "-mask"
@@ -209,12 +209,13 @@ class FolderWriter:
     def write(self, batch: MultiViewBatch) -> None:
         """One folder per object, its mask as VIEW-mask.png beside every VIEW.png."""
         for row in range(len(batch)):
-            folder = self.folder / f"{int(batch.sample_index[row]):09d}"
+            folder, files = self.folder / f"{int(batch.sample_index[row]):09d}", {}
             for view, image, mask in zip(
                 batch.view_ids[row].tolist(), batch.images[row], batch.masks[row], strict=True
             ):
-                write_atomically(folder / f"{self._names[view]}.png", png_bytes(image))
-                write_atomically(folder / f"{self._names[view]}{MASK}.png", png_bytes(mask.expand(3, -1, -1)))
+                files[folder / f"{self._names[view]}.png"] = png_bytes(image)
+                files[folder / f"{self._names[view]}{MASK}.png"] = png_bytes(mask.expand(3, -1, -1))
+            write_together(files)
 
 
 def _is_angle(value: object) -> bool:

@@ -25,7 +25,7 @@ from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import Drawn
 from ganverse.data.sources import SourceSettings
 from ganverse.errors import GanverseError, brief, quoted
-from ganverse.io import png_bytes, read_image, read_json, read_mask, write_atomically
+from ganverse.io import png_bytes, read_image, read_json, read_mask, write_atomically, write_together
 from ganverse.masks.filtering import FilterCounts
 from ganverse.pretrained import build
 
@@ -125,8 +125,8 @@ def write_shard(plan: ShardPlan, shard: int, drawn: Drawn) -> ShardRecord:
     )
     for left_over in plan.tar(shard).parent.glob(f".{plan.tar(shard).stem}.*.tmp"):
         left_over.unlink(missing_ok=True)
-    write_atomically(plan.tar(shard), data)
-    write_atomically(plan.tar(shard).with_suffix(".json"), (json.dumps(asdict(record)) + "\n").encode())
+    archive = plan.tar(shard)
+    write_together({archive: data, archive.with_suffix(".json"): (json.dumps(asdict(record)) + "\n").encode()})
     return record
 
 
@@ -180,7 +180,7 @@ def read_plan(folder: Path, *, check: bool = False) -> ShardPlan:
             f"expected {path} as this version writes it, got another ({brief(error)}); generate the shards again"
         ) from error
     for path, sha256 in entries:
-        if not path.exists() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != sha256):
+        if not path.is_file() or (check and hashlib.sha256(path.read_bytes()).hexdigest() != sha256):
             raise GanverseError(f"expected {path} as the manifest describes it, but it is missing or changed")
     return plan
 

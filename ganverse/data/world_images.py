@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ganverse.data.indices import EvenBatches, IndexBatches
-from ganverse.errors import GanverseError, brief
-from ganverse.io import from_bytes, to_bytes
+from ganverse.errors import AT_LEAST_1, FROM_1, GanverseError, brief, check_ranges
+from ganverse.io import from_bytes, regular, to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
 _CHUNK = 64
@@ -53,11 +53,9 @@ class WorldImages(pl.LightningDataModule):
         validation_images: int = 256,
     ) -> None:
         super().__init__()
-        if min(images, resolution, batch_size) < 1 or min(seed, validation_images) < 0:
-            raise GanverseError(
-                f"expected images, resolution and batch_size of at least 1, seed and validation_images of at least 0, "
-                f"got {images}, {resolution}, {batch_size}, {seed}, {validation_images}"
-            )
+        given = {"images": images, "resolution": resolution, "batch_size": batch_size}
+        check_ranges(given, images=AT_LEAST_1, resolution=(1, 4096), batch_size=FROM_1)
+        check_ranges({"seed": seed, "validation_images": validation_images})
         self.cache, self.images, self.resolution, self.seed = Path(cache), images, resolution, seed
         self.mirror, self.batch_size, self.validation_images = mirror, batch_size, validation_images
         self.samples_seen = 0
@@ -69,7 +67,7 @@ class WorldImages(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Renders a missing file; Lightning calls this on one process of every machine, and the others wait."""
-        if not self.cache.exists():
+        if not regular(self.cache).exists():
             write_world_images(self.cache, (self.images, 3, self.resolution, self.resolution), self.seed)
 
     def train_dataloader(self) -> DataLoader[Tensor]:

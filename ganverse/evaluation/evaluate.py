@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -35,7 +34,7 @@ from ganverse.export import glb_bytes
 from ganverse.geometry.cameras import Cameras
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
-from ganverse.io import write_atomically
+from ganverse.io import json_bytes
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.refinement import DescentSettings
 from ganverse.reconstruction.refinement import RefinementSettings
@@ -73,9 +72,7 @@ def evaluate_loaded(
     evaluation.run()
     report, metrics = evaluation.report, published(evaluation.report.scores)
     if first:
-        write_json(metrics, output / METRICS)
-        write_json(evaluation.record(), output / SCORES)
-        page = write_report(report, output)
+        page = write_report(report, output, {METRICS: json_bytes(metrics), SCORES: json_bytes(evaluation.record())})
         console.print(summary_table(report.scores, console.width))
         for note in report.notes:
             console.print(f"note: {note}")
@@ -91,11 +88,6 @@ def published(scores: Mapping[str, Score]) -> dict[str, float]:
 def finite(scores: Mapping[str, Score]) -> dict[str, Score]:
     """The scores that are numbers, in the catalog's order."""
     return {key: scores[key] for key in CATALOG if key in scores and math.isfinite(scores[key].value)}
-
-
-def write_json(contents: Mapping[str, object], path: Path) -> None:
-    """Indented, without NaN, atomically."""
-    write_atomically(path, (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode())
 
 
 @dataclass

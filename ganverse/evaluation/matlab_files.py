@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganverse.errors import GanverseError, brief
+from ganverse.io import regular
 
 _LARGEST = 2**28  # bytes
 _DEEPEST = 16
@@ -33,7 +34,7 @@ def read_matlab(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             data = file.read(_LARGEST + 1)
         if data[:10] != b"MATLAB 5.0" or data[126:128] != b"IM" or len(data) > _LARGEST:
             raise ValueError("another version; save it with -v7 in MATLAB")

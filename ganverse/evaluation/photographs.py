@@ -21,7 +21,7 @@ from ganverse.errors import GanverseError, brief
 from ganverse.evaluation.matlab_files import read_matlab
 from ganverse.evaluation.metrics import Score, gather_values, masked_l1, scores_of
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
-from ganverse.io import LARGEST_PICTURE, list_images
+from ganverse.io import LARGEST_PICTURE, list_images, regular
 from ganverse.masks.masker import Masker
 from ganverse.reconstruction.photos import Box, FoundObject, Photo, find_object, masked_object, read_mask
 from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
@@ -211,7 +211,7 @@ class Pascal3D:
     def _train_list(self) -> frozenset[str]:
         path = self.root / VOC / "ImageSets" / "Main" / "train.txt"
         try:
-            return frozenset(line.split()[0] for line in path.read_text().splitlines() if line.strip())
+            return frozenset(line.split()[0] for line in regular(path).read_text().splitlines() if line.strip())
         except OSError as error:
             raise GanverseError(f"expected VOC's train list at {path}, but it cannot be read ({error})") from error
 
@@ -263,7 +263,7 @@ class Pascal3D:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A picture of the release as it is on disk."""
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as file:
+        with Image.open(regular(path), formats=("JPEG", "PNG")) as file:
             if file.width * file.height > LARGEST_PICTURE:
                 raise ValueError("too many pixels")
             yield file

@@ -15,7 +15,7 @@ from rich.table import Table
 from ganverse.evaluation.catalog import CATALOG, PARTS, Entry
 from ganverse.evaluation.figures import RECONSTRUCTION_ROW, Figure
 from ganverse.evaluation.metrics import Score
-from ganverse.io import png_bytes, write_atomically
+from ganverse.io import png_bytes, write_together
 
 Row = tuple[Entry, str, tuple[str, str, str, str]]
 """Of a table: the entry, whether its target is "reached" or "missed" or "", and the cells but the first."""
@@ -37,14 +37,12 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def write_report(report: Report, folder: Path) -> Path:
-    """`folder`/index.html, which needs nothing else, and beside it the figures and meshes as files of their own."""
-    for figure in report.figures:
-        write_atomically(folder / "figures" / f"{figure.name}.png", png_bytes(figure.image, compression=9))
-    for name, data in report.meshes.items():
-        write_atomically(folder / "meshes" / name, data)
+def write_report(report: Report, folder: Path, others: Mapping[str, bytes] | None = None) -> Path:
+    """`folder`/index.html, which needs nothing else, and beside it figures, meshes and other files by their names."""
     page = folder / "index.html"
-    write_atomically(page, html(report).encode())
+    files = {f"figures/{figure.name}.png": png_bytes(figure.image, compression=9) for figure in report.figures}
+    files |= {f"meshes/{name}": data for name, data in report.meshes.items()}
+    write_together({**{folder / k: v for k, v in {**files, **(others or {})}.items()}, page: html(report).encode()})
     return page
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,9 +20,9 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.geometry.meshes import Mesh, vertex_normals
-from ganverse.io import png_bytes, to_pil, write_atomically
+from ganverse.io import png_bytes, to_pil, write_together
 
 USD_FORMATS = (".usdz", ".usda", ".usdc")
 _ROOT = "/Object"
@@ -64,9 +65,9 @@ def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path |
         files = _obj_files(mesh, texture, path.name, side)
     else:
         files = usd_files(mesh, png_bytes(texture), path, f"{side}.png")
-    for name, data in reversed(files.items()):  # the file that names the others comes last
-        write_atomically(path.with_name(name), data)
-    return [path.with_name(name) for name in files]
+    written = [path.with_name(name) for name in files]
+    write_together(dict(zip(reversed(written), reversed(files.values()), strict=True)))
+    return written
 
 
 def to_trimesh(mesh: Mesh, texture: Float[Tensor, "3 height width"]) -> trimesh.Trimesh:
@@ -118,13 +119,13 @@ def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]
     png: the texture. side: name of the texture's file where it lies beside `path`.
 
     Raises:
-        GanverseError: usd-core is not installed.
+        GanverseError: usd-core is not installed, or the temporary folder is full.
     """
     if importlib.util.find_spec("pxr") is None:
         raise GanverseError(
             f"expected usd-core to write {path}, found none; pip install 'ganverse[usd]', or write .glb"
         )
-    from pxr import Usd, UsdUtils
+    from pxr import Tf, Usd, UsdUtils
 
     packed = path.suffix.lower() == ".usdz"
     picture = "texture.png" if packed else side
@@ -134,11 +135,17 @@ def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]
         layer = folder / ("object.usdc" if packed else path.name)
         stage = Usd.Stage.CreateNew(str(layer))
         _describe(stage, mesh, picture)
-        stage.GetRootLayer().Save()
-        if not packed:
-            return {path.name: layer.read_bytes(), picture: png}
         package = folder / "package.usdz"
-        UsdUtils.CreateNewUsdzPackage(str(layer), str(package))
+        try:
+            stage.GetRootLayer().Save()
+            if not packed:
+                return {path.name: layer.read_bytes(), picture: png}
+            UsdUtils.CreateNewUsdzPackage(str(layer), str(package))
+            zipfile.ZipFile(package).close()  # a package that was cut off is none, of which usd-core says nothing
+        except (Tf.ErrorException, zipfile.BadZipFile) as error:
+            raise GanverseError(
+                f"expected room in {folder.parent} while {path} is made, got: {brief(error)}; make room, or set TMPDIR"
+            ) from error
         return {path.name: package.read_bytes()}
 
 

@@ -72,12 +72,7 @@ class PerceptualDistance(nn.Module):
         Raises:
             GanverseError: images below 24 px.
         """
-        height, width = first.shape[-2:]
-        if min(height, width) < SMALLEST:
-            raise GanverseError(
-                f"expected images of at least {SMALLEST} x {SMALLEST} for the perceptual distance, got "
-                f"{height} x {width}; set the weight of the perceptual loss to 0"
-            )
+        check_size(min(first.shape[-2:]))
         scaled = ((image * 2 - 1).contiguous(memory_format=torch.channels_last) for image in (first, second))
         a, b = (self.network(image) for image in scaled)
         distance = first.new_zeros(len(first))
@@ -87,6 +82,14 @@ class PerceptualDistance(nn.Module):
             head: Tensor = getattr(self, f"head{stage}")
             distance = distance + torch.einsum("bchw,c->b", difference, head) / x[0, 0].numel()
         return distance
+
+
+def check_size(side: int, weight: str = "the weight of the perceptual loss") -> None:
+    """GanverseError for images too small to compare; weight: the setting that leaves the comparison out."""
+    if side < SMALLEST:
+        raise GanverseError(
+            f"expected images of at least {SMALLEST} px for the perceptual distance, got {side}; set {weight} to 0"
+        )
 
 
 def available_weights() -> list[PerceptualWeights]:

@@ -27,7 +27,7 @@ class StyleGANRCard:
     (`generators.protocol`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
     generator_sha256, inverse_sha256: files of the GAN it started from, and of the inverse network with its cameras.
     images_seen: images of training. resolution: side in pixels of the square that the inverse network sees; None: the
-    generator's own.
+    generator's own. perceptual: name of the `PerceptualDistance` it was trained with, empty for none.
     """
 
     generator: StyleBasedConfig
@@ -44,6 +44,7 @@ class StyleGANRCard:
     license: str = "Apache-2.0"
     notes: str = ""
     sha256: str = ""
+    perceptual: str = ""
     architecture: str = ARCHITECTURE
 
 

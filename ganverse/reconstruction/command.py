@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import realpath  # `Path.resolve` raises RuntimeError at loops of links
 from pathlib import Path
 
 import torch
@@ -125,7 +126,10 @@ def _reconstruct_parser() -> ArgumentParser:
         required=True,
         help=f"NAME with one of the endings {' '.join(FORMATS)}; or a folder, for PHOTO.glb",
     )
-    parser.add_argument("--format", default="glb", help="ending of the meshes where -o is a folder (%(default)s)")
+    endings = [ending[1:] for ending in FORMATS]
+    parser.add_argument(
+        "--format", default="glb", choices=endings, help="ending of the meshes where -o is a folder (%(default)s)"
+    )
     parser.add_argument(
         "--masks", type=Path, help="PNG in which the object is white, or a folder of PHOTO.png; else it is looked for"
     )
@@ -205,17 +209,17 @@ def plan(photos: Sequence[Path], output: Path, masks: Path | None, ending: str =
     if several and output.suffix:
         raise GanverseError(f"expected --output to be a folder for {len(files)} photos, got {output}")
     jobs = [
-        Job(file, _mask_of(file, masks), output if output.suffix else output / f"{file.stem}.{ending.lstrip('.')}")
+        Job(file, _mask_of(file, masks), output if output.suffix else output / f"{file.stem}.{ending}")
         for file in files
     ]
-    taken = {path.resolve() for job in jobs for path in (job.photo, job.mask) if path is not None}
+    taken = {realpath(path) for job in jobs for path in (job.photo, job.mask) if path is not None}
     for path in (path for job in jobs for path in job.files):
-        if path.resolve() in taken:
+        if realpath(path) in taken:
             raise GanverseError(
                 f"expected a name of its own for every file, but {path} would overwrite a photo, a mask or another "
                 "output; give another --output, or rename the photo"
             )
-        taken.add(path.resolve())
+        taken.add(realpath(path))
     return jobs
 
 

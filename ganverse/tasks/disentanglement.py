@@ -17,7 +17,7 @@ from ganverse.data.sources import Source, SourceSettings, open_segmenter, open_s
 from ganverse.devices import upload
 from ganverse.distributed import all_gather, processes
 from ganverse.errors import GanverseError
-from ganverse.inverse.perceptual import PerceptualDistance
+from ganverse.inverse.perceptual import PerceptualDistance, PerceptualWeights, check_size
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.found_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
@@ -49,6 +49,7 @@ class Disentanglement(BaseTask):
         start: weights of a StyleGAN-R of the same generator and sizes to continue from.
         ema_half_life: images, of the running average of the weights; 0 keeps none.
         source: generator, view codes and segmenter. Default: those of the data.
+        perceptual: weights of the perceptual network.
     """
 
     has_idle_parameters = True  # the generator gets no gradient while the mapping networks warm up
@@ -68,10 +69,11 @@ class Disentanglement(BaseTask):
         start: str | None = None,
         ema_half_life: float = 500.0,
         source: SourceSettings | None = None,
+        perceptual: PerceptualWeights = "stlpips",
     ) -> None:
         super().__init__(settings.images, ema_half_life)
         self.save_settings()
-        self.settings, self.weights, self.mapping = settings, losses, mapping
+        self.settings, self.weights, self.mapping, self.perceptual = settings, losses, mapping, perceptual
         self.inverse = load_inverse(inverse)
         self.start = None if start is None else load_stylegan_r(start)
         self.calibrated = self.start is not None
@@ -113,12 +115,16 @@ class Disentanglement(BaseTask):
                 f"expected images of {side} x {side}, which the inverse network was trained on, got "
                 f"{source.generator.resolution} x {source.generator.resolution}; give the data resolution {side}"
             )
+        perceptual = None
+        if self.weights.distill_perceptual:
+            check_size(side, "losses.distill_perceptual")
+            perceptual = PerceptualDistance(self.perceptual)
         self.source = source
         self.networks = FrozenNetworks(
             self.inverse.network,
             self.inverse.cameras,
             open_segmenter(source.settings),
-            PerceptualDistance() if self.weights.distill_perceptual else None,
+            perceptual,
             source.generator,
         )
         self.renderer = StyleGANR(
@@ -335,5 +341,6 @@ class Disentanglement(BaseTask):
             inverse_sha256=self.inverse.card.sha256,
             images_seen=self.images_seen,
             seed=self.settings.seed,
+            perceptual="" if self.networks.perceptual is None else self.networks.perceptual.name,
         )
         return save_stylegan_r(renderer, path, card)

@@ -22,7 +22,7 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
 from ganverse.inverse.network import DEFAULT_NETWORK, InverseGraphicsNetwork, InverseNetworkConfig
 from ganverse.inverse.objective import PerceptualPlan, SilhouetteSchedule, StepResult, inverse_step
-from ganverse.inverse.perceptual import SMALLEST, PerceptualDistance, PerceptualWeights
+from ganverse.inverse.perceptual import PerceptualDistance, PerceptualWeights, check_size
 from ganverse.inverse.starting import measured_axes, start_from
 from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 from ganverse.random_streams import step_seed
@@ -168,11 +168,8 @@ class InverseGraphics(BaseTask):
             return
         reset_seed()  # as DDP does: the number of processes must not change what training starts from
         self.config = replace(self.config, resolution=self.data.resolution)
-        if self.weights.perceptual > 0 and self.config.resolution < SMALLEST:
-            raise GanverseError(
-                f"expected images of at least {SMALLEST} px for the perceptual loss, got {self.config.resolution}; set "
-                "losses.perceptual to 0"
-            )
+        if self.weights.perceptual > 0:
+            check_size(self.config.resolution, "losses.perceptual")
         if self.ellipsoid == "measured":
             self.config = replace(self.config, axes=self._measured_axes())
         self.hparams.update(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -24,9 +23,10 @@ from ganverse.arguments import one_sentence
 from ganverse.errors import GanverseError, brief
 from ganverse.io import write_atomically
 from ganverse.pretrained import BrokenCheckpoint, read_checkpoint
+from ganverse.training.checkpoint import TimedCheckpoint
 from ganverse.training.diagnostics import Diagnostics
 from ganverse.training.media import SampleLogger, start_wandb
-from ganverse.training.progress import ImagesProgressBar, is_logged
+from ganverse.training.progress import ImagesProgressBar
 from ganverse.training.run_lock import run_lock
 
 CONFIG = "config.yaml"
@@ -95,7 +95,7 @@ class GanverseCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
-        config = self._get(self.config_init, "trainer")
+        config = self._settings(self.config_init)["trainer"]
         root = config["default_root_dir"] or "runs/unnamed"
         if config["logger"] in (None, True):
             kwargs["logger"] = CSVLogger(root, name="logs")
@@ -114,58 +114,39 @@ class GanverseCLI(LightningCLI):
         except (ValueError, TypeError, MisconfigurationException) as error:
             raise GanverseError(f"expected settings that Lightning's Trainer knows, got: {brief(error)}") from error
 
-    def _run_subcommand(self, subcommand: str) -> None:
-        """What writes has its folders for itself."""
-        with contextlib.ExitStack() as locks:
-            if subcommand in ("fit", "predict") and not getattr(self.trainer, "fast_dev_run", False):
-                root = self.trainer.default_root_dir
-                for folder in sorted({Path(root), Path(getattr(self.model, "output", root))}):
-                    locks.enter_context(run_lock(folder))
-                start_wandb(self.trainer.loggers)
-            super()._run_subcommand(subcommand)
+    def fit(self, model: pl.LightningModule, **kwargs: Any) -> None:
+        """`Trainer.fit`; keeps the last state and writes the trained weights with their card."""
+        trainer, root = self.trainer, Path(self.trainer.default_root_dir)
+        with self._undisturbed(root):
+            trainer.fit(model, **kwargs)
+            if getattr(trainer, "fast_dev_run", False):
+                return
+            trainer.save_checkpoint(root / CHECKPOINTS / "last.ckpt")
+            save = getattr(model, "save_pretrained", None)
+            if save is not None and trainer.is_global_zero:
+                save(root / self._settings(self.config)["weights"])
+            trainer.strategy.barrier()
 
     def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
         """`Trainer.predict`, until all processes are done; writers keep the predictions, the memory does not."""
-        self.trainer.predict(model, **{**kwargs, "return_predictions": False})
-        self.trainer.strategy.barrier()
+        root = self.trainer.default_root_dir
+        with self._undisturbed(root, getattr(model, "output", root)):
+            self.trainer.predict(model, **{**kwargs, "return_predictions": False})
+            self.trainer.strategy.barrier()
 
-    def after_fit(self) -> None:
-        """Keeps the last state and writes the trained weights with their card."""
-        trainer, root = self.trainer, Path(self.trainer.default_root_dir)
-        if getattr(trainer, "fast_dev_run", False) or not trainer.state.finished:
-            return
-        trainer.save_checkpoint(root / CHECKPOINTS / "last.ckpt")
-        save = getattr(self.model, "save_pretrained", None)
-        if save is not None and trainer.is_global_zero:
-            save(root / self._get(self.config, "weights"))
-        trainer.strategy.barrier()
+    @contextlib.contextmanager
+    def _undisturbed(self, *folders: str | Path) -> Iterator[None]:
+        """What writes has its folders for itself."""
+        with contextlib.ExitStack() as locks:
+            if not getattr(self.trainer, "fast_dev_run", False):
+                for folder in sorted({Path(folder) for folder in folders}):
+                    locks.enter_context(run_lock(folder))
+                start_wandb(self.trainer.loggers)
+            yield
 
-
-class TimedCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint, which by itself ignores `train_time_interval` under manual optimization.
-
-    The time is looked at as often as the trainer logs: all processes then wait for the first one's answer.
-    """
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Saves when it is time."""
-        interval = self._train_time_interval
-        if getattr(trainer, "fast_dev_run", False) or not (interval is None or is_logged(trainer, batch_idx)):
-            return
-        if pl_module.automatic_optimization or interval is None:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        elif trainer.strategy.broadcast(time.monotonic() - (self._last_time_checked or 0) >= interval.total_seconds()):
-            self._last_time_checked = time.monotonic()
-            candidates = self._monitor_candidates(trainer)
-            self._save_topk_checkpoint(trainer, candidates)
-            self._save_last_checkpoint(trainer, candidates)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's, which also keeps a checkpoint of `fast_dev_run`; not here."""
-        if not getattr(trainer, "fast_dev_run", False):
-            super().on_train_end(trainer, pl_module)
+    def _settings(self, config: Any) -> Any:
+        """Those of the subcommand."""
+        return config[self.subcommand]
 
 
 class _SaveConfig(SaveConfigCallback):

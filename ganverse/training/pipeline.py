@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import realpath  # `Path.resolve` raises RuntimeError at loops of links
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -94,7 +95,7 @@ def read_pipeline(path: Path, run: Path | None = None) -> list[Stage]:
                 f"expected one of {', '.join(COMMANDS)} with its settings in stage {quoted(name)} of {path}, got "
                 f"{quoted(stage)}"
             )
-        if not (folder / name).resolve().is_relative_to(folder.resolve()) or (folder / name) == folder:
+        if not Path(realpath(folder / name)).is_relative_to(realpath(folder)) or (folder / name) == folder:
             raise GanverseError(f"expected stages inside of the run directory in {path}, got {quoted(name)}; rename it")
         stages.append(Stage(name, command, settings or {}, folder))
     return stages

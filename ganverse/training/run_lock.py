@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +14,9 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganverse.errors import GanverseError
+from ganverse.io import regular
+
+log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 _PATIENCE = 1.0  # seconds, for one that is just ending
@@ -26,29 +31,47 @@ def is_first_process() -> bool:
 def run_lock(folder: Path) -> Iterator[None]:
     """Keeps other trainings out of `folder`; the first process of a run does so for all of them.
 
-    The lock is the kernel's, on network file systems their server's. It ends with its process, however that ends.
+    The lock is the kernel's, on network file systems their server's. It ends with its process, however that ends; a
+    warning names the process of another machine whose file is still there.
 
     Raises:
-        GanverseError: a process holds it, here or on another machine.
+        GanverseError: a process holds it, here or on another machine, or the file system refuses locks.
     """
     if not is_first_process():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
-    lock = FileLock(path)
+    path, here = folder / LOCK, socket.gethostname()
+    lock, before = FileLock(path), _holder(path)
     try:
         lock.acquire(timeout=_PATIENCE)
     except Timeout as error:
-        holder = path.read_bytes()[:200].decode(errors="replace").split() if path.is_file() else []
         raise GanverseError(
-            f"expected no other training in {folder}, but process {' on '.join(holder[:2]) or '?'} is at work there; "
+            f"expected no other training in {folder}, but process {_holder(path) or '?'} is at work there; "
             "wait until it ends, or choose another run directory"
         ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        path.unlink(missing_ok=True)
+        raise GanverseError(
+            f"expected a file system with locks at {folder}, got: {error.strerror}; choose another run directory"
+        ) from error
+    if before and not before.endswith(f" on {here}"):
+        log.warning("%s was left behind by process %s; make sure that it has ended", path, before)
     try:
         # as filelock itself writes it where the file system knows no locks
-        path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
+        path.write_text(f"{os.getpid()}\n{here}\n", encoding="utf-8")
         yield
     finally:
         path.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder(path: Path) -> str:
+    """`PROCESS on MACHINE` as the file says; empty if it says nothing."""
+    try:
+        said = regular(path).read_bytes()[:200].decode(errors="replace").split()
+    except OSError:
+        return ""
+    return " on ".join(said[:2])

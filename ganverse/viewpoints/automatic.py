@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.devices import device_of
-from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
+from ganverse.errors import AT_LEAST_1, FROM_2, check_ranges
 from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator, style_slices
 from ganverse.masks.masker import Masker, soft_iou
@@ -63,13 +63,8 @@ class AutomaticSettings:
     """Seed of a code that shows the front, to correct a result that took the other end for it."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, layers=AT_LEAST_1)
-        if self.pool < 8 or not 2 <= self.codes <= self.pool or self.objects < 2:
-            raise GanverseError(
-                f"expected a pool of 8 seeds or more, between 2 codes and the pool, and 2 objects or more, got {self}"
-            )
-        if self.front is not None and not 0 <= self.front < self.pool:
-            raise GanverseError(f"expected the front to be one of the codes that are tried, got seed {self.front}")
+        check_ranges(self, layers=AT_LEAST_1, pool=(8, 1e5), objects=FROM_2)
+        check_ranges(self, layers=AT_LEAST_1, codes=(2, self.pool), front=(0, self.pool - 1))
 
 
 @dataclass(frozen=True)

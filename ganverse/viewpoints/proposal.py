@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.devices import device_of
-from ganverse.errors import GanverseError, check_ranges
+from ganverse.errors import FROM_1, POSITIVE, GanverseError, check_ranges
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.random_streams import latents
 from ganverse.viewpoints.pose_regressor import PoseReading
@@ -69,10 +69,10 @@ class ProposalSettings:
     """Images synthesized at once."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, identity_degrees=(0, 1e6))
-        numbers = (self.candidates, self.contents, self.finalists, self.final_contents, self.batch, self.bin_degrees)
-        if min(numbers) <= 0 or 360 % self.bin_degrees:
-            raise GanverseError(f"expected numbers above 0 and bins that divide 360 degrees, got {self}")
+        numbers = ("candidates", "contents", "finalists", "final_contents", "batch")
+        check_ranges(self, bin_degrees=POSITIVE, **dict.fromkeys(numbers, FROM_1))
+        if 360 % self.bin_degrees:
+            raise GanverseError(f"expected bins that divide 360 degrees, got {self.bin_degrees:g}")
         if self.count * self.bin_degrees < 360:
             raise GanverseError(
                 f"expected a view code or more for every {self.bin_degrees:g} degrees, got {self.count}"

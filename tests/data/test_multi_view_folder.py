@@ -222,7 +222,7 @@ def test_a_missing_folder_and_settings_out_of_range(folder: Path, tmp_path: Path
         MultiViewFolder(folder, views=0)
     with pytest.raises(GanverseError, match="more than 5 objects"):
         MultiViewFolder(folder, validation_objects=5)
-    with pytest.raises(GanverseError, match="batch_size of at least 1"):
+    with pytest.raises(GanverseError, match="expected batch_size to be from 1 to 100000"):
         MultiViewFolder(folder, batch_size=0)
 
 

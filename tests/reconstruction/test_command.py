@@ -99,7 +99,7 @@ BAD = [
     (["{tmp}/text.png", "-o", "{tmp}/a.glb"], "expected a picture"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb"], "covering 2 %"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.stl"], ".usdc, got"),
-    (["{tmp}/sky.png", "-o", "{tmp}/a", "--format", "stl"], ".usdc, got"),
+    (["{tmp}/sky.png", "-o", "{tmp}/a", "--format", "stl"], "invalid choice: 'stl'"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--weights", "{tmp}/none.safetensors"], "none.json"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--masks", "{tmp}/none.png"], "none.png"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--refine", "-3"], "steps to be at least 0"),

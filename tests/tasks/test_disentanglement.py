@@ -9,6 +9,7 @@ import torch
 
 from ganverse.data.multi_view_folder import FolderWriter, MultiViewFolder
 from ganverse.errors import GanverseError
+from ganverse.inverse import perceptual
 from ganverse.io import quantize
 from ganverse.neural_renderer.found_views import FoundViewSettings
 from ganverse.neural_renderer.mapping import MappingSettings
@@ -193,6 +194,29 @@ def test_what_it_cannot_learn_from_is_refused(files: toys.Files, tmp_path: Path)
         toys.trainer(tmp_path, max_steps=1).fit(
             toys.disentanglement(files), datamodule=MultiViewFolder(tmp_path / "pictures", 32, validation_objects=1)
         )
+
+
+def test_the_perceptual_weights_are_a_setting_that_the_card_names(files: toys.Files, tmp_path: Path) -> None:
+    """And never others, whatever lies in a cache."""
+    made = toys.disentanglement(files, losses=DisentangleWeights(), ema_half_life=0.0)
+    fit(made, files, tmp_path, 1)
+    made.save_pretrained(tmp_path / "r.safetensors")
+    assert made.hparams["perceptual"] == "stlpips"
+    assert load_stylegan_r(tmp_path / "r.safetensors")[1].perceptual == "stlpips-5"
+    absent = toys.disentanglement(files, losses=DisentangleWeights(), perceptual="lpips-vgg")
+    with pytest.raises(GanverseError, match="expected the perceptual weights lpips-vgg at"):
+        fit(absent, files, tmp_path, 1)
+
+
+def test_images_too_small_to_compare_are_refused_before_training(
+    files: toys.Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perceptual, "SMALLEST", toys.SIZE + 1)
+    made = toys.disentanglement(files, losses=DisentangleWeights())
+    with pytest.raises(GanverseError, match=r"at least 33 px .* got 32; set losses.distill_perceptual to 0"):
+        fit(made, files, tmp_path, 1)
+    assert made.images_seen == 0
+    fit(toys.disentanglement(files), files, tmp_path, 1)
 
 
 def test_rates_without_decay_are_constant() -> None:

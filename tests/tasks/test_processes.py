@@ -21,7 +21,7 @@ from ganverse.inverse.camera_survey import SurveyPlan
 from ganverse.tasks import inverse_graphics
 from ganverse.tasks.disentanglement import Disentanglement
 from ganverse.tasks.inverse_graphics import PerceptualSettings
-from ganverse.training.cli import TimedCheckpoint
+from ganverse.training.checkpoint import TimedCheckpoint
 from tests.tasks import gan_toys, toys
 
 STEPS, OBJECTS = 5, 8
@@ -132,8 +132,8 @@ def disentanglement(processes: int, folder: Path, files: toys.Files) -> Trained:
 
 
 # collectives: in a step with groups of scenes and samples that are whole on every process. The GAN averages its two
-# gradients itself; the cameras' survey gathers.
-@pytest.mark.parametrize(("stage", "collectives"), [(gan, 2), (inverse, 1), (disentanglement, 0)])
+# gradients itself; the cameras' survey gathers. One more in each: whether a signal came.
+@pytest.mark.parametrize(("stage", "collectives"), [(gan, 3), (inverse, 2), (disentanglement, 1)])
 def test_the_number_of_processes_changes_nothing(
     stage: Callable[[int, Path, toys.Files], Trained],
     collectives: int,

@@ -19,7 +19,8 @@ from pytorch_lightning.callbacks import RichProgressBar
 from ganverse.cli import BAD_INPUT, train
 from ganverse.inverse.weights import load_inverse
 from ganverse.training import cli
-from ganverse.training.cli import TimedCheckpoint, best_precision
+from ganverse.training.checkpoint import TimedCheckpoint
+from ganverse.training.cli import best_precision
 from tests import pipeline_toys as toys
 from tests.tasks.toys import Files, differences, trainer
 from tests.training.lines import Line, Numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,28 @@ def test_without_locks_a_file_says_who_is_there(tmp_path: Path, monkeypatch: pyt
     (tmp_path / LOCK).write_text(own.replace(str(os.getpid()), str(2**22 - 3)))
     with run_lock(tmp_path):
         pass
+
+
+def test_a_lock_left_behind_on_another_machine_is_taken_over_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after SIGKILL, when SLURM starts the job again elsewhere; a file of this machine is nothing to talk about."""
+    for machine, words in ((socket.gethostname(), 0), ("another-machine", 1)):
+        (tmp_path / LOCK).write_text(f"7\n{machine}\n")
+        caplog.clear()
+        with run_lock(tmp_path):
+            assert (tmp_path / LOCK).read_text().split() == [str(os.getpid()), socket.gethostname()]
+        assert len(caplog.messages) == words
+    assert "left behind by process 7 on another-machine" in caplog.messages[0]
+
+
+def test_a_file_system_that_refuses_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS without its lock daemon."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(GanverseError, match=r"a file system with locks at .*: No locks available"), run_lock(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []

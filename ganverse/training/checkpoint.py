@@ -1,0 +1,117 @@
+"""Checkpoints by the clock, and when a training is interrupted."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from ganverse.distributed import any_process
+from ganverse.io import write_atomically
+from ganverse.training.progress import is_logged
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_REQUEUE = signal.SIGUSR1
+
+
+class _AtomicCheckpointIO(TorchCheckpointIO):
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+
+class TimedCheckpoint(ModelCheckpoint):
+    """Lightning's ModelCheckpoint, which keeps the work of interrupted trainings and looks at the clock less often.
+
+    SIGINT, SIGTERM and SLURM's SIGUSR1 wait for the end of the step, at which all processes save; a second one, or one
+    before the first step, ends the training at once. Lightning's own handlers let each process end at another step.
+
+    `train_time_interval` also holds under manual optimization, and the time is looked at as often as the trainer logs:
+    all processes then wait for the first one's answer.
+    """
+
+    _signal: int | None = None
+    _requeue: Any = None
+    _stepping = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Lightning writes to the system's temporary folder first and moves from there, by halves to other disks."""
+        super().setup(trainer, pl_module, stage)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = _AtomicCheckpointIO()
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes over the signals from Lightning, which restores them in the end."""
+        if threading.current_thread() is threading.main_thread():
+            requeue = signal.getsignal(_REQUEUE)
+            self._requeue = requeue if requeue != self._note else self._requeue
+            for number in _SIGNALS:
+                if callable(signal.getsignal(number)):  # of SIGUSR1 only under SLURM
+                    signal.signal(number, self._note)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """As above, where nothing is checked first."""
+        super().on_train_start(trainer, pl_module)
+        self.on_sanity_check_start(trainer, pl_module)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """From here on there is something to keep."""
+        self._stepping = not getattr(trainer, "fast_dev_run", False)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves when it is time, and when a signal came."""
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        interval = self._train_time_interval
+        if interval is None or (is_logged(trainer, batch_idx) and pl_module.automatic_optimization):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        elif is_logged(trainer, batch_idx) and trainer.strategy.broadcast(
+            time.monotonic() - (self._last_time_checked or 0) >= interval.total_seconds()
+        ):
+            self._last_time_checked = time.monotonic()
+            self._save(trainer)
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._end_if_interrupted(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning's, which also keeps a checkpoint of `fast_dev_run`; not here."""
+        if not getattr(trainer, "fast_dev_run", False):
+            super().on_train_end(trainer, pl_module)
+            self._end_if_interrupted(trainer)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None or not self._stepping:
+            signal.default_int_handler(number, frame)
+        self._signal = number
+        os.write(2, b"\nsaving after this step; interrupt again to stop at once\n")  # print is not made for handlers
+
+    def _end_if_interrupted(self, trainer: pl.Trainer) -> None:
+        device = trainer.strategy.root_device
+        if not any_process(self._signal is not None, device):
+            return
+        self._save(trainer)
+        if not any_process(self._signal == _REQUEUE, device):
+            raise KeyboardInterrupt
+        self._signal = None
+        self._requeue(_REQUEUE, None)  # Lightning's: SLURM ends the job and starts it again
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if self._last_global_step_saved != trainer.global_step:
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)
