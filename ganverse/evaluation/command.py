@@ -12,7 +12,6 @@ from typing import Any, Literal
 from rich.console import Console
 
 from ganverse.arguments import parse_settings
-from ganverse.distributed import rank_and_processes, torchrun_group
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG, IDENTITY
 from ganverse.evaluation.evaluate import SCORES, evaluate_models
@@ -66,16 +65,13 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     call, settings = parse_settings(prog, description, arguments, EvaluateCall, EvaluationSettings)
     models, output = call.models()
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
-    with torchrun_group():
-        first = rank_and_processes()[0] == 0
-        run = start_wandb(output) if first and call.logger == "wandb" else None
-        metrics = evaluate_models(models, output, settings)
-        if first:
-            if run is not None:
-                log_to_wandb(run, output, metrics)
-            if call.cards:
-                write_cards(models, json.loads((output / SCORES).read_text(encoding="utf-8")))
-            Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
+    run = start_wandb(output) if call.logger == "wandb" else None
+    metrics = evaluate_models(models, output, settings)
+    if run is not None:
+        log_to_wandb(run, output, metrics)
+    if call.cards:
+        write_cards(models, json.loads((output / SCORES).read_text(encoding="utf-8")))
+    Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
     return metrics
 
 

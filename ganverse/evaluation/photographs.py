@@ -16,10 +16,9 @@ from torch import Tensor
 from torchvision.ops import box_iou, masks_to_boxes
 
 from ganverse.devices import device_of
-from ganverse.distributed import own_batches
 from ganverse.errors import GanverseError, brief
 from ganverse.evaluation.matlab_files import read_matlab
-from ganverse.evaluation.metrics import Score, gather_values, masked_l1, scores_of
+from ganverse.evaluation.metrics import Score, joined, masked_l1, scores_of
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.io import LARGEST_PICTURE, list_images
 from ganverse.masks.masker import Masker
@@ -44,14 +43,13 @@ def reprojection_scores(
     load: Callable[[int], FoundObject],
     refinement: RefinementSettings | None = None,
 ) -> dict[str, Score]:
-    """Scores of the photos that `load` gives for 0 .. count - 1; every process calls it.
+    """Scores of the photos that `load` gives for 0 .. count - 1.
 
     iou: of the re-projected silhouette with the mask. l1_masked: RGB inside the mask. *_refined: the same after
     test-time refinement with the photo and its mask, which is no prediction any more.
     """
     batches, device = [], network.start.device
-    for indices in own_batches(count, 1):
-        one = load(int(indices))
+    for one in map(load, range(count)):
         one = replace(one, photo=one.photo.to(device), foreground=one.foreground.to(device))
         seen = predict(network, one)
         iou, l1 = _reprojection(network, seen, one)
@@ -61,7 +59,7 @@ def reprojection_scores(
             refined = refine(network, seen, one.picture(size), one.mask(size), refinement)
             found["iou_refined"], found["l1_refined"] = _reprojection(network, refined, one)
         batches.append(found)
-    return scores_of(gather_values(batches))
+    return scores_of(joined(batches))
 
 
 @torch.no_grad()

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.distributed import own_batches
 from ganverse.evaluation.alignment import Alignment, azimuth_errors, from_cameras, refine
-from ganverse.evaluation.metrics import Score, gather_values, mask_iou, scores_of
+from ganverse.evaluation.metrics import Score, joined, mask_iou, scores_of
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.evaluation.surfaces import SurfaceDistances, sample_outer_surface
 from ganverse.geometry.cameras import Cameras
@@ -92,7 +91,7 @@ def world_scores(
     true_cameras: Cameras | None,
     settings: EvaluationSettings,
 ) -> tuple[dict[str, Score], Float[Tensor, " cars"]]:
-    """Protocol: car-world images with 3D ground truth, a single image in; every process calls it.
+    """Protocol: car-world images with 3D ground truth, a single image in.
 
     Returns the scores by name, and the 3D IoU of every car by its number (car i is `world_batch` of index i).
 
@@ -105,17 +104,15 @@ def world_scores(
     azimuth_error_deg: of the view codes' learned cameras, where the true ones are known.
     """
     batches = []
-    for indices in own_batches(settings.world_objects, settings.batch):
+    for indices in torch.arange(settings.world_objects).split(settings.batch):
         batch = world_batch(world, settings.seed, indices, model.network.start.device)
         vertices, views = reconstruct(model.network, alignment, batch)
-        found = _picture_metrics(batch, views) | _shape_metrics(batch, vertices, model.network)
-        batches.append({**found, "index": indices})
-    values = gather_values(batches)
-    order = values.pop("index").argsort()
+        batches.append(_picture_metrics(batch, views) | _shape_metrics(batch, vertices, model.network))
+    values = joined(batches)
     scores = scores_of(values)
     if true_cameras is not None:
         scores["azimuth_error_deg"] = Score.of(azimuth_errors(alignment, model.cameras.all(), true_cameras))
-    return scores, values["iou_3d"][order]
+    return scores, values["iou_3d"]
 
 
 def _picture_metrics(batch: WorldBatch, views: list[RenderResult]) -> dict[str, Tensor]:
