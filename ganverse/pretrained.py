@@ -29,8 +29,6 @@ from ganverse.io import pack_tensors, read_json, write_atomically
 SHIPPED = Path(__file__).parent / "weights"
 """The weights inside the package."""
 CHECKPOINT = ".ckpt"
-EVALUATION = "evaluation"
-"""What a card may carry besides the facts of its weights: the numbers they were given."""
 _WEIGHTS = ".safetensors"
 _HUB = "hf://"
 _MAX_CARD, _MOST_DIGITS = 2**20, 19
@@ -151,8 +149,8 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         GanverseError: the card is missing or is no JSON.
     """
-    facts = _read(path)
-    facts.pop(EVALUATION, None)
+    facts = read_json(path.with_suffix(".json"), "a card beside the weights")
+    facts.pop("evaluation", None)  # the numbers that the weights were given
     return facts
 
 
@@ -189,25 +187,6 @@ def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> d
             f"expected the weights of a {architecture} network at {path}, got architecture {found!r:.40}"
         )
     return facts
-
-
-def read_kind(path: Path) -> str:
-    """The architecture that the card of the weights at `path` names, "none" if it names none; errors as above."""
-    return str(_read(path).get("architecture", "none"))
-
-
-def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
-    """Puts numbers into the card of the weights at `path`, in place of older ones; errors as above."""
-    write_card(path, {**_read(path), EVALUATION: dict(evaluation)})
-
-
-def write_card(path: Path, facts: Mapping[str, Any]) -> None:
-    """Writes the card of the weights at `path`."""
-    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path.with_suffix(".json"), "a card beside the weights")
 
 
 def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> T:
@@ -328,7 +307,7 @@ def save_network(
     data = pack_tensors(dict(network.state_dict()), half=half, exact=exact)
     card = {**facts, "sha256": hashlib.sha256(data).hexdigest()}
     write_atomically(path, data)
-    write_card(path, card)
+    write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
     return card
 
 
@@ -338,7 +317,7 @@ def load_network(network: nn.Module, path: Path) -> str:
     Raises:
         GanverseError: the file is missing, is not what its card says, or belongs to another architecture.
     """
-    digest = str(_read(path).get("sha256"))
+    digest = str(read_card(path).get("sha256"))
     _fill(network, read_tensors(path, digest), path)
     return digest
 
@@ -357,7 +336,7 @@ def build_network(make: Callable[[], N], path: Path, tensors: Mapping[str, Tenso
         GanverseError: as `load_network`, or the card describes no network.
     """
     if tensors is None:
-        tensors = read_tensors(path, str(_read(path).get("sha256")))
+        tensors = read_tensors(path, str(read_card(path).get("sha256")))
     try:
         with _Allowance(sum(tensor.numel() for tensor in tensors.values())):
             network = make()

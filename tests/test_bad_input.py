@@ -351,7 +351,7 @@ CASES: dict[str, list[str]] = {
     "evaluate negative refinement": ["evaluate", "--photographs.refine=-1"],
     "evaluate an infinite number": ["evaluate", "--batch=1e99"],
     "doctor with a word": ["doctor", "now"],
-    "import of a nameless address": ["import-gan", "https://host/", "-o", "{out}/gan", "--sha256=0"],
+    "import of a nameless address": ["import-gan", "https://host/", "-o", "{out}/gan"],
     "import of an unknown protocol": ["import-gan", "ftp://host/gan.pkl", "-o", "{out}/gan"],
     "import without a folder": ["import-gan", "{bad}/text.png"],
     "import with a crooked crop": [*IMPORT, "--crop=wide"],

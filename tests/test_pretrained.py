@@ -19,7 +19,7 @@ from torch import nn
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.pretrained import SHIPPED, find_weights, load_network, save_network, write_card
+from ganverse.pretrained import SHIPPED, find_weights, load_network, save_network
 from tests.inverse.test_weights import saved as save_tiny_inverse
 from tests.neural_renderer.test_weights import saved as save_tiny_renderer
 
@@ -135,7 +135,7 @@ def test_shipped_cards_say_license_and_source(name: str) -> None:
 def test_broken_weights_with_the_right_hash(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(data)
-    write_card(path, {"sha256": hashlib.sha256(data).hexdigest()})
+    path.with_suffix(".json").write_text(json.dumps({"sha256": hashlib.sha256(data).hexdigest()}))
     with pytest.raises(GanverseError, match=message):
         load_network(nn.Linear(3, 2), path)
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
-from ganverse.evaluation.control import LADDER_STEPS, Factors, Images, Studio, next_index, swaps
+from ganverse.evaluation.control import LADDER_STEPS, Images, Studio, next_index
 from ganverse.evaluation.edits import EditedImages
 from ganverse.evaluation.figures import Figure, numbers
 from ganverse.evaluation.picture_table import Column, table
@@ -28,7 +28,6 @@ _CELL = 90
 _LADDER_AZIMUTH = 60.0
 _SHOWN_FAILURES = 12
 _FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")
-_SWAP_LABELS = {"own": "nothing", "everything": "all but the camera"}
 
 
 @torch.no_grad()
@@ -41,7 +40,6 @@ def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -
         _rotation(studio, studio.renderer.framing.invert(batch.images[:, 0]), sweep, images),
         *(_swap(studio, scenes, factor) for factor in _FACTORS),
         _ladders(studio, scenes),
-        _swap_effects(studio, scenes),
         _failures(studio, sweep, images),
     ]
 
@@ -94,24 +92,6 @@ def _ladders(studio: Studio, scenes: Scenes) -> Figure:
         "Elevations between the lowest and the highest of the view codes; distances two standard deviations to either "
         f"side of the usual one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
         table(columns, rows=numbers(len(scenes)), cell=_CELL),
-    )
-
-
-def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
-    """Rows: what is taken from the next scene, with how far that moves silhouette, texture and background."""
-    index = next_index(len(scenes), studio.device)
-    shown = {name: Factors.of(studio.renderer, s, studio.probes) for name, s in swaps(scenes, index).items()}
-    labels = []
-    for name, factors in shown.items():
-        moved = [values.mean().item() for values in factors.moved(shown["own"]).values()]
-        labels.append(f"{_SWAP_LABELS.get(name, name)}: {' / '.join(f'{value:.3f}' for value in moved)}")
-    images = torch.stack([studio.renderer.framing.invert(factors.images) for factors in shown.values()])
-    return Figure(
-        "swap-matrix",
-        "StyleGAN-R: what a swap moves",
-        "Column i is scene i; every row takes one part from scene i + 1. The numbers are means over the columns of how "
-        "far the swap moves silhouette (1 - IoU) / texture (L1 on the UV chart) / background (L1 outside objects).",
-        table([Column(str(i + 1), images[:, i]) for i in range(len(scenes))], rows=labels, cell=_CELL),
     )
 
 

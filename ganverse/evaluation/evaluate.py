@@ -157,7 +157,7 @@ class Evaluation:
         with self._timed(f"{part}: view codes"):
             objects, batch = settings.identity_objects, 2 * settings.batch
             grid = predict_grid(source.generator, source.codes, pose, objects=objects, seed=settings.seed, batch=batch)
-            self._add(part, identity_scores(grid, source.codes))
+            self._add(part, identity_scores(grid))
             return measured_cameras(grid)
 
     def _held_out(self, part: str, samples: HeldOutSamples | None, model: InverseModel) -> None:

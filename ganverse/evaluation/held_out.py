@@ -14,7 +14,6 @@ from ganverse.data.sampling import SamplingSettings
 from ganverse.data.sources import Source
 from ganverse.evaluation.metrics import Score, joined, mask_iou, masked_l1, masked_psnr, scores_of
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.inverse.losses import chroma_error
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.rendering import render
@@ -44,8 +43,7 @@ def held_out_scores(
     of the source (segmenter, truth or files). Scores are means over objects:
 
     iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside their
-    masks. chroma_*: RGB without its gray part, beside gray_*, that of a gray prediction. *_input: the view that went
-    in. *_unseen: mean over the object's other views.
+    masks. *_input: the view that went in. *_unseen: mean over the object's other views.
     """
     batches, device = [], model.network.start.device
     for indices in torch.arange(samples.count).split(settings.batch):
@@ -78,7 +76,7 @@ def compare_views(
     covered: Float[Tensor, "batch views 1 height width"],
     perceptual: PerceptualDistance,
 ) -> dict[str, Float[Tensor, "batch views"]]:
-    """All metrics of all views; "gray" is the chroma error of a gray prediction."""
+    """All metrics of all views."""
     images, masks, rgb, covered = (x.flatten(0, 1) for x in (batch.images, batch.masks, rgb, covered))
     hard = (masks > 0.5).to(masks)
     values = {
@@ -86,7 +84,5 @@ def compare_views(
         "l1": masked_l1(rgb, images, hard),
         "psnr": masked_psnr(rgb, images, hard),
         "lpips": perceptual(rgb, images * hard),
-        "chroma": chroma_error(rgb, images, hard),
-        "gray": chroma_error(torch.zeros_like(rgb), images, hard),
     }
     return {name: value.view(batch.view_ids.shape) for name, value in values.items()}
