@@ -17,7 +17,7 @@ from ganverse.batch import MultiViewBatch
 from ganverse.data.indices import EvenBatches, IndexBatches, MadeBatches
 from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
 from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, check_ranges
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.masks.filtering import FilterCounts
 
@@ -39,11 +39,7 @@ class MultiViewData(pl.LightningDataModule, ABC):
 
     def __init__(self, batch_size: int, validation_objects: int) -> None:
         super().__init__()
-        if batch_size < 1 or validation_objects < 0:
-            raise GanverseError(
-                f"expected a batch_size of at least 1 and validation_objects of at least 0, got {batch_size} and "
-                f"{validation_objects}"
-            )
+        check_ranges({"batch_size": batch_size, "validation_objects": validation_objects}, batch_size=AT_LEAST_1)
         self.batch_size = batch_size
         self.validation_objects = validation_objects
         self.samples_seen = 0

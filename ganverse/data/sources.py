@@ -10,7 +10,7 @@ import torch
 
 from ganverse.data.rerendered import RerenderedSampler, Rerendering, open_rerendering
 from ganverse.data.sampling import MultiViewSampler, Sampler, SamplingSettings
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
@@ -60,8 +60,7 @@ class SourceSettings:
             )
         if self.world_views < _BINS or self.world_views % _BINS:
             raise GanverseError(f"expected world_views to be a multiple of {_BINS}, got {self.world_views}")
-        if self.resolution is not None and self.resolution < 1:
-            raise GanverseError(f"expected a resolution of at least 1, got {self.resolution}")
+        check_ranges(self, resolution=AT_LEAST_1)
 
 
 @dataclass(frozen=True)

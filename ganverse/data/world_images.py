@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ganverse.data.indices import EvenBatches, IndexBatches
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import AT_LEAST_1, GanverseError, brief, check_ranges
 from ganverse.io import from_bytes, to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
 
@@ -53,11 +53,9 @@ class WorldImages(pl.LightningDataModule):
         validation_images: int = 256,
     ) -> None:
         super().__init__()
-        if min(images, resolution, batch_size) < 1 or min(seed, validation_images) < 0:
-            raise GanverseError(
-                f"expected images, resolution and batch_size of at least 1, seed and validation_images of at least 0, "
-                f"got {images}, {resolution}, {batch_size}, {seed}, {validation_images}"
-            )
+        sizes = {"images": images, "resolution": resolution, "batch_size": batch_size}
+        check_ranges({"seed": seed, "validation_images": validation_images})
+        check_ranges(sizes, **dict.fromkeys(sizes, AT_LEAST_1))
         self.cache, self.images, self.resolution, self.seed = Path(cache), images, resolution, seed
         self.mirror, self.batch_size, self.validation_images = mirror, batch_size, validation_images
         self.samples_seen = 0

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import SHARE, check_ranges
 from ganverse.masks.masker import Masks
 
 
@@ -22,8 +22,7 @@ class MaskFilter:
     """Whether objects that the border of the image cuts off are kept too."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_area < 1:
-            raise GanverseError(f"expected min_area as a share of the image in [0, 1), got {self.min_area}")
+        check_ranges(self, min_area=SHARE)
 
 
 @dataclass(frozen=True)

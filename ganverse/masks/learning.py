@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ganverse.devices import device_of
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
 from ganverse.io import from_bytes, to_bytes
@@ -46,8 +46,7 @@ class LearningSettings:
     """Training of the segmenter."""
 
     def __post_init__(self) -> None:
-        if self.labeled < 2 or self.folds < 2 or self.classifier_steps < 1:
-            raise GanverseError(f"expected labeled and folds of 2 or more and classifier_steps above 0, got {self}")
+        check_ranges(self, labeled=(2, 1e9), folds=(2, 1e9), classifier_steps=AT_LEAST_1)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import MultiViewData
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.training.diagnostics import NaNGuard
 from ganverse.training.ema import EMA
 from ganverse.training.media import Medium
@@ -42,10 +42,7 @@ class BaseTask(pl.LightningModule):
 
     def __init__(self, images: int, ema_half_life: float = 0.0) -> None:
         super().__init__()
-        if images < 1 or not 0 <= ema_half_life < math.inf:
-            raise GanverseError(
-                f"expected images of at least 1 and an ema_half_life of at least 0, got {images} and {ema_half_life}"
-            )
+        check_ranges({"images": images, "ema_half_life": ema_half_life}, images=AT_LEAST_1)
         self.images, self.ema_half_life = images, ema_half_life
         self.images_seen = 0
 

@@ -19,7 +19,7 @@ from ganverse.data.multi_view_folder import FolderWriter
 from ganverse.data.sampling import Drawn
 from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, total_counts, write_manifest, write_shard
 from ganverse.data.sources import Source
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.io import image_grid, save_image
 from ganverse.random_streams import latents
 from ganverse.training.charts import drop_chart
@@ -49,8 +49,7 @@ class DatasetGeneration(pl.LightningModule):
         self, output: Path, samples: int = 6000, format: Literal["shards", "folder"] = "shards", per_file: int = 128
     ) -> None:
         super().__init__()
-        if min(samples, per_file) < 1:
-            raise GanverseError(f"expected samples and per_file of at least 1, got {samples} and {per_file}")
+        check_ranges({"samples": samples, "per_file": per_file}, samples=AT_LEAST_1, per_file=AT_LEAST_1)
         self.output, self.samples, self.format, self.per_file = Path(output), samples, format, per_file
 
     @property

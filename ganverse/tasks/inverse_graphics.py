@@ -16,7 +16,7 @@ from torch import Tensor
 from ganverse.augmentation import AugmentationSettings, augmented
 from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
-from ganverse.errors import POSITIVE, SHARE, GanverseError, check_ranges
+from ganverse.errors import AT_LEAST_1, POSITIVE, SHARE, GanverseError, check_ranges
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
@@ -56,8 +56,7 @@ class CameraStart:
     """Whether the image may be shifted."""
 
     def __post_init__(self) -> None:
-        if not 1 < self.distance < 1e3 or not -80 <= self.elevation_degrees <= 80:
-            raise GanverseError(f"expected a distance above 1 and an elevation of -80 to 80 degrees, got {self}")
+        check_ranges(self, distance=(1.01, 1e3), elevation_degrees=(-80, 80))
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class PerceptualSettings:
     """Stages of the perceptual network."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start <= 1 or self.renders < 1 or not 1 <= self.stages <= 5:
-            raise GanverseError(f"expected start in [0, 1], renders of at least 1 and stages of 1 to 5, got {self}")
+        check_ranges(self, start=SHARE, renders=AT_LEAST_1, stages=(1, 5))
 
 
 class InverseGraphics(BaseTask):

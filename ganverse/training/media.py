@@ -14,7 +14,7 @@ from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import AT_LEAST_1, GanverseError, brief, check_ranges
 from ganverse.io import png_bytes, write_atomically
 from ganverse.training.charts import drop_chart, metric_curves
 
@@ -43,11 +43,7 @@ class SampleLogger(pl.Callback):
     """
 
     def __init__(self, every_n_train_steps: int = 500, objects: int = 8) -> None:
-        if every_n_train_steps < 0 or objects < 1:
-            raise GanverseError(
-                f"expected every_n_train_steps of at least 0 and objects of at least 1, got {every_n_train_steps} and "
-                f"{objects}"
-            )
+        check_ranges({"every_n_train_steps": every_n_train_steps, "objects": objects}, objects=AT_LEAST_1)
         self.every_n_train_steps, self.objects = every_n_train_steps, objects
         self._batch: object = None
 

@@ -114,7 +114,7 @@ def test_a_cache_of_other_images_is_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"images": 0}, {"resolution": 0}, {"batch_size": 0}, {"seed": -1}], ids=str)
 def test_settings_out_of_range(wrong: dict[str, int]) -> None:
-    with pytest.raises(GanverseError, match="expected images, resolution and batch_size of at least 1"):
+    with pytest.raises(GanverseError, match="to be at least"):
         WorldImages(**wrong)
 
 

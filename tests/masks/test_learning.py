@@ -101,7 +101,7 @@ def test_views_of_the_annotated_images_come_from_other_codes() -> None:
 
 @pytest.mark.parametrize("values", [{"labeled": 1}, {"folds": 1}, {"classifier_steps": 0}])
 def test_impossible_settings(values: dict[str, Any]) -> None:
-    with pytest.raises(GanverseError, match="labeled and folds of 2"):
+    with pytest.raises(GanverseError, match="to be"):
         LearningSettings(**values)
     with pytest.raises(GanverseError, match="at least 1"):
         SegmenterTraining(steps=0)
