@@ -45,9 +45,6 @@ class AugmentationSettings:
         check_ranges(self, background=SHARE, crop=(0, 0.99))
 
 
-NO_AUGMENTATION = AugmentationSettings(background=0, color=0, mirror=False, crop=0)
-
-
 def augmented(batch: MultiViewBatch, settings: AugmentationSettings) -> MultiViewBatch:
     """A batch with changed pictures and masks, and the `placement` that its cameras have to follow."""
     with torch.autocast(batch.images.device.type, enabled=False):  # half precision would misplace pixels

@@ -72,9 +72,8 @@ def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
     """A .safetensors file with its card beside it, or a .ckpt of training.
 
     Args:
-        source: "car" (the package's own), a run directory or its stage's folder, a .safetensors file, its .json card,
-            a .ckpt, or hf://owner/repository[/file.safetensors] of the hub (without a file also plain
-            owner/repository, unless there is a folder of that name here).
+        source: "car" (the package's own), a run directory or its stage's folder, a .safetensors file, a .ckpt, or
+            hf://owner/repository[/file.safetensors] of the hub.
         kind: the network that is looked for.
 
     Raises:
@@ -87,15 +86,11 @@ def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
         return _from_hub(text.removeprefix(_HUB), kind)
     if path.is_dir():
         return _in_folder(path, kind)
-    if path.suffix == ".json":
-        return path.with_suffix(_WEIGHTS)
     if path.suffix in (_WEIGHTS, CHECKPOINT):
         return path
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
-        return _from_hub(text, kind)
     raise GanverseError(
-        f"expected weights at {source}: car, a run directory, a {_WEIGHTS} file, its card, a {CHECKPOINT} or "
-        "owner/repository of the hub; found none"
+        f"expected weights at {source}: car, a run directory, a {_WEIGHTS} file, a {CHECKPOINT} or "
+        "hf://owner/repository; found none"
     )
 
 
@@ -287,16 +282,6 @@ def _loaded(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def mismatch(network: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
-    """The first tensor that is missing, too many or of another shape than the network's; None if all fit."""
-    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            return f"{name[:80]} of shape {found.get(name, 'none')} in place of {expected.get(name, 'none')}"
-    return None
-
-
 def save_network(
     network: nn.Module, path: Path, facts: Mapping[str, Any], *, half: bool = True, exact: tuple[str, ...] = ()
 ) -> dict[str, Any]:
@@ -369,9 +354,10 @@ class _Allowance(TorchDispatchMode):
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    complaint = mismatch(network, tensors)
-    if complaint is not None:
-        kind = type(network).__name__
-        raise GanverseError(f"expected weights of {kind} in {path}, got another architecture's ({complaint})")
-    network.load_state_dict(tensors)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise GanverseError(
+            f"expected weights of one network in {path}, got another architecture's ({brief(error)})"
+        ) from error
     network.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganverse.augmentation import NO_AUGMENTATION, AugmentationSettings, augmented, place
+from ganverse.augmentation import AugmentationSettings, augmented, place
 from ganverse.batch import MultiViewBatch
 from ganverse.errors import GanverseError
 from ganverse.geometry.cameras import Cameras
@@ -16,6 +16,8 @@ from ganverse.geometry.meshes import sphere_template
 from ganverse.inverse.losses import silhouette_iou
 from ganverse.rendering import render
 from tests.inverse.tiny import tiny_batch
+
+NO_AUGMENTATION = AugmentationSettings(background=0, color=0, mirror=False, crop=0)
 
 
 def masked(batch: MultiViewBatch) -> torch.Tensor:

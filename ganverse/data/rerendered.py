@@ -78,9 +78,9 @@ class RerenderedSampler:
         return self
 
     @torch.no_grad()
-    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
+    def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
         """The samples of these indices; `forced` marks those with an image that the filter would reject."""
-        drawn = self.original.draw(indices, keep_dropped=keep_dropped)
+        drawn = self.original.draw(indices)
         made = [self._synthesize(block, rows) for block, rows in self._blocks(drawn.batch)]
         images, masks, instances = (torch.cat(parts) for parts in zip(*made, strict=True))
         outcome = filter_masks(Masks(masks, instances), self.settings.filter)
@@ -93,7 +93,7 @@ class RerenderedSampler:
             drawn.batch.styles,
         )
         forced = drawn.forced | ~outcome.keep.view(shape).all(dim=1)
-        return Drawn(batch, drawn.counts, forced, drawn.dropped_images, drawn.dropped_masks)
+        return Drawn(batch, drawn.counts, forced)
 
     def _blocks(self, batch: MultiViewBatch) -> Iterator[tuple[MultiViewBatch, int]]:
         """Parts of always the same number of objects, the last one padded (as in `data.sampling`); how many count."""

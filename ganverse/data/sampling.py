@@ -24,28 +24,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ganverse.batch import MultiViewBatch
-from ganverse.devices import upload
+from ganverse.devices import device_of, upload
 from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.geometry.cameras import Cameras
 from ganverse.io import quantize
 from ganverse.masks.filtering import FilterCounts, FilterOutcome, MaskFilter, filter_masks
 from ganverse.masks.masker import Masker, Masks, separate_instances
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
+from ganverse.worlds.generator import CarWorldGenerator
 
 _OBJECT, _VIEWS, _NOISE = 0, 1, 2
-
-
-@runtime_checkable
-class TruthfulGenerator(Protocol):
-    """A generator that knows the exact masks and cameras of its pictures (a rendered world)."""
-
-    def render_truth(
-        self, styles: Float[Tensor, "batch styles"]
-    ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"], Cameras]:
-        """Pictures in [0, 1], masks and cameras."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -86,19 +75,16 @@ class Drawn:
     """A batch and how it came about.
 
     counts: all images looked at, rejected attempts included. forced: which samples were kept although every attempt was
-    rejected. dropped: the first rejected images with their masks, up to the number asked for.
+    rejected.
     """
 
     batch: MultiViewBatch
     counts: FilterCounts
     forced: Bool[Tensor, " batch"]
-    dropped_images: Float[Tensor, "dropped 3 height width"]
-    dropped_masks: Float[Tensor, "dropped 1 height width"]
 
     def to(self, device: torch.device | str) -> Drawn:
         """The same on another device."""
-        tensors = (self.forced, self.dropped_images, self.dropped_masks)
-        return Drawn(self.batch.to(device), self.counts, *(tensor.to(device) for tensor in tensors))
+        return Drawn(self.batch.to(device), self.counts, self.forced.to(device))
 
 
 def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.random.Generator:
@@ -129,15 +115,15 @@ class Sampler(Protocol):
         """Move everything; samples are then made there."""
         ...
 
-    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
-        """The samples of these indices, in their order; keep_dropped: how many rejected images to hand out."""
+    def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
+        """The samples of these indices, in their order."""
         ...
 
 
 class MultiViewSampler:
     """Draws samples of a frozen copy of `generator` at the view codes `codes`.
 
-    masker: where masks come from; None takes the generator's own truth. GanverseError if the parts do not fit together.
+    masker: where masks come from; None takes the car world's truth. GanverseError if the parts do not fit together.
     """
 
     def __init__(
@@ -151,17 +137,18 @@ class MultiViewSampler:
         self.codes = codes
         self.generator = frozen_copy(generator)
         self.masker = masker
-        if masker is None and not isinstance(generator, TruthfulGenerator):
+        if masker is None and not isinstance(generator, CarWorldGenerator):
             raise GanverseError(f"expected a masker, since {type(generator).__name__} does not know its own masks")
         self._neighbors = _neighbors(codes, self.settings)
-        self._views = view_styles(self.generator, codes, device=_device(self.generator))
+        self._views = view_styles(self.generator, codes, device=device_of(self.generator))
 
     @property
     def fingerprint(self) -> str:
         """A short fingerprint of all that a sample depends on (the generator by the name the view codes give it)."""
         masks = "truth" if self.masker is None else self.masker.name
         parts: dict[str, object] = {"settings": asdict(self.settings), "codes": self.codes.sha256, "masks": masks}
-        if any(isinstance(part, LetterboxGenerator) for part in _modules(self.generator)):
+        modules = self.generator.modules() if isinstance(self.generator, nn.Module) else ()
+        if any(isinstance(part, LetterboxGenerator) for part in modules):
             parts["framed"] = self.generator.resolution
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -182,8 +169,8 @@ class MultiViewSampler:
         return [first, *others.tolist()]
 
     @torch.no_grad()
-    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
-        """The samples of these indices, in their order; keep_dropped: how many rejected images to hand out."""
+    def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
+        """The samples of these indices, in their order."""
         samples, views = indices.tolist(), self.settings.views
         view_ids = upload(torch.tensor([self.view_ids(i) for i in samples]), self._views.device)
         best = self._make(samples, view_ids, 0)
@@ -200,11 +187,7 @@ class MultiViewSampler:
             score[rows] = torch.maximum(fresh, score[rows])
         batch = _grouped(best, view_ids, indices.cpu())
         counts = sum((made.outcome.counts for made in tries), FilterCounts())
-        dropped_images, dropped_masks = best.images[:0], best.masks[:0]
-        if keep_dropped:
-            dropped_images = torch.cat([made.images[~made.outcome.keep] for made in tries])[:keep_dropped]
-            dropped_masks = torch.cat([made.masks[~made.outcome.keep] for made in tries])[:keep_dropped]
-        return Drawn(batch, counts, score < views, dropped_images, dropped_masks)
+        return Drawn(batch, counts, score < views)
 
     def _make(self, samples: list[int], view_ids: Int[Tensor, "batch views"], attempt: int) -> Pictures:
         """One attempt of every sample, all views, in padded blocks."""
@@ -226,7 +209,7 @@ class MultiViewSampler:
         z = self._normals(samples, attempt, _OBJECT, self.generator.z_dim)
         content = self.generator.styles(self.generator.map(z))
         styles = mix_styles(content, self._views[view_ids], self.codes.view_dims)
-        if self.masker is None and isinstance(self.generator, TruthfulGenerator):
+        if self.masker is None and isinstance(self.generator, CarWorldGenerator):
             images, coverage, _ = self.generator.render_truth(styles)
             images, masks = quantize(images), separate_instances(coverage)
         else:
@@ -259,15 +242,6 @@ def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
     if isinstance(copied, nn.Module):
         copied.eval().requires_grad_(False)
     return copied
-
-
-def _modules(generator: ImageGenerator) -> Iterator[nn.Module]:
-    return generator.modules() if isinstance(generator, nn.Module) else iter(())
-
-
-def _device(generator: ImageGenerator) -> torch.device:
-    tensors = generator.parameters() if isinstance(generator, nn.Module) else iter(())
-    return next(tensors, torch.empty(0)).device
 
 
 def _neighbors(codes: ViewCodes, settings: SamplingSettings) -> list[list[int]]:

@@ -158,11 +158,6 @@ def view_codes_path(settings: SourceSettings) -> Path:
     return settings.view_codes or path.with_name(f"{path.stem}-views.yaml")
 
 
-def open_segmenter(settings: SourceSettings) -> Segmenter:
-    """The segmenter of `settings`, frozen; errors as in `segmenter_path`."""
-    return Segmenter.from_pretrained(segmenter_path(settings))
-
-
 def segmenter_path(settings: SourceSettings) -> Path:
     """The weights of the segmenter of `settings`.
 

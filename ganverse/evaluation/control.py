@@ -270,20 +270,17 @@ def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
 
 
 class RegressorFeatures(nn.Module):
-    """The pose regressor without its last layer: the feature space of Frechet distances."""
+    """`PoseRegressor.hidden`, as torchmetrics wants a feature space."""
+
+    num_features = 160
 
     def __init__(self, pose: PoseRegressor) -> None:
         super().__init__()
-        last = pose.head[-1]
-        assert isinstance(last, nn.Linear)
-        self.trunk, self.hidden, self.num_features = pose.features, pose.head[:-1], last.in_features
+        self.pose = pose
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """Images in [0, 1] of any size."""
-        if images.shape[2:] != (64, 64):
-            images = nn.functional.interpolate(images, (64, 64), mode="bilinear", align_corners=False, antialias=True)
-        features: Tensor = self.hidden(self.trunk((images - 0.5) * 4))
-        return features
+        return self.pose.hidden(images)
 
 
 @torch.no_grad()

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.generators.style_based import NoiseMode, StyleBasedGenerator
 from ganverse.generators.weights import GeneratorCard, make_generator, save_generator
 from ganverse.importing import nvidia_tensorflow, nvidia_torch, pytorch_ports
 from ganverse.importing.conversion import Imported
 from ganverse.importing.pickles import Made
 from ganverse.importing.torch_files import TensorReader, open_file
-from ganverse.pretrained import hub_file, mismatch
+from ganverse.pretrained import hub_file
 from ganverse.random_streams import latents
 
 MAX_FILE = 4 * 2**30
@@ -156,13 +156,13 @@ def fill(found: Imported, notes: list[str]) -> StyleBasedGenerator:
         generator = make_generator(found.config)
     estimate = "w_average" not in weights
     _supply(weights, generator, notes)
-    complaint = mismatch(generator, weights)
-    if complaint is not None:
-        raise GanverseError(complaint)
     for name, tensor in weights.items():
         if not bool(tensor.isfinite().all()):
             raise GanverseError(f"numbers that are not finite (in what becomes {name})")
-    generator.load_state_dict(weights, assign=True)
+    try:
+        generator.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise GanverseError(brief(error)) from error
     if estimate:
         generator.estimate_average()
     return generator.eval().requires_grad_(False)

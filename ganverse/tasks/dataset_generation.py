@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from PIL import Image
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
@@ -35,7 +34,7 @@ class DatasetGeneration(pl.LightningModule):
 
     Finished files are never made again, so an interrupted run continues. A process needs no message from the others:
     whichever finishes last writes the summary. `output` also receives pictures: views.png (objects in rows, view codes
-    in columns), kept.png and dropped.png (images above, background dimmed below).
+    in columns), kept.png (images above, background dimmed below), dropped.png (rejected images, counted by reason).
 
     Args:
         output: folder that receives the samples.
@@ -102,7 +101,7 @@ class DatasetGeneration(pl.LightningModule):
 
     def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> Drawn:
         """Makes the samples of one file."""
-        return self.stream.draw(batch, self.device, keep_dropped=SHEET_COLUMNS)
+        return self.stream.draw(batch, self.device)
 
     def on_predict_start(self) -> None:
         """Shows the view codes."""
@@ -133,13 +132,9 @@ class ShardWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, prediction: Drawn, batch_indices: Any, batch: Any, *_: Any
     ) -> None:
-        """Writes the file and shows the first rejected images."""
+        """Writes the file."""
         plan = pl_module.plan
-        shard = int(prediction.batch.sample_index[0]) // plan.per_shard
-        if len(prediction.dropped_images) and shard < SHEET_ROWS:
-            sheet = contact_sheet(prediction.dropped_images, prediction.dropped_masks)
-            save_image(sheet, _dropped(plan, shard))
-        write_shard(plan, shard, prediction)
+        write_shard(plan, int(prediction.batch.sample_index[0]) // plan.per_shard, prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Sums up, if no other process still works on a file."""
@@ -149,10 +144,7 @@ class ShardWriter(BasePredictionWriter):
         shown = range(min(plan.samples, SHEET_COLUMNS * SHEET_ROWS // pl_module.stream.sampling.views))
         kept = ShardReader(plan).batch(shown)
         save_image(contact_sheet(kept.images.flatten(0, 1), kept.masks.flatten(0, 1)), plan.folder / "kept.png")
-        dropped = [path for path in (_dropped(plan, shard) for shard in range(plan.shards)) if path.exists()]
-        if dropped:
-            save_image(_stacked(dropped), plan.folder / "dropped.png")
-        save_image(drop_chart(total_counts(plan)), plan.folder / "dropped-reasons.png")
+        save_image(drop_chart(total_counts(plan)), plan.folder / "dropped.png")
         write_manifest(plan)  # last: what is killed before sums up again
         log_files({f"media/{path.stem}": path for path in sorted(plan.folder.glob("*.png"))}, trainer)
 
@@ -192,18 +184,3 @@ def view_table(source: Source, contents: int) -> Float[Tensor, "3 height width"]
     mixed = [mix_styles(content.expand(len(views), -1), views, codes.view_dims) for content in styles]
     rows = [generator.synthesize(row) for row in mixed]
     return image_grid(torch.cat(rows), len(views), zoom=max(1, 64 // generator.resolution))
-
-
-def _dropped(plan: ShardPlan, shard: int) -> Path:
-    return plan.folder / "dropped" / f"shard-{shard:06d}.png"
-
-
-def _stacked(paths: list[Path]) -> Image.Image:
-    """Picture files of one width below each other."""
-    pictures = [Image.open(path).convert("RGB") for path in paths]
-    stacked = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)))
-    top = 0
-    for picture in pictures:
-        stacked.paste(picture, (0, top))
-        top += picture.height
-    return stacked

@@ -13,12 +13,13 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
-from ganverse.data.sources import Source, SourceSettings, open_segmenter, open_source
+from ganverse.data.sources import Source, SourceSettings, open_source, segmenter_path
 from ganverse.devices import upload
 from ganverse.distributed import all_gather, processes
 from ganverse.errors import GanverseError
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import load_inverse
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.found_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
@@ -117,7 +118,7 @@ class Disentanglement(BaseTask):
         self.networks = FrozenNetworks(
             self.inverse.network,
             self.inverse.cameras,
-            open_segmenter(source.settings),
+            Segmenter.from_pretrained(segmenter_path(source.settings)),
             PerceptualDistance() if self.weights.distill_perceptual else None,
             source.generator,
         )
