@@ -31,7 +31,7 @@ from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingSce
 from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
 from ganverse.random_streams import normals, step_seed, uniforms
 from ganverse.tasks.base import BaseTask, primitive
-from ganverse.tasks.disentanglement_media import disentanglement_media
+from ganverse.tasks.media import disentanglement_media
 from ganverse.training.diagnostics import mask_diagnostics, texture_diagnostics
 from ganverse.training.media import Medium
 

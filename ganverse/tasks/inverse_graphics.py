@@ -27,7 +27,7 @@ from ganverse.inverse.starting import measured_axes, start_from
 from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 from ganverse.random_streams import step_seed
 from ganverse.tasks.base import BaseTask, cosine, primitive
-from ganverse.tasks.inverse_media import inverse_media
+from ganverse.tasks.media import inverse_media
 from ganverse.training.charts import CameraMoment
 from ganverse.training.diagnostics import (
     camera_diagnostics,

@@ -20,7 +20,7 @@ from ganverse.data.shards import ShardReader, read_plan
 from ganverse.errors import GanverseError
 from ganverse.masks.filtering import MaskFilter
 from ganverse.tasks import dataset_generation
-from ganverse.tasks.dataset_generation import DatasetGeneration, contact_sheet
+from ganverse.tasks.dataset_generation import DatasetGeneration
 from tests.tasks import toys
 
 SAMPLING = SamplingSettings(block=4, filter=MaskFilter(min_area=0.3))
@@ -193,15 +193,3 @@ def test_the_sampler_is_drawn_from_in_float32(files: toys.Files, tmp_path: Path)
     trainer = toys.trainer(tmp_path, max_steps=1, precision="bf16-mixed", limit_val_batches=0)
     trainer.fit(module, datamodule=toys.stream(files, kind=Watched))
     assert precisions == [False]
-
-
-def test_sheet_shows_images_above_and_their_foreground_below() -> None:
-    masks = torch.zeros(3, 1, 4, 5)
-    masks[0] = 1
-    sheet = contact_sheet(torch.ones(3, 3, 4, 5), masks, columns=2)
-    assert sheet.shape == (3, 2 * 2 * 4, 2 * 5)
-    assert sheet[0, 0, 0] == 1
-    assert sheet[0, 4, 0] == 1
-    assert sheet[0, 4, 5] == pytest.approx(0.2)
-    assert sheet[0, 8, 0] == 1
-    assert sheet[0, 8:, 5:].max() == 0
