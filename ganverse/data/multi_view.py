@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from ganverse.batch import MultiViewBatch
 from ganverse.data.indices import EvenBatches, IndexBatches, MadeBatches
-from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
+from ganverse.data.sampling import Drawn, MultiViewSampler, SamplingSettings
 from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source
 from ganverse.errors import AT_LEAST_1, check_ranges
 from ganverse.inverse.camera_table import CameraTable
@@ -235,7 +235,7 @@ class MultiViewStream(MultiViewData):
         return open_source(self.source_settings)
 
     @cached_property
-    def sampler(self) -> Sampler:
+    def sampler(self) -> MultiViewSampler:
         """Draws the samples."""
         return self.source.sampler(self.sampling)
 

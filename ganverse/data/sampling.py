@@ -16,7 +16,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -82,42 +81,10 @@ class Drawn:
     counts: FilterCounts
     forced: Bool[Tensor, " batch"]
 
-    def to(self, device: torch.device | str) -> Drawn:
-        """The same on another device."""
-        return Drawn(self.batch.to(device), self.counts, self.forced.to(device))
-
 
 def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.random.Generator:
     """The random stream of one sample for one purpose and attempt (the high words of Philox's counter)."""
     return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, attempt, purpose]))
-
-
-@runtime_checkable
-class Sampler(Protocol):
-    """What streams and shards are made of: sample i as a pure function of i."""
-
-    @property
-    def settings(self) -> SamplingSettings:
-        """What a sample is."""
-        ...
-
-    @property
-    def codes(self) -> ViewCodes:
-        """The views that samples are seen from."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """A short fingerprint of all that a sample depends on."""
-        ...
-
-    def to(self, device: torch.device | str) -> Sampler:
-        """Move everything; samples are then made there."""
-        ...
-
-    def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
-        """The samples of these indices, in their order."""
-        ...
 
 
 class MultiViewSampler:

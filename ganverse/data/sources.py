@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from ganverse.data.rerendered import RerenderedSampler, Rerendering, open_rerendering
-from ganverse.data.sampling import MultiViewSampler, Sampler, SamplingSettings
+from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
@@ -85,12 +85,11 @@ class Source:
         renderer = {} if self.rerendering is None else {"renderer": self.rerendering.card.sha256}
         return {"generator": self.sha256 or CAR_WORLD, "view_codes": self.codes.sha256, **renderer}
 
-    def sampler(self, sampling: SamplingSettings) -> Sampler:
+    def sampler(self, sampling: SamplingSettings) -> MultiViewSampler:
         """Draws samples of this source."""
-        sampler = MultiViewSampler(self.generator, self.codes, self.masker, sampling)
         if self.rerendering is None or self.masker is None:
-            return sampler
-        return RerenderedSampler(sampler, self.rerendering, self.masker)
+            return MultiViewSampler(self.generator, self.codes, self.masker, sampling)
+        return RerenderedSampler(self.generator, self.codes, self.masker, sampling, self.rerendering)
 
 
 def open_source(settings: SourceSettings) -> Source:
