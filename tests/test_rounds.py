@@ -12,8 +12,7 @@ import yaml
 
 from ganverse.cli import train
 from ganverse.data.rerendered import RerenderedSampler
-from ganverse.data.sampling import MultiViewSampler
-from ganverse.data.sampling import SamplingSettings
+from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.data.sources import SourceSettings, open_source
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse

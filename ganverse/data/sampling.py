@@ -44,19 +44,15 @@ class SamplingSettings:
     """Seed of the stream."""
     views: int = 2
     """Distinct views per object (paper: 2)."""
-    max_pair_degrees: float = 180.0
-    """Largest annotated azimuth between the first view and the others."""
     attempts: int = 4
     """Objects tried per index before the best of them is kept although the filter rejects it."""
     block: int = 16
     """Images synthesized at once. A sample's last bits depend on it, nothing else."""
     filter: MaskFilter = field(default_factory=MaskFilter)
     """When an image is rejected."""
-    objects: int = 0
-    """How many different objects there are, for experiments; 0 means no end."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, views=AT_LEAST_1, attempts=AT_LEAST_1, block=AT_LEAST_1, max_pair_degrees=(0, 360))
+        check_ranges(self, views=AT_LEAST_1, attempts=AT_LEAST_1, block=AT_LEAST_1)
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,10 @@ class MultiViewSampler:
         self.masker = masker
         if masker is None and not isinstance(generator, CarWorldGenerator):
             raise GanverseError(f"expected a masker, since {type(generator).__name__} does not know its own masks")
-        self._neighbors = _neighbors(codes, self.settings)
+        if self.settings.views > len(codes):
+            raise GanverseError(
+                f"expected at least {self.settings.views} view codes, got {len(codes)}; add some or ask for fewer views"
+            )
         self._views = view_styles(self.generator, codes, device=device_of(self.generator))
 
     @property
@@ -129,10 +128,11 @@ class MultiViewSampler:
         return self
 
     def view_ids(self, index: int) -> list[int]:
-        """The distinct views of sample `index`: one of all at random, the others among its neighbors in azimuth."""
+        """The distinct views of sample `index`, at random."""
         random = random_numbers(self.settings.seed, index, _VIEWS)
         first = int(random.integers(len(self.codes)))
-        others = random.choice(self._neighbors[first], self.settings.views - 1, replace=False)
+        rest = [view for view in range(len(self.codes)) if view != first]
+        others = random.choice(rest, self.settings.views - 1, replace=False)
         return [first, *others.tolist()]
 
     @torch.no_grad()
@@ -195,12 +195,11 @@ class MultiViewSampler:
         return [part.view(-1, 1, *shape) for part, shape in zip(flat.split(sizes, dim=1), shapes, strict=True)]
 
     def _normals(self, samples: list[int], attempt: int, purpose: int, count: int) -> Float[Tensor, "rows count"]:
-        objects = [sample % self.settings.objects if self.settings.objects else sample for sample in samples]
         unique = {
             one: random_numbers(self.settings.seed, one, purpose, attempt).standard_normal(count, dtype=np.float32)
-            for one in set(objects)
+            for one in set(samples)
         }
-        return upload(torch.from_numpy(np.stack([unique[one] for one in objects])), self._views.device)
+        return upload(torch.from_numpy(np.stack([unique[one] for one in samples])), self._views.device)
 
 
 def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
@@ -209,22 +208,6 @@ def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
     if isinstance(copied, nn.Module):
         copied.eval().requires_grad_(False)
     return copied
-
-
-def _neighbors(codes: ViewCodes, settings: SamplingSettings) -> list[list[int]]:
-    """Per view the other views within reach; GanverseError if there are too few for one sample."""
-    azimuth = codes.azimuth_degrees.double()
-    apart = ((azimuth[:, None] - azimuth + 180).remainder(360) - 180).abs()
-    reach = [
-        [j for j in range(len(codes)) if j != i and apart[i, j] <= settings.max_pair_degrees] for i in range(len(codes))
-    ]
-    fewest = min(map(len, reach))
-    if fewest < settings.views - 1:
-        raise GanverseError(
-            f"expected {settings.views} views within {settings.max_pair_degrees:g} degrees of every view code, but one "
-            f"has {fewest} neighbors; add view codes, ask for fewer views or allow a larger azimuth between them"
-        )
-    return reach
 
 
 def _score(outcome: FilterOutcome, views: int) -> Float[Tensor, " batch"]:

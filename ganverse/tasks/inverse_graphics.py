@@ -28,7 +28,7 @@ from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 from ganverse.random_streams import step_seed
 from ganverse.tasks.base import BaseTask, cosine, primitive
 from ganverse.tasks.media import inverse_media
-from ganverse.training.charts import CameraMoment
+from ganverse.training.charts import Moment
 from ganverse.training.diagnostics import (
     camera_diagnostics,
     mask_diagnostics,
@@ -328,15 +328,12 @@ class InverseGraphics(BaseTask):
         """How the cameras move while they are learned, kept in the checkpoint."""
         if self._moments and self.images_seen < self._moments[-1][0] + _HISTORY_IMAGES:
             return
-        cameras = self.cameras.all()
-        tables = (cameras.azimuth.rad2deg(), cameras.elevation.rad2deg(), cameras.distance)
-        self._moments.append((self.images_seen, torch.stack(tables).detach()))
+        self._moments.append((self.images_seen, self.cameras.azimuth.detach().rad2deg()))
 
     @property
-    def camera_history(self) -> list[CameraMoment]:
+    def camera_history(self) -> list[Moment]:
         """All cameras at the start and then every 500 images."""
-        rounded = ((images, tables.double().round(decimals=4).tolist()) for images, tables in self._moments)
-        return [CameraMoment(images, *map(tuple, tables)) for images, tables in rounded]
+        return [(images, azimuths.tolist()) for images, azimuths in self._moments]
 
     @torch.no_grad()
     def _agreement(self, result: StepResult) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -367,15 +364,12 @@ class InverseGraphics(BaseTask):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The way of the cameras too."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["camera_history"] = [vars(moment) for moment in self.camera_history]
+        checkpoint["camera_history"] = self.camera_history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As in the base."""
         super().on_load_checkpoint(checkpoint)
-        history = [CameraMoment(**moment) for moment in checkpoint["camera_history"]]
-        self._moments = [
-            (one.images, torch.tensor([one.azimuth_degrees, one.elevation_degrees, one.distance])) for one in history
-        ]
+        self._moments = [(images, torch.tensor(azimuths)) for images, azimuths in checkpoint["camera_history"]]
 
     def sample_media(self, batch: MultiViewBatch | None) -> Mapping[str, Medium]:
         """See `inverse_media`."""

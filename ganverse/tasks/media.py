@@ -14,7 +14,7 @@ from ganverse.inverse.network import InverseGraphicsNetwork
 from ganverse.neural_renderer.controls import azimuth_sweep, render_in_chunks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingScene
-from ganverse.training.charts import CameraMoment, camera_wheel
+from ganverse.training.charts import Moment, camera_wheel
 from ganverse.training.media import Medium
 
 AZIMUTHS = tuple(30.0 * step for step in range(12))
@@ -22,7 +22,7 @@ MESHES = 2
 
 
 def inverse_media(
-    network: InverseGraphicsNetwork, cameras: CameraTable, batch: MultiViewBatch, history: Sequence[CameraMoment]
+    network: InverseGraphicsNetwork, cameras: CameraTable, batch: MultiViewBatch, history: Sequence[Moment]
 ) -> dict[str, Medium]:
     """Named media.
 
