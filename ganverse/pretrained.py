@@ -357,7 +357,8 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
+        kind = type(network).__name__
         raise GanverseError(
-            f"expected weights of one network in {path}, got another architecture's ({brief(error)})"
+            f"expected weights of {kind} in {path}, got another architecture's ({brief(error)})"
         ) from error
     network.eval().requires_grad_(False)

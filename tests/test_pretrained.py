@@ -66,7 +66,7 @@ def test_a_hub_without_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_hub_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(GanverseError, match=r"ganverse\[hub\]"):
-        find_weights("ann/cars")
+        find_weights("hf://ann/cars")
 
 
 @pytest.mark.parametrize("name", ["cars", "hf://cars", "hf://ann/cars/x.pt", "a/b/c"])

@@ -44,7 +44,7 @@ METRICS, SCORES = "metrics.json", "scores.json"
 
 
 def evaluate_models(
-    paths: ModelPaths, output: str | Path, settings: EvaluationSettings | None = None, *, console: Console | None = None
+    paths: ModelPaths, output: str | Path, settings: EvaluationSettings | None = None
 ) -> dict[str, float]:
     """Load, measure, print one table, write `output`/metrics.json, scores.json and index.html.
 
@@ -57,7 +57,7 @@ def evaluate_models(
     if not paths.shows_cars:
         settings = replace(settings, world_objects=0)
     models = load_models(paths, find_device(None if settings.device == "auto" else settings.device))
-    return evaluate_loaded(models, Path(output), settings, console=console)
+    return evaluate_loaded(models, Path(output), settings)
 
 
 def evaluate_loaded(

@@ -96,7 +96,7 @@ def test_resolution_and_views_are_those_of_the_generator(files: toys.Files) -> N
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"validation_objects": -1}], ids=str)
 def test_settings_out_of_range(wrong: dict[str, int]) -> None:
-    with pytest.raises(GanverseError, match="batch_size to be at least 1"):
+    with pytest.raises(GanverseError, match="to be at least"):
         MultiViewStream(**wrong)
 
 

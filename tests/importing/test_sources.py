@@ -63,7 +63,7 @@ def test_pipes_are_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(DATA)
-    assert read_source(str(tmp_path / "a"), None) == DATA
+    assert read_source(str(tmp_path / "a")) == DATA
     with pytest.raises(GanverseError, match="found none"):
         read_source(str(tmp_path / "b"))
     with pytest.raises(GanverseError, match="found a folder"):

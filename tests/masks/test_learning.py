@@ -64,7 +64,7 @@ def test_a_handful_of_annotated_images_is_enough() -> None:
     """On the embedded GAN; the shipped segmenter's outlines stand in for a person's."""
     generator, _ = load_generator(SHIPPED / "gan-car.safetensors")
     annotator = Segmenter.from_pretrained()
-    training = SegmenterTraining(steps=50, batch=8, learning_rate=1e-2)
+    training = SegmenterTraining(steps=80, batch=8, learning_rate=1e-2)
     settings = LearningSettings(labeled=64, folds=2, segmenter=training)
     _, outlines = annotated(generator, annotator, ANNOTATED_SEED, 6)
     numbers = [0, 2, 3, 5]

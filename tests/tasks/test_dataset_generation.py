@@ -61,7 +61,7 @@ def test_generation_counts_and_shows_what_it_dropped(files: toys.Files, tmp_path
     assert counts["kept"] >= 2 * (10 - manifest["forced_samples"])
     assert counts["no_object"] + counts["several_objects"] + counts["too_small"] > 0
     with Image.open(tmp_path / "shards" / "kept.png") as kept:
-        assert kept.size == (16 * toys.SIZE, 2 * 2 * toys.SIZE)
+        assert kept.size == (16 * toys.SIZE, 3 * toys.SIZE), "20 pictures, each beside its foreground"
 
 
 class Tired(MultiViewStream):
