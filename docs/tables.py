@@ -1,6 +1,9 @@
-"""Fills the tables of README.md and docs/results.md from the cards of the shipped weights: `python docs/tables.py`.
+"""Fills the tables of README.md and docs/results.md from the cards of the shipped weights.
 
-`python evaluate.py --cards true` writes the cards. A table stands between `<!-- scores: NAMES -->` and `<!-- end -->`;
+    python evaluate.py                                      # evaluates the shipped weights
+    python docs/tables.py runs/shipped/report/scores.json   # puts the numbers into their cards and the tables
+
+A table stands between `<!-- scores: NAMES -->` and `<!-- end -->`;
 names may hold wildcards. Published numbers of the catalog only (`ganverse/evaluation/catalog.py`).
 """
 
@@ -8,8 +11,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from ganverse.evaluation.catalog import CATALOG, Entry
 from ganverse.pretrained import SHIPPED
@@ -17,6 +23,28 @@ from ganverse.pretrained import SHIPPED
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 _HEAD = "| measured | value | 95 % interval | target | name |\n|---|---|---|---|---|"
+
+
+def judged(key: str) -> str:
+    """The shipped weights that a number judges."""
+    part, name = key.split("/")
+    if part == "gan" and name.startswith(("azimuth_", "identity_")):
+        return "gan-car"
+    return {"stylegan_r": "stylegan-r-car", "edits": "stylegan-r-car", "oracle": "oracle-car"}.get(part, "inverse-car")
+
+
+def write_cards(written: Mapping[str, Any], folder: Path = SHIPPED) -> None:
+    """Puts every number of a scores.json into the card of the weights that it judges."""
+    shares: dict[str, dict[str, Any]] = {}
+    for key, score in written["scores"].items():
+        share = {name: round(value, 5) if isinstance(value, float) else value for name, value in score.items()}
+        # LPIPS means nothing without its weights
+        named = {**share, "perceptual": written["perceptual"]} if "lpips" in key else share
+        shares.setdefault(judged(key), {})[key] = named
+    for name, share in shares.items():
+        path = folder / f"{name}.json"
+        card = {**json.loads(path.read_text(encoding="utf-8")), "evaluation": share}
+        path.write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def scores() -> dict[str, dict[str, float]]:
@@ -55,5 +83,7 @@ def _text(value: float) -> str:
 
 
 if __name__ == "__main__":
+    for file in sys.argv[1:]:
+        write_cards(json.loads(Path(file).read_text(encoding="utf-8")))
     for path in PAGES:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
 from ganverse.devices import upload
-from ganverse.errors import GanverseError
+from ganverse.errors import SHARE, check_ranges
 from ganverse.random_streams import step_seed, uniforms
 
 _OCTAVES = (4, 8, 16, 32)
@@ -42,14 +42,7 @@ class AugmentationSettings:
     """Of all that is drawn."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.background <= 1 and 0 <= self.crop < 1) or min(self.color, self.noise, self.seed) < 0:
-            raise GanverseError(
-                f"expected augmentation.background in [0, 1], crop in [0, 1) and no negative color, noise or seed, got "
-                f"{self}"
-            )
-
-
-NO_AUGMENTATION = AugmentationSettings(background=0, color=0, mirror=False, crop=0)
+        check_ranges(self, background=SHARE, crop=(0, 0.99))
 
 
 def augmented(batch: MultiViewBatch, settings: AugmentationSettings) -> MultiViewBatch:

@@ -1,50 +1,14 @@
-"""Several processes as one: gathering rows with gradients, averaging tensors, sharing out evaluations."""
+"""Several processes as one: gathering rows with gradients, averaging tensors."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
-
-
-def rank_and_processes() -> tuple[int, int]:
-    """(0, 1) without torch.dist."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
-@contextmanager
-def torchrun_group() -> Iterator[None]:
-    """Joins the processes that torchrun has started, for a while (NCCL on GPUs, else gloo); alone this does nothing."""
-    if dist.is_initialized() or not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
-        yield
-        return
-    gpus = torch.cuda.is_available()
-    if gpus:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if gpus else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
-
-
-def own_batches(count: int, batch: int) -> Iterator[Int[Tensor, " batch"]]:
-    """Every `processes`-th of the batches that one process would make of the objects 0 .. count - 1; maybe none.
-
-    Whole batches: the last digits of what a network says about an object may depend on the objects beside it, and the
-    numbers of an evaluation must not depend on the number of processes.
-    """
-    rank, processes = rank_and_processes()
-    yield from torch.arange(count).split(batch)[rank::processes]
 
 
 def processes() -> int:

@@ -29,8 +29,6 @@ from ganverse.io import json_bytes, pack_tensors, read_json, regular, write_atom
 SHIPPED = Path(__file__).parent / "weights"
 """The weights inside the package."""
 CHECKPOINT = ".ckpt"
-EVALUATION = "evaluation"
-"""What a card may carry besides the facts of its weights: the numbers they were given."""
 _WEIGHTS = ".safetensors"
 _HUB = "hf://"
 _MAX_CARD, _MOST_DIGITS = 2**20, 19
@@ -74,9 +72,8 @@ def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
     """A .safetensors file with its card beside it, or a .ckpt of training.
 
     Args:
-        source: "car" (the package's own), a run directory or its stage's folder, a .safetensors file, its .json card,
-            a .ckpt, or hf://owner/repository[/file.safetensors] of the hub (without a file also plain
-            owner/repository, unless there is a folder of that name here).
+        source: "car" (the package's own), a run directory or its stage's folder, a .safetensors file, a .ckpt, or
+            hf://owner/repository[/file.safetensors] of the hub.
         kind: the network that is looked for.
 
     Raises:
@@ -89,15 +86,11 @@ def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
         return _from_hub(text.removeprefix(_HUB), kind)
     if path.is_dir():
         return _in_folder(path, kind)
-    if path.suffix == ".json":
-        return path.with_suffix(_WEIGHTS)
     if path.suffix in (_WEIGHTS, CHECKPOINT):
         return path
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
-        return _from_hub(text, kind)
     raise GanverseError(
-        f"expected weights at {source}: car, a run directory, a {_WEIGHTS} file, its card, a {CHECKPOINT} or "
-        "owner/repository of the hub; found none"
+        f"expected weights at {source}: car, a run directory, a {_WEIGHTS} file, a {CHECKPOINT} or "
+        "hf://owner/repository; found none"
     )
 
 
@@ -151,8 +144,8 @@ def read_card(path: Path) -> dict[str, Any]:
     Raises:
         GanverseError: the card is missing or is no JSON.
     """
-    facts = _read(path)
-    facts.pop(EVALUATION, None)
+    facts = read_json(path.with_suffix(".json"), "a card beside the weights")
+    facts.pop("evaluation", None)  # the numbers that the weights were given
     return facts
 
 
@@ -189,25 +182,6 @@ def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> d
             f"expected the weights of a {architecture} network at {path}, got architecture {found!r:.40}"
         )
     return facts
-
-
-def read_kind(path: Path) -> str:
-    """The architecture that the card of the weights at `path` names, "none" if it names none; errors as above."""
-    return str(_read(path).get("architecture", "none"))
-
-
-def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
-    """Puts numbers into the card of the weights at `path`, in place of older ones; errors as above."""
-    write_card(path, {**_read(path), EVALUATION: dict(evaluation)})
-
-
-def write_card(path: Path, facts: Mapping[str, Any]) -> None:
-    """Writes the card of the weights at `path`."""
-    write_atomically(path.with_suffix(".json"), json_bytes(facts))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path.with_suffix(".json"), "a card beside the weights")
 
 
 def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> T:
@@ -308,16 +282,6 @@ def _loaded(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def mismatch(network: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
-    """The first tensor that is missing, too many or of another shape than the network's; None if all fit."""
-    expected = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            return f"{name[:80]} of shape {found.get(name, 'none')} in place of {expected.get(name, 'none')}"
-    return None
-
-
 def save_network(
     network: nn.Module, path: Path, facts: Mapping[str, Any], *, half: bool = True, exact: tuple[str, ...] = ()
 ) -> dict[str, Any]:
@@ -337,7 +301,7 @@ def load_network(network: nn.Module, path: Path) -> str:
     Raises:
         GanverseError: the file is missing, is not what its card says, or belongs to another architecture.
     """
-    digest = str(_read(path).get("sha256"))
+    digest = str(read_card(path).get("sha256"))
     _fill(network, read_tensors(path, digest), path)
     return digest
 
@@ -356,7 +320,7 @@ def build_network(make: Callable[[], N], path: Path, tensors: Mapping[str, Tenso
         GanverseError: as `load_network`, or the card describes no network.
     """
     if tensors is None:
-        tensors = read_tensors(path, str(_read(path).get("sha256")))
+        tensors = read_tensors(path, str(read_card(path).get("sha256")))
     try:
         with _Allowance(sum(tensor.numel() for tensor in tensors.values())):
             network = make()
@@ -389,9 +353,11 @@ class _Allowance(TorchDispatchMode):
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    complaint = mismatch(network, tensors)
-    if complaint is not None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
         kind = type(network).__name__
-        raise GanverseError(f"expected weights of {kind} in {path}, got another architecture's ({complaint})")
-    network.load_state_dict(tensors)
+        raise GanverseError(
+            f"expected weights of {kind} in {path}, got another architecture's ({brief(error)})"
+        ) from error
     network.eval().requires_grad_(False)

@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from ganverse.pretrained import SHIPPED, read_card
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 ELSEWHERE = ("http", "mailto", "#", "../../actions/")  # the last: GitHub's page of the CI, beside the repository
@@ -87,6 +89,27 @@ def test_notebooks_hold_no_output() -> None:
     for path in sorted((ROOT / "examples").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in cells), path.name
+
+
+def test_numbers_go_into_the_cards_of_the_weights_they_judge(tmp_path: Path) -> None:
+    for card in SHIPPED.glob("*-car.json"):
+        (tmp_path / card.name).write_bytes(card.read_bytes())
+    score = {"value": 0.123456789, "low": 0.1, "high": None, "count": 7}
+    owners = {
+        "gan/azimuth_spread_deg": "gan-car",
+        "gan/lpips_input": "inverse-car",
+        "world/iou_3d": "inverse-car",
+        "oracle/identity_height": "oracle-car",
+        "stylegan_r/swap_shape_iou": "stylegan-r-car",
+        "edits/l1_read": "stylegan-r-car",
+    }
+    tables.write_cards({"perceptual": "some-weights", "scores": dict.fromkeys(owners, score)}, tmp_path)
+    for key, owner in owners.items():
+        written = json.loads((tmp_path / f"{owner}.json").read_text())["evaluation"][key]
+        named = {"perceptual": "some-weights"} if "lpips" in key else {}
+        assert written == {"value": 0.12346, "low": 0.1, "high": None, "count": 7, **named}
+    for card in tmp_path.iterdir():
+        assert read_card(card) == read_card(SHIPPED / card.name), "the facts stay"
 
 
 def test_tables_are_those_of_the_weights() -> None:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.data.sampling import Sampler, SamplingSettings
+from ganverse.data.sampling import MultiViewSampler, SamplingSettings
 from ganverse.errors import GanverseError, quoted
 from ganverse.export import glb_bytes
 from ganverse.generators.framing import Framing
@@ -91,7 +91,7 @@ class Stage:
     def __init__(
         self,
         model: InverseModel,
-        sampler: Sampler,
+        sampler: MultiViewSampler,
         masker: Masker | None,
         renderer: StyleGANR | None,
         framing: Framing | None = None,

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from ganverse.batch import MultiViewBatch
 from ganverse.data.indices import EvenBatches, IndexBatches, MadeBatches
-from ganverse.data.sampling import Drawn, Sampler, SamplingSettings
+from ganverse.data.sampling import Drawn, MultiViewSampler, SamplingSettings
 from ganverse.data.sources import Category, MaskSource, Source, SourceSettings, open_source
 from ganverse.errors import FROM_1, check_ranges
 from ganverse.inverse.camera_table import CameraTable
@@ -25,7 +25,30 @@ VALIDATION_START = 2**40
 """Index of the first held-out sample: far beyond any training run."""
 
 
-class MultiViewData(pl.LightningDataModule, ABC):
+class CountedData(pl.LightningDataModule):
+    """Remembers in Lightning's checkpoints how many samples training has seen, on all processes together."""
+
+    samples_seen = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training has come, for Lightning's checkpoints."""
+        return {"samples_seen": self.samples_seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues after the last sample seen."""
+        self.samples_seen = int(state_dict["samples_seen"])
+
+    def _count(self, samples: int) -> None:
+        """Samples of this process in a batch; those of a training are counted."""
+        if self.trainer is not None and self.trainer.training:
+            self.samples_seen += samples * self.trainer.world_size
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+
+class MultiViewData(CountedData, ABC):
     """Base of the multi-view sources: several views of every object, with masks and view ids.
 
     Training never ends (limit it by images or steps). It walks through the samples 0, 1, 2, ... on all processes
@@ -42,7 +65,6 @@ class MultiViewData(pl.LightningDataModule, ABC):
         check_ranges({"batch_size": batch_size, "validation_objects": validation_objects}, batch_size=FROM_1)
         self.batch_size = batch_size
         self.validation_objects = validation_objects
-        self.samples_seen = 0
         self._stream: torch.cuda.Stream | None = None
 
     @property
@@ -108,17 +130,8 @@ class MultiViewData(pl.LightningDataModule, ABC):
         if self.trainer is not None and self.trainer.predicting:
             return batch  # `DatasetGeneration` also wants to know what was rejected
         made = batch if isinstance(batch, MultiViewBatch) else self._make_beside(batch)
-        if self.trainer is not None and self.trainer.training:
-            self.samples_seen += len(made) * self._rank_and_world()[1]
+        self._count(len(made))
         return made
-
-    def state_dict(self) -> dict[str, Any]:
-        """How far training has come, for Lightning's checkpoints."""
-        return {"samples_seen": self.samples_seen}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues after the last sample seen."""
-        self.samples_seen = int(state_dict["samples_seen"])
 
     @property
     def _device(self) -> torch.device:
@@ -142,10 +155,6 @@ class MultiViewData(pl.LightningDataModule, ABC):
         for tensor in (made.images, made.masks, made.view_ids, made.styles):
             tensor.record_stream(main)  # or its memory would be used again while the step reads it
         return made
-
-    def _rank_and_world(self) -> tuple[int, int]:
-        trainer = self.trainer
-        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
 
 class MultiViewFiles(MultiViewData):
@@ -226,7 +235,7 @@ class MultiViewStream(MultiViewData):
         return open_source(self.source_settings)
 
     @cached_property
-    def sampler(self) -> Sampler:
+    def sampler(self) -> MultiViewSampler:
         """Draws the samples."""
         return self.source.sampler(self.sampling)
 
@@ -260,12 +269,10 @@ class MultiViewStream(MultiViewData):
         """As in `MultiViewData`."""
         return self.draw(indices, device).batch
 
-    def draw(
-        self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None, *, keep_dropped: int = 0
-    ) -> Drawn:
+    def draw(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> Drawn:
         """The samples of these indices and what the filter rejected on the way; in float32 whatever the precision."""
         where = torch.device(device or indices.device)
         with torch.autocast(where.type, enabled=False):
-            drawn = self.sampler.to(where).draw(indices, keep_dropped=keep_dropped)
+            drawn = self.sampler.to(where).draw(indices)
         self.counts += drawn.counts
         return drawn

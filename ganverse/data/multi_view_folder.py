@@ -26,7 +26,7 @@ from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START, MultiViewFiles
 from ganverse.data.multi_view_shards import SampleOrder
 from ganverse.data.sampling import random_numbers
-from ganverse.errors import GanverseError
+from ganverse.errors import FROM_1, GanverseError, check_ranges
 from ganverse.io import png_bytes, read_image_with_alpha, read_mask, read_yaml, write_atomically, write_together
 
 VIEWS = "views.yaml"
@@ -61,10 +61,8 @@ class MultiViewFolder(MultiViewFiles):
         num_workers: int = 2,
     ) -> None:
         self.folder, self._resolution, self.views, self.seed = Path(folder), resolution, views, seed
-        if min(resolution, views) < 1 or seed < 0:
-            raise GanverseError(
-                f"expected resolution and views above 0 and a seed of at least 0, got {resolution}, {views}, {seed}"
-            )
+        numbers = {"resolution": resolution, "views": views, "seed": seed}
+        check_ranges(numbers, resolution=AT_LEAST_1, views=AT_LEAST_1)
         count = len(self.objects)
         held_out = min(count // 8, 64) if validation_objects is None else validation_objects
         super().__init__(batch_size, held_out, num_workers)

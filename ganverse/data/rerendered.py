@@ -12,14 +12,16 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
-from ganverse.data.sampling import Drawn, MultiViewSampler
+from ganverse.data.sampling import Drawn, MultiViewSampler, SamplingSettings
 from ganverse.errors import GanverseError
+from ganverse.generators.protocol import ImageGenerator
 from ganverse.inverse.weights import InverseModel, load_inverse
 from ganverse.io import quantize
 from ganverse.masks.filtering import filter_masks
 from ganverse.masks.masker import Masker, Masks
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import StyleGANRCard, load_stylegan_r
+from ganverse.viewpoints.view_codes import ViewCodes
 
 
 @dataclass(frozen=True)
@@ -50,38 +52,47 @@ def open_rerendering(renderer: Path, reader: Path, generator_sha256: str, views:
     return Rerendering(network, card, model)
 
 
-class RerenderedSampler:
-    """A `Sampler`: objects, views and filter of another one, images by StyleGAN-R.
+class RerenderedSampler(MultiViewSampler):
+    """The same objects, views and filter; images by StyleGAN-R.
 
     Shape, texture and background are read from the object's first image; all its images are then synthesized under the
     learned cameras of the view codes. The view ids stay, so the camera table of `rerendering.reader` holds for these
     images exactly. A batch's styles stay those of the GAN.
 
-    masker: of the synthesized images.
+    masker: of the generator's images and of the synthesized ones.
     """
 
-    def __init__(self, original: MultiViewSampler, rerendering: Rerendering, masker: Masker) -> None:
-        self.original, self.rerendering, self.masker = original, rerendering, masker
-        self.settings, self.codes = original.settings, original.codes
+    masker: Masker
+
+    def __init__(
+        self,
+        generator: ImageGenerator,
+        codes: ViewCodes,
+        masker: Masker,
+        settings: SamplingSettings,
+        rerendering: Rerendering,
+    ) -> None:
+        super().__init__(generator, codes, masker, settings)
+        self.rerendering = rerendering
 
     @property
     def fingerprint(self) -> str:
-        """The original's fingerprint and the renderer, whose card pins the reader."""
-        parts = f"{self.original.fingerprint} {self.rerendering.card.sha256}"
+        """That of the generator's samples and the renderer, whose card pins the reader."""
+        parts = f"{super().fingerprint} {self.rerendering.card.sha256}"
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> RerenderedSampler:
         """Move everything; samples are then made there."""
         for network in (self.rerendering.renderer, self.rerendering.reader.network, self.rerendering.reader.cameras):
             network.to(device)
-        self.original.to(device)
+        super().to(device)
         return self
 
     @torch.no_grad()
-    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
+    def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
         """The samples of these indices; `forced` marks those with an image that the filter would reject."""
-        drawn = self.original.draw(indices, keep_dropped=keep_dropped)
-        made = [self._synthesize(block, rows) for block, rows in self._blocks(drawn.batch)]
+        drawn = super().draw(indices)
+        made = [self._synthesize(block, rows) for block, rows in self._parts(drawn.batch)]
         images, masks, instances = (torch.cat(parts) for parts in zip(*made, strict=True))
         outcome = filter_masks(Masks(masks, instances), self.settings.filter)
         shape = drawn.batch.view_ids.shape
@@ -93,9 +104,9 @@ class RerenderedSampler:
             drawn.batch.styles,
         )
         forced = drawn.forced | ~outcome.keep.view(shape).all(dim=1)
-        return Drawn(batch, drawn.counts, forced, drawn.dropped_images, drawn.dropped_masks)
+        return Drawn(batch, drawn.counts, forced)
 
-    def _blocks(self, batch: MultiViewBatch) -> Iterator[tuple[MultiViewBatch, int]]:
+    def _parts(self, batch: MultiViewBatch) -> Iterator[tuple[MultiViewBatch, int]]:
         """Parts of always the same number of objects, the last one padded (as in `data.sampling`); how many count."""
         size, views = max(1, self.settings.block // self.settings.views), batch.view_ids.shape[1]
         for start in range(0, len(batch), size):

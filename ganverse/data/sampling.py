@@ -16,7 +16,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,28 +23,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ganverse.batch import MultiViewBatch
-from ganverse.devices import upload
+from ganverse.devices import device_of, upload
 from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator
-from ganverse.geometry.cameras import Cameras
 from ganverse.io import quantize
 from ganverse.masks.filtering import FilterCounts, FilterOutcome, MaskFilter, filter_masks
 from ganverse.masks.masker import Masker, Masks, separate_instances
 from ganverse.viewpoints.view_codes import ViewCodes, mix_styles, view_styles
+from ganverse.worlds.generator import CarWorldGenerator
 
 _OBJECT, _VIEWS, _NOISE = 0, 1, 2
-
-
-@runtime_checkable
-class TruthfulGenerator(Protocol):
-    """A generator that knows the exact masks and cameras of its pictures (a rendered world)."""
-
-    def render_truth(
-        self, styles: Float[Tensor, "batch styles"]
-    ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"], Cameras]:
-        """Pictures in [0, 1], masks and cameras."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,19 +44,15 @@ class SamplingSettings:
     """Seed of the stream."""
     views: int = 2
     """Distinct views per object (paper: 2)."""
-    max_pair_degrees: float = 180.0
-    """Largest annotated azimuth between the first view and the others."""
     attempts: int = 4
     """Objects tried per index before the best of them is kept although the filter rejects it."""
     block: int = 16
     """Images synthesized at once. A sample's last bits depend on it, nothing else."""
     filter: MaskFilter = field(default_factory=MaskFilter)
     """When an image is rejected."""
-    objects: int = 0
-    """How many different objects there are, for experiments; 0 means no end."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, views=AT_LEAST_1, attempts=AT_LEAST_1, block=AT_LEAST_1, max_pair_degrees=(0, 360))
+        check_ranges(self, views=AT_LEAST_1, attempts=AT_LEAST_1, block=AT_LEAST_1)
 
 
 @dataclass(frozen=True)
@@ -86,19 +70,12 @@ class Drawn:
     """A batch and how it came about.
 
     counts: all images looked at, rejected attempts included. forced: which samples were kept although every attempt was
-    rejected. dropped: the first rejected images with their masks, up to the number asked for.
+    rejected.
     """
 
     batch: MultiViewBatch
     counts: FilterCounts
     forced: Bool[Tensor, " batch"]
-    dropped_images: Float[Tensor, "dropped 3 height width"]
-    dropped_masks: Float[Tensor, "dropped 1 height width"]
-
-    def to(self, device: torch.device | str) -> Drawn:
-        """The same on another device."""
-        tensors = (self.forced, self.dropped_images, self.dropped_masks)
-        return Drawn(self.batch.to(device), self.counts, *(tensor.to(device) for tensor in tensors))
 
 
 def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.random.Generator:
@@ -106,38 +83,10 @@ def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.
     return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, attempt, purpose]))
 
 
-@runtime_checkable
-class Sampler(Protocol):
-    """What streams and shards are made of: sample i as a pure function of i."""
-
-    @property
-    def settings(self) -> SamplingSettings:
-        """What a sample is."""
-        ...
-
-    @property
-    def codes(self) -> ViewCodes:
-        """The views that samples are seen from."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """A short fingerprint of all that a sample depends on."""
-        ...
-
-    def to(self, device: torch.device | str) -> Sampler:
-        """Move everything; samples are then made there."""
-        ...
-
-    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
-        """The samples of these indices, in their order; keep_dropped: how many rejected images to hand out."""
-        ...
-
-
 class MultiViewSampler:
     """Draws samples of a frozen copy of `generator` at the view codes `codes`.
 
-    masker: where masks come from; None takes the generator's own truth. GanverseError if the parts do not fit together.
+    masker: where masks come from; None takes the car world's truth. GanverseError if the parts do not fit together.
     """
 
     def __init__(
@@ -151,17 +100,21 @@ class MultiViewSampler:
         self.codes = codes
         self.generator = frozen_copy(generator)
         self.masker = masker
-        if masker is None and not isinstance(generator, TruthfulGenerator):
+        if masker is None and not isinstance(generator, CarWorldGenerator):
             raise GanverseError(f"expected a masker, since {type(generator).__name__} does not know its own masks")
-        self._neighbors = _neighbors(codes, self.settings)
-        self._views = view_styles(self.generator, codes, device=_device(self.generator))
+        if self.settings.views > len(codes):
+            raise GanverseError(
+                f"expected at least {self.settings.views} view codes, got {len(codes)}; add some or ask for fewer views"
+            )
+        self._views = view_styles(self.generator, codes, device=device_of(self.generator))
 
     @property
     def fingerprint(self) -> str:
         """A short fingerprint of all that a sample depends on (the generator by the name the view codes give it)."""
         masks = "truth" if self.masker is None else self.masker.name
         parts: dict[str, object] = {"settings": asdict(self.settings), "codes": self.codes.sha256, "masks": masks}
-        if any(isinstance(part, LetterboxGenerator) for part in _modules(self.generator)):
+        modules = self.generator.modules() if isinstance(self.generator, nn.Module) else ()
+        if any(isinstance(part, LetterboxGenerator) for part in modules):
             parts["framed"] = self.generator.resolution
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -175,15 +128,16 @@ class MultiViewSampler:
         return self
 
     def view_ids(self, index: int) -> list[int]:
-        """The distinct views of sample `index`: one of all at random, the others among its neighbors in azimuth."""
+        """The distinct views of sample `index`, at random."""
         random = random_numbers(self.settings.seed, index, _VIEWS)
         first = int(random.integers(len(self.codes)))
-        others = random.choice(self._neighbors[first], self.settings.views - 1, replace=False)
+        rest = [view for view in range(len(self.codes)) if view != first]
+        others = random.choice(rest, self.settings.views - 1, replace=False)
         return [first, *others.tolist()]
 
     @torch.no_grad()
-    def draw(self, indices: Int[Tensor, " batch"], *, keep_dropped: int = 0) -> Drawn:
-        """The samples of these indices, in their order; keep_dropped: how many rejected images to hand out."""
+    def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
+        """The samples of these indices, in their order."""
         samples, views = indices.tolist(), self.settings.views
         view_ids = upload(torch.tensor([self.view_ids(i) for i in samples]), self._views.device)
         best = self._make(samples, view_ids, 0)
@@ -200,11 +154,7 @@ class MultiViewSampler:
             score[rows] = torch.maximum(fresh, score[rows])
         batch = _grouped(best, view_ids, indices.cpu())
         counts = sum((made.outcome.counts for made in tries), FilterCounts())
-        dropped_images, dropped_masks = best.images[:0], best.masks[:0]
-        if keep_dropped:
-            dropped_images = torch.cat([made.images[~made.outcome.keep] for made in tries])[:keep_dropped]
-            dropped_masks = torch.cat([made.masks[~made.outcome.keep] for made in tries])[:keep_dropped]
-        return Drawn(batch, counts, score < views, dropped_images, dropped_masks)
+        return Drawn(batch, counts, score < views)
 
     def _make(self, samples: list[int], view_ids: Int[Tensor, "batch views"], attempt: int) -> Pictures:
         """One attempt of every sample, all views, in padded blocks."""
@@ -226,7 +176,7 @@ class MultiViewSampler:
         z = self._normals(samples, attempt, _OBJECT, self.generator.z_dim)
         content = self.generator.styles(self.generator.map(z))
         styles = mix_styles(content, self._views[view_ids], self.codes.view_dims)
-        if self.masker is None and isinstance(self.generator, TruthfulGenerator):
+        if self.masker is None and isinstance(self.generator, CarWorldGenerator):
             images, coverage, _ = self.generator.render_truth(styles)
             images, masks = quantize(images), separate_instances(coverage)
         else:
@@ -245,12 +195,11 @@ class MultiViewSampler:
         return [part.view(-1, 1, *shape) for part, shape in zip(flat.split(sizes, dim=1), shapes, strict=True)]
 
     def _normals(self, samples: list[int], attempt: int, purpose: int, count: int) -> Float[Tensor, "rows count"]:
-        objects = [sample % self.settings.objects if self.settings.objects else sample for sample in samples]
         unique = {
             one: random_numbers(self.settings.seed, one, purpose, attempt).standard_normal(count, dtype=np.float32)
-            for one in set(objects)
+            for one in set(samples)
         }
-        return upload(torch.from_numpy(np.stack([unique[one] for one in objects])), self._views.device)
+        return upload(torch.from_numpy(np.stack([unique[one] for one in samples])), self._views.device)
 
 
 def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
@@ -259,31 +208,6 @@ def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
     if isinstance(copied, nn.Module):
         copied.eval().requires_grad_(False)
     return copied
-
-
-def _modules(generator: ImageGenerator) -> Iterator[nn.Module]:
-    return generator.modules() if isinstance(generator, nn.Module) else iter(())
-
-
-def _device(generator: ImageGenerator) -> torch.device:
-    tensors = generator.parameters() if isinstance(generator, nn.Module) else iter(())
-    return next(tensors, torch.empty(0)).device
-
-
-def _neighbors(codes: ViewCodes, settings: SamplingSettings) -> list[list[int]]:
-    """Per view the other views within reach; GanverseError if there are too few for one sample."""
-    azimuth = codes.azimuth_degrees.double()
-    apart = ((azimuth[:, None] - azimuth + 180).remainder(360) - 180).abs()
-    reach = [
-        [j for j in range(len(codes)) if j != i and apart[i, j] <= settings.max_pair_degrees] for i in range(len(codes))
-    ]
-    fewest = min(map(len, reach))
-    if fewest < settings.views - 1:
-        raise GanverseError(
-            f"expected {settings.views} views within {settings.max_pair_degrees:g} degrees of every view code, but one "
-            f"has {fewest} neighbors; add view codes, ask for fewer views or allow a larger azimuth between them"
-        )
-    return reach
 
 
 def _score(outcome: FilterOutcome, views: int) -> Float[Tensor, " batch"]:

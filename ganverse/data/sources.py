@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 
 from ganverse.data.rerendered import RerenderedSampler, Rerendering, open_rerendering
-from ganverse.data.sampling import MultiViewSampler, Sampler, SamplingSettings
-from ganverse.errors import GanverseError
+from ganverse.data.sampling import MultiViewSampler, SamplingSettings
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.generators.framing import framed
 from ganverse.generators.protocol import ImageGenerator
 from ganverse.generators.weights import load_generator
@@ -60,8 +60,7 @@ class SourceSettings:
             )
         if self.world_views < _BINS or self.world_views % _BINS:
             raise GanverseError(f"expected world_views to be a multiple of {_BINS}, got {self.world_views}")
-        if self.resolution is not None and self.resolution < 1:
-            raise GanverseError(f"expected a resolution of at least 1, got {self.resolution}")
+        check_ranges(self, resolution=AT_LEAST_1)
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,11 @@ class Source:
         renderer = {} if self.rerendering is None else {"renderer": self.rerendering.card.sha256}
         return {"generator": self.sha256 or CAR_WORLD, "view_codes": self.codes.sha256, **renderer}
 
-    def sampler(self, sampling: SamplingSettings) -> Sampler:
+    def sampler(self, sampling: SamplingSettings) -> MultiViewSampler:
         """Draws samples of this source."""
-        sampler = MultiViewSampler(self.generator, self.codes, self.masker, sampling)
         if self.rerendering is None or self.masker is None:
-            return sampler
-        return RerenderedSampler(sampler, self.rerendering, self.masker)
+            return MultiViewSampler(self.generator, self.codes, self.masker, sampling)
+        return RerenderedSampler(self.generator, self.codes, self.masker, sampling, self.rerendering)
 
 
 def open_source(settings: SourceSettings) -> Source:
@@ -157,11 +155,6 @@ def view_codes_path(settings: SourceSettings) -> Path:
     """The file of a GAN's view codes."""
     path = generator_path(settings.generator)
     return settings.view_codes or path.with_name(f"{path.stem}-views.yaml")
-
-
-def open_segmenter(settings: SourceSettings) -> Segmenter:
-    """The segmenter of `settings`, frozen; errors as in `segmenter_path`."""
-    return Segmenter.from_pretrained(segmenter_path(settings))
 
 
 def segmenter_path(settings: SourceSettings) -> Path:

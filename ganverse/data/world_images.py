@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, UInt8
 from rich.progress import track
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ganverse.data.indices import EvenBatches, IndexBatches
+from ganverse.data.multi_view import CountedData
 from ganverse.errors import AT_LEAST_1, FROM_1, GanverseError, brief, check_ranges
 from ganverse.io import from_bytes, regular, to_bytes
 from ganverse.worlds.generator import CarWorldGenerator, world_samples
@@ -29,7 +29,7 @@ _CHUNKS_WORTH_A_PROCESS = 32
 _MOST_PROCESSES = 8
 
 
-class WorldImages(pl.LightningDataModule):
+class WorldImages(CountedData):
     """Images of random cars under random cameras, for `ImageGAN`.
 
     Args:
@@ -58,7 +58,6 @@ class WorldImages(pl.LightningDataModule):
         check_ranges({"seed": seed, "validation_images": validation_images})
         self.cache, self.images, self.resolution, self.seed = Path(cache), images, resolution, seed
         self.mirror, self.batch_size, self.validation_images = mirror, batch_size, validation_images
-        self.samples_seen = 0
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -90,21 +89,12 @@ class WorldImages(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
         """Counts the images of training."""
-        if self.trainer is not None and self.trainer.training:
-            self.samples_seen += len(batch) * self.trainer.world_size
+        self._count(len(batch))
         return batch
 
     def make(self, indices: Iterable[int]) -> Float[Tensor, "count 3 height width"]:
         """The samples with these global indices, on the CPU; errors as above."""
         return ImageStream(self._open(), self.seed, self.mirror, IndexBatches(1)).samples(indices)
-
-    def state_dict(self) -> dict[str, Any]:
-        """How far training has come, for Lightning's checkpoints."""
-        return {"samples_seen": self.samples_seen}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues after the last image seen."""
-        self.samples_seen = int(state_dict["samples_seen"])
 
     def _open(self) -> np.ndarray:
         """A memory map of the cache."""
@@ -121,10 +111,6 @@ class WorldImages(pl.LightningDataModule):
                 "remove the file to have it rendered anew, or give another path"
             )
         return images
-
-    def _rank_and_world(self) -> tuple[int, int]:
-        trainer = self.trainer
-        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
 
 class ImageStream(IterableDataset[Tensor]):

@@ -53,30 +53,16 @@ _PICTURES = (
     Entry("psnr_unseen", "PSNR inside the mask, other views, dB"),
     Entry("lpips_input", "perceptual distance, input view", "lower"),
     Entry("lpips_unseen", "perceptual distance, other views", "lower"),
-    Entry("chroma_input", "chroma error, input view", "lower", published=False),
-    Entry("gray_input", "chroma error of predicting gray, input view", "neither", published=False),
-    Entry("chroma_unseen", "chroma error, other views", "lower", published=False),
-    Entry("gray_unseen", "chroma error of predicting gray, other views", "neither", published=False),
 )
 _IDENTITY = (
     Entry("azimuth_spread_deg", "azimuth spread of one view code over objects, degrees", "lower"),
     Entry("azimuth_flips", "share of images that show the other end of the object", "lower"),
-    Entry(
-        "annotation_deg",
-        "difference of the view codes' annotated and shown azimuths, degrees",
-        "lower",
-        published=False,
-    ),
     Entry("identity_height", "share of the height variance that the content explains"),
     Entry("identity_type", "share of the body type variance that the content explains"),
     Entry("identity_color", "share of the color variance that the content explains"),
-    Entry("view_color", "share of the color variance that the view explains", "lower", published=False),
 )
-IDENTITY = frozenset(entry.key for entry in _IDENTITY)
-"""Names of the numbers that judge a generator and its view codes."""
 _TRUTH = (
     Entry("iou_2d", "2D IoU under the true camera, input view"),
-    Entry("iou_2d_unseen", "2D IoU under the true camera, other view", published=False),
     Entry("iou_3d", "3D IoU of occupancy"),
     Entry("chamfer", "Chamfer-L1, both directions added (a car is 1.8 long)", "lower"),
     Entry("f_score", "F-score of surface points at 0.05 (a car is 1.8 long)"),
@@ -88,28 +74,22 @@ _TRUTH = (
 _PHOTOS = (
     Entry("iou", "2D IoU of the re-projection under the predicted camera"),
     Entry("l1_masked", "RGB L1 inside the mask", "lower"),
-    Entry("iou_refined", "2D IoU after test-time refinement with the photo's mask", published=False),
-    Entry("l1_refined", "RGB L1 after test-time refinement", "lower", published=False),
 )
 _CONTROLS = (
     Entry("azimuth_error_deg", "requested against measured azimuth, median, degrees", "lower"),
-    Entry("azimuth_flips", "share of images that show the other end of the object", "lower", published=False),
     Entry("elevation_rank", "rank correlation of requested and measured elevations"),
     Entry("elevation_slope", "measured per requested degree of elevation", "higher", published=False),
     Entry("scale_rank", "rank correlation of requested and measured sizes"),
     Entry("scale_slope", "measured per requested change of size, logarithms", "higher", published=False),
     Entry("swap_shape_iou", "silhouette after a shape swap against the shape's source"),
-    Entry("swap_shape_iou_other", "the same against the scene that kept its shape", "neither", published=False),
     Entry("swap_shape_ratio", "1 - IoU after a shape swap: to its source / to the own one", "lower"),
     Entry("swap_texture_ratio", "texture after a swap: distance to the requested one / to the own one", "lower"),
     Entry("swap_texture_gan", "the same for the GAN itself, other object in the own view", "neither"),
     Entry("swap_paint_ratio", "color after a texture swap: distance to the requested one / to the own one", "lower"),
     Entry("swap_paint_gan", "the same for the GAN itself, other object in the own view", "neither"),
     Entry("swap_background_ratio", "background after a swap: distance to the requested one / to the own one", "lower"),
-    Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two images", "lower", published=False),
     Entry("identity_color", "share of the color variance that the scene explains, over a full rotation"),
     Entry("identity_height", "share of the height variance that the scene explains, over a full rotation"),
-    Entry("faithful_iou", "silhouette of scenes without swaps against the GAN's own image", published=False),
     Entry("quality_ratio", "Frechet distance / that of the original GAN", "lower"),
 )
 _EDITS = tuple(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,11 @@ from typing import Any, Literal
 from rich.console import Console
 
 from ganverse.arguments import parse_settings
-from ganverse.distributed import rank_and_processes, torchrun_group
 from ganverse.errors import GanverseError
-from ganverse.evaluation.catalog import CATALOG, IDENTITY
-from ganverse.evaluation.evaluate import SCORES, evaluate_models
+from ganverse.evaluation.catalog import CATALOG
+from ganverse.evaluation.evaluate import evaluate_models
 from ganverse.evaluation.models import ModelPaths, models_of_checkpoint, models_of_run
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.pretrained import generator_path, write_evaluation
-
-_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -37,8 +31,6 @@ class EvaluateCall:
     """Folder for metrics.json, figures and index.html. Default: RUN/report, or runs/shipped/report."""
     logger: Literal["files", "wandb"] = "files"
     """`wandb` sends numbers, figures and meshes to Weights & Biases too."""
-    cards: bool = False
-    """Also write the numbers into the JSON cards beside the weights."""
 
     def __post_init__(self) -> None:
         if self.run is not None and self.checkpoint is not None:
@@ -66,16 +58,11 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     call, settings = parse_settings(prog, description, arguments, EvaluateCall, EvaluationSettings)
     models, output = call.models()
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
-    with torchrun_group():
-        first = rank_and_processes()[0] == 0
-        run = start_wandb(output) if first and call.logger == "wandb" else None
-        metrics = evaluate_models(models, output, settings)
-        if first:
-            if run is not None:
-                log_to_wandb(run, output, metrics)
-            if call.cards:
-                write_cards(models, json.loads((output / SCORES).read_text(encoding="utf-8")))
-            Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
+    run = start_wandb(output) if call.logger == "wandb" else None
+    metrics = evaluate_models(models, output, settings)
+    if run is not None:
+        log_to_wandb(run, output, metrics)
+    Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
     return metrics
 
 
@@ -102,34 +89,3 @@ def log_to_wandb(run: Any, folder: Path, metrics: Mapping[str, float]) -> None:
     }
     with run:
         run.log({**metrics, **{f"media/{name}": medium for name, medium in media.items()}})
-
-
-def write_cards(models: ModelPaths, written: Mapping[str, Any]) -> list[Path]:
-    """Puts every number of a scores.json into the card of the weights that it judges; returns these weights.
-
-    Raises:
-        GanverseError: a card is missing or broken.
-    """
-    shares: dict[Path, dict[str, Any]] = defaultdict(dict)
-    for key, score in written["scores"].items():
-        path = judged(key, models)
-        if path is not None:
-            share = {
-                name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in score.items()
-            }
-            # LPIPS means nothing without its weights
-            shares[path][key] = {**share, "perceptual": written["perceptual"]} if "lpips" in key else share
-    for path, share in shares.items():
-        write_evaluation(path, share)
-    return list(shares)
-
-
-def judged(key: str, models: ModelPaths) -> Path | None:
-    """The weights that a number judges."""
-    part, name = key.split("/")
-    if part == "gan" and name in IDENTITY:
-        return None if models.source is None else generator_path(models.source.generator)
-    if part in ("stylegan_r", "edits"):
-        return models.stylegan_r
-    # photos go through the network of the GAN, and through the oracle where there is none
-    return models.oracle if part == "oracle" or models.inverse is None else models.inverse

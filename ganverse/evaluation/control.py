@@ -1,8 +1,7 @@
 """StyleGAN-R on held-out objects of its GAN: does it follow camera, shape, texture and background, and at what quality?
 
 Swaps happen at equal cameras. Silhouettes are compared with StyleGAN-R's own image of the shape's source, since the
-predicted shape is only as good as f. Textures and backgrounds are compared with the requested inputs. How close
-StyleGAN-R is to the generator it came from is a separate score (`faithful_iou`).
+predicted shape is only as good as f. Textures and backgrounds are compared with the requested inputs.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ganverse.data.sources import Source
 from ganverse.errors import GanverseError
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.held_out import HeldOutSamples, held_out_samples
-from ganverse.evaluation.identity import explained_shares
+from ganverse.evaluation.identity import explained_share
 from ganverse.evaluation.metrics import Score, mask_iou
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.geometry.cameras import Cameras, angular_difference
@@ -119,21 +118,20 @@ def rotation_scores(
 ) -> dict[str, Score]:
     """Full rotations of the scenes. table: the cameras of the view codes, whose usual elevation and distance are taken.
 
-    azimuth_error_deg: requested against measured azimuth, median. azimuth_flips: share of images more than 90 degrees
-    off, front taken for rear. identity_*: share of the variance over scenes and azimuths that the scene explains.
+    azimuth_error_deg: requested against measured azimuth, median. identity_*: share of the variance over scenes and
+    azimuths that the scene explains.
     """
     sweep = azimuth_sweep(scenes, table, [360 * step / azimuths for step in range(azimuths)])
     pose = probes.pose(render_in_chunks(renderer, sweep, framed=True))
     shape = (len(scenes), azimuths)
     error = angular_difference(pose.azimuth, sweep.cameras.azimuth).abs().rad2deg().view(shape)
     shares = {
-        "color": explained_shares(pose.color.view(*shape, 3)),
-        "height": explained_shares(pose.height.view(*shape, 1)),
+        "color": explained_share(pose.color.view(*shape, 3)),
+        "height": explained_share(pose.height.view(*shape, 1)),
     }
     return {
         "azimuth_error_deg": Score.of(error, "median"),
-        "azimuth_flips": Score.of((error > 90).float()),
-        **{f"identity_{name}": Score(share, count=len(scenes)) for name, (share, _) in shares.items()},
+        **{f"identity_{name}": Score(share, count=len(scenes)) for name, share in shares.items()},
     }
 
 
@@ -183,15 +181,6 @@ class Factors:
         images = render_in_chunks(renderer, scenes, framed=True)
         return cls(images, probes.mask(images), probes.texture(images))
 
-    def moved(self, before: Factors) -> dict[str, Float[Tensor, " batch"]]:
-        """Differences of silhouette (1 - IoU), texture (L1 on the chart), background (L1 outside both objects)."""
-        outside = background_mask(torch.maximum(self.masks, before.masks))
-        return {
-            "silhouette": 1 - mask_iou(self.masks, before.masks),
-            "texture": l1(self.textures, before.textures),
-            "background": color_loss(self.images, before.images, outside),
-        }
-
 
 def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
     """Scenes that take one or more parts from the scenes `index`, by the part; "own" takes nothing."""
@@ -200,7 +189,6 @@ def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
         "shape": scenes.swapped(shape=index),
         "texture": scenes.swapped(texture=index),
         "background": scenes.swapped(background=index),
-        "camera": scenes.seen_from(scenes.cameras[index]),
         "everything": scenes.swapped(shape=index, texture=index, background=index),
     }
 
@@ -225,11 +213,8 @@ def swap_scores(
 
     swap_*_ratio: mean distance to the requested value over mean distance to the scene's own value: 0 is perfect, 1 is
     half way, more is unmoved. Shape: 1 - IoU of silhouettes. Texture: L1 on the UV chart. Paint: L1 of the main color,
-    against the generator's images. Background: L1 outside the objects, against the requested backgrounds, and (*_own)
-    against StyleGAN-R's own images of the two scenes.
-    swap_shape_iou: silhouette after a shape swap against that of the shape's source; *_other: against the scene that
-    kept its shape, which is what no effect would give.
-    faithful_iou: scenes without swaps against the generator's images.
+    against the generator's images. Background: L1 outside the objects, against the requested backgrounds.
+    swap_shape_iou: silhouette after a shape swap against that of the shape's source.
 
     Raises:
         GanverseError: fewer than two scenes.
@@ -241,10 +226,8 @@ def swap_scores(
     own, source, shape, background = (shown[name] for name in ("own", "everything", "shape", "background"))
     to_source, to_own = (mask_iou(shape.masks, other.masks) for other in (source, own))
     known = visible * visible[index] * background_mask(background.masks)
-    outside = background_mask(torch.stack([x.masks for x in (own, source, background)]).amax(dim=0))
     return {
         "swap_shape_iou": Score.of(to_source),
-        "swap_shape_iou_other": Score.of(to_own),
         "swap_shape_ratio": Score.of_ratio(1 - to_source, 1 - to_own),
         "swap_texture_ratio": swap_ratio(shown["texture"].textures, scenes.texture, index),
         "swap_paint_ratio": swap_ratio(
@@ -254,10 +237,6 @@ def swap_scores(
             color_loss(background.images, scenes.background[index], known),
             color_loss(background.images, scenes.background, known),
         ),
-        "swap_background_own_ratio": Score.of_ratio(
-            color_loss(background.images, source.images, outside), color_loss(background.images, own.images, outside)
-        ),
-        "faithful_iou": Score.of(mask_iou(probes.mask(own_images), own.masks)),
     }
 
 
@@ -291,20 +270,17 @@ def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
 
 
 class RegressorFeatures(nn.Module):
-    """The pose regressor without its last layer: the feature space of Frechet distances."""
+    """`PoseRegressor.hidden`, as torchmetrics wants a feature space."""
+
+    num_features = 160
 
     def __init__(self, pose: PoseRegressor) -> None:
         super().__init__()
-        last = pose.head[-1]
-        assert isinstance(last, nn.Linear)
-        self.trunk, self.hidden, self.num_features = pose.features, pose.head[:-1], last.in_features
+        self.pose = pose
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
         """Images in [0, 1] of any size."""
-        if images.shape[2:] != (64, 64):
-            images = nn.functional.interpolate(images, (64, 64), mode="bilinear", align_corners=False, antialias=True)
-        features: Tensor = self.hidden(self.trunk((images - 0.5) * 4))
-        return features
+        return self.pose.hidden(images)
 
 
 @torch.no_grad()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
-from ganverse.evaluation.control import LADDER_STEPS, Factors, Images, Studio, next_index, swaps
+from ganverse.evaluation.control import LADDER_STEPS, Images, Studio, next_index
 from ganverse.evaluation.edits import EditedImages
 from ganverse.evaluation.figures import Figure, numbers
 from ganverse.evaluation.picture_table import Column, table
 from ganverse.geometry.cameras import angular_difference
+from ganverse.geometry.meshes import Mesh
 from ganverse.neural_renderer.controls import (
     Factor,
     azimuth_sweep,
@@ -22,13 +24,13 @@ from ganverse.neural_renderer.controls import (
     under_each,
 )
 from ganverse.neural_renderer.refinement import render_refined
+from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scenes import Scenes
 
-_CELL = 90
+CELL = 90
 _LADDER_AZIMUTH = 60.0
 _SHOWN_FAILURES = 12
-_FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")
-_SWAP_LABELS = {"own": "nothing", "everything": "all but the camera"}
+FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")
 
 
 @torch.no_grad()
@@ -37,45 +39,54 @@ def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -
     scenes = studio.scenes(batch)
     sweep = azimuth_sweep(scenes, studio.model.cameras.all(), [360 * step / azimuths for step in range(azimuths)])
     images = render_in_chunks(studio.renderer, sweep)
+    generated, template = studio.renderer.framing.invert(batch.images[:, 0]), studio.model.network.template
+    own = render_in_chunks(studio.renderer, scenes)
     return [
-        _rotation(studio, studio.renderer.framing.invert(batch.images[:, 0]), sweep, images),
-        *(_swap(studio, scenes, factor) for factor in _FACTORS),
+        Figure(
+            "stylegan-r-camera",
+            "StyleGAN-R: camera control",
+            "The image of the GAN (left), then its predicted shape, texture and background over a full rotation, "
+            "through StyleGAN-R and (mesh and texture, on white) through DIB-R.",
+            rotation_table(studio.renderer, template, generated, sweep, images),
+        ),
+        *(
+            Figure(
+                f"swap-{factor}",
+                f"StyleGAN-R: swap of the {factor}",
+                f"Row i keeps everything of scene i but takes the {factor} of the column's scene.",
+                swap_table(studio.renderer, scenes, own, factor),
+            )
+            for factor in FACTORS
+        ),
         _ladders(studio, scenes),
-        _swap_effects(studio, scenes),
         _failures(studio, sweep, images),
     ]
 
 
-def _rotation(
-    studio: Studio, generated: Float[Tensor, "scenes 3 height width"], sweep: Scenes, images: Images
-) -> Figure:
-    """Rows: every scene through both renderers. Columns: the GAN's own image, then a full rotation."""
-    graphics = render_meshes(studio.renderer, studio.model.network.template, sweep)
-    count = len(generated)
+def rotation_table(
+    renderer: StyleGANR,
+    template: Mesh,
+    generated: Float[Tensor, "scenes 3 height width"],
+    sweep: Scenes,
+    images: Images,
+) -> Image.Image:
+    """Rows: every scene through both renderers. Columns: the GAN's own image, then the `images` of the `sweep`."""
+    graphics, count = render_meshes(renderer, template, sweep), len(generated)
     both = torch.stack([x.unflatten(0, (count, -1)) for x in (images, graphics)], dim=1).flatten(0, 1)
     degrees = sweep.cameras.azimuth[: both.shape[1]].rad2deg().tolist()
     columns = [Column(f"{degree:.0f}°", both[:, i]) for i, degree in enumerate(degrees)]
     labels = [f"{i + 1} {kind}" for i in range(count) for kind in ("StyleGAN-R", "DIB-R")]
-    return Figure(
-        "stylegan-r-camera",
-        "StyleGAN-R: camera control",
-        "The image of the GAN (left), then its predicted shape, texture and background over a full rotation, through "
-        "StyleGAN-R and (mesh and texture, on white) through DIB-R.",
-        table([Column("generated", generated.repeat_interleave(2, dim=0)), *columns], rows=labels, cell=_CELL),
-    )
+    return table([Column("generated", generated.repeat_interleave(2, dim=0)), *columns], rows=labels, cell=CELL)
 
 
-def _swap(studio: Studio, scenes: Scenes, factor: Factor) -> Figure:
+def swap_table(
+    renderer: StyleGANR, scenes: Scenes, own: Float[Tensor, "scenes 3 height width"], factor: Factor
+) -> Image.Image:
+    """Rows: scenes, their own images in the first column. Columns: where the factor comes from."""
     count = len(scenes)
-    own = render_in_chunks(studio.renderer, scenes)
-    swapped = render_in_chunks(studio.renderer, swap_matrix(scenes, factor)).unflatten(0, (count, count))
+    swapped = render_in_chunks(renderer, swap_matrix(scenes, factor)).unflatten(0, (count, count))
     columns = [Column("own", own), *(Column(f"{factor} of {j + 1}", swapped[:, j]) for j in range(count))]
-    return Figure(
-        f"swap-{factor}",
-        f"StyleGAN-R: swap of the {factor}",
-        f"Row i keeps everything of scene i but takes the {factor} of the column's scene.",
-        table(columns, rows=numbers(count), cell=_CELL),
-    )
+    return table(columns, rows=numbers(count), cell=CELL)
 
 
 def _ladders(studio: Studio, scenes: Scenes) -> Figure:
@@ -93,25 +104,7 @@ def _ladders(studio: Studio, scenes: Scenes) -> Figure:
         "StyleGAN-R: elevation and scale",
         "Elevations between the lowest and the highest of the view codes; distances two standard deviations to either "
         f"side of the usual one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
-        table(columns, rows=numbers(len(scenes)), cell=_CELL),
-    )
-
-
-def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
-    """Rows: what is taken from the next scene, with how far that moves silhouette, texture and background."""
-    index = next_index(len(scenes), studio.device)
-    shown = {name: Factors.of(studio.renderer, s, studio.probes) for name, s in swaps(scenes, index).items()}
-    labels = []
-    for name, factors in shown.items():
-        moved = [values.mean().item() for values in factors.moved(shown["own"]).values()]
-        labels.append(f"{_SWAP_LABELS.get(name, name)}: {' / '.join(f'{value:.3f}' for value in moved)}")
-    images = torch.stack([studio.renderer.framing.invert(factors.images) for factors in shown.values()])
-    return Figure(
-        "swap-matrix",
-        "StyleGAN-R: what a swap moves",
-        "Column i is scene i; every row takes one part from scene i + 1. The numbers are means over the columns of how "
-        "far the swap moves silhouette (1 - IoU) / texture (L1 on the UV chart) / background (L1 outside objects).",
-        table([Column(str(i + 1), images[:, i]) for i in range(len(scenes))], rows=labels, cell=_CELL),
+        table(columns, rows=numbers(len(scenes)), cell=CELL),
     )
 
 
@@ -130,7 +123,7 @@ def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
         "StyleGAN-R: its worst images",
         f"The largest azimuth errors of {len(images)} images over full rotations. {flipped:.0%} of all show the other "
         "end of the object.",
-        table(columns, cell=_CELL),
+        table(columns, cell=CELL),
     )
 
 
@@ -155,5 +148,5 @@ def edit_figure(studio: Studio, edited: EditedImages) -> Figure:
         "Car-world images that no network was trained on here. Read: shape, texture, background and camera predicted "
         "from the image. Refined: content styles corrected. Projected: plain latent optimization, rotated by view "
         "codes.",
-        table(columns, rows=numbers(count), cell=_CELL),
+        table(columns, rows=numbers(count), cell=CELL),
     )

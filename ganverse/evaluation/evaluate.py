@@ -15,7 +15,6 @@ from rich.console import Console
 
 from ganverse.data.sources import Source
 from ganverse.devices import find_device
-from ganverse.distributed import rank_and_processes
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.catalog import CATALOG
 from ganverse.evaluation.control import Studio, control_scores
@@ -37,7 +36,6 @@ from ganverse.inverse.weights import InverseModel
 from ganverse.io import json_bytes
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.refinement import DescentSettings
-from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
 from ganverse.worlds.generator import CarWorldGenerator
 
@@ -45,12 +43,11 @@ METRICS, SCORES = "metrics.json", "scores.json"
 
 
 def evaluate_models(
-    paths: ModelPaths, output: str | Path, settings: EvaluationSettings | None = None, *, console: Console | None = None
+    paths: ModelPaths, output: str | Path, settings: EvaluationSettings | None = None
 ) -> dict[str, float]:
     """Load, measure, print one table, write `output`/metrics.json, scores.json and index.html.
 
-    Returns the contents of metrics.json: flat, `part/name`; numbers that these models do not cover are absent. On
-    several processes the objects are shared out, and the first process prints and writes.
+    Returns the contents of metrics.json: flat, `part/name`; numbers that these models do not cover are absent.
 
     Raises:
         GanverseError: nothing to evaluate, or models that are missing, broken or do not belong together.
@@ -59,24 +56,22 @@ def evaluate_models(
     if not paths.shows_cars:
         settings = replace(settings, world_objects=0)
     models = load_models(paths, find_device(None if settings.device == "auto" else settings.device))
-    return evaluate_loaded(models, Path(output), settings, console=console)
+    return evaluate_loaded(models, Path(output), settings)
 
 
 def evaluate_loaded(
     models: Models, output: Path, settings: EvaluationSettings, *, console: Console | None = None
 ) -> dict[str, float]:
     """`evaluate_models` on models that are loaded already."""
-    first = rank_and_processes()[0] == 0
-    console = console or Console(quiet=not first)
-    evaluation = Evaluation(models, settings, console, draws=first and settings.figure_objects > 0)
+    console = console or Console()
+    evaluation = Evaluation(models, settings, console)
     evaluation.run()
     report, metrics = evaluation.report, published(evaluation.report.scores)
-    if first:
-        page = write_report(report, output, {METRICS: json_bytes(metrics), SCORES: json_bytes(evaluation.record())})
-        console.print(summary_table(report.scores, console.width))
-        for note in report.notes:
-            console.print(f"note: {note}")
-        console.print(f"report: {page}")
+    page = write_report(report, output, {METRICS: json_bytes(metrics), SCORES: json_bytes(evaluation.record())})
+    console.print(summary_table(report.scores, console.width))
+    for note in report.notes:
+        console.print(f"note: {note}")
+    console.print(f"report: {page}")
     return metrics
 
 
@@ -92,12 +87,11 @@ def finite(scores: Mapping[str, Score]) -> dict[str, Score]:
 
 @dataclass
 class Evaluation:
-    """One evaluation while it runs. draws: whether this process makes figures."""
+    """One evaluation while it runs."""
 
     models: Models
     settings: EvaluationSettings
     console: Console
-    draws: bool = True
     report: Report = field(default_factory=Report)
 
     def run(self) -> None:
@@ -147,14 +141,14 @@ class Evaluation:
     def _views(self, part: str, source: Source) -> Cameras | None:
         """Aligned views and, with a pose regressor, how well view and content are kept apart."""
         settings, pose = self.settings, self.models.pose
-        if self.draws:
+        if self.settings.figure_objects:
             self.report.figures.append(aligned_views(f"{part}-views", source, settings.figure_objects, settings.seed))
         if pose is None or not settings.identity_objects:
             return None
         with self._timed(f"{part}: view codes"):
             objects, batch = settings.identity_objects, 2 * settings.batch
             grid = predict_grid(source.generator, source.codes, pose, objects=objects, seed=settings.seed, batch=batch)
-            self._add(part, identity_scores(grid, source.codes))
+            self._add(part, identity_scores(grid))
             return measured_cameras(grid)
 
     def _held_out(self, part: str, samples: HeldOutSamples | None, model: InverseModel) -> None:
@@ -162,7 +156,7 @@ class Evaluation:
             return
         with self._timed(f"{part}: held-out objects"):
             self._add(part, held_out_scores(samples, model, self.perceptual, self.settings))
-        if not self.draws:
+        if not self.settings.figure_objects:
             return
         objects = torch.arange(min(self.settings.figure_objects, samples.count))
         batch = samples.draw(objects).to(self.models.device)
@@ -184,13 +178,12 @@ class Evaluation:
             scores, iou_3d = world_scores(world, model, alignment, cameras, settings)
             self._add(part, scores)
         self.report.notes.append(f"{part}: alignment to the true world: {alignment}")
-        if self.draws:
+        if self.settings.figure_objects:
             self.report.figures.append(world_sheet(f"{part}-sheet", network, alignment, settings.seed, iou_3d))
         return alignment
 
     def _photographs(self, model: InverseModel) -> None:
         photographs, network, gan = self.settings.photographs, model.network, self.models.gan
-        refinement = RefinementSettings(steps=photographs.refine) if photographs.refine else None
         sets: dict[str, Pascal3D | PhotoFolder] = {}
         if photographs.pascal3d is not None:
             sets["pascal3d"] = Pascal3D(photographs.pascal3d, photographs.category, photographs.pascal3d_masks)
@@ -200,8 +193,8 @@ class Evaluation:
         for part, photos in sets.items():
             if part == "pascal3d" or photographs.masks is not None:
                 with self._timed(f"{part}: re-projection"):
-                    self._add(part, reprojection_scores(network, len(photos.names), photos.load, refinement))
-            if self.draws:
+                    self._add(part, reprojection_scores(network, len(photos.names), photos.load))
+            if self.settings.figure_objects:
                 names = photos.names[: self.settings.figure_objects]
                 found = [photos.load(index) for index in range(len(names))]
                 self.report.figures.append(photo_sheet(f"{part}-sheet", network, found, names))
@@ -219,7 +212,7 @@ class Evaluation:
         if settings.control_objects:
             with self._timed("stylegan_r: camera and swaps"):
                 self._add("stylegan_r", control_scores(studio, settings))
-        if self.draws:
+        if self.settings.figure_objects:
             samples = held_out_samples(models.gan, settings.seed, settings.figure_objects, views=1)
             batch = samples.draw(torch.arange(samples.count)).to(models.device)
             self.report.figures += control_figures(studio, batch)
@@ -234,7 +227,7 @@ class Evaluation:
             masks = studio.masker(images).foreground
             edited = edit_images(studio, images, masks, self.perceptual, DescentSettings(steps=settings.edit_steps))
             self._add("edits", edit_scores(edited, studio, self.perceptual))
-        if self.draws:
+        if self.settings.figure_objects:
             self.report.figures.append(edit_figure(studio, edited))
 
 

@@ -19,6 +19,7 @@ from ganverse.evaluation.world_truth import world_batch
 from ganverse.generators.framing import unframed
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh
+from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.inverse.weights import InverseModel
 from ganverse.random_streams import latents
@@ -80,29 +81,33 @@ def aligned_views(name: str, source: Source, objects: int, seed: int, *, columns
     return _figure(name, "aligned views", caption, table(pictures, rows=numbers(objects), cell=_SMALL_CELL))
 
 
-@torch.no_grad()
 def reconstructions(name: str, model: InverseModel, batch: MultiViewBatch) -> Figure:
+    """See `reconstruction_table`."""
+    caption = (
+        "Held-out objects from one image (left). The other view was not shown to the network. The novel views and the "
+        "gray shape are rendered from the mesh. The texture is its UV chart, roof in the center."
+    )
+    return _figure(name, "reconstructions", caption, reconstruction_table(model.network, model.cameras, batch))
+
+
+@torch.no_grad()
+def reconstruction_table(network: InverseGraphicsNetwork, cameras: CameraTable, batch: MultiViewBatch) -> Image.Image:
     """Input, its re-rendering, an unseen view as it is and rendered, novel views, shape alone, texture."""
-    network = model.network
     seen = network(batch.images[:, 0])
-    own, other = (model.cameras(batch.view_ids[:, view]) for view in (0, 1))
-    mesh, distance = network.mesh(seen), model.cameras.all().distance.max().expand(len(batch))
+    mesh, distance = network.mesh(seen), cameras.all().distance.max().expand(len(batch))
     novel = {azimuth: _orbit(azimuth, _NOVEL_ELEVATION, distance) for azimuth in _NOVEL}
-    columns = [
-        Column("input", batch.images[:, 0]),
-        Column("re-rendered", textured(mesh, seen, own)),
-        Column("other view, as generated", batch.images[:, 1]),
-        Column("other view, rendered", textured(mesh, seen, other)),
+    headings = (("input", "re-rendered"), ("other view, as generated", "other view, rendered"))
+    columns = []
+    for view, (own, rendered) in zip(range(batch.images.shape[1]), headings, strict=False):
+        columns.append(Column(own, batch.images[:, view]))
+        columns.append(Column(rendered, textured(mesh, seen, cameras(batch.view_ids[:, view]))))
+    columns += [
         *(Column(f"{azimuth:.0f}°", textured(mesh, seen, camera)) for azimuth, camera in novel.items()),
         Column("shape, front", clay(mesh, novel[30.0])),
         Column("shape, rear", clay(mesh, novel[210.0])),
         Column("texture", seen.texture),
     ]
-    caption = (
-        "Held-out objects from one image (left). The other view was not shown to the network. The novel views and the "
-        "gray shape are rendered from the mesh. The texture is its UV chart, roof in the center."
-    )
-    return _figure(name, "reconstructions", caption, table(columns, rows=numbers(len(batch)), cell=_CELL))
+    return table(columns, rows=numbers(len(batch)), cell=_CELL)
 
 
 def best_to_worst(scores: Float[Tensor, " objects"], rows: int) -> Int[Tensor, " chosen"]:

@@ -12,10 +12,8 @@ from torch import Tensor
 from ganverse.batch import MultiViewBatch
 from ganverse.data.sampling import SamplingSettings
 from ganverse.data.sources import Source
-from ganverse.distributed import own_batches
-from ganverse.evaluation.metrics import Score, gather_values, mask_iou, masked_l1, masked_psnr, scores_of
+from ganverse.evaluation.metrics import Score, joined, mask_iou, masked_l1, masked_psnr, scores_of
 from ganverse.evaluation.settings import EvaluationSettings
-from ganverse.inverse.losses import chroma_error
 from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import InverseModel
 from ganverse.rendering import render
@@ -38,23 +36,22 @@ def held_out_samples(source: Source, seed: int, count: int, views: int) -> HeldO
 def held_out_scores(
     samples: HeldOutSamples, model: InverseModel, perceptual: PerceptualDistance, settings: EvaluationSettings
 ) -> dict[str, Score]:
-    """Protocol: objects that no training has seen, a single image in; every process calls it.
+    """Protocol: objects that no training has seen, a single image in.
 
     The first view of an object goes in, at any view code. The predicted mesh and texture are rendered by the learned
     cameras of that view code and of `unseen_views` others, and compared with the source's images there. Masks are those
     of the source (segmenter, truth or files). Scores are means over objects:
 
     iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside their
-    masks. chroma_*: RGB without its gray part, beside gray_*, that of a gray prediction. *_input: the view that went
-    in. *_unseen: mean over the object's other views.
+    masks. *_input: the view that went in. *_unseen: mean over the object's other views.
     """
     batches, device = [], model.network.start.device
-    for indices in own_batches(samples.count, settings.batch):
+    for indices in torch.arange(samples.count).split(settings.batch):
         batch = samples.draw(indices).to(device)
         found = compare_views(batch, *rerender(model, batch), perceptual)
         views = {"input": lambda values: values[:, 0], "unseen": lambda values: values[:, 1:].mean(dim=1)}
         batches.append({f"{name}_{view}": of(values) for name, values in found.items() for view, of in views.items()})
-    scores = scores_of(gather_values(batches))
+    scores = scores_of(joined(batches))
     scores["l1_masked"] = scores.pop("l1_input")
     return scores
 
@@ -79,7 +76,7 @@ def compare_views(
     covered: Float[Tensor, "batch views 1 height width"],
     perceptual: PerceptualDistance,
 ) -> dict[str, Float[Tensor, "batch views"]]:
-    """All metrics of all views; "gray" is the chroma error of a gray prediction."""
+    """All metrics of all views."""
     images, masks, rgb, covered = (x.flatten(0, 1) for x in (batch.images, batch.masks, rgb, covered))
     hard = (masks > 0.5).to(masks)
     values = {
@@ -87,7 +84,5 @@ def compare_views(
         "l1": masked_l1(rgb, images, hard),
         "psnr": masked_psnr(rgb, images, hard),
         "lpips": perceptual(rgb, images * hard),
-        "chroma": chroma_error(rgb, images, hard),
-        "gray": chroma_error(torch.zeros_like(rgb), images, hard),
     }
     return {name: value.view(batch.view_ids.shape) for name, value in values.items()}

@@ -61,34 +61,29 @@ def predict_grid(
     )
 
 
-def identity_scores(grid: PoseGrid, codes: ViewCodes) -> dict[str, Score]:
+def identity_scores(grid: PoseGrid) -> dict[str, Score]:
     """`identity_metrics`; the intervals resample objects."""
     count = len(grid.azimuth)
-    again = [identity_metrics(grid[objects], codes) for objects in resampled_indices(count, _RESAMPLES)]
+    again = [identity_metrics(grid[objects]) for objects in resampled_indices(count, _RESAMPLES)]
     resamples = {name: torch.tensor([one[name] for one in again], dtype=torch.float64) for name in again[0]}
-    whole = identity_metrics(grid, codes)
+    whole = identity_metrics(grid)
     return {name: Score(value, *interval(resamples[name]), count) for name, value in whole.items()}
 
 
-def identity_metrics(grid: PoseGrid, codes: ViewCodes) -> dict[str, float]:
+def identity_metrics(grid: PoseGrid) -> dict[str, float]:
     """Both sides of the question, as numbers.
 
     azimuth_spread_deg: circular standard deviation over the objects at one view code, without flips, mean over codes.
     azimuth_flips: share of images that face more than 90 degrees away from what their view code shows.
-    annotation_deg: mean difference between what a view code shows and its annotated azimuth.
-    identity_*: share of the variance that the object explains (1 is perfect). view_color: share that the view explains.
+    identity_*: share of the variance that the object explains (1 is perfect).
     """
-    shown, spread, flips = consensus(grid.azimuth.T)
-    annotated = codes.azimuth_degrees.deg2rad().to(shown.device)
-    color, color_of_view = explained_shares(grid.color)
+    _, spread, flips = consensus(grid.azimuth.T)
     return {
         "azimuth_spread_deg": spread.rad2deg().mean().item(),
         "azimuth_flips": flips.mean().item(),
-        "annotation_deg": angular_difference(shown, annotated).abs().rad2deg().mean().item(),
-        "identity_height": explained_shares(grid.height[..., None])[0],
-        "identity_type": explained_shares(grid.body_type)[0],
-        "identity_color": color,
-        "view_color": color_of_view,
+        "identity_height": explained_share(grid.height[..., None]),
+        "identity_type": explained_share(grid.body_type),
+        "identity_color": explained_share(grid.color),
     }
 
 
@@ -124,13 +119,11 @@ def consensus(
     return torch.atan2(sine, cosine), (-2 * length.log()).clamp_min(0).sqrt(), 1 - weight.mean(dim=1)
 
 
-def explained_shares(values: Float[Tensor, "objects views dims"]) -> tuple[float, float]:
-    """Two-way analysis of variance without interaction: shares of the total variance explained by object and by view.
+def explained_share(values: Float[Tensor, "objects views dims"]) -> float:
+    """Two-way analysis of variance without interaction: the share of the total variance that the object explains.
 
-    The rest to 1 is interaction and noise. Dimensions are summed, so a constant one counts for nothing.
+    The rest to 1 is view, interaction and noise. Dimensions are summed, so a constant one counts for nothing.
     """
     centered = values - values.mean(dim=(0, 1))
     total = centered.square().mean(dim=(0, 1)).sum().clamp_min(1e-12)
-    by_object = centered.mean(dim=1).square().mean(dim=0).sum() / total
-    by_view = centered.mean(dim=0).square().mean(dim=0).sum() / total
-    return by_object.item(), by_view.item()
+    return (centered.mean(dim=1).square().mean(dim=0).sum() / total).item()

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ganverse.distributed import processes
 from ganverse.errors import GanverseError
 from ganverse.inverse.losses import silhouette_iou
 
@@ -83,21 +81,9 @@ def _reduce(values: Float[Tensor, "rows values"], statistic: Statistic) -> Float
     return values.mean(dim=1) if statistic == "mean" else values.quantile(0.5, dim=1)
 
 
-def gather_values(
-    batches: Sequence[Mapping[str, Float[Tensor, " _"]]],
-) -> dict[str, Float[Tensor, " objects"]]:
-    """One value per object and name from the batches of all processes, process after process; every process calls it.
-
-    A process may have no batches (see `distributed.own_batches`). That is why this is no torchmetrics aggregator:
-    `CatMetric` drops empty states, and then its processes wait for each other forever.
-    """
-    own = [{name: values.detach().cpu().float() for name, values in batch.items()} for batch in batches]
-    shares = [own]
-    if processes() > 1:
-        shares = [[] for _ in range(processes())]
-        dist.all_gather_object(shares, own)
-    every = [batch for share in shares for batch in share]
-    return {name: torch.cat([batch[name] for batch in every]) for name in (every[0] if every else ())}
+def joined(batches: Sequence[Mapping[str, Float[Tensor, " _"]]]) -> dict[str, Float[Tensor, " objects"]]:
+    """One value per object and name, out of one batch or more; on the CPU."""
+    return {name: torch.cat([batch[name].detach().cpu().float() for batch in batches]) for name in batches[0]}
 
 
 def scores_of(values: Mapping[str, Float[Tensor, " objects"]]) -> dict[str, Score]:

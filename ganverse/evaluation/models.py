@@ -24,7 +24,7 @@ from ganverse.io import read_yaml
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.weights import ARCHITECTURE as STYLEGAN_R_ARCHITECTURE
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, Kind, find_weights, read_kind
+from ganverse.pretrained import INVERSE, SHIPPED, STYLEGAN_R, Kind, find_weights, read_card
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 
 ORACLE = "oracle-car.safetensors"
@@ -92,7 +92,7 @@ def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:
     """
     if weights.suffix != ".safetensors":
         raise GanverseError(f"expected --checkpoint to be a .safetensors file with its card, got {weights}")
-    kind, source = read_kind(weights), SourceSettings(generator=generator)
+    kind, source = read_card(weights).get("architecture", "none"), SourceSettings(generator=generator)
     if kind == INVERSE_ARCHITECTURE:
         return _on_source(source, weights, None)
     if kind == STYLEGAN_R_ARCHITECTURE:

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganverse.distributed import own_batches
 from ganverse.evaluation.alignment import Alignment, azimuth_errors, from_cameras, refine
-from ganverse.evaluation.metrics import Score, gather_values, mask_iou, scores_of
+from ganverse.evaluation.metrics import Score, joined, mask_iou, scores_of
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.evaluation.surfaces import SurfaceDistances, sample_outer_surface
 from ganverse.geometry.cameras import Cameras
@@ -92,41 +91,37 @@ def world_scores(
     true_cameras: Cameras | None,
     settings: EvaluationSettings,
 ) -> tuple[dict[str, Score], Float[Tensor, " cars"]]:
-    """Protocol: car-world images with 3D ground truth, a single image in; every process calls it.
+    """Protocol: car-world images with 3D ground truth, a single image in.
 
     Returns the scores by name, and the 3D IoU of every car by its number (car i is `world_batch` of index i).
 
     A random camera sees a random car. The network's mesh and texture are moved by ONE similarity for the whole model
     (`alignment`, estimated on cars that are not evaluated) and compared with the truth:
 
-    iou_2d, iou_2d_unseen: silhouettes under the TRUE cameras, the input's and another one. iou_3d: occupancy, `VOXELS`
-    a side. chamfer: Chamfer-L1, world units. f_score: at `F_SCORE_DISTANCE`. normal_consistency: mean absolute cosine
-    of normals at nearest points. chroma_error: mean over both views; chroma_gray: of a gray prediction.
-    azimuth_error_deg: of the view codes' learned cameras, where the true ones are known.
+    iou_2d: silhouettes under the input's TRUE camera. iou_3d: occupancy, `VOXELS` a side. chamfer: Chamfer-L1, world
+    units. f_score: at `F_SCORE_DISTANCE`. normal_consistency: mean absolute cosine of normals at nearest points.
+    chroma_error: mean over both views; chroma_gray: of a gray prediction. azimuth_error_deg: of the view codes' learned
+    cameras, where the true ones are known.
     """
     batches = []
-    for indices in own_batches(settings.world_objects, settings.batch):
+    for indices in torch.arange(settings.world_objects).split(settings.batch):
         batch = world_batch(world, settings.seed, indices, model.network.start.device)
         vertices, views = reconstruct(model.network, alignment, batch)
-        found = _picture_metrics(batch, views) | _shape_metrics(batch, vertices, model.network)
-        batches.append({**found, "index": indices})
-    values = gather_values(batches)
-    order = values.pop("index").argsort()
+        batches.append(_picture_metrics(batch, views) | _shape_metrics(batch, vertices, model.network))
+    values = joined(batches)
     scores = scores_of(values)
     if true_cameras is not None:
         scores["azimuth_error_deg"] = Score.of(azimuth_errors(alignment, model.cameras.all(), true_cameras))
-    return scores, values["iou_3d"][order]
+    return scores, values["iou_3d"]
 
 
 def _picture_metrics(batch: WorldBatch, views: list[RenderResult]) -> dict[str, Tensor]:
     images, masks = batch.images.unbind(dim=1), (batch.masks > 0.5).to(batch.images).unbind(dim=1)
-    covered = [(view.face_index >= 0)[:, None].to(view.rgb) for view in views]
-    first, second = (mask_iou(*pair) for pair in zip(covered, masks, strict=True))
+    covered = (views[0].face_index >= 0)[:, None].to(views[0].rgb)
     chroma = [chroma_error(view.rgb, image, mask) for view, image, mask in zip(views, images, masks, strict=True)]
     gray = [chroma_error(torch.zeros_like(image), image, mask) for image, mask in zip(images, masks, strict=True)]
     return {
-        "iou_2d": first,
-        "iou_2d_unseen": second,
+        "iou_2d": mask_iou(covered, masks[0]),
         "chroma_error": (chroma[0] + chroma[1]) / 2,
         "chroma_gray": (gray[0] + gray[1]) / 2,
     }

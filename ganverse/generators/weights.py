@@ -98,7 +98,7 @@ def load_generator(source: str | Path, device: torch.device | str = "cpu") -> tu
     """A frozen float32 generator in evaluation mode, and its card.
 
     Args:
-        source: "car" (the package's own GAN), a .safetensors file, its .json card, a run directory, or
+        source: "car" (the package's own GAN), a .safetensors file, a run directory, or
             hf://owner/repository[/file.safetensors].
         device: where the generator goes.
 

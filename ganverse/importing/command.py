@@ -35,7 +35,7 @@ def import_command(arguments: Sequence[str]) -> Path:
     """
     given = _parser().parse_args(list(arguments))
     settings = ImportSettings(**{field.name: getattr(given, field.name) for field in fields(ImportSettings)})
-    path, card = import_generator(given.file, given.output, settings, given.sha256)
+    path, card = import_generator(given.file, given.output, settings)
     height, width = card.config.image_size
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{path}\n{card.architecture}, {width} x {height} px, from: {card.notes}", markup=False)
@@ -51,9 +51,8 @@ def _parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="a file, https://... (requires --sha256) or hf://owner/repository/file")
+    add("file", metavar="FILE", help="a file, or hf://owner/repository/file")
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the weights and their card")
-    add("--sha256", help="sha256 of the file; any other file is refused")
     add("--crop", type=_crop, metavar="WxH", help="visible center of the square images: 512x384 for NVIDIA's cars")
     add(
         "--noise",

@@ -12,17 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, brief
 from ganverse.generators.style_based import NoiseMode, StyleBasedGenerator
 from ganverse.generators.weights import GeneratorCard, make_generator, save_generator
 from ganverse.importing import nvidia_tensorflow, nvidia_torch, pytorch_ports
 from ganverse.importing.conversion import Imported
 from ganverse.importing.pickles import Made
-from ganverse.importing.sources import file_name, read_source
 from ganverse.importing.torch_files import TensorReader, open_file
-from ganverse.pretrained import mismatch
+from ganverse.pretrained import hub_file
 from ganverse.random_streams import latents
 
+MAX_FILE = 4 * 2**30
+"""Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimizers 1.5."""
+_HUB = "hf://"
 _MAX_SENTENCE = 300
 
 
@@ -44,18 +46,15 @@ class ImportSettings:
     """For the card, in place of what is known about the file's family."""
 
 
-def import_generator(
-    source: str, output: Path, settings: ImportSettings, sha256: str | None = None
-) -> tuple[Path, GeneratorCard]:
+def import_generator(source: str, output: Path, settings: ImportSettings) -> tuple[Path, GeneratorCard]:
     """Writes NAME.safetensors and its card into the folder `output`; returns the file and the card.
 
-    Everything is read, checked and tried before the first byte is written.
+    source: see `read_source`. Everything is read, checked and tried before the first byte is written.
 
     Raises:
         GanverseError: the file is not what can be imported; nothing has been written then.
     """
-    name = file_name(source)
-    data = read_source(source, sha256)
+    name, data = Path(source).name, read_source(source)
     try:
         generator, card = _imported(data, settings)
         _try(generator)
@@ -73,6 +72,28 @@ def import_generator(
         if not existed and path.exists():
             path.unlink()  # weights whose card could not be written
         raise GanverseError(f"expected a folder to write to at {output}, got: {error}") from error
+
+
+def read_source(source: str) -> bytes:
+    """The file at a path or at hf://owner/repository/file.
+
+    Raises:
+        GanverseError: there is none, or it is larger than `MAX_FILE`.
+    """
+    if source.startswith(_HUB):
+        owner, repository, file = (*source.removeprefix(_HUB).split("/", 2), "", "")[:3]
+        if not (owner and repository and file):
+            raise GanverseError(f"expected hf://owner/repository/file, got {source}")
+        path = hub_file(f"{owner}/{repository}", file)
+    elif "://" in source:
+        raise GanverseError(f"expected a file or hf://owner/repository/file, got {source}; download it first")
+    else:
+        path = Path(source)
+    if not path.is_file():
+        raise GanverseError(f"expected a file at {source}, found {'a folder' if path.is_dir() else 'none'}")
+    if path.stat().st_size > MAX_FILE:
+        raise GanverseError(f"expected at most {MAX_FILE / 2**30:g} GiB, {source} has more")
+    return path.read_bytes()
 
 
 def _imported(data: bytes, settings: ImportSettings) -> tuple[StyleBasedGenerator, GeneratorCard]:
@@ -135,13 +156,13 @@ def fill(found: Imported, notes: list[str]) -> StyleBasedGenerator:
         generator = make_generator(found.config)
     estimate = "w_average" not in weights
     _supply(weights, generator, notes)
-    complaint = mismatch(generator, weights)
-    if complaint is not None:
-        raise GanverseError(complaint)
     for name, tensor in weights.items():
         if not bool(tensor.isfinite().all()):
             raise GanverseError(f"numbers that are not finite (in what becomes {name})")
-    generator.load_state_dict(weights, assign=True)
+    try:
+        generator.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise GanverseError(brief(error)) from error
     if estimate:
         generator.estimate_average()
     return generator.eval().requires_grad_(False)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, check_ranges
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.meshes import Mesh, mirror_pairs, sphere_template
 from ganverse.geometry.regularizers import Adjacency, low_pass
@@ -64,9 +64,7 @@ class InverseNetworkConfig:
     """Colors of the object that its hidden texels mix (see `texture_head`)."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise GanverseError(f"expected {name} from {low} to {high}, got {getattr(self, name)}")
+        check_ranges(self, **_RANGES)
         if not (1 <= len(self.channels) <= 12 and 1 <= len(self.texture_channels) <= 12):
             raise GanverseError("expected 1 to 12 levels in channels and in texture_channels")
         step = self.unshuffle * 2 ** (len(self.channels) - 1)

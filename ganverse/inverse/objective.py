@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ganverse.devices import upload
-from ganverse.errors import GanverseError
+from ganverse.errors import SHARE, check_ranges
 from ganverse.geometry.cameras import Cameras
 from ganverse.geometry.regularizers import flatten_loss, laplacian_loss, move_loss
 from ganverse.inverse.camera_table import CameraTable
@@ -37,8 +37,7 @@ class SilhouetteSchedule:
     straight one."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.fraction <= 1:
-            raise GanverseError(f"expected silhouette.fraction between 0 and 1, got {self.fraction}")
+        check_ranges(self, fraction=SHARE)
 
     def at(self, images_seen: int, total_images: int) -> SoftMaskSettings:
         """The settings after `images_seen` of `total_images`."""

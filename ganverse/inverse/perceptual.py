@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganverse.errors import GanverseError
+from ganverse.errors import GanverseError, check_ranges
 
 PerceptualWeights = Literal["stlpips", "lpips-alex", "lpips-vgg"]
 """stlpips: the shift-tolerant AlexNet of Ghildyal and Liu 2022, complete in the wheel of `stlpips-pytorch`.
@@ -43,8 +43,7 @@ class PerceptualDistance(nn.Module):
 
     def __init__(self, weights: PerceptualWeights = "stlpips", stages: int = 5) -> None:
         super().__init__()
-        if not 1 <= stages <= 5:
-            raise GanverseError(f"PerceptualDistance compares 1 to 5 stages, got {stages}: pass a number in between")
+        check_ranges({"stages": stages}, stages=(1, 5))
         _require(weights)
         self.name = f"{weights}-{stages}"
         if weights == "stlpips":

@@ -72,24 +72,23 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
         return None
     masks = torch.stack([read_painted_mask(_picture(folder, number), working_side(generator)) for number in numbers])
     report(f"learning from {len(numbers)} painted masks of {folder}; this takes about a minute")
-    learned = learn_segmenter(generator, numbers, masks, settings)
+    segmenter, left_out_iou = learn_segmenter(generator, numbers, masks, settings)
     output = given.output or segmenter_beside(path)
     facts = {
         "network": "SegmenterNetwork",
         "trained_on": f"{len(numbers)} painted masks of images of {path.stem} ({card.sha256[:12]})",
         "license": "that of the generator",
-        "working_size": learned.segmenter.working_size,
+        "working_size": segmenter.working_size,
         "labeled": settings.labeled,
         "steps": settings.segmenter.steps,
-        "left_out_iou": round(learned.left_out_iou, 4),
-        "agreement_with_classifier": round(learned.agreement, 4),
+        "left_out_iou": round(left_out_iou, 4),
     }
-    save_network(learned.segmenter.network, output, facts)
+    save_network(segmenter.network, output, facts)
     images = _synthesize(generator, TESTED_SEED, _TESTED)
-    masks = learned.segmenter(images).foreground
+    masks = segmenter(images).foreground
     pairs = torch.stack([images, images * (0.2 + 0.8 * masks)], dim=1).flatten(0, 1)
     save_image(image_grid(pairs.cpu(), columns=8), output.with_suffix(".png"))
-    report(f"{output}: IoU {learned.left_out_iou:.3f} on painted masks left out of the learning")
+    report(f"{output}: IoU {left_out_iou:.3f} on painted masks left out of the learning")
     report(f"look at {output.with_suffix('.png')}; if outlines are wrong, paint more images and call again")
     return output
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ganverse.errors import GanverseError
+from ganverse.errors import SHARE, check_ranges
 from ganverse.masks.masker import Masks
 
 
@@ -18,12 +18,9 @@ class MaskFilter:
 
     min_area: float = 0.10
     """Smallest share of the image that the object covers (paper: 0.10)."""
-    keep_cut: bool = True
-    """Whether objects that the border of the image cuts off are kept too."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_area < 1:
-            raise GanverseError(f"expected min_area as a share of the image in [0, 1), got {self.min_area}")
+        check_ranges(self, min_area=SHARE)
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,6 @@ class FilterCounts:
     no_object: int = 0
     several_objects: int = 0
     too_small: int = 0
-    cut_off: int = 0
 
     def __add__(self, other: FilterCounts) -> FilterCounts:
         return FilterCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -58,13 +54,12 @@ class FilterOutcome:
     no_object: Bool[Tensor, " batch"]
     several_objects: Bool[Tensor, " batch"]
     too_small: Bool[Tensor, " batch"]
-    cut_off: Bool[Tensor, " batch"]
     area: Float[Tensor, " batch"]
 
     @property
     def counts(self) -> FilterCounts:
         """Numbers of kept and rejected images."""
-        fields = (self.keep, self.no_object, self.several_objects, self.too_small, self.cut_off)
+        fields = (self.keep, self.no_object, self.several_objects, self.too_small)
         return FilterCounts(*torch.stack([field.sum() for field in fields]).tolist())
 
 
@@ -72,10 +67,6 @@ def filter_masks(masks: Masks, settings: MaskFilter | None = None) -> FilterOutc
     """Applies the filter to every image of a batch."""
     settings = settings or MaskFilter()
     area = masks.foreground.mean(dim=(1, 2, 3))
-    solid = masks.foreground[:, 0] > 0.5
-    edges = torch.cat([solid[:, 0], solid[:, -1], solid[:, :, 0], solid[:, :, -1]], dim=1).any(dim=1)
-    cut = edges & (not settings.keep_cut)
     none, several, small = masks.instances == 0, masks.instances > 1, area < settings.min_area
     small = small & ~none & ~several
-    cut = cut & ~none & ~several & ~small
-    return FilterOutcome(~(none | several | small | cut), none, several, small, cut, area)
+    return FilterOutcome(~(none | several | small), none, several, small, area)

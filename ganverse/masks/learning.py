@@ -20,7 +20,7 @@ from ganverse.devices import device_of
 from ganverse.errors import AT_LEAST_1, FROM_2, GanverseError, check_ranges
 from ganverse.generators.framing import LetterboxGenerator
 from ganverse.generators.protocol import ImageGenerator, SubspaceGenerator
-from ganverse.io import from_bytes, to_bytes
+from ganverse.io import to_bytes
 from ganverse.masks.masker import soft_iou
 from ganverse.masks.segmenter import WORKING_SIZE, Segmenter, SegmenterTraining, train_segmenter
 from ganverse.random_streams import latents
@@ -49,19 +49,6 @@ class LearningSettings:
         check_ranges(self, labeled=FROM_2, folds=FROM_2, classifier_steps=AT_LEAST_1)
 
 
-@dataclass(frozen=True)
-class LearnedSegmenter:
-    """A segmenter and its measured quality.
-
-    left_out_iou: of the classifier, on annotated images left out of its learning. agreement: IoU of segmenter and
-    classifier on images that neither has learned from.
-    """
-
-    segmenter: Segmenter
-    left_out_iou: float
-    agreement: float
-
-
 def working_side(generator: ImageGenerator) -> int:
     """Pixels per side at which masks are learned: the generator's own, but at most 2 x `WORKING_SIZE`."""
     return min(generator.resolution, 2 * WORKING_SIZE)
@@ -85,10 +72,11 @@ def learn_segmenter(
     numbers: Sequence[int],
     masks: Float[Tensor, "annotated 1 side side"],
     settings: LearningSettings | None = None,
-) -> LearnedSegmenter:
+) -> tuple[Segmenter, float]:
     """Learns from the masks of the images `numbers` of stream `ANNOTATED_SEED`, on the generator's device.
 
-    On the CPU the same call gives the same result. The segmenter lies on the generator's device.
+    Returns the segmenter, on that device, and the IoU of the classifier behind it on annotated images left out of its
+    learning. On the CPU the same call gives the same result.
 
     Raises:
         GanverseError: fewer than two masks, all of them black or white, or the generator is no StyleGAN.
@@ -103,11 +91,7 @@ def learn_segmenter(
     classifier = train_pixel_classifier(*_join(table, range(len(table))), settings.classifier_steps)
     left_out = _left_out_iou(features, masks, table, settings)
     images, labels = _label(generator, classifier, settings.labeled, side)
-    tested = max(1, len(images) // 8)
-    segmenter = train_segmenter(images[tested:], labels[tested:], settings.segmenter, device=device)
-    with torch.no_grad():
-        found = segmenter.probability(from_bytes(images[:tested].to(device)))
-    return LearnedSegmenter(segmenter, left_out, _hard_iou(found, from_bytes(labels[:tested].to(device))))
+    return train_segmenter(images, labels, settings.segmenter, device=device), left_out
 
 
 @torch.no_grad()
@@ -241,11 +225,7 @@ def _left_out_iou(
     for fold in range(folds):
         rest = [row for row in range(len(table)) if row % folds != fold]
         classifier = train_pixel_classifier(*_join(table, rest), settings.classifier_steps)
-        found += [
-            _hard_iou(classifier.masks(features[row]), masks[row : row + 1]) for row in range(fold, len(table), folds)
-        ]
+        for row in range(fold, len(table), folds):
+            pair = ((part > 0.5).float() for part in (classifier.masks(features[row]), masks[row : row + 1]))
+            found.append(float(soft_iou(*pair)))
     return sum(found) / len(found)
-
-
-def _hard_iou(found: Tensor, truth: Tensor) -> float:
-    return float(soft_iou((found > 0.5).float(), (truth > 0.5).float()).mean())

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, one_hot
 
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 from ganverse.geometry.cameras import Cameras
 
 CAMERA_FEATURES = 6
@@ -43,8 +43,7 @@ class MappingSettings:
     """As `background_view`, of g_t."""
 
     def __post_init__(self) -> None:
-        if min(self.camera_width, self.width, self.channels) < 1:
-            raise GanverseError(f"expected widths and channels of 1 or more, got {self}")
+        check_ranges(self, camera_width=AT_LEAST_1, width=AT_LEAST_1, channels=AT_LEAST_1)
         if self.picture < 8 or self.picture & (self.picture - 1):
             raise GanverseError(f"expected mapping.picture to be a power of two of 8 or more, got {self.picture}")
 

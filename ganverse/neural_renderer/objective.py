@@ -60,10 +60,7 @@ class DisentangleWeights:
     def total(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
         """The weighted sum of the means of all terms."""
         weighted = [getattr(self, name) * value.mean() for name, value in terms.items()]
-        total = torch.zeros_like(weighted[0])
-        for value in weighted:
-            total = total + value
-        return total
+        return sum(weighted, torch.zeros_like(weighted[0]))
 
 
 DEFAULT_WEIGHTS = DisentangleWeights()

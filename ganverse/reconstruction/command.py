@@ -169,7 +169,7 @@ def _add_network(parser: ArgumentParser, kind: str) -> None:
     parser.add_argument(
         "--weights",
         default="car",
-        help=f"{kind}: car (in the package), a run directory, a .safetensors file or its card, a checkpoint, or "
+        help=f"{kind}: car (in the package), a run directory, a .safetensors file, a checkpoint, or "
         "hf://owner/repository (%(default)s)",
     )
     found = parser.add_mutually_exclusive_group()

@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
-from PIL import Image
+from jaxtyping import Int
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
@@ -18,13 +16,11 @@ from ganverse.data.multi_view import MultiViewStream
 from ganverse.data.multi_view_folder import FolderWriter
 from ganverse.data.sampling import Drawn
 from ganverse.data.shards import MANIFEST, ShardPlan, ShardReader, total_counts, write_manifest, write_shard
-from ganverse.data.sources import Source
-from ganverse.errors import GanverseError
+from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
+from ganverse.evaluation.figures import aligned_views
 from ganverse.io import image_grid, save_image
-from ganverse.random_streams import latents
 from ganverse.training.charts import drop_chart
 from ganverse.training.media import log_files
-from ganverse.viewpoints.view_codes import mix_styles, view_styles
 
 SHEET_COLUMNS, SHEET_ROWS = 16, 8
 _CONTENT_SEED, _CONTENTS = 7, 6
@@ -35,7 +31,8 @@ class DatasetGeneration(pl.LightningModule):
 
     Finished files are never made again, so an interrupted run continues. A process needs no message from the others:
     whichever finishes last writes the summary. `output` also receives pictures: views.png (objects in rows, view codes
-    in columns), kept.png and dropped.png (images above, background dimmed below).
+    in columns), kept.png (images, each beside itself with its background dimmed), dropped.png (rejected images, counted
+    by reason).
 
     Args:
         output: folder that receives the samples.
@@ -49,8 +46,7 @@ class DatasetGeneration(pl.LightningModule):
         self, output: Path, samples: int = 6000, format: Literal["shards", "folder"] = "shards", per_file: int = 128
     ) -> None:
         super().__init__()
-        if min(samples, per_file) < 1:
-            raise GanverseError(f"expected samples and per_file of at least 1, got {samples} and {per_file}")
+        check_ranges({"samples": samples, "per_file": per_file}, samples=AT_LEAST_1, per_file=AT_LEAST_1)
         self.output, self.samples, self.format, self.per_file = Path(output), samples, format, per_file
 
     @property
@@ -103,12 +99,14 @@ class DatasetGeneration(pl.LightningModule):
 
     def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> Drawn:
         """Makes the samples of one file."""
-        return self.stream.draw(batch, self.device, keep_dropped=SHEET_COLUMNS)
+        return self.stream.draw(batch, self.device)
 
     def on_predict_start(self) -> None:
         """Shows the view codes."""
         if self.trainer.is_global_zero:
-            save_image(view_table(self.stream.source, _CONTENTS), self.output / "views.png")
+            source = self.stream.source
+            shown = aligned_views("gan-views", source, _CONTENTS, _CONTENT_SEED, columns=len(source.codes))
+            save_image(shown.image, self.output / "views.png")
 
 
 class UnfinishedFiles:
@@ -134,13 +132,9 @@ class ShardWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, prediction: Drawn, batch_indices: Any, batch: Any, *_: Any
     ) -> None:
-        """Writes the file and shows the first rejected images."""
+        """Writes the file."""
         plan = pl_module.plan
-        shard = int(prediction.batch.sample_index[0]) // plan.per_shard
-        if len(prediction.dropped_images) and shard < SHEET_ROWS:
-            sheet = contact_sheet(prediction.dropped_images, prediction.dropped_masks)
-            save_image(sheet, _dropped(plan, shard))
-        write_shard(plan, shard, prediction)
+        write_shard(plan, int(prediction.batch.sample_index[0]) // plan.per_shard, prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Sums up, if no other process still works on a file."""
@@ -149,11 +143,9 @@ class ShardWriter(BasePredictionWriter):
             return
         shown = range(min(plan.samples, SHEET_COLUMNS * SHEET_ROWS // pl_module.stream.sampling.views))
         kept = ShardReader(plan).batch(shown)
-        save_image(contact_sheet(kept.images.flatten(0, 1), kept.masks.flatten(0, 1)), plan.folder / "kept.png")
-        dropped = [path for path in (_dropped(plan, shard) for shard in range(plan.shards)) if path.exists()]
-        if dropped:
-            save_image(_stacked(dropped), plan.folder / "dropped.png")
-        save_image(drop_chart(total_counts(plan)), plan.folder / "dropped-reasons.png")
+        pairs = torch.stack([kept.images, kept.images * (0.2 + 0.8 * kept.masks)], dim=2).flatten(0, 2)
+        save_image(image_grid(pairs, SHEET_COLUMNS), plan.folder / "kept.png")
+        save_image(drop_chart(total_counts(plan)), plan.folder / "dropped.png")
         write_manifest(plan)  # last: what is killed before sums up again
         log_files({f"media/{path.stem}": path for path in sorted(plan.folder.glob("*.png"))}, trainer)
 
@@ -169,42 +161,3 @@ class PictureWriter(BasePredictionWriter):
     ) -> None:
         """Writes the pictures."""
         FolderWriter(pl_module.output, pl_module.stream.azimuth_degrees).write(prediction.batch)
-
-
-def contact_sheet(
-    images: Float[Tensor, "n 3 height width"], masks: Float[Tensor, "n 1 height width"], *, columns: int = SHEET_COLUMNS
-) -> Float[Tensor, "3 sheet_height sheet_width"]:
-    """Rows of images, each followed by the same images with the background dimmed; missing places are black."""
-    count, _, height, width = images.shape
-    rows = max(1, -(-count // columns))
-    padding = (0, 0, 0, 0, 0, 0, 0, rows * columns - count)
-    pairs = torch.stack([images, images * (0.2 + 0.8 * masks)]).cpu()
-    cells = F.pad(pairs, padding).view(2, rows, columns, 3, height, width)
-    return cells.permute(3, 1, 0, 4, 2, 5).reshape(3, rows * 2 * height, columns * width)
-
-
-@torch.no_grad()
-def view_table(source: Source, contents: int) -> Float[Tensor, "3 height width"]:
-    """Rows: objects. Columns: view codes by azimuth. In [0, 1]."""
-    generator, codes = source.generator, source.codes
-    order = codes.azimuth_degrees.argsort(stable=True)
-    views = view_styles(generator, codes)[order]
-    styles = generator.styles(generator.map(latents(_CONTENT_SEED, range(contents), generator.z_dim)))
-    mixed = [mix_styles(content.expand(len(views), -1), views, codes.view_dims) for content in styles]
-    rows = [generator.synthesize(row) for row in mixed]
-    return image_grid(torch.cat(rows), len(views), zoom=max(1, 64 // generator.resolution))
-
-
-def _dropped(plan: ShardPlan, shard: int) -> Path:
-    return plan.folder / "dropped" / f"shard-{shard:06d}.png"
-
-
-def _stacked(paths: list[Path]) -> Image.Image:
-    """Picture files of one width below each other."""
-    pictures = [Image.open(path).convert("RGB") for path in paths]
-    stacked = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)))
-    top = 0
-    for picture in pictures:
-        stacked.paste(picture, (0, top))
-        top += picture.height
-    return stacked

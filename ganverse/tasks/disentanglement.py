@@ -13,12 +13,13 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from ganverse.batch import MultiViewBatch
-from ganverse.data.sources import Source, SourceSettings, open_segmenter, open_source
+from ganverse.data.sources import Source, SourceSettings, open_source, segmenter_path
 from ganverse.devices import upload
 from ganverse.distributed import all_gather, processes
 from ganverse.errors import GanverseError
 from ganverse.inverse.perceptual import PerceptualDistance, PerceptualWeights, check_size
 from ganverse.inverse.weights import load_inverse
+from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.controls import jittered
 from ganverse.neural_renderer.found_views import CAMERA_NUMBERS, FoundViews, find_views, under_found_views
 from ganverse.neural_renderer.mapping import DEFAULT_MAPPING, MappingSettings
@@ -30,7 +31,7 @@ from ganverse.neural_renderer.training_scenes import FrozenNetworks, TrainingSce
 from ganverse.neural_renderer.weights import StyleGANRCard, described_generator, load_stylegan_r, save_stylegan_r
 from ganverse.random_streams import normals, step_seed, uniforms
 from ganverse.tasks.base import BaseTask, primitive
-from ganverse.tasks.disentanglement_media import disentanglement_media
+from ganverse.tasks.media import disentanglement_media
 from ganverse.training.diagnostics import mask_diagnostics, texture_diagnostics
 from ganverse.training.media import Medium
 
@@ -123,7 +124,7 @@ class Disentanglement(BaseTask):
         self.networks = FrozenNetworks(
             self.inverse.network,
             self.inverse.cameras,
-            open_segmenter(source.settings),
+            Segmenter.from_pretrained(segmenter_path(source.settings)),
             perceptual,
             source.generator,
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 from ganverse.augmentation import AugmentationSettings, augmented
 from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
-from ganverse.errors import POSITIVE, SHARE, GanverseError, check_ranges
+from ganverse.errors import AT_LEAST_1, POSITIVE, SHARE, GanverseError, check_ranges
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
@@ -27,8 +27,8 @@ from ganverse.inverse.starting import measured_axes, start_from
 from ganverse.inverse.weights import InverseCard, load_inverse, save_inverse
 from ganverse.random_streams import step_seed
 from ganverse.tasks.base import BaseTask, cosine, primitive
-from ganverse.tasks.inverse_media import inverse_media
-from ganverse.training.charts import CameraMoment
+from ganverse.tasks.media import inverse_media
+from ganverse.training.charts import Moment
 from ganverse.training.diagnostics import (
     camera_diagnostics,
     mask_diagnostics,
@@ -56,8 +56,7 @@ class CameraStart:
     """Whether the image may be shifted."""
 
     def __post_init__(self) -> None:
-        if not 1 < self.distance < 1e3 or not -80 <= self.elevation_degrees <= 80:
-            raise GanverseError(f"expected a distance above 1 and an elevation of -80 to 80 degrees, got {self}")
+        check_ranges(self, distance=(1.01, 1e3), elevation_degrees=(-80, 80))
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class PerceptualSettings:
     """Stages of the perceptual network."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start <= 1 or self.renders < 1 or not 1 <= self.stages <= 5:
-            raise GanverseError(f"expected start in [0, 1], renders of at least 1 and stages of 1 to 5, got {self}")
+        check_ranges(self, start=SHARE, renders=AT_LEAST_1, stages=(1, 5))
 
 
 class InverseGraphics(BaseTask):
@@ -327,15 +325,12 @@ class InverseGraphics(BaseTask):
         """How the cameras move while they are learned, kept in the checkpoint."""
         if self._moments and self.images_seen < self._moments[-1][0] + _HISTORY_IMAGES:
             return
-        cameras = self.cameras.all()
-        tables = (cameras.azimuth.rad2deg(), cameras.elevation.rad2deg(), cameras.distance)
-        self._moments.append((self.images_seen, torch.stack(tables).detach()))
+        self._moments.append((self.images_seen, self.cameras.azimuth.detach().rad2deg()))
 
     @property
-    def camera_history(self) -> list[CameraMoment]:
+    def camera_history(self) -> list[Moment]:
         """All cameras at the start and then every 500 images."""
-        rounded = ((images, tables.double().round(decimals=4).tolist()) for images, tables in self._moments)
-        return [CameraMoment(images, *map(tuple, tables)) for images, tables in rounded]
+        return [(images, azimuths.tolist()) for images, azimuths in self._moments]
 
     @torch.no_grad()
     def _agreement(self, result: StepResult) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -366,15 +361,12 @@ class InverseGraphics(BaseTask):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The way of the cameras too."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["camera_history"] = [vars(moment) for moment in self.camera_history]
+        checkpoint["camera_history"] = self.camera_history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As in the base."""
         super().on_load_checkpoint(checkpoint)
-        history = [CameraMoment(**moment) for moment in checkpoint["camera_history"]]
-        self._moments = [
-            (one.images, torch.tensor([one.azimuth_degrees, one.elevation_degrees, one.distance])) for one in history
-        ]
+        self._moments = [(images, torch.tensor(azimuths)) for images, azimuths in checkpoint["camera_history"]]
 
     def sample_media(self, batch: MultiViewBatch | None) -> Mapping[str, Medium]:
         """See `inverse_media`."""

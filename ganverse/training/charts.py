@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,36 +20,30 @@ _COLUMNS = 4
 _AXES = {"images", "step", "epoch"}
 
 
-@dataclass(frozen=True)
-class CameraMoment:
-    """All cameras after `images` images, by view id; angles in degrees, distances in world units."""
-
-    images: int
-    azimuth_degrees: tuple[float, ...]
-    elevation_degrees: tuple[float, ...]
-    distance: tuple[float, ...]
+Moment = tuple[int, Sequence[float]]
+"""Images seen, and the azimuth of every camera then, in degrees by view id."""
 
 
-def camera_wheel(history: Sequence[CameraMoment]) -> Image.Image:
+def camera_wheel(history: Sequence[Moment]) -> Image.Image:
     """Azimuths from above over a training, front at the bottom: one track per view from the inner ring to the rim.
 
     Ticks outside the rim: where each view started, its annotated azimuth. A view that stays has a straight track.
     """
     figure = Figure((5.2, 5.6), layout="constrained")
     axes = figure.add_subplot(projection="polar", theta_offset=-np.pi / 2, ylim=(0, 1.15))
-    start, end = history[0], history[-1]
-    radius = [0.3 + 0.7 * moment.images / max(end.images, 1) for moment in history]
-    tracks = np.unwrap(np.deg2rad([moment.azimuth_degrees for moment in history]), axis=0)
-    for view, annotated in enumerate(np.deg2rad(start.azimuth_degrees)):
+    (_, start), (seen, end) = history[0], history[-1]
+    radius = [0.3 + 0.7 * images / max(seen, 1) for images, _ in history]
+    tracks = np.unwrap(np.deg2rad([azimuths for _, azimuths in history]), axis=0)
+    for view, annotated in enumerate(np.deg2rad(start)):
         color = colormaps["hsv"](annotated / (2 * np.pi) % 1)
         axes.plot(tracks[:, view], radius, color=color, marker="o", markevery=[-1], markersize=4)
         axes.plot([annotated] * 2, [1.04, 1.13], color=color, linewidth=2.5)
     axes.set_yticks([])
     axes.set_xticks(np.deg2rad(range(0, 360, 30)), ["0° front", *(f"{d}°" for d in range(30, 360, 30))])
-    moved = np.abs((np.subtract(end.azimuth_degrees, start.azimuth_degrees) + 180) % 360 - 180)
+    moved = np.abs((np.subtract(end, start) + 180) % 360 - 180)
     figure.suptitle(
         f"{len(moved)} views, moved by {moved.mean():.1f}° on average, {moved.max():.1f}° at most\n"
-        f"tick: annotated    inner ring: start    rim: {end.images:,} images",
+        f"tick: annotated    inner ring: start    rim: {seen:,} images",
         fontsize=9,
     )
     return _drawn(figure)

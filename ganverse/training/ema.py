@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch.optim.swa_utils import AveragedModel
 
-from ganverse.errors import GanverseError
+from ganverse.errors import POSITIVE, GanverseError, check_ranges
 
 
 class EMA(WeightAveraging):
@@ -25,8 +25,7 @@ class EMA(WeightAveraging):
     """
 
     def __init__(self, half_life: float) -> None:
-        if not half_life > 0:
-            raise GanverseError(f"expected a half_life above 0 images, got {half_life}")
+        check_ranges({"half_life": half_life}, half_life=POSITIVE)
         super().__init__(use_buffers=False)
         self._half_life = half_life
         self._counted = 0

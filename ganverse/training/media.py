@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
@@ -14,7 +13,7 @@ from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import AT_LEAST_1, GanverseError, brief, check_ranges
 from ganverse.io import png_bytes, write_atomically
 from ganverse.training.charts import drop_chart, metric_curves
 
@@ -22,20 +21,11 @@ Medium = Float[Tensor, "3 height width"] | Image.Image | bytes
 """An image in [0, 1], a finished picture, or a mesh as the bytes of a GLB file."""
 
 
-@runtime_checkable
-class HasSampleMedia(Protocol):
-    """A module that shows what it has learned."""
-
-    def sample_media(self, batch: object) -> Mapping[str, Medium]:
-        """Named media of the module as it stands, of the same held-out objects every time."""
-        ...
-
-
 class SampleLogger(pl.Callback):
     """Writes samples/NAME-IMAGES.png (.glb) below the trainer's root at the start, now and then, and at the end.
 
-    The media are those of the module's `sample_media`, the curves of everything logged, and what the filter dropped.
-    With a `WandbLogger` they also appear under media/NAME.
+    The media are those that the module's `sample_media(batch)` names, of the same held-out objects every time, the
+    curves of everything logged, and what the filter dropped. With a `WandbLogger` they also appear under media/NAME.
 
     Args:
         every_n_train_steps: steps between two sets of pictures; 0 leaves them out.
@@ -43,11 +33,7 @@ class SampleLogger(pl.Callback):
     """
 
     def __init__(self, every_n_train_steps: int = 500, objects: int = 8) -> None:
-        if every_n_train_steps < 0 or objects < 1:
-            raise GanverseError(
-                f"expected every_n_train_steps of at least 0 and objects of at least 1, got {every_n_train_steps} and "
-                f"{objects}"
-            )
+        check_ranges({"every_n_train_steps": every_n_train_steps, "objects": objects}, objects=AT_LEAST_1)
         self.every_n_train_steps, self.objects = every_n_train_steps, objects
         self._batch: object = None
 
@@ -74,11 +60,12 @@ class SampleLogger(pl.Callback):
     @torch.no_grad()
     def log_samples(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Writes all media now; the first process does it alone, and the module keeps its mode."""
-        if not self._active(trainer) or not isinstance(module, HasSampleMedia):
+        sample_media = getattr(module, "sample_media", None)
+        if not self._active(trainer) or sample_media is None:
             return
         training = module.training
         module.eval()
-        media = dict(module.sample_media(self._batch))
+        media: dict[str, Medium] = dict(sample_media(self._batch))
         module.train(training)
         folder = Path(trainer.default_root_dir)
         curves = metric_curves(sorted(folder.glob("logs/*/metrics.csv"), key=lambda path: path.stat().st_mtime))

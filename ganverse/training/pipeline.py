@@ -147,6 +147,8 @@ def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
 
 
 def _call(stage: Stage, config: Path, evaluate: Callable[[Sequence[str]], object]) -> None:
+    if stage.command == "evaluate" and not is_first_process():
+        return  # one process evaluates
     if stage.command == "evaluate":
         evaluate(["--config", str(config), "--run", str(stage.run), "--output", str(stage.folder)])
     else:

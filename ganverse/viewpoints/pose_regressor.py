@@ -80,11 +80,16 @@ class PoseRegressor(nn.Module):
         load_network(regressor, CAR_WEIGHTS if source == "car" else Path(source))
         return regressor
 
-    def raw(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch outputs"]:
-        """cos and sin of the azimuth, elevation, standardized height, RGB, body type logits."""
+    def hidden(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 160"]:
+        """The inputs of the last layer, for images in [0, 1]: the feature space of Frechet distances."""
         if images.shape[2:] != (64, 64):
             images = F.interpolate(images, (64, 64), mode="bilinear", align_corners=False, antialias=True)
-        outputs: Tensor = self.head(self.features((images - 0.5) * 4))
+        features: Tensor = self.head[:-1](self.features((images - 0.5) * 4))
+        return features
+
+    def raw(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch outputs"]:
+        """cos and sin of the azimuth, elevation, standardized height, RGB, body type logits."""
+        outputs: Tensor = self.head[-1](self.hidden(images))
         return outputs
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> PoseReading:

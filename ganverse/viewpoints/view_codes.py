@@ -92,13 +92,8 @@ class ViewCodes:
         """Annotated azimuths by view id, degrees in [0, 360)."""
         return torch.tensor([code.azimuth_degrees for code in self.codes], dtype=torch.float32)
 
-    def check(self, generator: ImageGenerator, name: str | None = None) -> None:
-        """Raises GanverseError unless these codes fit `generator` (and its `name` or sha256, where given)."""
-        if name is not None and name != self.generator:
-            raise GanverseError(
-                f"expected view codes of generator {name!r}, got a file for {quoted(self.generator)}; annotate this "
-                "generator"
-            )
+    def check(self, generator: ImageGenerator) -> None:
+        """Raises GanverseError unless these codes fit `generator`."""
         total = sum(generator.style_sizes)
         if self.view_dims[-1] >= total:
             raise GanverseError(

@@ -218,7 +218,7 @@ def test_azimuths_that_are_none(text: str, complaint: str, folder: Path) -> None
 def test_a_missing_folder_and_settings_out_of_range(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(GanverseError, match=r"views\.yaml"):
         MultiViewFolder(tmp_path / "absent")
-    with pytest.raises(GanverseError, match="resolution and views above 0"):
+    with pytest.raises(GanverseError, match="to be at least 1"):
         MultiViewFolder(folder, views=0)
     with pytest.raises(GanverseError, match="more than 5 objects"):
         MultiViewFolder(folder, validation_objects=5)

@@ -45,7 +45,7 @@ def test_impossible_settings_are_refused() -> None:
         open_source(rerendered)
     with pytest.raises(GanverseError, match="multiple of 12"):
         SourceSettings(world_views=7)
-    with pytest.raises(GanverseError, match="resolution of at least 1"):
+    with pytest.raises(GanverseError, match="resolution to be at least 1"):
         SourceSettings(resolution=0)
 
 

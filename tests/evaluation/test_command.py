@@ -1,4 +1,4 @@
-"""`python evaluate.py`: settings that make no sense, devices, cards, Weights & Biases."""
+"""`python evaluate.py`: settings that make no sense, devices, Weights & Biases."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from PIL import Image
 from ganverse import cli
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG
-from ganverse.evaluation.command import EvaluateCall, judged, log_to_wandb, start_wandb, write_cards
-from ganverse.evaluation.models import ModelPaths, SourceSettings
+from ganverse.evaluation.command import EvaluateCall, log_to_wandb, start_wandb
+from ganverse.evaluation.models import ModelPaths
 from ganverse.evaluation.settings import EvaluationSettings
 from ganverse.export import glb_bytes
-from ganverse.generators.weights import load_generator
 from ganverse.geometry.meshes import sphere_template
-from ganverse.inverse.weights import load_inverse
-from tests.evaluation.tiny_models import save_everything
 from tests.offline_runs import finished_run, history
 
 
@@ -37,7 +34,7 @@ def test_nothing_named_means_the_weights_in_the_package() -> None:
         (["--held_out_objects", "-1"], "held_out_objects to be at least 0"),
         (["--batch", "0"], "batch to be at least 1"),
         (["--control_objects", "1"], "control_objects of 0 or at least 2"),
-        (["--photographs.refine", "many"], "photographs.refine"),
+        (["--edit_steps", "many"], "edit_steps"),
         (["--held_out_object", "3"], "did you mean held_out_objects"),
         (["--checkpoint", "weights.ckpt"], "expected --checkpoint to be a .safetensors file"),
         (["--run", "nowhere"], "expected a run directory"),
@@ -70,54 +67,7 @@ def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str], monkeyp
     for settings in (EvaluateCall, EvaluationSettings):
         for name in settings.__dataclass_fields__:
             assert f"--{name} " in shown, name
-    assert "Steps of test-time refinement" in shown
-
-
-def test_a_number_goes_to_the_weights_it_judges() -> None:
-    models = ModelPaths(SourceSettings("g.safetensors"), Path("i"), Path("o"), Path("s"))
-    expected = {
-        "gan/azimuth_spread_deg": Path("g.safetensors"),
-        "gan/iou_input": Path("i"),
-        "world/iou_3d": Path("i"),
-        "pascal3d/iou": Path("i"),
-        "oracle/identity_height": Path("o"),
-        "oracle/iou_3d": Path("o"),
-        "stylegan_r/swap_shape_iou": Path("s"),
-        "edits/l1_read": Path("s"),
-    }
-    assert {key: judged(key, models) for key in expected} == expected
-    assert judged("photos/iou", ModelPaths(oracle=Path("o"))) == Path("o")
-    assert all(judged(key, ModelPaths()) is None for key in CATALOG)
-
-
-SCORE = {"value": 0.123456789, "low": 0.1, "high": None, "count": 7}
-
-
-def test_cards_carry_their_numbers_and_weights_still_load(tmp_path: Path) -> None:
-    models = save_everything(tmp_path)
-    generator, network = tmp_path / "gan.safetensors", tmp_path / "inverse.safetensors"
-    before = load_inverse(network).card
-    keys = ("gan/azimuth_spread_deg", "gan/lpips_input", "world/iou_3d", "stylegan_r/scale_rank")
-    written = {"perceptual": "some-weights", "scores": dict.fromkeys(keys, SCORE)}
-    assert write_cards(models, written) == [generator, network]
-    rounded = {"value": 0.12346, "low": 0.1, "high": None, "count": 7}
-    evaluation, other = (
-        json.loads(path.with_suffix(".json").read_text())["evaluation"] for path in (generator, network)
-    )
-    assert evaluation == {"gan/azimuth_spread_deg": rounded}
-    assert other == {
-        "gan/lpips_input": {**rounded, "perceptual": "some-weights"},
-        "world/iou_3d": rounded,
-    }
-    assert load_inverse(network).card == before
-    load_generator(generator)
-
-
-def test_no_card_no_numbers(tmp_path: Path) -> None:
-    written = {"perceptual": "some-weights", "scores": {"oracle/iou_3d": SCORE}}
-    with pytest.raises(GanverseError, match="expected a card"):
-        write_cards(ModelPaths(oracle=tmp_path / "oracle.safetensors"), written)
-    assert not list(tmp_path.iterdir())
+    assert "Steps of refinement" in shown
 
 
 def test_an_evaluation_goes_to_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

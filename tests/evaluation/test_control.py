@@ -9,7 +9,6 @@ from torch import nn
 from ganverse.errors import GanverseError
 from ganverse.evaluation.alignment import Alignment
 from ganverse.evaluation.control import (
-    Factors,
     Probes,
     RegressorFeatures,
     Studio,
@@ -17,12 +16,10 @@ from ganverse.evaluation.control import (
     frechet_distance,
     gan_scores,
     ladder_scores,
-    next_index,
     rank_and_slope,
     rotation_scores,
     swap_ratio,
     swap_scores,
-    swaps,
 )
 from ganverse.evaluation.held_out import held_out_samples
 from ganverse.evaluation.metrics import Score
@@ -73,9 +70,8 @@ def measure(owner: int, count: int = 4) -> dict[str, float]:
 
 def test_a_shape_that_owns_everything() -> None:
     found = measure(0)
-    assert found["swap_shape_iou"] > 0.999 > found["swap_shape_iou_other"]
+    assert found["swap_shape_iou"] > 0.999
     assert found["swap_shape_ratio"] < 0.01
-    assert found["swap_background_own_ratio"] > 100, "swapping backgrounds does nothing"
     assert found["swap_paint_ratio"] > 100
 
 
@@ -85,27 +81,14 @@ def test_a_texture_that_owns_everything_brings_its_paint() -> None:
 
 def test_a_background_that_owns_everything() -> None:
     found = measure(2)
-    assert found["swap_shape_iou_other"] > 0.999, "swapping shapes does nothing"
-    assert found["swap_shape_ratio"] > 100
+    assert found["swap_shape_ratio"] > 100, "swapping shapes does nothing"
 
 
 def test_a_constant_prediction_is_off_by_what_a_circle_is() -> None:
     found = measure(1)
     assert found["azimuth_error_deg"] == pytest.approx(90, abs=0.1), "0, 90, 90 and 180 degrees"
-    assert found["azimuth_flips"] == pytest.approx(1 / 4)
     assert found["elevation_rank"] == pytest.approx(0, abs=1e-5)
-    assert found["faithful_iou"] > 0.999
     assert 0 <= found["identity_color"] <= 1
-
-
-def test_swaps_move_what_their_part_owns() -> None:
-    shown = {
-        name: Factors.of(owned(0), made, PROBES)
-        for name, made in swaps(toy_scenes(4), next_index(4, torch.device("cpu"))).items()
-    }
-    moved = {name: factors.moved(shown["own"])["silhouette"].mean() for name, factors in shown.items()}
-    assert moved["background"] == moved["texture"] == 0
-    assert moved["shape"] == moved["everything"] > 0
 
 
 def test_one_scene_cannot_be_swapped() -> None:
@@ -161,7 +144,7 @@ def test_scores_of_tiny_networks(studio: Studio) -> None:
 def test_intervals_resample_scenes_not_images(studio: Studio) -> None:
     """A scene's images under many cameras are no independent ones: more of them do not shrink the interval."""
     scores = control_scores(studio, replace(TINY_SETTINGS, quality_images=0))
-    for name in ("azimuth_error_deg", "azimuth_flips", "elevation_rank", "scale_slope", "swap_texture_ratio"):
+    for name in ("azimuth_error_deg", "elevation_rank", "scale_slope", "swap_texture_ratio"):
         assert scores[name].count == TINY_SETTINGS.control_objects, name
     per_scene = torch.rand(20, 1)
     few, many = (Score.of(per_scene + 1e-3 * torch.rand(20, images)) for images in (2, 50))

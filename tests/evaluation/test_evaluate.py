@@ -107,5 +107,5 @@ def test_0_objects_omit_a_part(tmp_path: Path) -> None:
 
 
 def test_numbers_that_are_none_are_not_published() -> None:
-    scores = {"gan/iou_input": Score(math.nan), "gan/iou_unseen": Score(0.5), "gan/chroma_input": Score(0.1)}
+    scores = {"gan/iou_input": Score(math.nan), "gan/iou_unseen": Score(0.5), "world/chroma_gray": Score(0.1)}
     assert published(scores) == {"gan/iou_unseen": 0.5}

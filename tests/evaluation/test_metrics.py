@@ -2,10 +2,9 @@ import math
 
 import pytest
 import torch
-from torch import multiprocessing
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.metrics import Score, gather_values, mask_iou, masked_l1, masked_psnr, scores_of
+from ganverse.evaluation.metrics import Score, joined, mask_iou, masked_l1, masked_psnr, scores_of
 
 
 def test_mask_iou_of_half_covered_masks() -> None:
@@ -88,26 +87,8 @@ def test_a_ratio_is_one_of_means() -> None:
         Score.of_ratio(torch.zeros(0), torch.zeros(0))
 
 
-def test_batches_of_any_size_are_gathered() -> None:
+def test_batches_of_any_size_are_joined() -> None:
     values = torch.rand(10)
-    found = gather_values([{"a": part, "b": 2 * part} for part in values.split(3)])
+    found = joined([{"a": part, "b": 2 * part} for part in values.split(3)])
     assert torch.equal(found["a"], values)
     assert scores_of(found)["b"] == Score.of(2 * values)
-    assert gather_values([]) == {}
-
-
-def _gather(rank: int, store: str, values: torch.Tensor, results: torch.Tensor) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    shared = gather_values([{"shared": part} for part in values[rank::2].split(2)])
-    alone = gather_values([{"first alone": values}] if rank == 0 else [])
-    results[:, rank] = torch.stack([column.sort().values for column in (*shared.values(), *alone.values())])
-    torch.distributed.destroy_process_group()
-
-
-def test_two_processes_gather_what_one_has(tmp_path) -> None:
-    """An odd number of objects, so that the processes hold different numbers of them; and all of them in one."""
-    values, results = torch.rand(7), torch.zeros(2, 2, 7).share_memory_()
-    store = str(tmp_path / "store")
-    multiprocessing.start_processes(_gather, (store, values, results), nprocs=2, start_method="fork")
-    assert torch.equal(results, values.sort().values.expand(2, 2, -1))
-    assert Score.of(results[0, 0]) == Score.of(values)

@@ -23,15 +23,9 @@ def test_the_papers_filter_names_a_reason_for_every_reject() -> None:
     assert outcome.area[3].item() == pytest.approx(0.075)
 
 
-def test_cut_objects_can_be_rejected_too() -> None:
-    outcome = filter_masks(_masks(), MaskFilter(keep_cut=False))
-    assert outcome.counts == FilterCounts(1, 1, 1, 1, 1)
-    assert outcome.cut_off.tolist() == [False, False, False, False, True]
-
-
 def test_the_ten_per_cent_are_a_setting() -> None:
     assert filter_masks(_masks(), MaskFilter(min_area=0.05)).keep[3]
-    with pytest.raises(GanverseError, match="share"):
+    with pytest.raises(GanverseError, match="min_area to be from 0 to 1"):
         MaskFilter(min_area=10.0)
 
 

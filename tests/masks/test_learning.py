@@ -64,19 +64,18 @@ def test_a_handful_of_annotated_images_is_enough() -> None:
     """On the embedded GAN; the shipped segmenter's outlines stand in for a person's."""
     generator, _ = load_generator(SHIPPED / "gan-car.safetensors")
     annotator = Segmenter.from_pretrained()
-    training = SegmenterTraining(steps=50, batch=8, learning_rate=1e-2)
+    training = SegmenterTraining(steps=80, batch=8, learning_rate=1e-2)
     settings = LearningSettings(labeled=64, folds=2, segmenter=training)
     _, outlines = annotated(generator, annotator, ANNOTATED_SEED, 6)
     numbers = [0, 2, 3, 5]
-    learned = learn_segmenter(generator, numbers, outlines[numbers], settings)
+    segmenter, left_out_iou = learn_segmenter(generator, numbers, outlines[numbers], settings)
     images, truth = annotated(generator, annotator, 77, 32)
     with torch.no_grad():
-        found = (learned.segmenter.probability(images) > 0.5).float()
+        found = (segmenter.probability(images) > 0.5).float()
     constant = (truth.mean(dim=0, keepdim=True) > 0.5).float().expand_as(truth)
     assert soft_iou(constant, truth).mean() < 0.75, "no mask that ignores the image comes near the bar"
     assert soft_iou(found, truth).mean() > 0.85
-    assert learned.left_out_iou > 0.85, "two annotated images tell the outlines of the other two"
-    assert learned.agreement > 0.85
+    assert left_out_iou > 0.85, "two annotated images tell the outlines of the other two"
     with pytest.raises(GanverseError, match="two images or more"):
         learn_segmenter(generator, [0], outlines[:1], settings)
 

@@ -10,11 +10,11 @@ from matplotlib import colormaps
 from PIL import Image
 
 from ganverse.masks.filtering import FilterCounts
-from ganverse.training.charts import CameraMoment, camera_wheel, drop_chart, metric_curves, read_curves
+from ganverse.training.charts import Moment, camera_wheel, drop_chart, metric_curves, read_curves
 
 
-def moments(*azimuths: tuple[float, ...]) -> list[CameraMoment]:
-    return [CameraMoment(100 * i, row, (0.0,) * len(row), (4.0,) * len(row)) for i, row in enumerate(azimuths)]
+def moments(*azimuths: tuple[float, ...]) -> list[Moment]:
+    return [(100 * i, row) for i, row in enumerate(azimuths)]
 
 
 def angles_of(image: Image.Image, azimuth: float) -> np.ndarray:

@@ -107,5 +107,5 @@ def test_only_modules_that_count_can_be_averaged(tmp_path: Path) -> None:
 
     with pytest.raises(GanverseError, match="expected Uncounted to count `images_seen`"):
         trainer(tmp_path, max_steps=2, limit_val_batches=0, callbacks=[EMA(HALF_LIFE)]).fit(Uncounted(), Numbers())
-    with pytest.raises(GanverseError, match="half_life above 0"):
+    with pytest.raises(GanverseError, match="half_life to be at least"):
         EMA(0.0)

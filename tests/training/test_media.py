@@ -38,7 +38,7 @@ def test_no_media_are_made_where_none_are_wanted(tmp_path: Path) -> None:
     for settings in ({"callbacks": [SampleLogger(0)]}, {"callbacks": [SampleLogger(1)], "fast_dev_run": True}):
         toys.trainer(tmp_path, max_steps=1, limit_val_batches=0, **settings).fit(Line(), Numbers())
     assert not (tmp_path / "samples").exists()
-    with pytest.raises(GanverseError, match="objects of at least 1"):
+    with pytest.raises(GanverseError, match="objects to be at least 1"):
         SampleLogger(objects=0)
 
 
