@@ -377,7 +377,7 @@ CASES: dict[str, list[str]] = {
     ],
     "photo over itself": ["reconstruct", "{bad}/sky.png", "-o", "{bad}/sky.obj"],
     "evaluate on an unknown device": ["evaluate", "--device=abacus"],
-    "evaluate negative refinement": ["evaluate", "--edit_steps=-1"],
+    "evaluate negative refinement": ["evaluate", "--photographs.refine=-1"],
     "evaluate an infinite number": ["evaluate", "--batch=1e99"],
     "doctor with a word": ["doctor", "now"],
     "import of a nameless address": ["import-gan", "https://host/", "-o", "{out}/gan"],

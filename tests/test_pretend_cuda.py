@@ -147,7 +147,7 @@ def test_every_metric(tmp_path: Path, gpu: PretendCuda, monkeypatch: pytest.Monk
     (tmp_path / "masks").mkdir()
     for name in ("a", "b"):
         save_mask(tmp_path / "masks" / f"{name}.png")
-    settings = replace(TINY_SETTINGS, photographs=Photographs(tmp_path / "photos", tmp_path / "masks"))
+    settings = replace(TINY_SETTINGS, photographs=Photographs(tmp_path / "photos", tmp_path / "masks", refine=2))
     models = replace(on_gpu(tiny_models()), device=CUDA)
     found = evaluate_loaded(models, tmp_path / "report", settings, console=Console(quiet=True))
     assert set(found) == {key for key, entry in CATALOG.items() if entry.published and entry.part != "pascal3d"}

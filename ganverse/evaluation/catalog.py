@@ -74,6 +74,8 @@ _TRUTH = (
 _PHOTOS = (
     Entry("iou", "2D IoU of the re-projection under the predicted camera"),
     Entry("l1_masked", "RGB L1 inside the mask", "lower"),
+    Entry("iou_refined", "2D IoU after test-time refinement with the photo's mask", published=False),
+    Entry("l1_refined", "RGB L1 after test-time refinement", "lower", published=False),
 )
 _CONTROLS = (
     Entry("azimuth_error_deg", "requested against measured azimuth, median, degrees", "lower"),

@@ -36,6 +36,7 @@ from ganverse.inverse.weights import InverseModel
 from ganverse.io import json_bytes
 from ganverse.masks.segmenter import Segmenter
 from ganverse.neural_renderer.refinement import DescentSettings
+from ganverse.reconstruction.refinement import RefinementSettings
 from ganverse.viewpoints.view_codes import view_styles
 from ganverse.worlds.generator import CarWorldGenerator
 
@@ -184,6 +185,7 @@ class Evaluation:
 
     def _photographs(self, model: InverseModel) -> None:
         photographs, network, gan = self.settings.photographs, model.network, self.models.gan
+        refinement = RefinementSettings(steps=photographs.refine) if photographs.refine else None
         sets: dict[str, Pascal3D | PhotoFolder] = {}
         if photographs.pascal3d is not None:
             sets["pascal3d"] = Pascal3D(photographs.pascal3d, photographs.category, photographs.pascal3d_masks)
@@ -193,7 +195,7 @@ class Evaluation:
         for part, photos in sets.items():
             if part == "pascal3d" or photographs.masks is not None:
                 with self._timed(f"{part}: re-projection"):
-                    self._add(part, reprojection_scores(network, len(photos.names), photos.load))
+                    self._add(part, reprojection_scores(network, len(photos.names), photos.load, refinement))
             if self.settings.figure_objects:
                 names = photos.names[: self.settings.figure_objects]
                 found = [photos.load(index) for index in range(len(names))]

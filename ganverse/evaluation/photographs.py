@@ -10,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image, ImageDraw
+from torch import Tensor
 from torchvision.ops import box_iou, masks_to_boxes
 
 from ganverse.devices import device_of
 from ganverse.errors import GanverseError, brief
 from ganverse.evaluation.matlab_files import read_matlab
 from ganverse.evaluation.metrics import Score, joined, masked_l1, scores_of
-from ganverse.inverse.network import InverseGraphicsNetwork
+from ganverse.inverse.network import InverseGraphicsNetwork, Reconstruction
 from ganverse.io import LARGEST_PICTURE, list_images, regular
 from ganverse.masks.masker import Masker
 from ganverse.reconstruction.photos import Box, FoundObject, Photo, find_object, masked_object, read_mask
-from ganverse.reconstruction.refinement import silhouette_agreement, view
+from ganverse.reconstruction.refinement import RefinementSettings, refine, silhouette_agreement, view
 from ganverse.reconstruction.texture import predict
 
 RESOLUTION = 256
@@ -35,22 +37,39 @@ VISIBLE_ANCHORS = 4
 """An object with fewer visible keypoints is left out (CMR)."""
 
 
-@torch.no_grad()
 def reprojection_scores(
-    network: InverseGraphicsNetwork, count: int, load: Callable[[int], FoundObject]
+    network: InverseGraphicsNetwork,
+    count: int,
+    load: Callable[[int], FoundObject],
+    refinement: RefinementSettings | None = None,
 ) -> dict[str, Score]:
     """Scores of the photos that `load` gives for 0 .. count - 1.
 
-    iou: of the re-projected silhouette with the mask. l1_masked: RGB inside the mask.
+    iou: of the re-projected silhouette with the mask. l1_masked: RGB inside the mask. *_refined: the same after
+    test-time refinement with the photo and its mask, which is no prediction any more.
     """
     batches, device = [], network.start.device
     for one in map(load, range(count)):
         one = replace(one, photo=one.photo.to(device), foreground=one.foreground.to(device))
         seen = predict(network, one)
-        mask = (one.mask(RESOLUTION) > 0.5).to(one.foreground)
-        l1 = masked_l1(view(network, seen, RESOLUTION).rgb, one.picture(RESOLUTION), mask)
-        batches.append({"iou": silhouette_agreement(network, seen, mask), "l1_masked": l1})
+        iou, l1 = _reprojection(network, seen, one)
+        found = {"iou": iou, "l1_masked": l1}
+        if refinement is not None:
+            size = refinement.size
+            refined = refine(network, seen, one.picture(size), one.mask(size), refinement)
+            found["iou_refined"], found["l1_refined"] = _reprojection(network, refined, one)
+        batches.append(found)
     return scores_of(joined(batches))
+
+
+@torch.no_grad()
+def _reprojection(
+    network: InverseGraphicsNetwork, seen: Reconstruction, one: FoundObject
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """Silhouette IoU and masked L1 of the reconstruction under its own camera."""
+    mask = (one.mask(RESOLUTION) > 0.5).to(one.foreground)
+    rgb = view(network, seen, RESOLUTION).rgb
+    return silhouette_agreement(network, seen, mask), masked_l1(rgb, one.picture(RESOLUTION), mask)
 
 
 @dataclass(frozen=True)

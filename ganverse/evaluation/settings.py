@@ -25,6 +25,11 @@ class Photographs:
     """segkps/CATEGORY.mat, the polygons of the CMR protocol. Default: VOC's own masks, which fewer objects have."""
     category: str = "car"
     """Category of Pascal3D+."""
+    refine: int = 30
+    """Steps of test-time refinement behind the `*_refined` scores. 0 omits them."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

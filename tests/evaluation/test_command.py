@@ -34,7 +34,7 @@ def test_nothing_named_means_the_weights_in_the_package() -> None:
         (["--held_out_objects", "-1"], "held_out_objects to be at least 0"),
         (["--batch", "0"], "batch to be at least 1"),
         (["--control_objects", "1"], "control_objects of 0 or at least 2"),
-        (["--edit_steps", "many"], "edit_steps"),
+        (["--photographs.refine", "many"], "photographs.refine"),
         (["--held_out_object", "3"], "did you mean held_out_objects"),
         (["--checkpoint", "weights.ckpt"], "expected --checkpoint to be a .safetensors file"),
         (["--run", "nowhere"], "expected a run directory"),
@@ -67,7 +67,7 @@ def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str], monkeyp
     for settings in (EvaluateCall, EvaluationSettings):
         for name in settings.__dataclass_fields__:
             assert f"--{name} " in shown, name
-    assert "Steps of refinement" in shown
+    assert "Steps of test-time refinement" in shown
 
 
 def test_an_evaluation_goes_to_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,13 @@ from ganverse.evaluation.photographs import Pascal3D, PhotoFolder, reprojection_
 from ganverse.evaluation.settings import Photographs
 from ganverse.masks.segmenter import Segmenter
 from ganverse.reconstruction.photos import FoundObject, Photo, bounding_square
-from ganverse.reconstruction.refinement import view
+from ganverse.reconstruction.refinement import RefinementSettings, view
 from tests.evaluation.pascal3d_tree import save_tree
 from tests.evaluation.tiny_models import TINY_SETTINGS, tiny_inverse
 from tests.reconstruction.toys import save_mask, save_photo
 
 NETWORK = tiny_inverse().network
+FEW = RefinementSettings(steps=4, size=48)
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,11 @@ def test_the_silhouette_of_the_network_itself_agrees() -> None:
 def test_a_folder_with_masks(folders: tuple[Path, Path]) -> None:
     folder = PhotoFolder(*folders)
     assert [path.name for path in folder.files] == ["a.jpg", "b.jpg"]
-    scores = reprojection_scores(NETWORK, 2, folder.load)
-    assert set(scores) == {"iou", "l1_masked"}
+    scores = reprojection_scores(NETWORK, 2, folder.load, FEW)
+    assert set(scores) == {"iou", "l1_masked", "iou_refined", "l1_refined"}
     assert scores["iou"].count == 2
-    assert 0 < scores["iou"].value < 1
+    assert 0 < scores["iou"].value < scores["iou_refined"].value < 1
+    assert scores["l1_refined"].value < scores["l1_masked"].value
 
 
 def test_pascal3d(tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_pascal3d(tmp_path: Path) -> None:
 
 
 def test_in_the_report(tmp_path: Path, folders: tuple[Path, Path]) -> None:
-    photographs = Photographs(*folders, pascal3d=save_tree(tmp_path / "pascal3d"))
+    photographs = Photographs(*folders, pascal3d=save_tree(tmp_path / "pascal3d"), refine=0)
     settings = replace(TINY_SETTINGS, photographs=photographs)
     output = tmp_path / "report"
     metrics = evaluate_loaded(Models(inverse=tiny_inverse()), output, replace(settings, world_objects=0))
