@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief, quoted
-from ganverse.io import json_bytes, pack_tensors, read_json, regular, write_atomically, write_together
+from ganverse.io import json_bytes, pack_tensors, read_json, regular, write_together
 
 SHIPPED = Path(__file__).parent / "weights"
 """The weights inside the package."""

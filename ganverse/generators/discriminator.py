@@ -7,12 +7,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganverse.errors import GanverseError
-from ganverse.generators.layers import EqualizedConv2d, EqualizedLinear
+from ganverse.generators.layers import EqualizedConv2d, EqualizedLinear, halve
 
 
 class ResidualBlock(nn.Module):
@@ -27,7 +26,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs half_h half_w"]:
         """Features at half the resolution."""
-        out: Tensor = self.skip(F.avg_pool2d(x, 2)) + self.conv1(F.avg_pool2d(self.conv0(x), 2))
+        out: Tensor = self.skip(halve(x)) + self.conv1(halve(self.conv0(x)))
         return out
 
 
@@ -80,7 +79,7 @@ class Discriminator(nn.Module):
         if level > 0:
             x = self.blocks[level - 1](x)
             if fade < 1.0:
-                x = torch.lerp(self.from_rgb[level - 1](F.avg_pool2d(image, 2)), x, fade)
+                x = torch.lerp(self.from_rgb[level - 1](halve(image)), x, fade)
         for block in reversed(self.blocks[: max(level - 1, 0)]):
             x = block(x)
         x = self.final_conv(minibatch_deviation(x, neighbors=self.neighbors))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -100,6 +101,23 @@ class MappingNetwork(nn.Module):
 def normalize_second_moment(x: Float[Tensor, "*batch dims"]) -> Float[Tensor, "*batch dims"]:
     """Scales every vector so that the mean of its squares is 1."""
     return x * (x.square().mean(dim=-1, keepdim=True) + 1e-8).rsqrt()
+
+
+class _Halve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # The same numbers as PyTorch's own, which adds into zeros: three to four times as long on a CPU.
+        return F.interpolate(gradient * 0.25, scale_factor=2.0)
+
+
+def halve(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels half_h half_w"]:
+    """Mean of every 2 x 2 pixels; the sides are even."""
+    half: Tensor = _Halve.apply(x)
+    return half
 
 
 def blur(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from enum import Enum
@@ -13,7 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import LRSchedulerConfigType
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from ganverse.batch import MultiViewBatch
@@ -37,6 +39,8 @@ class BaseTask(pl.LightningModule):
     average of the weights has halved; 0 keeps no average.
     """
 
+    compiled = False
+    """Whether training runs the `compilable` networks through `torch.compile`; the command line's --compile."""
     has_idle_parameters = False
     """Whether some parameters get no gradient in some steps, which DDP must know (find_unused_parameters)."""
 
@@ -58,6 +62,11 @@ class BaseTask(pl.LightningModule):
     def needs_views(self) -> bool:
         """Whether `configure_model` is still to build the module for the trainer's multi-view data."""
         return False
+
+    @property
+    def compilable(self) -> Sequence[nn.Module]:
+        """Networks that take most of a step, whose shapes stay and whose gradient is not derived again."""
+        return ()
 
     @property
     def data(self) -> MultiViewData:
@@ -95,9 +104,18 @@ class BaseTask(pl.LightningModule):
             self.log_dict(bar, prog_bar=True, logger=False, batch_size=batch_size)
 
     def on_train_start(self) -> None:
-        """Does nothing if a checkpoint already holds the complete training."""
+        """Stops if a checkpoint already holds the complete training; compiles the networks if that is asked for.
+
+        Raises:
+            GanverseError: there is no C++ compiler, which `torch.compile` needs.
+        """
         if self.images_seen >= self.images:
             self.trainer.should_stop = True
+        compiler = os.environ.get("CXX", "g++")
+        if self.compiled and shutil.which(compiler) is None:
+            raise GanverseError(f"expected a C++ compiler for --compile, got no {compiler}; install it or omit it")
+        for network in self.compilable if self.compiled else ():
+            network.compile()  # in place: parameters and checkpoints keep their names
 
     def schedule(
         self, optimizer: torch.optim.Optimizer, factors: Sequence[Callable[[int], float]]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganverse.batch import MultiViewBatch
 from ganverse.data.sources import Source, SourceSettings, open_source, segmenter_path
@@ -150,6 +150,11 @@ class Disentanglement(BaseTask):
                 f"expected a StyleGAN-R to start from with the parts of this one, got others "
                 f"({str(error).splitlines()[-1].strip()}); use the same mapping settings, or omit start"
             ) from error
+
+    @property
+    def compilable(self) -> Sequence[nn.Module]:
+        """As in `BaseTask`."""
+        return self.networks.inverse.encoder, self.networks.inverse.texture.decoder
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One Adam with five groups, in the order of `DisentangleSettings.rates`."""

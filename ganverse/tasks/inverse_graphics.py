@@ -11,12 +11,12 @@ from typing import Any, Literal, cast
 import torch
 from lightning_fabric.utilities.seed import reset_seed
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganverse.augmentation import AugmentationSettings, augmented
 from ganverse.batch import MultiViewBatch
 from ganverse.distributed import all_gather
-from ganverse.errors import AT_LEAST_1, POSITIVE, SHARE, GanverseError, check_ranges
+from ganverse.errors import AT_LEAST_1, POSITIVE, SHARE, check_ranges
 from ganverse.inverse.camera_survey import CameraSurvey, SurveyPlan, hypothesis_losses
 from ganverse.inverse.camera_table import CameraTable
 from ganverse.inverse.losses import DEFAULT_WEIGHTS, InverseLossWeights, chroma_error, silhouette_iou
@@ -201,6 +201,11 @@ class InverseGraphics(BaseTask):
         axes = measured_axes(drawn.masks.flatten(0, 1), azimuth, self.camera_start.distance)
         log.info("half-axes of the start ellipsoid, measured on silhouettes: %s", axes)
         return axes
+
+    @property
+    def compilable(self) -> Sequence[nn.Module]:
+        """As in `BaseTask`."""
+        return self.network.encoder, self.network.texture.decoder
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW in four groups: network, what all objects share, cameras, their offsets (the last three: no decay)."""

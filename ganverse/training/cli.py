@@ -63,6 +63,7 @@ class GanverseCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What every training has besides the Trainer's own settings."""
         parser.add_argument("--weights", type=str, default="weights.safetensors", help="File of the trained weights.")
+        parser.add_argument("--compile", type=bool, default=False, help="Run the networks through torch.compile.")
         parser.add_lightning_class_args(TimedCheckpoint, "checkpoint")
         parser.set_defaults(
             {
@@ -95,7 +96,8 @@ class GanverseCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
-        config = self._settings(self.config_init)["trainer"]
+        settings = self._settings(self.config_init)
+        config, self.model.compiled = settings["trainer"], settings["compile"]
         root = config["default_root_dir"] or "runs/unnamed"
         if config["logger"] in (None, True):
             kwargs["logger"] = CSVLogger(root, name="logs")

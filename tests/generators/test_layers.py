@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganverse.generators.layers import EqualizedConv2d, EqualizedLinear, MappingNetwork, blur, upsample
+from ganverse.generators.layers import EqualizedConv2d, EqualizedLinear, MappingNetwork, blur, halve, upsample
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.01])
@@ -57,3 +57,15 @@ def test_upsampling_is_bilinear_inside() -> None:
 def test_blur_keeps_the_mean_inside() -> None:
     assert torch.equal(blur(torch.ones(1, 2, 5, 5), (1.0, 2.0, 1.0))[:, :, 1:-1, 1:-1], torch.ones(1, 2, 3, 3))
     assert blur(torch.ones(1, 2, 5, 5), (1.0, 3.0, 3.0, 1.0)).shape == (1, 2, 4, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_halving_is_average_pooling_to_the_bit_gradients_included(dtype: torch.dtype) -> None:
+    x = torch.randn(2, 5, 6, 4, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    results = []
+    for half in (halve(x), F.avg_pool2d(x, 2)):
+        (gradient,) = torch.autograd.grad(half.square().sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), x)
+        results.append((half, gradient, second))
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.equal(ours, theirs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from torch._dynamo.utils import counters
 
 from ganverse.data.sampling import SamplingSettings
 from ganverse.data.world_images import WorldImages
@@ -81,6 +85,44 @@ def test_resumed_training_equals_an_uninterrupted_one(
     assert [[group["lr"] for group in one["param_groups"]] for one in states[0]] == [
         [group["lr"] for group in one["param_groups"]] for one in states[1]
     ]
+
+
+def test_compiled_networks_keep_their_names_and_resume_to_the_same_bits(tmp_path: Path) -> None:
+    """In a process of its own: the checks of types in the tests cannot be traced."""
+    call = f"from tests.tasks import test_resume; test_resume.check_compiled({str(tmp_path)!r})"
+    environment = {**os.environ, "CXX": sys.executable}
+    done = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def check_compiled(folder: str) -> None:
+    """With AOTAutograd alone, which needs no C++ compiler; like all of torch.compile it has no second derivatives."""
+    tmp_path, in_place = Path(folder), torch.nn.Module.compile
+    torch.nn.Module.compile = lambda network: in_place(network, backend="aot_eager_decomp_partition")
+    files = toys.save_files(tmp_path)
+    for stage in (inverse, disentanglement, gan):
+
+        def compiled(stage: Callable[[toys.Files, Path], Made] = stage) -> Made:
+            module, data = stage(files, tmp_path)
+            module.compiled = True
+            return module, data
+
+        counters.clear()
+        straight = trained(compiled(), tmp_path, 4)
+        assert counters["stats"]["unique_graphs"] > 0, stage
+        trained(compiled(), tmp_path, 1)
+        assert gaps(straight, trained(compiled(), tmp_path, 4, tmp_path / "last.ckpt")) == {}, stage
+        assert straight["state_dict"].keys() == trained(stage(files, tmp_path), tmp_path, 1)["state_dict"].keys()
+
+
+def test_compiling_without_a_compiler_is_a_sentence(
+    files: toys.Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    made = gan(files, tmp_path)
+    made[0].compiled = True
+    with pytest.raises(GanverseError, match="C\\+\\+ compiler for --compile, got no no-such-compiler"):
+        trained(made, tmp_path, 1)
 
 
 @pytest.mark.parametrize("stage", [inverse, disentanglement])
