@@ -15,6 +15,12 @@ def test_finer_template() -> None:
     assert sphere_template(4).vertices.shape == (1, 2562, 3)
 
 
+def test_every_mesh_is_repeated_in_a_row() -> None:
+    mesh = sphere_template(0)
+    two = mesh.with_vertices(torch.cat([mesh.vertices, 2 * mesh.vertices]))
+    assert two.repeat_interleave(3).vertices.norm(dim=2).mean(dim=1).tolist() == pytest.approx([1, 1, 1, 2, 2, 2])
+
+
 def test_template_is_closed_and_faces_outward() -> None:
     mesh = sphere_template(2)
     edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])

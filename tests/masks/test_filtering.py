@@ -31,6 +31,7 @@ def test_cut_objects_can_be_rejected_too() -> None:
 
 def test_the_ten_per_cent_are_a_setting() -> None:
     assert filter_masks(_masks(), MaskFilter(min_area=0.05)).keep[3]
+    assert filter_masks(_masks(), MaskFilter(min_area=0.25)).keep[0], "covers that share exactly"
     with pytest.raises(GanverseError, match="share"):
         MaskFilter(min_area=10.0)
 
