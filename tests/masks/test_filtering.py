@@ -29,6 +29,12 @@ def test_cut_objects_can_be_rejected_too() -> None:
     assert outcome.cut_off.tolist() == [False, False, False, False, True]
 
 
+def test_an_object_reaches_the_border_where_its_mask_is_above_one_half() -> None:
+    soft = torch.zeros(2, 1, 20, 20)
+    soft[0, :, 5:15, 10:], soft[1, :, 5:15, 10:] = 0.6, 0.4
+    assert filter_masks(Masks(soft, torch.ones(2).long()), MaskFilter(keep_cut=False)).cut_off.tolist() == [True, False]
+
+
 def test_the_ten_per_cent_are_a_setting() -> None:
     assert filter_masks(_masks(), MaskFilter(min_area=0.05)).keep[3]
     assert filter_masks(_masks(), MaskFilter(min_area=0.25)).keep[0], "covers that share exactly"

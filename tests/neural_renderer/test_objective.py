@@ -142,6 +142,13 @@ def test_rates_follow_the_two_stages() -> None:
     assert start[4] == schedule.synthesis_rate
     assert schedule.rates(300)[4] == pytest.approx(0)
     assert replace(schedule, warm_up_images=0).rates(0)[4] == schedule.synthesis_rate
+    for begun, halfway in ((0, 50), (100, 200)):
+        assert schedule.rates(halfway)[:2] == pytest.approx([rate / 2 for rate in schedule.rates(begun)[:2]])
+    assert replace(schedule, camera_factor=0.5).rates(200)[0] == pytest.approx(0.25 * schedule.mapping_rate)
+    assert schedule.rates(200)[3:] == pytest.approx((schedule.mapping_rate / 2, schedule.synthesis_rate / 2))
+    steady = replace(schedule, decay=False)
+    assert steady.rates(99) == schedule.rates(0)
+    assert steady.rates(299) == schedule.rates(100)
     with pytest.raises(GanverseError, match="keep_spread"):
         replace(schedule, keep_spread=1.5)
 
