@@ -62,7 +62,7 @@ class MultiViewFolder(MultiViewFiles):
     ) -> None:
         self.folder, self._resolution, self.views, self.seed = Path(folder), resolution, views, seed
         numbers = {"resolution": resolution, "views": views, "seed": seed}
-        check_ranges(numbers, resolution=AT_LEAST_1, views=AT_LEAST_1)
+        check_ranges(numbers, resolution=FROM_1, views=FROM_1)
         count = len(self.objects)
         held_out = min(count // 8, 64) if validation_objects is None else validation_objects
         super().__init__(batch_size, held_out, num_workers)

@@ -29,7 +29,7 @@ def _voxelize_one(
     corners = face_vertices(grid[None], faces)[0]
     low = corners[..., :2].amin(dim=1).ceil().clamp(0, resolution).long()
     high = corners[..., :2].amax(dim=1).floor().clamp(-1, resolution - 1).long()
-    size = (high - low + 1).clamp_min(0)
+    size = high - low + 1
     count = size.prod(dim=1)
     face = torch.arange(len(faces), device=vertices.device).repeat_interleave(count)
     local = torch.arange(len(face), device=vertices.device) - (count.cumsum(0) - count)[face]

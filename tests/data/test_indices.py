@@ -1,4 +1,5 @@
 import json
+import math
 from itertools import islice
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_step_of_all_processes_is_one_run_of_indices() -> None:
 def test_all_processes_together_see_every_held_out_index_in_as_many_steps(world: int, batch: int, count: int) -> None:
     parts = [EvenBatches(batch, 100, count, rank, world) for rank in range(world)]
     batches = [list(part) for part in parts]
-    assert {len(found) for found in batches} == {len(parts[0])}
+    assert {len(found) for found in batches} == {len(parts[0])} == {math.ceil(count / (batch * world))}
     seen = [index for found in batches for part in found for index in part.tolist()]
     assert sorted(set(seen)) == list(range(100, 100 + count))
     assert all(0 < len(part) <= batch for found in batches for part in found)

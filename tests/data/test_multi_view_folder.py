@@ -47,6 +47,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_previews_are_held_out_objects_as_many_as_there_are(folder: Path) -> None:
+    data = MultiViewFolder(folder, 32, validation_objects=2)
+    for asked, given in ((1, 1), (2, 2), (9, 2)):
+        assert torch.equal(data.preview(asked).sample_index, torch.arange(given) + VALIDATION_START)
+    assert len(MultiViewFolder(folder, 32, validation_objects=0).preview(9).images) == 5
+
+
 def test_masks_beside_pictures_and_in_their_alpha_are_the_same(tmp_path: Path) -> None:
     for alpha in (True, False):
         (tmp_path / str(alpha)).mkdir()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,6 +32,18 @@ def test_views_are_rendered_by_their_own_cameras() -> None:
     widths = covered[0, :, 0].amax(dim=1).sum(dim=1)
     assert widths[1] > 1.5 * widths[0]
     assert (rgb * (1 - covered)).abs().max() == 0
+
+
+def test_what_is_reconstructed_is_the_first_view() -> None:
+    model, images = tiny_inverse(), torch.rand(1, 2, 3, 32, 32)
+    ids = torch.tensor([[0, 3]])
+    batch = MultiViewBatch(images, torch.ones(1, 2, 1, 32, 32), ids, torch.tensor([0]), torch.zeros(1, 2, 1))
+    rgb, _ = rerender(model, batch)
+    for view, matters in ((0, True), (1, False)):
+        other = images.clone()
+        other[:, view] = 1 - other[:, view]
+        changed = (rerender(model, replace(batch, images=other))[0] - rgb).abs().amax(dim=(0, 2, 3, 4)) > 1e-4
+        assert changed.tolist() == [matters, matters]
 
 
 def test_scores_cover_input_and_unseen_views(perceptual: PerceptualDistance) -> None:

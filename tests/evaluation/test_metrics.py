@@ -82,6 +82,9 @@ def test_a_ratio_is_one_of_means() -> None:
     assert score.high is not None
     assert score.low <= score.value <= score.high
     assert score.count == 3
+    values = torch.rand(30)
+    whole, half = Score.of(values.sort().values), Score.of_ratio(values.sort().values, torch.full((30,), 2.0))
+    assert (half.value, half.low, half.high) == pytest.approx((whole.value / 2, whole.low / 2, whole.high / 2))
     assert Score.of_ratio(torch.ones(2), torch.full((2,), 2.0)) == Score(0.5, 0.5, 0.5, 2)
     with pytest.raises(GanverseError, match="at least one object"):
         Score.of_ratio(torch.zeros(0), torch.zeros(0))

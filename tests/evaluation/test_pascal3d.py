@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from ganverse.errors import GanverseError
-from ganverse.evaluation.photographs import Pascal3D
+from ganverse.evaluation.photographs import Pascal3D, _instance
 from tests.evaluation.pascal3d_tree import BOX, car, save_polygons, save_record, save_tree
 
 
@@ -22,6 +22,14 @@ def test_whole_unhidden_objects_of_other_images_than_those_of_training_count(roo
     found = Pascal3D(root).objects
     assert [(one.name, one.number) for one in found] == [("2008_000002", 1), ("2008_000003", 2)]
     assert found[0].box == BOX
+
+
+def test_the_border_between_instances_is_no_instance() -> None:
+    """VOC draws it as 255 round every object; a loose box fits the border better than the object."""
+    labels = np.zeros((40, 60), np.uint8)
+    labels[9:31, 9:51] = 255
+    labels[10:30, 10:50] = 3
+    assert np.array_equal(_instance(labels, (10.0, 10.0, 51.0, 31.0)), (labels == 3) * np.uint8(255))
 
 
 def test_square_and_mask(root: Path) -> None:

@@ -74,6 +74,17 @@ def test_chamfer_and_f_score_of_a_shifted_cube() -> None:
     assert moved.f_score(1e-3).item() == pytest.approx(4 / 6 * 0.9, abs=0.05)
 
 
+def test_normal_consistency_is_the_cosine_of_the_angle_between_surfaces() -> None:
+    triangle, faces = torch.tensor([[[-1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 1.0, 0.0]]]), torch.tensor([[0, 1, 2]])
+    turn = math.radians(20)
+    tilted = triangle * torch.tensor([1.0, math.cos(turn), 0.0]) + triangle[..., [2, 2, 1]] * math.sin(turn)
+    flat, slanted = (sample_surface(x, faces, 50) for x in (triangle, tilted))
+    flipped = sample_surface(tilted, faces[:, [0, 2, 1]], 50)
+    for other in (slanted, flipped):
+        measured = SurfaceDistances.measure(flat, other, 50)
+        assert measured.normal_consistency.item() == pytest.approx(math.cos(turn), abs=1e-5)
+
+
 def test_mirror_images_keep_their_normals_outward() -> None:
     sphere = sphere_template(1)
     samples = sample_surface(sphere.vertices, sphere.faces, 50).with_mirror_images()

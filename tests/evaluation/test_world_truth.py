@@ -53,6 +53,27 @@ def test_a_perfect_reconstruction_scores_perfectly(monkeypatch: pytest.MonkeyPat
     assert scores["azimuth_error_deg"].value == pytest.approx(0, abs=1e-4)
 
 
+def test_the_unseen_view_counts_for_itself_and_colors_for_both() -> None:
+    """The first view is predicted exactly, in the second there is nothing but gray."""
+    batch = world_batch(WORLD, 0, torch.arange(3))
+    images, masks = batch.images, (batch.masks > 0.5).float()
+    face_index = torch.where(masks[:, :, 0] > 0, 0, -1)
+    views = [
+        RenderResult(rgb, mask, torch.zeros_like(mask), index)
+        for rgb, mask, index in (
+            (images[:, 0], masks[:, 0], face_index[:, 0]),
+            (torch.full_like(images[:, 1], 0.5), masks[:, 1], torch.full_like(face_index[:, 1], -1)),
+        )
+    ]
+    found = module._picture_metrics(batch, views)
+    hue = ((images - images.mean(dim=2, keepdim=True)).abs().mean(dim=2, keepdim=True) * masks).sum(dim=(2, 3, 4))
+    hue = hue / masks.sum(dim=(2, 3, 4))
+    assert found["iou_2d"].tolist() == [1, 1, 1]
+    assert found["iou_2d_unseen"].tolist() == [0, 0, 0]
+    torch.testing.assert_close(found["chroma_error"], hue[:, 1] / 2)
+    torch.testing.assert_close(found["chroma_gray"], hue.mean(dim=1))
+
+
 def test_unknown_cameras_leave_their_error_out() -> None:
     scores, _ = world_scores(WORLD, tiny_inverse(), Alignment(), None, TINY_SETTINGS)
     assert "azimuth_error_deg" not in scores

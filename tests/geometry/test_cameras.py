@@ -57,6 +57,15 @@ def test_offset_and_aspect() -> None:
     torch.testing.assert_close(image[0, 0], torch.tensor([scale / 2 + 0.1, -0.2]))
 
 
+def test_placed_cameras_see_the_picture_mirrored_scaled_and_shifted() -> None:
+    cameras = Cameras(torch.tensor([0.7]), torch.tensor([0.2]), torch.tensor([40.0]), torch.tensor([[0.1, -0.2]]))
+    points = torch.rand(1, 20, 3) - 0.5
+    before, _ = project(cameras, points * torch.tensor([-1.0, 1.0, 1.0]))
+    after, _ = project(cameras.placed(torch.tensor([[-1.0, 1.5, 0.3, -0.1]])), points)
+    expected = 1.5 * before * torch.tensor([-1.0, 1.0]) + torch.tensor([0.3, -0.1])
+    torch.testing.assert_close(after, expected, atol=2e-3, rtol=0)  # from so far away perspective hardly matters
+
+
 def test_rays_are_the_inverse_of_project() -> None:
     cameras = Cameras(*(torch.tensor([v]) for v in (0.7, 0.3, 3.0)), torch.tensor([[0.05, -0.1]]))
     points = cameras.position[:, None, None] + 2.5 * pixel_rays(cameras, 4, 6)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -13,6 +15,20 @@ def test_template_has_the_papers_size() -> None:
 
 def test_finer_template() -> None:
     assert sphere_template(4).vertices.shape == (1, 2562, 3)
+
+
+def test_the_coarsest_template_is_the_regular_icosahedron() -> None:
+    mesh = sphere_template(0)
+    torch.testing.assert_close(mesh.vertices.norm(dim=-1), torch.ones(1, 12))
+    corners = mesh.vertices[0][mesh.faces]
+    sides = (corners - corners.roll(1, dims=1)).norm(dim=-1)
+    torch.testing.assert_close(sides, torch.full((20, 3), 4 / math.sqrt(10 + 2 * math.sqrt(5))))
+
+
+def test_every_mesh_is_repeated_in_a_row() -> None:
+    mesh = sphere_template(0)
+    two = mesh.with_vertices(torch.cat([mesh.vertices, 2 * mesh.vertices]))
+    assert two.repeat_interleave(3).vertices.norm(dim=2).mean(dim=1).tolist() == pytest.approx([1, 1, 1, 2, 2, 2])
 
 
 def test_template_is_closed_and_faces_outward() -> None:

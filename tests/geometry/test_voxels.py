@@ -35,6 +35,13 @@ def test_overlapping_parts_are_a_union() -> None:
     assert torch.equal(both, union)
 
 
+def test_a_plate_between_two_layers_of_centers_holds_none() -> None:
+    """Both of its sides are crossed in one step up the column, where they cancel."""
+    vertices, faces = _box(-0.5, 0.5)
+    for order in (faces, faces.flip(0)):
+        assert not voxelize(vertices[None] * torch.tensor([1.0, 1.0, 0.1]), order, 8).any()
+
+
 def test_a_solid_beyond_the_cube_is_clipped() -> None:
     vertices, faces = _box(-3.0, 3.0)
     assert voxelize(vertices[None], faces, 8).all()

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import pytest
+import scipy.stats
 import torch
 
 from ganverse.errors import GanverseError
@@ -97,6 +99,17 @@ def test_a_mirrored_camera_and_a_wrong_bin_are_moved_the_short_way_round():
     table = CameraTable(wrong, elevation_degrees=12.0)
     assert _survey(table, SurveyPlan()).tolist() == [False, False, False, True, True, False]
     assert table.azimuth.rad2deg().tolist() == pytest.approx([5.0, 60.0, 130.0, 192.0, -120.0, 300.0], abs=1e-3)
+
+
+def test_certainty_is_counted_in_standard_errors_of_the_mean():
+    """The t statistic of the falls, as SciPy has it: below it the camera moves, above it the camera stays."""
+    own, other = torch.tensor([4.0, 4.4, 3.8, 4.1, 4.3]), torch.tensor([3.1, 3.9, 3.2, 3.0, 3.9])
+    certainty = float(scipy.stats.ttest_1samp(own - other, 0).statistic)
+    losses = torch.stack([own, *[own + 1] * 2, other, own + 1, own], dim=1)
+    for share, moves in ((0.99, True), (1.01, False)):
+        survey = CameraSurvey(radians(100), replace(QUARTERS, certainty=share * certainty))
+        survey.add(torch.zeros(5, dtype=torch.long), losses)
+        assert survey.decide(CameraTable([100.0])).tolist() == [moves]
 
 
 def test_far_moves_need_certainty_and_effect_and_near_ones_certainty(caplog):

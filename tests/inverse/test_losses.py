@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -72,6 +73,19 @@ def test_chroma_error_ignores_brightness_and_sees_hue():
     assert chroma_error(red + 0.2, red, mask).item() == pytest.approx(0, abs=1e-6)
     assert chroma_error(red.flip(1), red, mask).item() > 0.2
     assert chroma_error(torch.zeros_like(red), red, mask).item() == pytest.approx(0.2)
+
+
+def test_camera_loss_adds_direction_log_distance_and_image_shift():
+    """Each of the three known by itself: the chord of 40 degrees, a distance twice as long, a shift of (0.3, -0.4)."""
+    table = Cameras.from_degrees([10.0] * 4, [0.0] * 4, [3.0] * 4)
+    predicted = Cameras(
+        table.azimuth + torch.tensor([40.0, 0.0, 0.0, 40.0]).deg2rad(),
+        table.elevation,
+        table.distance * torch.tensor([1.0, 2.0, 1.0, 2.0]),
+        torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.3, -0.4], [0.3, -0.4]]),
+    )
+    chord, stretch, shift = 2 - 2 * math.cos(math.radians(40)), math.log(2) ** 2, 0.25
+    assert camera_loss(predicted, table).tolist() == pytest.approx([chord, stretch, shift, chord + stretch + shift])
 
 
 def test_camera_loss_is_periodic_and_leaves_the_table_alone():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import torch
 
 from ganverse.errors import GanverseError
 from ganverse.geometry.meshes import mirror_pairs, sphere_template
-from ganverse.inverse.network import InverseGraphicsNetwork, InverseNetworkConfig
+from ganverse.inverse.network import CameraHead, InverseGraphicsNetwork, InverseNetworkConfig
 from tests.inverse.tiny import TINY, tiny_batch
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
@@ -115,6 +116,40 @@ def test_pictures_of_another_size_and_impossible_levels_are_refused(images):
             replace(TINY, **wrong)
     with pytest.raises(GanverseError, match="camera_distance"):
         replace(TINY, camera_distance=0.5)
+
+
+def test_the_smallest_network_works_and_anything_below_is_refused():
+    smallest = InverseNetworkConfig(
+        resolution=4,
+        subdivisions=0,
+        smoothing=0.0,
+        unshuffle=1,
+        channels=(8, 8),
+        latent=1,
+        texture_size=4,
+        texture_channels=(8,),
+        palette=1,
+    )
+    seen = InverseGraphicsNetwork(smallest)(torch.rand(2, 3, 4, 4))
+    assert seen.vertices.isfinite().all()
+    assert seen.texture.shape == (2, 3, 4, 4)
+    for name in ("resolution", "subdivisions", "smoothing", "unshuffle", "latent", "texture_size", "palette"):
+        lowest = getattr(smallest, name)
+        with pytest.raises(GanverseError, match=f"expected {name} from {lowest} to"):
+            replace(smallest, **{name: lowest - 1})
+
+
+def test_a_step_of_adam_turns_the_camera_by_few_degrees():
+    """Adam moves each of 512 weights by the learning rate, all in one direction: the sum is 400 learning rates."""
+    head, latent = CameraHead(512, 4.0), torch.randn(1, 512)
+    camera = head(latent)
+    assert (camera.azimuth.item(), camera.distance.item()) == pytest.approx((0, 4))
+    (camera.azimuth + camera.elevation + camera.distance).sum().backward()
+    torch.optim.Adam(head.parameters(), 1e-3).step()
+    moved = head(latent)
+    for angle in (moved.azimuth, moved.elevation):
+        assert 1 < -math.degrees(angle.item()) < 5
+    assert -0.05 < moved.distance.log().item() - math.log(4) < -0.02
 
 
 def test_autocast_keeps_geometry_in_single_precision(images):

@@ -67,6 +67,12 @@ def test_fewer_stages_are_a_part_of_the_sum(distance):
         PerceptualDistance(stages=6)
 
 
+def test_layers_have_the_sizes_of_a_dense_alexnet(distance):
+    """At 64 px: 11 x 11 with two pixels of border, 58, halved; then each halving follows a pooling that takes two."""
+    shapes = [tuple(features.shape[1:]) for features in distance.network(picture(0))]
+    assert shapes == [(64, 30, 30), (192, 15, 15), (384, 8, 8), (256, 8, 8), (256, 8, 8)]
+
+
 def test_pictures_below_24_pixels_are_refused(distance):
     small = torch.rand(1, 3, 24, 32)
     assert distance(small, small.flip(1)).isfinite().all()

@@ -25,6 +25,7 @@ def test_the_papers_filter_names_a_reason_for_every_reject() -> None:
 
 def test_the_ten_per_cent_are_a_setting() -> None:
     assert filter_masks(_masks(), MaskFilter(min_area=0.05)).keep[3]
+    assert filter_masks(_masks(), MaskFilter(min_area=0.25)).keep[0], "covers that share exactly"
     with pytest.raises(GanverseError, match="min_area to be from 0 to 1"):
         MaskFilter(min_area=10.0)
 

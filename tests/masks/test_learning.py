@@ -12,6 +12,7 @@ from ganverse.generators.framing import framed
 from ganverse.generators.style_based import StyleBasedGenerator
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import load_generator
+from ganverse.masks import learning
 from ganverse.masks.learning import (
     ANNOTATED_SEED,
     LearningSettings,
@@ -51,11 +52,19 @@ def test_features_are_those_of_the_whole_square() -> None:
         images_and_features(world, world.styles(world.map(torch.randn(1, world.z_dim))), 16)
 
 
+@pytest.mark.parametrize(("resolution", "side"), [(32, 32), (64, 64), (1024, 128)])
+def test_masks_are_learned_at_the_generator_s_size_but_at_most_128_px(resolution: int, side: int) -> None:
+    assert learning.working_side(CarWorldGenerator(resolution)) == side
+
+
 def test_the_classifier_finds_the_annotated_pixels() -> None:
     pixels = torch.randn(2000, 5) * 3 + 1
     truth = (pixels[:, 1] + pixels[:, 3].abs() > 3).float()
     classifier = train_pixel_classifier(pixels[:1500], truth[:1500], steps=100)
     assert ((classifier(pixels[1500:]) > 0) == (truth[1500:] > 0.5)).float().mean() > 0.88
+    scale, shift = torch.tensor([1.0, 1e3, 1e-3, 10.0, 1.0]), torch.tensor([5.0, -1e3, 0.0, 1.0, 0.0])
+    rescaled = train_pixel_classifier(pixels[:1500] * scale + shift, truth[:1500], steps=100)
+    torch.testing.assert_close(rescaled(pixels * scale + shift), classifier(pixels), atol=0.02, rtol=0.02)
     with pytest.raises(GanverseError, match="white for the object"):
         train_pixel_classifier(pixels, torch.zeros(2000))
 
@@ -104,3 +113,13 @@ def test_impossible_settings(values: dict[str, Any]) -> None:
         LearningSettings(**values)
     with pytest.raises(GanverseError, match="at least 1"):
         SegmenterTraining(steps=0)
+
+
+def test_an_annotated_image_is_judged_by_a_classifier_that_has_not_seen_it() -> None:
+    """Columns 0 to 4 are the object in one image, 3 to 7 in the other: what either teaches shares 2 of 8 with both."""
+    column = torch.arange(8.0).expand(1, 1, 8, 8)
+    masks = torch.cat([column <= 4, column >= 3]).float()
+    features = [column + torch.zeros(1, 2, 8, 8)] * 2
+    table = learning._pixel_table(features, masks)
+    found = learning._left_out_iou(features, masks, table, LearningSettings(folds=5))
+    assert found == pytest.approx(2 / 8)

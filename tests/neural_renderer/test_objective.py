@@ -17,8 +17,10 @@ from ganverse.neural_renderer.objective import (
 )
 from ganverse.neural_renderer.renderer import StyleGANR
 from ganverse.neural_renderer.scene_swaps import ProcessSlice, swap
+from ganverse.neural_renderer.scenes import background_mask
 from ganverse.neural_renderer.settings import DisentangleSettings
 from ganverse.neural_renderer.training_scenes import TrainingScene, read_training_scene
+from ganverse.rendering import render
 from tests.neural_renderer.toys import toy_batch, toy_networks, toy_renderer, toy_scenes, toy_trainee
 
 
@@ -140,5 +142,47 @@ def test_rates_follow_the_two_stages() -> None:
     assert start[4] == schedule.synthesis_rate
     assert schedule.rates(300)[4] == pytest.approx(0)
     assert replace(schedule, warm_up_images=0).rates(0)[4] == schedule.synthesis_rate
+    for begun, halfway in ((0, 50), (100, 200)):
+        assert schedule.rates(halfway)[:2] == pytest.approx([rate / 2 for rate in schedule.rates(begun)[:2]])
+    assert replace(schedule, camera_factor=0.5).rates(200)[0] == pytest.approx(0.25 * schedule.mapping_rate)
+    assert schedule.rates(200)[3:] == pytest.approx((schedule.mapping_rate / 2, schedule.synthesis_rate / 2))
+    steady = replace(schedule, decay=False)
+    assert steady.rates(99) == schedule.rates(0)
+    assert steady.rates(299) == schedule.rates(100)
     with pytest.raises(GanverseError, match="keep_spread"):
         replace(schedule, keep_spread=1.5)
+
+
+def test_terms_compare_the_images_with_what_was_asked_for() -> None:
+    """Each term again, from the images of the same scenes, sums in place of the package's own functions."""
+    renderer, scene = trainee_and_scene()
+    chance = torch.rand(len(scene), 5, generator=torch.Generator().manual_seed(0))
+    swapped = swap(scene, NETWORKS.cameras.all(), chance, ProcessSlice(len(scene)))
+    found = cycle(renderer, scene)
+    with torch.no_grad():
+        scenes = scene.inputs.joined(swapped.scenes)
+        images = renderer.framing.apply(renderer.render(scenes))
+        masks = NETWORKS.segmenter.probability(images)
+        drawn = render(
+            NETWORKS.inverse.template.with_vertices(scenes.vertices), scenes.texture, scenes.cameras, size=16
+        )
+        background = torch.cat([scene.background, swapped.background])
+        visible = torch.cat([scene.visible, swapped.visible]) * background_mask(masks)
+        inside = (drawn.face_index >= 0)[:, None] * masks
+        gap = renderer.standardize(renderer.styles(scene.inputs)) - renderer.standardize(scene.styles)
+    expected = {
+        "texture": (scenes.texture - NETWORKS.inverse(images).texture).abs().mean(dim=(1, 2, 3)),
+        "distill_l1": (images[: len(scene)] - scene.composite()).abs().mean(dim=(1, 2, 3)),
+        "background_pixels": _inside(images - background, visible),
+        "appearance": _inside(images - drawn.rgb, inside),
+        "anchor": gap.square().mean(dim=1).sqrt(),
+    }
+    torch.testing.assert_close(found.masks, masks)
+    for name, values in expected.items():
+        torch.testing.assert_close(found.terms[name], values, rtol=1e-3, atol=1e-5, msg=name)
+    images_only = cycle(renderer, scene, DisentangleWeights(background_pixels=0.0)).terms["distill_l1"]
+    torch.testing.assert_close(images_only, (images[: len(scene)] - scene.images).abs().mean(dim=(1, 2, 3)))
+
+
+def _inside(difference: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (difference.abs().mean(dim=1) * mask[:, 0]).sum(dim=(1, 2)) / mask.sum(dim=(1, 2, 3))

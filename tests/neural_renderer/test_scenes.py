@@ -35,6 +35,12 @@ def test_fill_hides_the_outline() -> None:
     assert torch.allclose(remove_object(plain, mask), plain, atol=1e-5)
 
 
+def test_one_visible_corner_fills_the_rest() -> None:
+    plain, mask = torch.full((1, 3, 32, 32), 0.5), torch.ones(1, 1, 32, 32)
+    mask[..., :8, :8] = 0
+    assert torch.allclose(remove_object(plain, mask), plain, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(17, 30), (1, 8)])
 def test_any_size(size: tuple[int, int]) -> None:
     image = torch.rand(2, 3, *size)

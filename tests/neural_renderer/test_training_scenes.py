@@ -40,7 +40,11 @@ def test_the_composite_is_the_object_on_the_background_of_the_inputs() -> None:
 
 
 def test_a_black_hole_is_among_the_inputs_only() -> None:
-    black, filled = (read_training_scene(BATCH, NETWORKS, views=1, fill=fill) for fill in (False, True))
+    batch = replace(BATCH, masks=torch.zeros_like(BATCH.masks))
+    batch.masks[..., 5:11, 5:11] = 1
+    black, filled = (read_training_scene(batch, NETWORKS, views=1, fill=fill) for fill in (False, True))
+    assert 0.3 < black.visible.mean() < 0.9
+    assert (filled.background[..., 5:11, 5:11] > 0).all()
     assert torch.equal(black.background, filled.background)
     assert torch.equal(black.inputs.background, black.background * black.visible)
     assert torch.equal(filled.inputs.background, filled.background)

@@ -39,6 +39,15 @@ def test_the_object_is_found_and_fills_the_square() -> None:
     assert longer == pytest.approx(FILL * 64, abs=2)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_longer_side_takes_88_per_cent_of_a_centered_square(turned: bool) -> None:
+    mask = torch.zeros(1, 1, 90, 120)
+    mask[..., 30:52, 20:64] = 1  # 22 rows, 44 columns: the square has 50
+    mask = mask.transpose(2, 3) if turned else mask
+    box = masked_object(Photo("", mask.expand(-1, 3, -1, -1)), mask).box
+    assert (box.left, box.top, box.side) == ((16, 17, 50) if turned else (17, 16, 50))
+
+
 def test_bars_hide_nothing_of_a_tall_object() -> None:
     picture, mask = torch.rand(1, 3, 90, 60), torch.zeros(1, 1, 90, 60)
     mask[..., 10:80, 10:50] = 1

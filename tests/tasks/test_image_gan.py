@@ -143,6 +143,34 @@ def test_a_step_changes_what_it_should(tmp_path: Path) -> None:
     assert all(p.requires_grad for p in [*made.generator.parameters(), *made.discriminator.parameters()])
 
 
+def test_lazy_r1_weighs_as_much_as_r1_in_every_step(tmp_path: Path) -> None:
+    """What the penalty adds to a step's gradient: gamma / 2 times the interval times its own gradient."""
+    seen: list[tuple[torch.Tensor, float]] = []
+
+    def step(gamma: float) -> list[torch.Tensor]:
+        made = gan_toys.module(stages=(GrowthStage(8, 1000, gamma, fade_images=0),), r1_interval=4)
+        made.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+        run(made, tmp_path, 1)
+        return [p.grad for p in made.discriminator.parameters() if p.grad is not None]
+
+    plain, lazy = step(0.0), step(0.5)
+    (_, (real, fade), _), discriminator = seen[:3], gan_toys.module().discriminator
+    r1_penalty(discriminator(real, fade), real).backward()
+    used = [p for p in discriminator.parameters() if p.grad is not None]
+    assert len(used) > 5
+    for with_penalty, without, own in zip(lazy, plain, used, strict=True):
+        torch.testing.assert_close(with_penalty - without, 0.5 / 2 * 4 * own.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_adam_is_corrected_for_lazy_regularization() -> None:
+    """Section 3.1 of Karras et al. 2020: c = k / (k + 1) for the rate, and as the betas' exponent."""
+    made = gan_toys.module(r1_interval=16)
+    generator, discriminator = (optimizer.defaults for optimizer in made.configure_optimizers()[0])
+    assert (generator["lr"], generator["betas"]) == (made.learning_rate, (0.0, 0.99))
+    assert discriminator["lr"] == pytest.approx(made.learning_rate * 16 / 17)
+    assert discriminator["betas"] == pytest.approx((0.0, 0.99 ** (16 / 17)))
+
+
 def test_average_follows_the_generator(tmp_path: Path) -> None:
     made, fresh = gan_toys.module(), gan_toys.module()
     run(made, tmp_path, 1)
