@@ -26,7 +26,7 @@ from ganverse.batch import MultiViewBatch
 from ganverse.data.multi_view import VALIDATION_START, MultiViewFiles
 from ganverse.data.multi_view_shards import SampleOrder
 from ganverse.data.sampling import random_numbers
-from ganverse.errors import GanverseError, check_ranges
+from ganverse.errors import FROM_1, GanverseError, check_ranges
 from ganverse.io import png_bytes, read_image_with_alpha, read_mask, read_yaml, write_atomically, write_together
 
 VIEWS = "views.yaml"
