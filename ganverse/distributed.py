@@ -1,4 +1,4 @@
-"""Several processes as one: gathering rows with gradients, averaging tensors, sharing out evaluations."""
+"""Multiple processes: gathering rows with gradients, averaging tensors, sharing evaluations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def rank_and_processes() -> tuple[int, int]:
-    """(0, 1) without torch.dist."""
+    """(rank, processes); (0, 1) without torch.distributed."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
@@ -23,7 +23,7 @@ def rank_and_processes() -> tuple[int, int]:
 
 @contextmanager
 def torchrun_group() -> Iterator[None]:
-    """Joins the processes that torchrun has started, for a while (NCCL on GPUs, else gloo); alone this does nothing."""
+    """Joins the processes started by torchrun (NCCL on GPUs, else gloo) within the context; a no-op for one process."""
     if dist.is_initialized() or not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield
         return
@@ -38,24 +38,24 @@ def torchrun_group() -> Iterator[None]:
 
 
 def own_batches(count: int, batch: int) -> Iterator[Int[Tensor, " batch"]]:
-    """Every `processes`-th of the batches that one process would make of the objects 0 .. count - 1; maybe none.
+    """This rank's share of the batches over objects 0 .. count - 1: every `processes`-th batch, possibly none.
 
-    Whole batches: the last digits of what a network says about an object may depend on the objects beside it, and the
-    numbers of an evaluation must not depend on the number of processes.
+    Batches stay whole. The last digits of a network's output may depend on the rest of its batch, and evaluation
+    results must not depend on the number of processes.
     """
     rank, processes = rank_and_processes()
     yield from torch.arange(count).split(batch)[rank::processes]
 
 
 def processes() -> int:
-    """How many there are; 1 without torch.distributed."""
+    """Number of processes; 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def all_gather(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]:
-    """The rows of all processes, as many from each, in the order of their ranks.
+    """Concatenates the rows of all processes (the same number from each) in the order of their ranks.
 
-    Gradients, also second ones, flow back to the process that a row is from; every process must take part.
+    Gradients, also second-order ones, flow back to the process that owns a row. Every process must call it.
     """
     if processes() == 1:
         return own
@@ -64,7 +64,7 @@ def all_gather(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest
 
 
 def rows_of_groups(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "rows *rest"], int]:
-    """`discriminator.Neighbors` of a process among several: its own rows where its groups are whole, else all."""
+    """`discriminator.Neighbors` for several processes: own rows if their groups are complete, else all rows."""
     count, own = processes(), len(x)
     if own % math.gcd(own * count, group) == 0:
         return x, 0
@@ -72,7 +72,7 @@ def rows_of_groups(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[T
 
 
 class _Gather(torch.autograd.Function):
-    """[own] to [all]; its gradient is the sum over the processes of what each has for the own rows."""
+    """[own] -> [all]; the gradient is summed over the processes for the own rows."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _SumOfOwn(torch.autograd.Function):
-    """[all] on every process to the own rows of their sum: the transpose of `_Gather`, which is its own gradient."""
+    """[all] on every process -> own rows of their sum: the transpose of `_Gather`, whose gradient is `_Gather`."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class _SumOfOwn(torch.autograd.Function):
 
 
 def average_over_processes(tensors: list[Tensor], processes: int) -> None:
-    """Replaces every tensor by its mean over the processes, which all give tensors of the same shapes."""
+    """Replaces every tensor by its mean over the processes; shapes must match."""
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     flat /= processes

@@ -1,4 +1,4 @@
-"""Stage 1 on disk: writes multi-view samples as shards or as a folder of pictures, on any number of processes."""
+"""Stage 1 on disk: writes multi-view samples as shards or image folders, with any number of processes."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _CONTENT_SEED, _CONTENTS = 7, 6
 
 
 class DatasetGeneration(pl.LightningModule):
-    """Makes samples of a `MultiViewStream`; one predict step makes one file of samples.
+    """Writes samples of a `MultiViewStream`; one predict step writes one file.
 
-    Finished files are never made again, so an interrupted run continues. A process needs no message from the others:
-    whichever finishes last writes the summary. `output` also receives pictures: views.png (objects in rows, view codes
-    in columns), kept.png and dropped.png (images above, background dimmed below).
+    Finished files are skipped, so an interrupted run resumes. Processes do not communicate: the last one to finish
+    writes the summary. `output` also receives views.png (rows: objects, columns: view codes), kept.png and dropped.png
+    (images above, background dimmed below).
 
     Args:
-        output: folder that receives the samples.
-        samples: objects in all (paper: 6000 cars, 1000 horses, 1000 birds).
-        format: `shards` are tar files that `MultiViewShards` reads, bit for bit what the stream makes; `folder` is
-            OBJECT/VIEW.png with masks, for `MultiViewFolder` and for people.
-        per_file: objects per tar file, held in memory at once; an interrupted run loses at most one file.
+        output: output folder.
+        samples: number of objects (paper: 6000 cars, 1000 horses, 1000 birds).
+        format: `shards` writes tar files for `MultiViewShards`, bit-identical to the stream; `folder` writes
+            OBJECT/VIEW.png with masks for `MultiViewFolder`.
+        per_file: objects per tar file, all in memory at once. An interrupted run loses at most one file.
     """
 
     def __init__(
@@ -58,16 +58,16 @@ class DatasetGeneration(pl.LightningModule):
         """The trainer's DataModule.
 
         Raises:
-            GanverseError: it is none that makes samples.
+            GanverseError: the DataModule is not a `MultiViewStream`.
         """
         stream = getattr(self.trainer, "datamodule", None)
         if not isinstance(stream, MultiViewStream):
-            raise GanverseError(f"expected a MultiViewStream to write samples of, got {type(stream).__name__}")
+            raise GanverseError(f"expected a MultiViewStream as the data, got {type(stream).__name__}")
         return stream
 
     @property
     def plan(self) -> ShardPlan:
-        """Which samples go into which file."""
+        """The assignment of samples to files."""
         stream = self.stream
         return ShardPlan(
             self.output,
@@ -79,15 +79,15 @@ class DatasetGeneration(pl.LightningModule):
         )
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """The writer of the format."""
+        """The writer for the chosen format."""
         return [ShardWriter() if self.format == "shards" else PictureWriter()]
 
     def setup(self, stage: str) -> None:
-        """Refuses data that are not a stream."""
+        """Checks the DataModule."""
         self.stream  # noqa: B018
 
     def predict_dataloader(self) -> UnfinishedFiles:
-        """What is left for this process."""
+        """The files that this process still has to write."""
         plan, views = self.plan, self.stream.sampling.views
         if self.format == "folder":
             writer = FolderWriter(self.output, self.stream.azimuth_degrees)
@@ -102,19 +102,19 @@ class DatasetGeneration(pl.LightningModule):
         return UnfinishedFiles(plan, finished, self.trainer.global_rank, self.trainer.world_size)
 
     def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> Drawn:
-        """Makes the samples of one file."""
+        """Generates the samples of one file."""
         return self.stream.draw(batch, self.device, keep_dropped=SHEET_COLUMNS)
 
     def on_predict_start(self) -> None:
-        """Shows the view codes."""
+        """Writes views.png."""
         if self.trainer.is_global_zero:
             save_image(view_table(self.stream.source, _CONTENTS), self.output / "views.png")
 
 
 class UnfinishedFiles:
-    """Sample indices of every file that is still to be made and belongs to this rank (file number modulo world).
+    """Sample indices of each unfinished file that belongs to this rank (file number modulo world size).
 
-    Without a length on purpose: a rank with nothing left to do is no mistake.
+    Has no length on purpose: a rank may have nothing left to do.
     """
 
     def __init__(self, plan: ShardPlan, finished: Callable[[int], bool], rank: int, world: int) -> None:
@@ -126,7 +126,7 @@ class UnfinishedFiles:
 
 
 class ShardWriter(BasePredictionWriter):
-    """One tar file per prediction, a manifest and sheets at the end (see `ganverse.data.shards`)."""
+    """Writes one tar file per prediction, and at the end a manifest and contact sheets (see `ganverse.data.shards`)."""
 
     def __init__(self) -> None:
         super().__init__("batch")
@@ -134,7 +134,7 @@ class ShardWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, prediction: Drawn, batch_indices: Any, batch: Any, *_: Any
     ) -> None:
-        """Writes the file and shows the first rejected images."""
+        """Writes the file, and a sheet of its first rejected images."""
         plan = pl_module.plan
         shard = int(prediction.batch.sample_index[0]) // plan.per_shard
         if len(prediction.dropped_images) and shard < SHEET_ROWS:
@@ -143,7 +143,7 @@ class ShardWriter(BasePredictionWriter):
         write_shard(plan, shard, prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Sums up, if no other process still works on a file."""
+        """Writes the summary, unless another process still works on a file."""
         plan = pl_module.plan
         if (plan.folder / MANIFEST).exists() or None in map(plan.record, range(plan.shards)):
             return
@@ -154,12 +154,12 @@ class ShardWriter(BasePredictionWriter):
         if dropped:
             save_image(_stacked(dropped), plan.folder / "dropped.png")
         save_image(drop_chart(total_counts(plan)), plan.folder / "dropped-reasons.png")
-        write_manifest(plan)  # last: what is killed before sums up again
+        write_manifest(plan)  # last, so that an interrupted summary is repeated
         log_files({f"media/{path.stem}": path for path in sorted(plan.folder.glob("*.png"))}, trainer)
 
 
 class PictureWriter(BasePredictionWriter):
-    """A folder per object (see `ganverse.data.multi_view_folder`)."""
+    """Writes one folder per object (see `ganverse.data.multi_view_folder`)."""
 
     def __init__(self) -> None:
         super().__init__("batch")
@@ -167,14 +167,14 @@ class PictureWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, prediction: Drawn, batch_indices: Any, batch: Any, *_: Any
     ) -> None:
-        """Writes the pictures."""
+        """Writes the images."""
         FolderWriter(pl_module.output, pl_module.stream.azimuth_degrees).write(prediction.batch)
 
 
 def contact_sheet(
     images: Float[Tensor, "n 3 height width"], masks: Float[Tensor, "n 1 height width"], *, columns: int = SHEET_COLUMNS
 ) -> Float[Tensor, "3 sheet_height sheet_width"]:
-    """Rows of images, each followed by the same images with the background dimmed; missing places are black."""
+    """Rows of images, each followed by the same images with a dimmed background; empty cells are black."""
     count, _, height, width = images.shape
     rows = max(1, -(-count // columns))
     padding = (0, 0, 0, 0, 0, 0, 0, rows * columns - count)
@@ -185,7 +185,7 @@ def contact_sheet(
 
 @torch.no_grad()
 def view_table(source: Source, contents: int) -> Float[Tensor, "3 height width"]:
-    """Rows: objects. Columns: view codes by azimuth. In [0, 1]."""
+    """Table of images in [0, 1]. Rows: objects. Columns: view codes by azimuth."""
     generator, codes = source.generator, source.codes
     order = codes.azimuth_degrees.argsort(stable=True)
     views = view_styles(generator, codes)[order]
@@ -200,7 +200,7 @@ def _dropped(plan: ShardPlan, shard: int) -> Path:
 
 
 def _stacked(paths: list[Path]) -> Image.Image:
-    """Picture files of one width below each other."""
+    """Stacks image files of equal width vertically."""
     pictures = [Image.open(path).convert("RGB") for path in paths]
     stacked = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)))
     top = 0

@@ -1,4 +1,4 @@
-"""Pictures of StyleGAN-R in training: both renderers all round, and swap tables."""
+"""Sample images of StyleGAN-R training: full turns with both renderers, and swap tables."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ AZIMUTHS = tuple(30.0 * step for step in range(12))
 
 
 def disentanglement_media(renderer: StyleGANR, networks: FrozenNetworks, scene: TrainingScene) -> dict[str, Medium]:
-    """Named grids in [0, 1], of images in the generator's own size.
+    """Named grids in [0, 1], at the generator's image size.
 
-    camera: per object the GAN's image, then StyleGAN-R and, below it, DIB-R all round. swap-*: rows are scenes, columns
-    are where that factor comes from; first column and row show the GAN's own images.
+    camera: for each object the GAN's image, then a full turn with StyleGAN-R and, below it, with DIB-R. swap-*: rows
+    are scenes, columns are the source of the factor; the first column and row show the GAN's own images.
     """
     assert networks.generator is not None
     generated = unframed(networks.generator)[0].synthesize(scene.styles).detach()
@@ -35,7 +35,7 @@ def camera_rows(
     scene: TrainingScene,
     generated: Float[Tensor, "scenes 3 height width"],
 ) -> Float[Tensor, "cells 3 height width"]:
-    """Per object two rows: the GAN's own image, then StyleGAN-R all round; the same with DIB-R on white."""
+    """Two rows per object: the GAN's image, then a full turn with StyleGAN-R; below, the same with DIB-R on white."""
     sweep = azimuth_sweep(scene.inputs, networks.cameras.all(), AZIMUTHS)
     both = torch.stack([render_in_chunks(renderer, sweep), render_meshes(renderer, networks.inverse.template, sweep)])
     rows = both.unflatten(1, (len(scene), len(AZIMUTHS))).transpose(0, 1)
@@ -45,7 +45,7 @@ def camera_rows(
 def swap_table(
     renderer: StyleGANR, scene: TrainingScene, generated: Float[Tensor, "scenes 3 height width"], factor: Factor
 ) -> Float[Tensor, "cells 3 height width"]:
-    """Rows: scenes (first column: the GAN's image). Columns: where the factor comes from (first row)."""
+    """Rows: scenes (first column: the GAN's image). Columns: source of the factor (first row)."""
     count = len(scene)
     cells = render_in_chunks(renderer, swap_matrix(scene.inputs, factor)).unflatten(0, (count, count))
     header = torch.cat([torch.ones_like(generated[:1]), generated])

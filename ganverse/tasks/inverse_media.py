@@ -1,4 +1,4 @@
-"""Pictures of the inverse graphics network in training, always of the same objects."""
+"""Sample images of the inverse graphics network during training, always of the same objects."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def inverse_media(
 ) -> dict[str, Medium]:
     """Named media.
 
-    inverse: one row per object; input, its re-render, another view and its re-render, novel views, shape alone, UV
-    texture. object-N: the first objects as GLB. camera-wheel: annotated and learned azimuths, with their way there.
+    inverse: one row per object with input, re-render, another view, its re-render, novel views, untextured shape, UV
+    texture. object-N: the first objects as GLB. camera-wheel: annotated and learned azimuths, and the path between.
     """
     batch = batch.to(cameras.azimuth.device)
     seen = network(batch.images[:, 0])

@@ -1,4 +1,4 @@
-"""Charts of a training: the camera wheel, curves of what was logged, what the sample filter dropped."""
+"""Charts of a training: camera wheel, metric curves, reasons for dropped samples."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class CameraMoment:
 
 
 def camera_wheel(history: Sequence[CameraMoment]) -> Image.Image:
-    """Azimuths from above over a training, front at the bottom: one track per view from the inner ring to the rim.
+    """Azimuths during training, seen from above, front at the bottom: one track per view from inner to outer ring.
 
-    Ticks outside the rim: where each view started, its annotated azimuth. A view that stays has a straight track.
+    Ticks outside the outer ring mark the annotated azimuths. A view that does not move has a straight track.
     """
     figure = Figure((5.2, 5.6), layout="constrained")
     axes = figure.add_subplot(projection="polar", theta_offset=-np.pi / 2, ylim=(0, 1.15))
@@ -49,7 +49,7 @@ def camera_wheel(history: Sequence[CameraMoment]) -> Image.Image:
     moved = np.abs((np.subtract(end.azimuth_degrees, start.azimuth_degrees) + 180) % 360 - 180)
     figure.suptitle(
         f"{len(moved)} views, moved by {moved.mean():.1f}° on average, {moved.max():.1f}° at most\n"
-        f"tick: annotated    inner ring: start    rim: {end.images:,} images",
+        f"tick: annotated    inner ring: start    outer ring: {end.images:,} images",
         fontsize=9,
     )
     return _drawn(figure)
@@ -70,7 +70,7 @@ def drop_chart(counts: FilterCounts) -> Image.Image:
 
 
 def metric_curves(files: Sequence[Path]) -> Image.Image | None:
-    """A small plot over images of every number in metrics.csv files (`CSVLogger`), oldest first; None if empty."""
+    """One small plot over images for every number in metrics.csv files (`CSVLogger`), oldest first; None if empty."""
     series = read_curves(files)
     if not series:
         return None
@@ -86,13 +86,13 @@ def metric_curves(files: Sequence[Path]) -> Image.Image | None:
 
 
 def read_curves(files: Sequence[Path]) -> Mapping[str, Sequence[tuple[float, float]]]:
-    """(images, value) of every logged number; later files replace what a resumed run has logged again."""
+    """(images, value) of every logged number; later files override what a resumed run logged again."""
     series: dict[str, dict[float, float]] = {}
     for file in files:
         images = 0.0
         with file.open(encoding="utf-8", newline="") as text:
             for row in csv.DictReader(text):
-                images = float(row.get("images") or images)  # validation rows follow the step they belong to
+                images = float(row.get("images") or images)  # validation rows follow their training step
                 for name in row.keys() - _AXES:
                     if row[name]:
                         series.setdefault(name, {})[images] = float(row[name])

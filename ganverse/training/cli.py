@@ -1,4 +1,4 @@
-"""Lightning's command line with this project's defaults: run folders, checkpoints, pictures, one-sentence errors."""
+"""LightningCLI with this project's defaults: run folders, checkpoints, sample media, one-sentence errors."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _RESTORING = ("resume_start", "_restore_modules_and_callbacks", "restore_trainin
 class GanverseCLI(LightningCLI):
     """`fit`, `validate`, `test` and `predict` for any LightningModule and LightningDataModule, by class name.
 
-    Everything a training leaves lies in `trainer.default_root_dir`: config.yaml, logs/, checkpoints/, samples/ and the
-    weights that the module's `save_pretrained` writes under the name `weights`. `--checkpoint.*` sets Lightning's
-    ModelCheckpoint, `--samples.*` the pictures.
+    Everything is written to `trainer.default_root_dir`: config.yaml, logs/, checkpoints/, samples/ and the weights from
+    the module's `save_pretrained`, named by `weights`. `--checkpoint.*` configures Lightning's ModelCheckpoint,
+    `--samples.*` the sample media.
     """
 
     def __init__(self, args: Sequence[str], **kwargs: Any) -> None:
@@ -61,7 +61,7 @@ class GanverseCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What every training has besides the Trainer's own settings."""
+        """Adds settings beyond the Trainer's."""
         parser.add_argument("--weights", type=str, default="weights.safetensors", help="File of the trained weights.")
         parser.add_lightning_class_args(TimedCheckpoint, "checkpoint")
         parser.set_defaults(
@@ -77,13 +77,13 @@ class GanverseCLI(LightningCLI):
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoints)
 
     def _parse_ckpt_path(self) -> None:
-        """Keeps the settings of the command line; Lightning would replace them by those in a checkpoint's file."""
+        """Keeps the command line's settings; Lightning would replace them by the checkpoint's."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Lightning's, then what it would notice too late or not at all.
+        """Parses, then checks what Lightning would notice late or never.
 
         Raises:
-            GanverseError: a negative seed, or a checkpoint that cannot be read.
+            GanverseError: a negative seed, or an unreadable checkpoint.
         """
         super().parse_arguments(parser, args)
         given = self.config.get(str(self.config.get("subcommand")), self.config)
@@ -94,7 +94,7 @@ class GanverseCLI(LightningCLI):
             read_checkpoint(Path(checkpoint))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
+        """Sets what the user left open: CSV logger, progress bar, precision, DDP's idle parameters."""
         config = self._get(self.config_init, "trainer")
         root = config["default_root_dir"] or "runs/unnamed"
         if config["logger"] in (None, True):
@@ -115,7 +115,7 @@ class GanverseCLI(LightningCLI):
             raise GanverseError(f"expected settings that Lightning's Trainer knows, got: {brief(error)}") from error
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """What writes has its folders for itself."""
+        """Creates folders for everything that writes."""
         with contextlib.ExitStack() as locks:
             if subcommand in ("fit", "predict") and not getattr(self.trainer, "fast_dev_run", False):
                 root = self.trainer.default_root_dir
@@ -125,12 +125,12 @@ class GanverseCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
-        """`Trainer.predict`, until all processes are done; writers keep the predictions, the memory does not."""
+        """`Trainer.predict`, then waits for all processes; writers keep the predictions, memory does not."""
         self.trainer.predict(model, **{**kwargs, "return_predictions": False})
         self.trainer.strategy.barrier()
 
     def after_fit(self) -> None:
-        """Keeps the last state and writes the trained weights with their card."""
+        """Saves the last state, and the trained weights with their card."""
         trainer, root = self.trainer, Path(self.trainer.default_root_dir)
         if getattr(trainer, "fast_dev_run", False) or not trainer.state.finished:
             return
@@ -142,15 +142,15 @@ class GanverseCLI(LightningCLI):
 
 
 class TimedCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint, which by itself ignores `train_time_interval` under manual optimization.
+    """Lightning's ModelCheckpoint, with `train_time_interval` also under manual optimization.
 
-    The time is looked at as often as the trainer logs: all processes then wait for the first one's answer.
+    The clock is checked when the trainer logs, because all processes then wait for the first one.
     """
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when it is time."""
+        """Saves when the interval has passed."""
         interval = self._train_time_interval
         if getattr(trainer, "fast_dev_run", False) or not (interval is None or is_logged(trainer, batch_idx)):
             return
@@ -163,16 +163,16 @@ class TimedCheckpoint(ModelCheckpoint):
             self._save_last_checkpoint(trainer, candidates)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's, which also keeps a checkpoint of `fast_dev_run`; not here."""
+        """Like Lightning's, but saves nothing for `fast_dev_run`."""
         if not getattr(trainer, "fast_dev_run", False):
             super().on_train_end(trainer, pl_module)
 
 
 class _SaveConfig(SaveConfigCallback):
-    """config.yaml in the run's folder, for `--config` to read again."""
+    """Writes config.yaml to the run's folder, in a form that `--config` reads."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Nothing yet: model and data may still turn out not to fit."""
+        """Waits, since model and data may still not fit together."""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the file."""
@@ -180,7 +180,7 @@ class _SaveConfig(SaveConfigCallback):
             self.save_config(trainer, pl_module, "fit")
 
     def on_predict_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """As `on_fit_start`, once the folder of the samples could be written to."""
+        """Like `on_fit_start`, once the output folder is known to be writable."""
         self.on_fit_start(trainer, pl_module)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -194,7 +194,7 @@ def _checkpoints(root: str | Path | None) -> str:
 
 
 def best_precision(accelerator: object) -> str:
-    """bfloat16 where the processor or GPU multiplies it faster than float32."""
+    """bfloat16 where the CPU or GPU multiplies it faster than float32."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     try:
@@ -205,17 +205,17 @@ def best_precision(accelerator: object) -> str:
 
 
 def run_lightning(arguments: Sequence[str]) -> None:
-    """One `fit`, `validate`, `test` or `predict`.
+    """Runs `fit`, `validate`, `test` or `predict`.
 
     Raises:
-        GanverseError: bad settings, missing files, or a batch that does not fit into the memory; one sentence.
+        GanverseError: bad settings, missing files, or a batch that does not fit in memory.
     """
     quieten()
     try:
         with one_sentence(), memory_explained():
             GanverseCLI(arguments)
     except SystemExit as error:
-        if error.code == 1 or isinstance(error, SIGTERMException):  # how Lightning ends after Ctrl-C and SIGTERM
+        if error.code == 1 or isinstance(error, SIGTERMException):  # Lightning's exit after Ctrl-C and SIGTERM
             raise KeyboardInterrupt from error
         raise
     except MisconfigurationException as error:
@@ -223,11 +223,11 @@ def run_lightning(arguments: Sequence[str]) -> None:
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
         if not any(step.name in _RESTORING for step in traceback.extract_tb(error.__traceback__)):
             raise
-        raise BrokenCheckpoint(f"expected a checkpoint of these settings, got one of others: {brief(error)}") from error
+        raise BrokenCheckpoint(f"expected a checkpoint of these settings, got another: {brief(error)}") from error
 
 
 def quieten() -> None:
-    """Our own log lines are shown; other packages' advice that does not apply here is not."""
+    """Shows our own log lines; hides advice of other packages that does not apply here."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("ganverse").setLevel(logging.INFO)
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning_utilities"):
@@ -236,11 +236,11 @@ def quieten() -> None:
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 on torch >= 2.9
         "The '.*_dataloader' does not have many workers",  # our loaders yield indices
         "GPU available but not used",
-        "LightningCLI.s args parameter",  # `main` passes what it has not handled itself
+        "LightningCLI.s args parameter",  # `main` passes the remaining arguments
         "Precision bf16-mixed is not supported by the model summary",
         "You're resuming from a checkpoint that ended before the epoch",  # our loaders begin at the samples seen
-        r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen networks are meant to be
-        "Couldn't infer the batch indices",  # predictions know their sample indices
+        r"Found \d+ module\(s\) in eval mode at the start of training",  # the frozen networks
+        "Couldn't infer the batch indices",  # predictions carry their sample indices
         "You're using the WeightAveraging callback, but loading a checkpoint outside",  # validates the average
         "The number of training batches",  # shorter than the logging interval: a short run
         "Checkpoint directory .* exists and is not empty",  # a resumed run
@@ -251,14 +251,14 @@ def quieten() -> None:
 
 @contextlib.contextmanager
 def memory_explained() -> Iterator[None]:
-    """Turns an exhausted memory into a sentence.
+    """Converts an out-of-memory error into one sentence.
 
     Raises:
-        GanverseError: the memory does not suffice.
+        GanverseError: out of memory.
     """
     too_large = GanverseError(
-        "expected a batch to fit into the memory, it does not; lower --data.batch_size (predict: --model.per_file), or "
-        "spread the same images over more --trainer.devices"
+        "expected a batch that fits in memory, got one that does not; lower --data.batch_size (predict: "
+        "--model.per_file), or use more --trainer.devices"
     )
     try:
         yield

@@ -14,22 +14,22 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from ganverse.errors import GanverseError
 
 LOCK = ".lock"
-_PATIENCE = 1.0  # seconds, for one that is just ending
+_PATIENCE = 1.0  # seconds, for a process that is about to end
 
 
 def is_first_process() -> bool:
-    """Whether this process writes files; known before the processes have found each other."""
+    """Whether this process writes files; works before the process group exists."""
     return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Keeps other trainings out of `folder`; the first process of a run does so for all of them.
+    """Keeps other trainings out of `folder`; the first process of a run locks it for all.
 
-    The lock is the kernel's, on network file systems their server's. It ends with its process, however that ends.
+    This is the kernel's file lock (on network file systems the server's), released however the process ends.
 
     Raises:
-        GanverseError: a process holds it, here or on another machine.
+        GanverseError: another process holds the lock, here or on another machine.
     """
     if not is_first_process():
         yield
@@ -42,11 +42,11 @@ def run_lock(folder: Path) -> Iterator[None]:
     except Timeout as error:
         holder = path.read_bytes()[:200].decode(errors="replace").split() if path.is_file() else []
         raise GanverseError(
-            f"expected no other training in {folder}, but process {' on '.join(holder[:2]) or '?'} is at work there; "
+            f"expected no other training in {folder}, but process {' on '.join(holder[:2]) or '?'} is running there; "
             "wait until it ends, or choose another run directory"
         ) from error
     try:
-        # as filelock itself writes it where the file system knows no locks
+        # like filelock itself on file systems without locks
         path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
