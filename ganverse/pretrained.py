@@ -185,9 +185,7 @@ def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> d
     facts = read_card(path)
     found = facts.get(key, "none")
     if found != architecture:
-        raise GanverseError(
-            f"expected weights of a {architecture} network at {path}, got architecture {found!r:.40}"
-        )
+        raise GanverseError(f"expected weights of a {architecture} network at {path}, got architecture {found!r:.40}")
     return facts
 
 

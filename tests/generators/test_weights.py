@@ -157,7 +157,7 @@ def test_cards_that_do_not_belong(kind: str, path: Path, generator: StyleGAN2Gen
         ("é".encode("latin1"), "expected JSON"),
         (b" " * (2**20 + 1), "more than 1 MiB"),
     ],
-    ids=["cut", "deep", "digits", "no UTF-8", "large"],
+    ids=["cut", "deep", "digits", "not UTF-8", "large"],
 )
 def test_cards_that_are_no_json(text: str | bytes, message: str, path: Path, generator: StyleGAN2Generator) -> None:
     save_generator(generator, path, CARD)
