@@ -1,4 +1,4 @@
-"""The paper's filter: rejects images that show several objects or one that covers less than 10 % of the image."""
+"""The paper's filter: rejects images with several objects, or with one that covers less than 10 % of the image."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ganverse.masks.masker import Masks
 
 @dataclass(frozen=True)
 class MaskFilter:
-    """Which objects are kept."""
+    """Which images are kept."""
 
     min_area: float = 0.10
-    """Smallest share of the image that the object covers (paper: 0.10)."""
+    """Smallest share of the image covered by the object (paper: 0.10)."""
     keep_cut: bool = True
-    """Whether objects that the border of the image cuts off are kept too."""
+    """Whether to keep objects that the image border cuts off."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_area < 1:
@@ -28,7 +28,7 @@ class MaskFilter:
 
 @dataclass(frozen=True)
 class FilterCounts:
-    """How many images were kept or rejected; each rejected one is counted under its first reason, in this order."""
+    """Numbers of images kept and rejected; a rejected image counts under its first reason, in this order."""
 
     kept: int = 0
     no_object: int = 0
@@ -41,7 +41,7 @@ class FilterCounts:
 
     @property
     def images(self) -> int:
-        """All images that the filter has seen."""
+        """Number of images filtered."""
         return sum(astuple(self))
 
     @property
@@ -52,7 +52,7 @@ class FilterCounts:
 
 @dataclass(frozen=True)
 class FilterOutcome:
-    """Which images pass, why the others do not (one reason each), and the share of the image each mask covers."""
+    """Which images pass, why the others do not (one reason each), and the image share that each mask covers."""
 
     keep: Bool[Tensor, " batch"]
     no_object: Bool[Tensor, " batch"]

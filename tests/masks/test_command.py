@@ -29,7 +29,7 @@ def test_two_calls_make_a_segmenter(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert sorted(path.name for path in folder.iterdir()) == ["000.png", "001.png", "002.png"]
     assert "000-mask.png" in capsys.readouterr().err
     assert cli.main([*command, "--labeled=1"]) == cli.BAD_INPUT
-    assert "labeled and folds of 2" in capsys.readouterr().err
+    assert "labeled and folds of at least 2" in capsys.readouterr().err
     assert cli.main([*command, "--pictures=1"]) == cli.BAD_INPUT
     assert "--pictures between 2 and" in capsys.readouterr().err
     for number in (0, 2):

@@ -85,7 +85,7 @@ def test_codes_are_found_whatever_the_silhouettes_say() -> None:
 
 
 def test_impossible_settings() -> None:
-    with pytest.raises(GanverseError, match="pool of 8"):
+    with pytest.raises(GanverseError, match="pool of at least 8"):
         AutomaticSettings(pool=4)
     with pytest.raises(GanverseError, match="between 1 and 6 view layers"):
         find_automatic_views(StyleGAN2Generator(CONFIG), "toy", Everything(), AutomaticSettings(layers=99))
