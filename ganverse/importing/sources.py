@@ -1,4 +1,4 @@
-"""Where a file to import lies: on this machine, at an https address, or in a repository of the Hugging Face hub."""
+"""Sources of files to import: local paths, https addresses, Hugging Face repositories."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ganverse.errors import GanverseError
 from ganverse.pretrained import hub_file
 
 MAX_FILE = 4 * 2**30
-"""Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimizers 1.5."""
+"""Maximum file size in bytes; the largest published files have about 0.4 GiB, checkpoints with optimizers 1.5."""
 _CHUNK = 2**20
 _HTTPS, _HUB = "https://", "hf://"
 
 
 def read_source(source: str, sha256: str | None) -> bytes:
-    """The bytes behind a path, `https://...` or `hf://owner/repository/file`.
+    """The contents of a path, `https://...` or `hf://owner/repository/file`.
 
-    An https address needs the `sha256` of its file; the others are checked against it where it is given.
+    `sha256` is required for an https address and checked wherever given.
 
     Raises:
-        GanverseError: the file cannot be had, is larger than `MAX_FILE`, or is another one.
+        GanverseError: the file is unavailable, larger than `MAX_FILE`, or another one.
     """
     try:
         with _open(source, sha256) as stream:
             data = _limited(stream, source)
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
-        raise GanverseError(f"expected a file at {source}, but it cannot be had ({error})") from error
+        raise GanverseError(f"expected a file at {source}, but it cannot be read ({error})") from error
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise GanverseError(f"expected {source} with sha256 {sha256}, got {found}; nothing was written")
@@ -40,7 +40,7 @@ def read_source(source: str, sha256: str | None) -> bytes:
 
 
 def file_name(source: str) -> str:
-    """The name of the file behind a source, without its folder; of an address without its query and fragment.
+    """The file name of a source, without folder, query and fragment.
 
     Raises:
         GanverseError: there is none.
@@ -56,10 +56,10 @@ def file_name(source: str) -> str:
 
 
 def _open(source: str, sha256: str | None) -> Any:
-    """What comes from an address goes into memory: nothing is left behind if it breaks off."""
+    """Downloads go to memory, so that an interrupted one leaves nothing behind."""
     if source.startswith(_HTTPS):
         if sha256 is None:
-            raise GanverseError(f"expected --sha256 with {source}, so that what comes is what was meant, got none")
+            raise GanverseError(f"expected --sha256 with {source}, to verify the download, got none")
         return _open_https(source)
     if "://" in source and not source.startswith(_HUB):
         raise GanverseError(f"expected a file, https://... or hf://owner/repository/file, got {source}")
@@ -83,7 +83,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urllib.parse.urlsplit(newurl).scheme != "https":
-            raise ValueError(f"it leads on to {newurl}, which is not https")
+            raise ValueError(f"it redirects to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -59,7 +59,7 @@ def test_what_cannot_be_had(error: Exception, monkeypatch: pytest.MonkeyPatch) -
         raise error
 
     monkeypatch.setattr(sources, "_open_https", open_url)
-    with pytest.raises(GanverseError, match="cannot be had"):
+    with pytest.raises(GanverseError, match="cannot be read"):
         read_source(URL, SHA256)
 
 
