@@ -1,4 +1,4 @@
-"""Every number of an evaluation: its name, its meaning, its target."""
+"""Catalog of all evaluation results: names, meanings, targets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Better = Literal["higher", "lower", "neither"]
 class Entry:
     """One number.
 
-    key: in metrics.json, "part/name". meaning: for a reader. target: value to reach, None = none. published: whether it
-    is in metrics.json; the others only stand beside those in the tables.
+    key: in metrics.json, "part/name". meaning: shown in tables. target: value to reach, None = none. published: whether
+    it is in metrics.json; others only appear in tables.
     """
 
     key: str
@@ -24,7 +24,7 @@ class Entry:
 
     @property
     def part(self) -> str:
-        """What is evaluated: a key of `PARTS`."""
+        """The evaluated part: a key of `PARTS`."""
         return self.key.split("/")[0]
 
     def reached(self, value: float) -> bool | None:
@@ -38,8 +38,8 @@ PARTS = {
     "gan": "Embedded GAN and the inverse network trained on it: held-out objects of the GAN",
     "world": "The same network on car-world images with 3D ground truth",
     "oracle": "The oracle, trained on the car world itself: the upper bound",
-    "pascal3d": "Pascal3D+, the CMR protocol: photos, single image in",
-    "photos": "A folder of photos with masks, single image in",
+    "pascal3d": "Pascal3D+, CMR protocol: single photos",
+    "photos": "A folder of photos with masks: single photos",
     "stylegan_r": "StyleGAN-R: how well it follows its inputs",
     "edits": "Real images in StyleGAN-R: as predicted (read), refined, and by plain latent optimization (projected)",
 }
@@ -54,16 +54,16 @@ _PICTURES = (
     Entry("lpips_input", "perceptual distance, input view", "lower"),
     Entry("lpips_unseen", "perceptual distance, other views", "lower"),
     Entry("chroma_input", "chroma error, input view", "lower", published=False),
-    Entry("gray_input", "chroma error of predicting gray, input view", "neither", published=False),
+    Entry("gray_input", "chroma error of a gray prediction, input view", "neither", published=False),
     Entry("chroma_unseen", "chroma error, other views", "lower", published=False),
-    Entry("gray_unseen", "chroma error of predicting gray, other views", "neither", published=False),
+    Entry("gray_unseen", "chroma error of a gray prediction, other views", "neither", published=False),
 )
 _IDENTITY = (
     Entry("azimuth_spread_deg", "azimuth spread of one view code over objects, degrees", "lower"),
     Entry("azimuth_flips", "share of images that show the other end of the object", "lower"),
     Entry(
         "annotation_deg",
-        "difference of the view codes' annotated and shown azimuths, degrees",
+        "annotated against shown azimuth of the view codes, degrees",
         "lower",
         published=False,
     ),
@@ -73,17 +73,17 @@ _IDENTITY = (
     Entry("view_color", "share of the color variance that the view explains", "lower", published=False),
 )
 IDENTITY = frozenset(entry.key for entry in _IDENTITY)
-"""Names of the numbers that judge a generator and its view codes."""
+"""Numbers about a generator and its view codes."""
 _TRUTH = (
     Entry("iou_2d", "2D IoU under the true camera, input view"),
     Entry("iou_2d_unseen", "2D IoU under the true camera, other view", published=False),
     Entry("iou_3d", "3D IoU of occupancy"),
-    Entry("chamfer", "Chamfer-L1, both directions added (a car is 1.8 long)", "lower"),
+    Entry("chamfer", "Chamfer-L1, sum of both directions (a car is 1.8 long)", "lower"),
     Entry("f_score", "F-score of surface points at 0.05 (a car is 1.8 long)"),
     Entry("normal_consistency", "absolute cosine of normals at nearest surface points"),
     Entry("chroma_error", "chroma error, both views", "lower"),
-    Entry("chroma_gray", "chroma error of predicting gray", "neither", published=False),
-    Entry("azimuth_error_deg", "azimuth error of the view codes' learned cameras, degrees", "lower"),
+    Entry("chroma_gray", "chroma error of a gray prediction", "neither", published=False),
+    Entry("azimuth_error_deg", "azimuth error of the learned cameras, degrees", "lower"),
 )
 _PHOTOS = (
     Entry("iou", "2D IoU of the re-projection under the predicted camera"),
@@ -92,24 +92,24 @@ _PHOTOS = (
     Entry("l1_refined", "RGB L1 after test-time refinement", "lower", published=False),
 )
 _CONTROLS = (
-    Entry("azimuth_error_deg", "requested against measured azimuth, median, degrees", "lower"),
+    Entry("azimuth_error_deg", "azimuth error (measured against requested), median, degrees", "lower"),
     Entry("azimuth_flips", "share of images that show the other end of the object", "lower", published=False),
     Entry("elevation_rank", "rank correlation of requested and measured elevations"),
     Entry("elevation_slope", "measured per requested degree of elevation", "higher", published=False),
     Entry("scale_rank", "rank correlation of requested and measured sizes"),
     Entry("scale_slope", "measured per requested change of size, logarithms", "higher", published=False),
-    Entry("swap_shape_iou", "silhouette after a shape swap against the shape's source"),
-    Entry("swap_shape_iou_other", "the same against the scene that kept its shape", "neither", published=False),
-    Entry("swap_shape_ratio", "1 - IoU after a shape swap: to its source / to the own one", "lower"),
-    Entry("swap_texture_ratio", "texture after a swap: distance to the requested one / to the own one", "lower"),
-    Entry("swap_texture_gan", "the same for the GAN itself, other object in the own view", "neither"),
-    Entry("swap_paint_ratio", "color after a texture swap: distance to the requested one / to the own one", "lower"),
-    Entry("swap_paint_gan", "the same for the GAN itself, other object in the own view", "neither"),
-    Entry("swap_background_ratio", "background after a swap: distance to the requested one / to the own one", "lower"),
-    Entry("swap_background_own_ratio", "the same, against StyleGAN-R's own two images", "lower", published=False),
+    Entry("swap_shape_iou", "IoU of the silhouette with the shape's source after a shape swap"),
+    Entry("swap_shape_iou_other", "the same with the scene that kept its shape", "neither", published=False),
+    Entry("swap_shape_ratio", "1 - IoU after a shape swap: to the source / to the original", "lower"),
+    Entry("swap_texture_ratio", "texture swap: distance to the requested texture / to the original one", "lower"),
+    Entry("swap_texture_gan", "the same for the GAN itself: another object in this view", "neither"),
+    Entry("swap_paint_ratio", "main color, texture swap: distance to the requested one / to the original", "lower"),
+    Entry("swap_paint_gan", "the same for the GAN itself: another object in this view", "neither"),
+    Entry("swap_background_ratio", "background swap: distance to the requested one / to the original", "lower"),
+    Entry("swap_background_own_ratio", "the same, compared with StyleGAN-R's own images", "lower", published=False),
     Entry("identity_color", "share of the color variance that the scene explains, over a full rotation"),
     Entry("identity_height", "share of the height variance that the scene explains, over a full rotation"),
-    Entry("faithful_iou", "silhouette of scenes without swaps against the GAN's own image", published=False),
+    Entry("faithful_iou", "IoU of silhouettes without swaps with the GAN's image", published=False),
     Entry("quality_ratio", "Frechet distance / that of the original GAN", "lower"),
 )
 _EDITS = tuple(
@@ -118,8 +118,8 @@ _EDITS = tuple(
     for name, meaning in (
         ("l1", "RGB L1 of the reconstructed image"),
         ("lpips", "perceptual distance of the reconstructed image"),
-        ("turn_error_deg", "rotated: requested against measured azimuth, median, degrees"),
-        ("turn_color", "rotated: L1 of the color against the image's"),
+        ("turn_error_deg", "rotated: azimuth error (measured against requested), median, degrees"),
+        ("turn_color", "rotated: L1 of the main color"),
     )
 )
 _TARGETS = {

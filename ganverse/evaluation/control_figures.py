@@ -1,4 +1,4 @@
-"""Figures of StyleGAN-R: rotations, ladders, swaps, its worst images, and edits of real images."""
+"""Figures of StyleGAN-R: rotations, ladders, swaps, worst images, and edits of real images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SWAP_LABELS = {"own": "nothing", "everything": "all but the camera"}
 
 @torch.no_grad()
 def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -> list[Figure]:
-    """All figures of the objects of a batch, at least two; images in the generator's own proportions."""
+    """All figures for a batch of at least two objects; images have the generator's aspect ratio."""
     scenes = studio.scenes(batch)
     sweep = azimuth_sweep(scenes, studio.model.cameras.all(), [360 * step / azimuths for step in range(azimuths)])
     images = render_in_chunks(studio.renderer, sweep)
@@ -49,7 +49,7 @@ def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -
 def _rotation(
     studio: Studio, generated: Float[Tensor, "scenes 3 height width"], sweep: Scenes, images: Images
 ) -> Figure:
-    """Rows: every scene through both renderers. Columns: the GAN's own image, then a full rotation."""
+    """Rows: every scene through both renderers. Columns: the GAN's image, then a full rotation."""
     graphics = render_meshes(studio.renderer, studio.model.network.template, sweep)
     count = len(generated)
     both = torch.stack([x.unflatten(0, (count, -1)) for x in (images, graphics)], dim=1).flatten(0, 1)
@@ -59,8 +59,8 @@ def _rotation(
     return Figure(
         "stylegan-r-camera",
         "StyleGAN-R: camera control",
-        "The image of the GAN (left), then its predicted shape, texture and background over a full rotation, through "
-        "StyleGAN-R and (mesh and texture, on white) through DIB-R.",
+        "The GAN's image (left), then its predicted shape, texture and background over a full rotation, rendered by "
+        "StyleGAN-R and, mesh and texture on white, by DIB-R.",
         table([Column("generated", generated.repeat_interleave(2, dim=0)), *columns], rows=labels, cell=_CELL),
     )
 
@@ -72,8 +72,8 @@ def _swap(studio: Studio, scenes: Scenes, factor: Factor) -> Figure:
     columns = [Column("own", own), *(Column(f"{factor} of {j + 1}", swapped[:, j]) for j in range(count))]
     return Figure(
         f"swap-{factor}",
-        f"StyleGAN-R: swap of the {factor}",
-        f"Row i keeps everything of scene i but takes the {factor} of the column's scene.",
+        f"StyleGAN-R: {factor} swaps",
+        f"Row i shows scene i with the {factor} of the column's scene.",
         table(columns, rows=numbers(count), cell=_CELL),
     )
 
@@ -91,14 +91,14 @@ def _ladders(studio: Studio, scenes: Scenes) -> Figure:
     return Figure(
         "stylegan-r-ladders",
         "StyleGAN-R: elevation and scale",
-        "Elevations between the lowest and the highest of the view codes; distances two standard deviations to either "
-        f"side of the usual one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
+        "Elevations from the lowest to the highest of the view codes; distances two standard deviations to either "
+        f"side of the typical one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
         table(columns, rows=numbers(len(scenes)), cell=_CELL),
     )
 
 
 def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
-    """Rows: what is taken from the next scene, with how far that moves silhouette, texture and background."""
+    """Rows: the part taken from the next scene, and how far that changes silhouette, texture and background."""
     index = next_index(len(scenes), studio.device)
     shown = {name: Factors.of(studio.renderer, s, studio.probes) for name, s in swaps(scenes, index).items()}
     labels = []
@@ -108,15 +108,15 @@ def _swap_effects(studio: Studio, scenes: Scenes) -> Figure:
     images = torch.stack([studio.renderer.framing.invert(factors.images) for factors in shown.values()])
     return Figure(
         "swap-matrix",
-        "StyleGAN-R: what a swap moves",
-        "Column i is scene i; every row takes one part from scene i + 1. The numbers are means over the columns of how "
-        "far the swap moves silhouette (1 - IoU) / texture (L1 on the UV chart) / background (L1 outside objects).",
+        "StyleGAN-R: effects of swaps",
+        "Column i is scene i; every row takes one part from scene i + 1. Numbers are mean changes over the columns of "
+        "silhouette (1 - IoU) / texture (L1 on the UV chart) / background (L1 outside objects).",
         table([Column(str(i + 1), images[:, i]) for i in range(len(scenes))], rows=labels, cell=_CELL),
     )
 
 
 def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
-    """The images of a full rotation whose azimuth is furthest from the requested one, worst first."""
+    """Images of a full rotation with the largest azimuth errors, worst first."""
     measured = studio.probes.pose(studio.renderer.framing.apply(images)).azimuth
     error = angular_difference(measured, sweep.cameras.azimuth).abs()
     worst = error.argsort(descending=True)[:_SHOWN_FAILURES]
@@ -127,8 +127,8 @@ def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
     flipped = (error > torch.pi / 2).float().mean().item()
     return Figure(
         "stylegan-r-failures",
-        "StyleGAN-R: its worst images",
-        f"The largest azimuth errors of {len(images)} images over full rotations. {flipped:.0%} of all show the other "
+        "StyleGAN-R: worst images",
+        f"The largest azimuth errors of {len(images)} images over full rotations. {flipped:.0%} of all show the wrong "
         "end of the object.",
         table(columns, cell=_CELL),
     )
@@ -136,7 +136,7 @@ def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
 
 @torch.no_grad()
 def edit_figure(studio: Studio, edited: EditedImages) -> Figure:
-    """Per image: reconstructed in three ways, rotated in two, and with the next image's parts."""
+    """For each image: three reconstructions, two rotations, and parts of the next image."""
     count, scenes = len(edited.images), edited.refined.scenes
     index = next_index(count, studio.device)
     columns = [
@@ -152,7 +152,7 @@ def edit_figure(studio: Studio, edited: EditedImages) -> Figure:
     return Figure(
         "edits",
         "Real images, edited",
-        "Car-world images that no network was trained on here. Read: shape, texture, background and camera predicted "
+        "Car-world images that were not used in any training. Read: shape, texture, background and camera predicted "
         "from the image. Refined: content styles corrected. Projected: plain latent optimization, rotated by view "
         "codes.",
         table(columns, rows=numbers(count), cell=_CELL),

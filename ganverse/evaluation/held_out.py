@@ -1,4 +1,4 @@
-"""Held-out objects of the source a network was trained on: one view in, that view and unseen ones re-rendered."""
+"""Held-out objects of a network's training source: one input view; that view and unseen ones are re-rendered."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ganverse.rendering import render
 
 @dataclass(frozen=True)
 class HeldOutSamples:
-    """Objects 0 .. count - 1 that no training has seen; draw: the batch of some of them, input view first."""
+    """Held-out objects 0 .. count - 1; draw: the batch of some of them, input view first."""
 
     count: int
     draw: Callable[[Int[Tensor, " batch"]], MultiViewBatch]
 
 
 def held_out_samples(source: Source, seed: int, count: int, views: int) -> HeldOutSamples:
-    """New objects of a generator in `views` views at any azimuth; the paper's filter applies."""
+    """New objects of a generator in `views` views at any azimuth, with the paper's filter."""
     sampler = source.sampler(SamplingSettings(seed=seed, views=views))
     return HeldOutSamples(count, lambda indices: sampler.draw(indices).batch)
 
@@ -38,15 +38,15 @@ def held_out_samples(source: Source, seed: int, count: int, views: int) -> HeldO
 def held_out_scores(
     samples: HeldOutSamples, model: InverseModel, perceptual: PerceptualDistance, settings: EvaluationSettings
 ) -> dict[str, Score]:
-    """Protocol: objects that no training has seen, a single image in; every process calls it.
+    """Single-image reconstruction of held-out objects; every process must call it.
 
-    The first view of an object goes in, at any view code. The predicted mesh and texture are rendered by the learned
-    cameras of that view code and of `unseen_views` others, and compared with the source's images there. Masks are those
-    of the source (segmenter, truth or files). Scores are means over objects:
+    The input is an object's first view, at any view code. The predicted textured mesh is rendered with the learned
+    cameras of that view code and of `unseen_views` others, and compared with the source's images and masks (segmenter,
+    exact or files). Scores are means over objects:
 
-    iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside their
-    masks. chroma_*: RGB without its gray part, beside gray_*, that of a gray prediction. *_input: the view that went
-    in. *_unseen: mean over the object's other views.
+    iou_*: masks thresholded at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside
+    their masks. chroma_*: RGB without its gray part; gray_*: the same for a gray prediction. *_input: the input view.
+    *_unseen: mean over the object's other views.
     """
     batches, device = [], model.network.start.device
     for indices in own_batches(samples.count, settings.batch):
@@ -63,7 +63,7 @@ def held_out_scores(
 def rerender(
     model: InverseModel, batch: MultiViewBatch
 ) -> tuple[Float[Tensor, "batch views 3 height width"], Float[Tensor, "batch views 1 height width"]]:
-    """Reconstruct from view 0, render all views: RGB, black outside the object, and the covered pixels (0 or 1)."""
+    """Reconstructs from view 0, renders all views: RGB, black outside the object, and covered pixels (0 or 1)."""
     count, views = batch.view_ids.shape
     seen = model.network(batch.images[:, 0]).repeat_interleave(views)
     cameras = model.cameras(batch.view_ids.flatten())

@@ -118,7 +118,7 @@ def test_another_sample_and_a_photo(page) -> None:
     assert scene(page)["texture"].startswith("photo-")
     page.set_input_files("#file", {"name": "text.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.locator("#notice.bad").wait_for()
-    assert "expected a picture" in page.text_content("#notice")
+    assert "expected an image" in page.text_content("#notice")
 
 
 def test_a_photo_can_be_dropped(page) -> None:

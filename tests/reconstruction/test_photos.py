@@ -154,7 +154,7 @@ def test_pictures_that_are_none(tmp_path: Path) -> None:
         "flat": "16 pixels a side or more in .*flat.png, got 64 x 8;",
         "thin": "got 1024 x 10 where its longer side is 1024 pixels",
         "cut": "cannot be read",
-        "text": "expected a picture",
+        "text": "expected an image",
     }
     for name, message in messages.items():
         with pytest.raises(GanverseError, match=message):
