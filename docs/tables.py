@@ -1,4 +1,4 @@
-"""Fills the tables of README.md and docs/results.md from the cards of the shipped weights: `python docs/tables.py`.
+"""Writes model cards, and the tables of README.md and docs/results.md, from the shipped cards: `python docs/tables.py`.
 
 `python evaluate.py --cards true` writes the cards. A table stands between `<!-- scores: NAMES -->` and `<!-- end -->`;
 names may hold wildcards. Published numbers of the catalog only (`ganverse/evaluation/catalog.py`).
@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ganverse.evaluation.catalog import CATALOG, Entry
+from ganverse.model_cards import model_card
 from ganverse.pretrained import SHIPPED
 
 ROOT = Path(__file__).parent.parent
@@ -55,5 +56,7 @@ def _text(value: float) -> str:
 
 
 if __name__ == "__main__":
+    for path in SHIPPED.glob("*.json"):
+        path.with_suffix(".md").write_text(model_card(path.stem, json.loads(path.read_text())), encoding="utf-8")
     for path in PAGES:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief, quoted
 from ganverse.io import pack_tensors, read_json, write_atomically
+from ganverse.model_cards import model_card
 
 SHIPPED = Path(__file__).parent / "weights"
 """Folder of the shipped weights."""
@@ -200,8 +201,9 @@ def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> None:
 
 
 def write_card(path: Path, facts: Mapping[str, Any]) -> None:
-    """Writes the card of the weights at `path`."""
+    """Writes the card of the weights at `path`, and NAME.md, a model card for the Hugging Face hub."""
     write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(path.with_suffix(".md"), model_card(path.stem, facts).encode())
 
 
 def _read(path: Path) -> dict[str, Any]:

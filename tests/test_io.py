@@ -143,7 +143,7 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         for read in (read_image, read_mask):
             with pytest.raises(GanverseError, match=found):
                 read(tmp_path / name)
-    with pytest.raises(GanverseError, match="a picture in this file"):
+    with pytest.raises(GanverseError, match="an image in this file"):
         read_image(b"GIF89a")
 
 

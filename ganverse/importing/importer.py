@@ -71,7 +71,8 @@ def import_generator(
         return path, save_generator(generator, path, card)
     except OSError as error:
         if not existed and path.exists():
-            path.unlink()  # weights whose card could not be written
+            for part in (path, path.with_suffix(".json")):  # without their cards
+                part.unlink(missing_ok=True)
         raise GanverseError(f"expected a folder to write to at {output}, got: {error}") from error
 
 

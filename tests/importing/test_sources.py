@@ -130,7 +130,9 @@ def test_sources_without_a_name(source: str, tmp_path: Path, capsys: pytest.Capt
 def test_local_names_are_kept(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.pt").write_bytes(torch_saved(port_names(stylegan1())))
     assert cli.main(["import-gan", str(tmp_path / f"{name}.pt"), "-o", str(tmp_path / "out")]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.json", f"{name}.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{name}{ending}" for ending in (".json", ".md", ".safetensors")
+    ]
     load_generator(tmp_path / "out" / f"{name}.safetensors")
 
 
@@ -178,7 +180,11 @@ def test_a_whole_import_from_an_address(
     assert not (tmp_path / "out").exists()
     right = hashlib.sha256(data).hexdigest()
     assert cli.main(["import-gan", address, "-o", str(tmp_path / "out"), "--sha256", right]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["network.json", "network.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "network.json",
+        "network.md",
+        "network.safetensors",
+    ]
     assert "CC BY-NC" in capsys.readouterr().out
 
 

@@ -135,9 +135,7 @@ def test_masks_belong_to_weights(tmp_path: Path) -> None:
     assert torch.equal(own(car()[0]).foreground, shipped(car()[0]).foreground)
 
 
-@pytest.mark.parametrize(
-    ("size", "color", "message"), [((96, 96), 255, "aspect ratio"), ((192, 96), 0, "all-black")]
-)
+@pytest.mark.parametrize(("size", "color", "message"), [((96, 96), 255, "aspect ratio"), ((192, 96), 0, "all-black")])
 def test_masks_that_do_not_fit(tmp_path: Path, size: tuple[int, int], color: int, message: str) -> None:
     photo = Photo.read(save_photo(tmp_path / "a.png"))
     Image.new("L", size, color).save(tmp_path / "mask.png")

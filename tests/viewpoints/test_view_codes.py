@@ -49,7 +49,7 @@ def test_file_round_trip_keeps_everything_and_explains_itself(tmp_path: Path) ->
         (("azimuth: 0}", "azimuth: 0, elevation: 3}"), r"codes\.0\.elevation"),
         (("seed: 9", "seed: 4"), "occurs again"),
         (("seed: 9", "seed: nine"), "integer"),
-        (("generator: toy", "color: red"), "one named 'color'"),
+        (("generator: toy", "color: red"), "an unknown one, 'color'"),
         (("0-2, 5", "0..2, 5"), "ranges"),
         (("0-2, 5", "5, 0-2"), "ascending"),
         (("codes:", "codes: ["), "expected YAML"),
