@@ -1,8 +1,8 @@
-"""A sphere becomes a car: `python examples/sphere_to_car.py` (half a minute on two CPU cores).
+"""Fits a sphere to a car: `python examples/sphere_to_car.py` (half a minute on two CPU cores).
 
-Twenty-four pictures of one car of the procedural world, with masks and known cameras, are all it sees. Every step
-renders the mesh from all of them and moves vertices and texture downhill. It prints how well the shape fits and writes
-`sphere_to_car.png` (rows: pictures, then the mesh after more and more steps) and `sphere_to_car.gif` (the whole way).
+The input is twenty-four images of a car of the procedural world, with masks and known cameras. Every step renders the
+mesh from all of them and moves vertices and texture along the gradient. Prints the quality of the shape and writes
+`sphere_to_car.png` (rows: images, then the mesh after more and more steps) and `sphere_to_car.gif` (all steps).
 """
 
 import argparse
