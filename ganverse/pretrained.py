@@ -232,7 +232,7 @@ def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> 
         except ValidationError as error:
             first = error.errors()[0]
             where, found = ".".join(map(str, (name, *first["loc"]))), quoted(first["input"])
-            raise GanverseError(f"expected a valid {where:.80} ({first['msg']:.100}), got {found}") from error
+            raise GanverseError(f"expected a valid value of {where:.80} ({first['msg']:.100}), got {found}") from error
         except (TypeError, ValueError) as error:
             raise GanverseError(f"expected text and finite numbers in {name}, got {quoted(value)}") from error
     try:

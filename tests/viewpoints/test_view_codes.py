@@ -80,7 +80,7 @@ def test_a_missing_file_and_an_empty_one_are_explained(tmp_path: Path) -> None:
         (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-9999999"), "below"),
         (("view_dims: '0-2, 5, 7-8'", "view_dims: 0-999999, 0-999999"), "below"),
         (("view_dims: '0-2, 5, 7-8'", "view_dims: 0x" + "f" * 9000), "numbers in view_dims"),
-        (("view_dims: '0-2, 5, 7-8'", "view_dims: [1, 2]"), "another view_dims"),
+        (("view_dims: '0-2, 5, 7-8'", "view_dims: [1, 2]"), "valid value of view_dims"),
         (("azimuth: 0}", "azimuth: " + "9" * 400 + "}"), r"\[0, 360\)"),
         (("azimuth: 0}", "azimuth: 0x" + "f" * 9000 + "}"), "numbers in codes"),
         (("azimuth: 0}", "azimuth: .inf}"), "numbers in codes"),
@@ -92,7 +92,7 @@ def test_a_missing_file_and_an_empty_one_are_explained(tmp_path: Path) -> None:
         (("azimuth: 0}", "azimuth: 0, " + "b" * 900 + ": 1}"), r"codes\.0\.bbb"),
         (("generator: toy", "generator: &a toy\ndirections: *a"), "alias"),
         (("generator: toy", "generator: toy\ngenerator: toy"), "2 times"),
-        (("codes:", "codes: 1\nuncertain:"), "another codes"),
+        (("codes:", "codes: 1\nuncertain:"), "valid value of codes"),
     ],
 )
 def test_hostile_files_are_one_short_sentence(tmp_path: Path, edit: tuple[str, str], complaint: str) -> None:
