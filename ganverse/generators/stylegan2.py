@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,14 @@ from torch import Tensor, nn
 from ganverse.errors import GanverseError
 from ganverse.generators.layers import ACTIVATION_GAIN, SLOPE, EqualizedLinear
 from ganverse.generators.protocol import Codes, Images, Noise, Styles, W, style_slices
-from ganverse.generators.style_based import StyleBasedConfig, StyleBasedGenerator, StyledLayer, layers_of, post_affine
+from ganverse.generators.style_based import (
+    SIDES,
+    StyleBasedConfig,
+    StyleBasedGenerator,
+    StyledLayer,
+    layers_of,
+    post_affine,
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,36 @@ class StyleGAN2Config(StyleBasedConfig):
     view_layers: int = 4
     noise: bool = True
     """Whether to train with noise inputs. Without them the latent code sets every detail, as multi-view data need."""
+    view_inputs: int | None = None
+    """Leading dimensions of w that the view layers read, a bottleneck that leaves the object to the other layers.
+    Default: all, as in StyleGAN."""
+
+    first_rgb: int = 4
+    """Resolution in pixels of the first block that adds colors. Lower blocks affect the shape only."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.first_rgb not in SIDES or self.first_rgb > self.resolution:
+            raise GanverseError(f"expected first_rgb of 4, 8, ... {self.resolution} px, got {self.first_rgb}")
+        if self.view_inputs is not None and not 1 <= self.view_inputs <= self.w_dim:
+            raise GanverseError(f"expected view_inputs from 1 to w_dim = {self.w_dim}, got {self.view_inputs}")
 
 
 def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height2 width2"]:
     """Doubles the size bilinearly."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class LeadingAffine(EqualizedLinear):
+    """Affine map of the first `inputs` dimensions of its input."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias_init=1.0)
+        self._inputs = inputs
+
+    def forward(self, x: Float[Tensor, "batch all"]) -> Float[Tensor, "batch outputs"]:
+        """Ignores the other dimensions."""
+        return super().forward(x[:, : self._inputs])
 
 
 class StyledConvolution(StyledLayer):
@@ -99,11 +132,11 @@ class ToRGB(StyledLayer):
 class SynthesisBlock(nn.Module):
     """One resolution: [upsampling convolution,] convolution, colors."""
 
-    def __init__(self, inputs: int | None, outputs: int, w_dim: int) -> None:
+    def __init__(self, inputs: int | None, outputs: int, w_dim: int, *, rgb: bool = True) -> None:
         super().__init__()
         self.conv0 = None if inputs is None else StyledConvolution(inputs, outputs, w_dim, up=True)
         self.conv1 = StyledConvolution(outputs, outputs, w_dim)
-        self.to_rgb = ToRGB(outputs, w_dim)
+        self.to_rgb = ToRGB(outputs, w_dim) if rgb else None
 
     def forward(
         self,
@@ -112,11 +145,15 @@ class SynthesisBlock(nn.Module):
         styles: Iterator[Tensor],
         noises: Iterator[Tensor | None],
         fade: float = 1.0,
-    ) -> tuple[Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"]]:
+    ) -> tuple[
+        Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"] | None
+    ]:
         """Features, and the image so far plus this block's colors; takes styles and noise in order."""
         if self.conv0 is not None:
             x = self.conv0(x, next(styles), next(noises))
         x = self.conv1(x, next(styles), next(noises))
+        if self.to_rgb is None:
+            return x, None
         colors = self.to_rgb(x, next(styles))
         return x, colors if image is None else torch.add(upsample(image), colors, alpha=fade)
 
@@ -136,8 +173,12 @@ class StyleGAN2Generator(StyleBasedGenerator):
         self.start = nn.Parameter(start)
         inputs = (None, *config.channels[:-1])
         self.blocks = nn.ModuleList(
-            SynthesisBlock(i, o, config.w_dim) for i, o in zip(inputs, config.channels, strict=True)
+            SynthesisBlock(i, o, config.w_dim, rgb=4 << k >= config.first_rgb)
+            for k, (i, o) in enumerate(zip(inputs, config.channels, strict=True))
         )
+        if config.view_inputs is not None:
+            for module in chain.from_iterable(self.layers()[: config.view_layers]):
+                module.affine = LeadingAffine(config.view_inputs, module.style_size)
         self.style_sizes = self.sizes()
 
     def layers(self, resolution: int | None = None) -> list[list[StyledLayer]]:

@@ -25,13 +25,18 @@ from ganverse.generators.style_based import SIDES
 from ganverse.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 from ganverse.generators.weights import GeneratorCard, save_generator
 from ganverse.io import image_grid, pack_tensors, write_atomically
+from ganverse.neural_renderer.training_scenes import fingerprint
 from ganverse.random_streams import latents
 from ganverse.tasks.base import BaseTask, cosine
 from ganverse.training.ema import keep_factor
 from ganverse.training.media import Medium
+from ganverse.viewpoints.consistency import ConsistencySettings, view_consistency
+from ganverse.viewpoints.pose_regressor import PoseRegressor
 
 STATE = "state.safetensors"
 _OBJECTS, _VIEWS, _NOISE = 1, 2, 3  # seeds of the sample images
+_REGRESSOR = "pose_regressor"
+_TABLE = 4  # objects and view codes of a table
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ class ImageGAN(BaseTask):
         seed: of the fakes.
         start: state.safetensors of an earlier training to continue from; the optimizers start anew.
         trained_on: description of the training data for the card.
+        consistency: keeps objects equal under all view codes, measured by a pose regressor. Default: off.
     """
 
     def __init__(
@@ -151,6 +157,7 @@ class ImageGAN(BaseTask):
         seed: int = 0,
         start: Path | None = None,
         trained_on: str = "procedural car world of ganverse",
+        consistency: ConsistencySettings | None = None,
     ) -> None:
         super().__init__(images)
         self.save_settings()
@@ -159,22 +166,22 @@ class ImageGAN(BaseTask):
         check_ranges(positive, **dict.fromkeys(positive, POSITIVE))
         shares = {"decay_start": decay_start, "mixing_probability": mixing_probability}
         check_ranges(shares, **dict.fromkeys(shares, SHARE))
-        largest = max((stage.resolution for stage in stages or ()), default=0)
-        if stages is not None and not 8 <= largest <= architecture.resolution:
-            raise GanverseError(f"expected stages of up to {architecture.resolution} px, got {quoted(stages)}")
+        self.stages = DEFAULT_STAGES if stages is None else stages
+        sides, lowest = [stage.resolution for stage in self.stages], max(8, architecture.first_rgb)
+        if stages is not None and not all(lowest <= side <= architecture.resolution for side in sides or [0]):
+            raise GanverseError(
+                f"expected stages from {lowest} to {architecture.resolution} px, got {quoted(stages)}; correct stages"
+            )
         self.automatic_optimization = False
-        self.stages, self.learning_rate, self.decay_start, self.r1_interval = (
-            DEFAULT_STAGES if stages is None else stages,
-            learning_rate,
-            decay_start,
-            r1_interval,
-        )
+        self.learning_rate, self.decay_start, self.r1_interval = learning_rate, decay_start, r1_interval
         self.mixing_probability, self.average_half_life, self.seed = mixing_probability, average_half_life, seed
-        self.trained_on = trained_on
+        self.trained_on, self.consistency = trained_on, consistency
+        # A dictionary keeps the network out of checkpoints and parameters.
+        self._frozen = {} if consistency is None else {_REGRESSOR: PoseRegressor.from_pretrained(consistency.regressor)}
         self.generator = StyleGAN2Generator(architecture)
         self.discriminator = Discriminator(architecture.channels, rows_of_groups)
         self.generator_average = copy.deepcopy(self.generator).requires_grad_(False)
-        self._penalty: Tensor | float = 0.0
+        self._lazy: dict[str, Tensor | float] = {"r1": 0.0}  # values that only some steps compute
         if start is not None:
             self._load_state(start)
 
@@ -203,12 +210,12 @@ class ImageGAN(BaseTask):
         state = growth_at(self.stages, self.images_seen, images)
         fake, w = self._synthesize(self.images_seen + self.global_rank * len(batch), len(batch), state)
         values = self._update_discriminator(discriminator_optimizer, prepare_real(batch, state), fake.detach(), state)
-        values["loss/generator"] = self._update_generator(generator_optimizer, fake, w, state)
+        values["loss/generator"] = self._update_generator(generator_optimizer, fake, w, state, images)
         self.count_images(len(batch))
         self._update_average(images)
         for scheduler in cast(list[Any], self.lr_schedulers()):
             scheduler.step()
-        values |= {"r1": self._penalty, "resolution": float(state.resolution), "fade": state.fade}
+        values |= {**self._lazy, "resolution": float(state.resolution), "fade": state.fade}
         self.log_step(values, len(batch))
 
     def validation_step(self, batch: Float[Tensor, "batch 3 height width"], batch_idx: int) -> None:
@@ -262,7 +269,7 @@ class ImageGAN(BaseTask):
             if regularize:
                 penalty = r1_penalty(real_logits, real)
                 total = real_loss + 0.5 * state.r1_gamma * self.r1_interval * penalty
-                self._penalty = penalty.detach()
+                self._lazy["r1"] = penalty.detach()
             self.manual_backward(total)
         _step(optimizer)
         return {
@@ -277,8 +284,9 @@ class ImageGAN(BaseTask):
         fake: Float[Tensor, "batch 3 height width"],
         w: Float[Tensor, "batch w_dim"],
         state: GrowthState,
+        images: int,
     ) -> Tensor:
-        """Non-saturating loss through the frozen discriminator.
+        """Non-saturating loss through the frozen discriminator, plus view consistency.
 
         The average of w follows the mean over all processes, so that it stays equal on each.
         """
@@ -286,10 +294,22 @@ class ImageGAN(BaseTask):
         with optimizer.toggle_model(sync_grad=False):
             loss = F.softplus(-self.discriminator(fake, state.fade)).mean()
             self.manual_backward(loss)
+            if self.consistency is not None and self.images_seen // images % self.consistency.interval == 0:
+                term = self._inconsistency(state)
+                self.manual_backward(self.consistency.weight * self.consistency.interval * term)
+                self._lazy["loss/consistency"] = term.detach()
         mean = w.mean(dim=0, keepdim=True)
         _step(optimizer, mean)
         self.generator.track_average(mean)
         return loss.detach()
+
+    def _inconsistency(self, state: GrowthState) -> Float[Tensor, ""]:
+        """`view_consistency` of a table of random objects and view codes, the same on every process."""
+        codes = self._codes(2 * _TABLE, self.seed + 1, self.images_seen)
+        objects, views = self.generator.map(codes).chunk(2)
+        images = self._mixed(self.generator, objects, views, state).float() * 0.5 + 0.5
+        with torch.autocast(self.device.type, enabled=False):
+            return view_consistency(self._frozen[_REGRESSOR].to(self.device)(images), _TABLE)
 
     @torch.no_grad()
     def _update_average(self, images: int) -> None:
@@ -319,16 +339,30 @@ class ImageGAN(BaseTask):
 
     def mixed_samples(self, rows: int, columns: int) -> Float[Tensor, "cells 3 side side"]:
         """Row-major table of mixed images in [0, 1] without noise: object of the row, view code of the column."""
-        generator, state = self.generator_average, self.growth
-        layers = 2 * (state.resolution.bit_length() - 2)
-        content = generator.map(self._codes(rows, _OBJECTS)).repeat_interleave(columns, dim=0)
-        view = generator.map(self._codes(columns, _VIEWS)).repeat(rows, 1)
-        by_view = torch.arange(layers, device=self.device)[None, :, None] < generator.view_layers
-        styles = generator.styles(torch.where(by_view, view[:, None], content[:, None]), state.resolution)
-        return _unit(generator.synthesize_raw(styles, resolution=state.resolution, fade=state.fade))
+        generator = self.generator_average
+        objects, views = (generator.map(self._codes(n, seed)) for n, seed in ((rows, _OBJECTS), (columns, _VIEWS)))
+        return _unit(self._mixed(generator, objects, views, self.growth))
 
-    def _codes(self, count: int, seed: int) -> Float[Tensor, "count z_dim"]:
-        return latents(seed, range(count), self.generator.z_dim).to(self.generator.start)
+    def _mixed(
+        self,
+        generator: StyleGAN2Generator,
+        objects: Float[Tensor, "rows w_dim"],
+        views: Float[Tensor, "columns w_dim"],
+        state: GrowthState,
+    ) -> Float[Tensor, "cells 3 side side"]:
+        content, view = objects.repeat_interleave(len(views), dim=0), views.repeat(len(objects), 1)
+        layers = torch.arange(2 * (state.resolution.bit_length() - 2), device=self.device)
+        by_view = (layers < generator.view_layers)[None, :, None]
+        styles = generator.styles(torch.where(by_view, view[:, None], content[:, None]), state.resolution)
+        return generator.synthesize_raw(styles, resolution=state.resolution, fade=state.fade)
+
+    def _codes(self, count: int, seed: int, first: int = 0) -> Float[Tensor, "count z_dim"]:
+        numbers = latents(seed, range(first, first + count), self.generator.z_dim)
+        return upload(numbers, self.device).to(self.generator.start)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprints of the data and of the pose regressor."""
+        return super().fingerprints() | {name: fingerprint(network) for name, network in self._frozen.items()}
 
     def save_pretrained(self, path: Path) -> GeneratorCard:
         """Writes the averaged generator with its card, and state.safetensors with everything but the optimizers."""

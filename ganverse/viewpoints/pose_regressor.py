@@ -1,6 +1,6 @@
 """A small CNN that predicts pose, proportions and color of cars, trained on renders of the car world.
 
-It measures car GANs and proposes view codes. The GAN and the inverse network are never trained with it.
+It measures car GANs and proposes view codes. A GAN trained with one regressor (`consistency`) is measured with another.
 examples/train_pose_regressor.py trains it.
 """
 

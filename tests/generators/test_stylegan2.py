@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,6 +8,7 @@ from torch import Tensor
 from ganverse.errors import GanverseError
 from ganverse.generators.protocol import ImageGenerator, style_slices
 from ganverse.generators.stylegan2 import StyledConvolution, StyleGAN2Config, StyleGAN2Generator, ToRGB, upsample
+from ganverse.generators.weights import GeneratorCard, load_generator, save_generator
 
 CONFIG = StyleGAN2Config(resolution=16, z_dim=8, w_dim=12, mapping_layers=2, channels=(8, 6, 4), view_layers=2)
 
@@ -157,7 +160,17 @@ def test_every_parameter_of_the_resolution_learns() -> None:
     assert all(parameter.grad.any() for name, parameter in generator.named_parameters() if name not in idle)
 
 
-@pytest.mark.parametrize("wrong", [{"resolution": 32}, {"channels": (8,)}, {"view_layers": 7}, {"view_layers": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"resolution": 32},
+        {"channels": (8,)},
+        {"view_layers": 7},
+        {"view_layers": -1},
+        {"view_inputs": 0},
+        {"first_rgb": 32},
+    ],
+)
 def test_impossible_architectures_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(GanverseError):
         StyleGAN2Config(**{"resolution": 16, "channels": (8, 8, 8), "view_layers": 2, **wrong})
@@ -169,3 +182,16 @@ def test_without_noise_there_is_none_to_give() -> None:
     styles = generator.styles(generator.map(torch.randn(2, 4)))
     noise = generator.noise(2, seed=0)
     assert torch.equal(generator.synthesize(styles, noise), generator.synthesize(styles))
+
+
+def test_view_layers_read_the_leading_dimensions_of_w_and_early_blocks_add_no_colors(tmp_path: Path) -> None:
+    config = StyleGAN2Config(16, z_dim=6, w_dim=6, channels=(8, 6, 4), view_layers=2, view_inputs=2, first_rgb=16)
+    generator = StyleGAN2Generator(config)
+    w = torch.randn(1, 6)
+    other = torch.cat([w[:, :2], torch.randn(1, 4)], dim=1)
+    mine, others = (generator.styles(x).split(list(generator.style_sizes), dim=1) for x in (w, other))
+    assert [torch.equal(a, b) for a, b in zip(mine, others, strict=True)] == [True] * 2 + [False] * 4
+    assert [block.to_rgb is None for block in generator.blocks] == [True, True, False]
+    save_generator(generator, tmp_path / "g.safetensors", GeneratorCard(config, "Apache-2.0", "noise", 0, 0))
+    loaded, _ = load_generator(tmp_path / "g.safetensors")  # the card holds the architecture
+    torch.testing.assert_close(loaded.synthesize(loaded.styles(w)), generator.synthesize(generator.styles(w)))

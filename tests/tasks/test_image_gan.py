@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ganverse.tasks.image_gan import (
     prepare_real,
     r1_penalty,
 )
+from ganverse.viewpoints.consistency import ConsistencySettings
 from tests.tasks import gan_toys, toys
 from tests.tasks.gan_toys import BATCH
 
@@ -207,3 +209,20 @@ def test_validation_uses_images_that_are_never_trained_on(tmp_path: Path) -> Non
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(GanverseError, match="expected"):
         gan_toys.module(**wrong)
+
+
+def test_consistency_separates_view_and_object_and_leaves_no_trace_in_checkpoints(tmp_path: Path) -> None:
+    # The 16 px toy gets a reading of the pose regressor like any image; the tables are the same in both trainings.
+    values = {}
+    for weight in (0.0, 3.0):
+        made = gan_toys.module(consistency=ConsistencySettings(weight=weight, interval=1))
+        values[weight] = run(made, tmp_path, 24)["loss/consistency"]
+        assert not [name for name in made.state_dict() if "regressor" in name]
+        assert "pose_regressor" in made.fingerprints()
+    assert values[0.0][0] == values[3.0][0]
+    assert sum(values[3.0][12:]) < sum(values[0.0][12:]) - 12  # on average a factor of e or more
+
+
+def test_stages_below_the_first_colors_are_refused() -> None:
+    with pytest.raises(GanverseError, match="expected stages from 16 to 16 px"):
+        ImageGAN(replace(gan_toys.ARCHITECTURE, first_rgb=16), stages=gan_toys.STAGES)
