@@ -35,8 +35,8 @@ class ConsistencySettings:
 def view_consistency(reading: PoseReading, objects: int) -> Float[Tensor, ""]:
     """How far the view code determines color, height and body type, and the object code the azimuth.
 
-    The log ratio of the variance within an object (azimuth: within a view) to that between objects (views), averaged over
-    the numbers of an aspect and summed over aspects. Numbers have about unit variance in the car world. Color is
+    The log ratio of the variance within an object (azimuth: within a view) to that between objects (views), averaged
+    over the numbers of an aspect and summed over aspects. Numbers have about unit variance in the car world. Color is
     brightness and two color differences: in RGB, brightness would outweigh hues, which would then vanish.
 
     Args:
@@ -59,7 +59,7 @@ def view_consistency(reading: PoseReading, objects: int) -> Float[Tensor, ""]:
 
 
 def _log_ratio(table: Float[Tensor, "rows columns numbers"]) -> Float[Tensor, ""]:
-    """Bounded on both sides: reducing the variance within rows below a 20th gains nothing, nor does raising that between
-    rows above half of the real images'. Without the second bound, cars became black or bright white."""
+    """Bounded on both sides: reducing the variance within rows below a 20th gains nothing, nor does raising that
+    between rows above half of the real images'. Without the second bound, cars became black or bright white."""
     within, between = table.var(dim=1).mean(dim=0), table.mean(dim=1).var(dim=0)
     return ((within + 0.05) / (between.clamp_max(0.5) + 0.05)).log().mean()
