@@ -158,10 +158,10 @@ def write_pictures(seen: Photographs, frames: list[Image.Image], folder: Path) -
 def main(arguments: Sequence[str] | None = None) -> Fit:
     """Photograph, fit, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--car", type=int, default=3, help="which car of the world")
+    parser.add_argument("--car", type=int, default=3, help="number of the car")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--size", type=int, default=64, help="pixels a side")
-    parser.add_argument("--out", type=Path, default=Path("runs/sphere_to_car"), help="folder for the pictures")
+    parser.add_argument("--size", type=int, default=64, help="image size in pixels")
+    parser.add_argument("--out", type=Path, default=Path("runs/sphere_to_car"), help="output folder")
     options = parser.parse_args(arguments)
     seen = photograph(options.car, options.size)
     result = fit(seen, options.steps)
