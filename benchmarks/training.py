@@ -142,7 +142,7 @@ def _time(part: Callable[[], object], device: torch.device) -> float:
 def main(arguments: Sequence[str] | None = None) -> StepTimes:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("configs/car/inverse.yaml"), help="configuration of InverseGraphics")
+    parser.add_argument("--config", type=Path, default=Path("configs/car/inverse.yaml"), help="of InverseGraphics")
     parser.add_argument("--rounds", type=int, default=5, help="repetitions; the minimum counts")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", type=Path, help="output file")
