@@ -1,4 +1,4 @@
-"""Evaluates: the weights in the package, `--run runs/NAME`, or `--checkpoint X --data Y` (see --help)."""
+"""Evaluates the shipped weights, `--run runs/NAME`, or `--checkpoint X --data Y` (see --help)."""
 
 import sys
 

@@ -243,9 +243,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Estimate, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=512, help="of the generator, a power of two (%(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="objects of the estimate (%(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="objects in the estimate (default: %(default)s)")
     parser.add_argument(
-        "--objects", type=int, default=2, help="objects of the measurement, 0 leaves it out (%(default)s)"
+        "--objects", type=int, default=2, help="objects in the measurement; 0 omits it (default: %(default)s)"
     )
     parser.add_argument("--stages", nargs="*", choices=STAGES, default=STAGES)
     given = parser.parse_args(arguments)

@@ -183,12 +183,12 @@ def print_table(rows: list[Measurement], console: Console) -> None:
 def main(arguments: Sequence[str] | None = None) -> list[Measurement]:
     """Run, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the measurements there; others that it holds stay")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512], help="pixels a side")
+    parser.add_argument("--json", type=Path, help="write the measurements to this file; others in it are kept")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512], help="image sizes in pixels")
     parser.add_argument("--faces", type=int, nargs="+", default=[1280, 5120], choices=sorted(SUBDIVISIONS))
-    parser.add_argument("--batch", type=int, default=8, help="images a batch")
-    parser.add_argument("--only", nargs="+", default=[], help="names of contenders; all by default")
-    parser.add_argument("--seconds", type=float, default=3.0, help="time for each contender and size")
+    parser.add_argument("--batch", type=int, default=8, help="images per batch")
+    parser.add_argument("--only", nargs="+", default=[], help="names of contenders (default: all)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds per contender and size")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     options = parser.parse_args(arguments)
     makers = contenders(options.only, options.device)

@@ -159,9 +159,9 @@ def long_enough(stage: str, kills: int, folder: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> list[Outcome]:
     """Kill, resume, compare, print; status 1 where something differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stages", nargs="*", default=STAGES, help=f"of {', '.join(STAGES)}; all of these")
-    parser.add_argument("--kills", type=int, default=20, help="per stage")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("stages", nargs="*", default=STAGES, help=f"from {', '.join(STAGES)} (default: all)")
+    parser.add_argument("--kills", type=int, default=20, help="kills per stage")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times")
     options = parser.parse_args(arguments)
     outcomes = []
     for stage in options.stages:

@@ -220,9 +220,9 @@ def answer(line: Connection) -> None:
 def main(arguments: Sequence[str] | None = None) -> list[Scaling]:
     """Measure, print, return."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stages", nargs="*", default=STAGES, help=f"of {', '.join(STAGES)}; all of these")
-    parser.add_argument("--objects", type=int, default=16, help="a step, of all processes together; two images each")
-    parser.add_argument("--seconds", type=float, default=30.0, help="for each stage, once it runs")
+    parser.add_argument("stages", nargs="*", default=STAGES, help=f"from {', '.join(STAGES)} (default: all)")
+    parser.add_argument("--objects", type=int, default=16, help="objects per step over all processes, two images each")
+    parser.add_argument("--seconds", type=float, default=30.0, help="seconds per stage, after the start")
     options = parser.parse_args(arguments)
     found = []
     for stage in options.stages:

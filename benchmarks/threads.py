@@ -59,11 +59,11 @@ def ceiling(size: int, processes: int, *, batch: int) -> float:
 def main(arguments: Sequence[str] | None = None) -> list[float]:
     """Measure, print, return the speed-ups."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512], help="pixels a side")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="to compare with one")
-    parser.add_argument("--batch", type=int, default=8, help="images a batch")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each size")
-    parser.add_argument("--ceiling", action="store_true", help="what separate processes reach, too")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512], help="image sizes in pixels")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads to compare with one")
+    parser.add_argument("--batch", type=int, default=8, help="images per batch")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds per size")
+    parser.add_argument("--ceiling", action="store_true", help="also measure separate processes")
     options = parser.parse_args(arguments)
     before, found = torch.get_num_threads(), []
     for size in options.sizes:

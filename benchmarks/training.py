@@ -143,9 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> StepTimes:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("configs/car/inverse.yaml"), help="of InverseGraphics")
-    parser.add_argument("--rounds", type=int, default=5, help="the smallest time of so many counts")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions; the minimum counts")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--json", type=Path, help="file for the numbers")
+    parser.add_argument("--json", type=Path, help="output file")
     options, settings = parser.parse_known_args(arguments)
     quieten()
     cli = GanverseCLI(["--config", str(options.config), *settings], run=False)

@@ -1,8 +1,8 @@
-"""A sphere becomes a car: `python examples/sphere_to_car.py` (half a minute on two CPU cores).
+"""Fits a sphere to a car: `python examples/sphere_to_car.py` (half a minute on two CPU cores).
 
-Twenty-four pictures of one car of the procedural world, with masks and known cameras, are all it sees. Every step
-renders the mesh from all of them and moves vertices and texture downhill. It prints how well the shape fits and writes
-`sphere_to_car.png` (rows: pictures, then the mesh after more and more steps) and `sphere_to_car.gif` (the whole way).
+The input is twenty-four images of a car of the procedural world, with masks and known cameras. Every step renders the
+mesh from all of them and moves vertices and texture along the gradient. Prints the quality of the shape and writes
+`sphere_to_car.png` (rows: images, then the mesh after more and more steps) and `sphere_to_car.gif` (all steps).
 """
 
 import argparse
@@ -158,10 +158,10 @@ def write_pictures(seen: Photographs, frames: list[Image.Image], folder: Path) -
 def main(arguments: Sequence[str] | None = None) -> Fit:
     """Photograph, fit, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--car", type=int, default=3, help="which car of the world")
+    parser.add_argument("--car", type=int, default=3, help="number of the car")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--size", type=int, default=64, help="pixels a side")
-    parser.add_argument("--out", type=Path, default=Path("runs/sphere_to_car"), help="folder for the pictures")
+    parser.add_argument("--size", type=int, default=64, help="image size in pixels")
+    parser.add_argument("--out", type=Path, default=Path("runs/sphere_to_car"), help="output folder")
     options = parser.parse_args(arguments)
     seen = photograph(options.car, options.size)
     result = fit(seen, options.steps)

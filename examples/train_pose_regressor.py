@@ -1,7 +1,7 @@
-"""Trains the pose regressor of the package on renders of the car world: `python examples/train_pose_regressor.py`.
+"""Trains the shipped pose regressor on renders of the car world: `python examples/train_pose_regressor.py`.
 
-The shipped weights were trained this way, for 3800 steps on 36 000 renders (7 minutes of two cores once the renders are
-made). Prints the errors on held-out cars. For a glance: `--renders 600 --steps 40`.
+The shipped weights were trained for 3800 steps on 36 000 renders (7 minutes on two cores, after rendering). Prints the
+errors on held-out cars. For a quick try: `--renders 600 --steps 40`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used, so that `import ganverse` costs milliseconds."""
+"""Lazy packages: names are imported on first use, so that `import ganverse` takes milliseconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def lazy_exports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` (PEP 562) of a package: what it imports under `if TYPE_CHECKING:`.
+    """`__getattr__`, `__dir__` and `__all__` (PEP 562) for the names a package imports under `if TYPE_CHECKING:`.
 
     Args:
         package: `__name__` of the package.

@@ -1,4 +1,4 @@
-"""Settings dataclasses from a command line and YAML files; a user's mistake is one sentence."""
+"""Settings dataclasses from command-line flags and YAML files; user errors become one sentence."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of a command with a few flags; a user's mistake is a GanverseError."""
+    """Parser for a command with few flags; user errors raise GanverseError."""
 
     def error(self, message: str) -> NoReturn:
-        """Instead of argparse's usage and exit."""
+        """Raises instead of printing the usage and exiting."""
         raise GanverseError(f"expected arguments as in `{self.prog} --help`, got: {message}")
 
 
 def parse_settings(prog: str, description: str, arguments: Sequence[str], *settings: type) -> list[Any]:
-    """One instance of every dataclass of `settings`: their fields are the flags, `--config FILE.yaml` sets several.
+    """Parses one instance of every dataclass in `settings`; flags are its fields, `--config FILE.yaml` sets several.
 
     Raises:
-        GanverseError: unknown flags, wrong types, missing files, or values that a dataclass refuses.
+        GanverseError: an unknown flag, a wrong type, a missing file, or a value that a dataclass refuses.
     """
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file of settings; later flags win.")
@@ -44,12 +44,12 @@ def parse_settings(prog: str, description: str, arguments: Sequence[str], *setti
 
 @contextmanager
 def one_sentence(known: Sequence[str] = ()) -> Iterator[None]:
-    """Turns what jsonargparse complains about into a GanverseError; known: names of settings, to suggest one."""
+    """Converts jsonargparse's errors into a GanverseError; known: names of settings, for suggestions."""
     try:
         yield
     except UnicodeDecodeError as error:
         raise GanverseError(
-            "expected UTF-8 text in the file of settings, got another encoding; save it as UTF-8"
+            "expected UTF-8 text in the settings file, got another encoding; save it as UTF-8"
         ) from error
     except (ArgumentError, TypeError, ValueError) as error:
         own = next((cause for cause in _causes(error) if isinstance(cause, GanverseError)), None)
@@ -66,7 +66,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _sentence(error: Exception, known: Sequence[str]) -> str:
-    """What jsonargparse complains about, as one sentence of bounded length."""
+    """jsonargparse's error as one sentence of bounded length."""
     text = " ".join(str(error).split())
     text = re.sub(r"<class '(?:[a-zA-Z_]+\.)*([A-Za-z]+)'>", r"\1", text).replace("typing.", "")
     if match := re.search(r"[Uu]nrecognized arguments: --([\w.]+)|Option '([\w.]+)' is not accepted", text):

@@ -1,8 +1,7 @@
-"""Augmented multi-view samples, so that networks trained on a GAN's or a world's pictures know real photos too.
+"""Augmentation of multi-view samples, which brings GAN or world images closer to real photos.
 
-Everything random is a pure function of (seed, sample index), made on the pictures' device, for whole batches at once:
-the same for any batch size and number of processes. Hence backgrounds come from noise, shapes and the sample's own
-pictures, not from its neighbors in the batch.
+All randomness is a pure function of (seed, sample index), computed on the images' device for whole batches. It must not
+depend on the batch size or the number of processes, so backgrounds come from noise, shapes and the sample's own images.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ _BOXES = 6
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """What changes in a sample. 0 and False leave it as it is."""
+    """Strengths of the augmentations. 0 or False turns one off."""
 
     background: float = 0.7
-    """Share of the pictures whose object is put before another background."""
+    """Share of images whose background is replaced."""
     color: float = 1.0
-    """Strength of the change of gain, gamma, white balance and saturation, which all views of an object share."""
+    """Strength of the change in gain, gamma, white balance and saturation; shared by all views of an object."""
     mirror: bool = True
-    """Whether half of the objects are mirrored, cameras included; for categories that are their own mirror image."""
+    """Mirror half of the objects, cameras included. For categories with mirror symmetry."""
     crop: float = 0.1
-    """Largest shift of the picture, in NDC, and of the logarithm of its scale; cameras move along."""
+    """Largest image shift in NDC, and largest change of the log scale. Cameras move along."""
     noise: float = 0.0
     """Strength of blur and noise."""
     seed: int = 0
-    """Of all that is drawn."""
+    """Seed of the augmentation."""
 
     def __post_init__(self) -> None:
         check_ranges(self, background=SHARE, crop=(0, 0.99))
 
 
 def augmented(batch: MultiViewBatch, settings: AugmentationSettings) -> MultiViewBatch:
-    """A batch with changed pictures and masks, and the `placement` that its cameras have to follow."""
+    """A batch with augmented images and masks, and the `placement` that its cameras must follow."""
     with torch.autocast(batch.images.device.type, enabled=False):  # half precision would misplace pixels
         images, masks, placement = augment(batch.images, batch.masks, batch.sample_index, settings)
     return replace(batch, images=images, masks=masks, placement=placement)
@@ -63,11 +62,11 @@ def augment(
     Float[Tensor, "batch views 1 height width"],
     Float[Tensor, "batch views 4"],
 ]:
-    """Changed pictures and masks of objects, all in [0, 1], and how each was placed (see `Cameras.placed`).
+    """Augmented images and masks in [0, 1], and the placement of each (see `Cameras.placed`).
 
-    The pictures are input and target alike: losses look at colors inside the mask only, so that another background
-    changes the input alone, and all views of an object keep one paint. keys: one number per object, all that is random
-    depends on it and on `settings.seed`.
+    Images are both input and target. Losses compare colors inside the mask only, so a new background changes the input
+    alone, and all views of an object keep one color change. keys: one number per object; together with `settings.seed`
+    it determines all randomness.
     """
     shape, views, keys = masks.shape[:2], masks.shape[1], upload(keys, images.device)
     objects = _Random(settings.seed, keys, images.dtype)
@@ -89,7 +88,7 @@ def augment(
 def place(
     images: Float[Tensor, "pictures c height width"], placement: Float[Tensor, "pictures 4"]
 ) -> Float[Tensor, "pictures c height width"]:
-    """Pictures mirrored, scaled and shifted (see `Cameras.placed`); what comes in from outside repeats the border."""
+    """Images mirrored, scaled and shifted (see `Cameras.placed`); the border is repeated outside."""
     sign, scale, x, y = placement.unbind(dim=1)
     zero = torch.zeros_like(x)
     back = torch.stack([sign / scale, zero, -sign * x / scale, zero, 1 / scale, y / scale], dim=1)
@@ -100,7 +99,7 @@ def place(
 def fill(
     images: Float[Tensor, "batch 3 height width"], weights: Float[Tensor, "batch 1 height width"]
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Pixels filled up from their surroundings as far as their weight is below 1, coarse to fine (push and pull)."""
+    """Fills pixels whose weight is below 1 from their surroundings, coarse to fine (push-pull)."""
     if min(images.shape[2:]) == 1:
         return images
     color, weight = F.avg_pool2d(images * weights, 2), F.avg_pool2d(weights, 2)
@@ -109,7 +108,7 @@ def fill(
 
 
 class _Random:
-    """Uniform numbers, one row per key: a pure function of seed, key and how many calls there were before."""
+    """Uniform numbers, one row per key: a pure function of the seed, the key and the number of earlier calls."""
 
     def __init__(self, seed: int, keys: Int[Tensor, " rows"], dtype: torch.dtype) -> None:
         self.seed, self.keys, self.dtype, self.calls = seed, keys, dtype, 0
@@ -127,7 +126,7 @@ def _placement(settings: AugmentationSettings, objects: _Random, pictures: _Rand
 
 
 def _recolor(images: Tensor, random: _Random, strength: float = 1.0, views: int = 1) -> Tensor:
-    """Another gain, gamma, white balance and saturation (real objects are grayer), drawn once per `views` pictures."""
+    """Random gain, gamma, white balance and saturation (real objects are grayer), drawn once per `views` images."""
     change = (strength * random(6, 1, 1, low=-1)).repeat_interleave(views, dim=0)
     gray, saturation = images.mean(dim=1, keepdim=True), 1 - 0.4 * strength + 0.6 * change[:, :1]
     colors = torch.lerp(gray, images, saturation.clamp_min(0)).clamp(0, 1)
@@ -136,7 +135,7 @@ def _recolor(images: Tensor, random: _Random, strength: float = 1.0, views: int 
 
 
 def _backgrounds(images: Tensor, masks: Tensor, views: int, random: _Random) -> Tensor:
-    """Ground below sky, boxes, noise of several octaves; or that of another view, enlarged and recolored."""
+    """Ground and sky, boxes, noise of several octaves, or the enlarged and recolored background of another view."""
     pictures, _, height, width = images.shape
     y = torch.linspace(1, -1, height, dtype=images.dtype, device=images.device)[:, None]
     x = torch.linspace(-1, 1, width, dtype=images.dtype, device=images.device)
@@ -163,13 +162,13 @@ def _backgrounds(images: Tensor, masks: Tensor, views: int, random: _Random) -> 
 
 
 def _colors(random: _Random, count: int) -> Tensor:
-    """Colors [rows, count, 3], most of them rather gray."""
+    """Colors [rows, count, 3], most of them grayish."""
     colors = random(count, 3)
     return torch.lerp(colors.mean(dim=2, keepdim=True), colors, random(count, 1).square()) * random(1, 1, low=0.5)
 
 
 def _degrade(images: Tensor, random: _Random, strength: float) -> Tensor:
-    """Loses detail (half resolution), then adds fine and blotchy noise."""
+    """Reduces detail (half resolution), then adds fine and blotchy noise."""
     size = images.shape[2:]
     soft = F.interpolate(F.avg_pool2d(images, 2), size, mode="bilinear", align_corners=False)
     images = torch.lerp(images, soft, min(strength, 1) * random(1, 1, 1))

@@ -1,4 +1,4 @@
-"""The batch every multi-view source gives, whether it comes from a generator or from shards on disk."""
+"""The batch that every multi-view source returns, from a generator or from disk."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from ganverse.devices import upload
 class MultiViewBatch:
     """Several views of every object.
 
-    images: RGB in [0, 1]. masks: coverage in [0, 1]. view_ids: rows of the camera table (index into the view codes).
-    sample_index: the global number of each object's sample, on the CPU: it decides what is done, on the host. styles:
-    w* behind every image. placement: how the pictures were mirrored, scaled and shifted (`Cameras.placed`); None is not
-    at all.
+    images: RGB in [0, 1]. masks: coverage in [0, 1]. view_ids: row in the camera table (index of the view code).
+    sample_index: global sample number of each object, on the CPU, where the host reads it. styles: w* of every image.
+    placement: how the images were mirrored, scaled and shifted (`Cameras.placed`); None means unchanged.
     """
 
     images: Float[Tensor, "batch views 3 height width"]
@@ -32,7 +31,7 @@ class MultiViewBatch:
         return self.images.shape[0]
 
     def to(self, device: torch.device | str) -> MultiViewBatch:
-        """The same batch on another device."""
+        """Copies the batch to another device."""
         tensors = (self.images, self.masks, self.view_ids, self.styles)
         images, masks, view_ids, styles = (upload(x, device) for x in tensors)
         placement = None if self.placement is None else upload(self.placement, device)

@@ -1,4 +1,4 @@
-"""The command line: `ganverse COMMAND`, train.py and evaluate.py. Nothing heavy is imported before it is needed."""
+"""The command line: `ganverse COMMAND`, train.py and evaluate.py. Heavy imports happen only when needed."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ usage: ganverse COMMAND ...
 From an image GAN to textured 3D, and back to a GAN with controls.
 
 commands:
-  train        fit, validate, test or predict with LightningCLI, or all stages of a pipeline; the same as train.py
-  evaluate     tables, figures and a page about trained weights; the same as evaluate.py
-  reconstruct  photos to textured meshes (.glb, .obj, .usdz) with the inverse network
-  edit         a photo as a scene of StyleGAN-R: turned, with shape, texture or background of other photos
-  import-gan   weights of a StyleGAN that was trained elsewhere, read without executing anything in the file
-  masks        a segmenter for any GAN, from a handful of masks that you make
-  views        view codes of a GAN, all round: by the car pose regressor, or by itself (--azimuths auto)
-  annotate     view codes of any GAN: a page on which you give each its azimuth with one key
-  studio       turn an object or a photo, as a mesh and through StyleGAN-R; swap its parts
-  doctor       what is installed, what it would run on, and whether the shipped weights are complete
+  train        fit, validate, test or predict with LightningCLI, or run all stages of a pipeline (same as train.py)
+  evaluate     compute metrics, figures and a report page for trained weights (same as evaluate.py)
+  reconstruct  convert photos to textured meshes (.glb, .obj, .usdz)
+  edit         rotate a photo's object, or swap its shape, texture or background, with StyleGAN-R
+  import-gan   convert StyleGAN weights trained elsewhere; nothing in the file is executed
+  masks        train a segmenter for any GAN from a few masks that you paint
+  views        choose view codes of a GAN and estimate their azimuths
+  annotate     set the azimuth of each view code in the browser
+  studio       view and edit an object or a photo in the browser
+  doctor       check the installation, devices and shipped weights
 
-  -h, --help   this text; `ganverse COMMAND --help` explains a command
-  --version    the version
+  -h, --help   show this text; `ganverse COMMAND --help` explains a command
+  --version    show the version
 
 `python -m ganverse` is the same as `ganverse`."""
 
@@ -46,27 +46,27 @@ TRAIN_HELP = """\
 usage: {prog} [--config PIPELINE.yaml] [--run DIR]
        {prog} fit|validate|test|predict --config FILE.yaml [--trainer.* V] [--model.* V] [--data.* V] [--ckpt_path last]
 
-Without a subcommand: all stages of a pipeline, one after the other, into one run directory (configs/demo.yaml). Run it
-again to resume after an interruption; finished stages are skipped.
+Without a subcommand, train.py runs all stages of a pipeline into one run directory (default: configs/demo.yaml).
+Re-run to resume; finished stages are skipped.
 
-With a subcommand: Lightning's own command line (LightningCLI) with every flag of its Trainer.
+With a subcommand, it is LightningCLI with every Trainer flag.
 
 models:  InverseGraphics    image -> mesh and texture, trained on multi-view samples        (fit)
          Disentanglement    StyleGAN-R: camera, shape, texture and background -> image      (fit)
-         DatasetGeneration  multi-view samples as files                                     (predict)
-         ImageGAN           an image GAN on the car world                                   (fit)
-data:    MultiViewStream    samples of a GAN, made while training
-         MultiViewShards    samples that DatasetGeneration has written
-         MultiViewFolder    your own pictures: OBJECT/VIEW.png with masks and coarse azimuths
-         WorldImages        pictures of the car world
+         DatasetGeneration  writes multi-view samples to disk                               (predict)
+         ImageGAN           StyleGAN2 on images of the car world                            (fit)
+data:    MultiViewStream    samples of a GAN, generated during training
+         MultiViewShards    samples written by DatasetGeneration
+         MultiViewFolder    your own images: OBJECT/VIEW.png with masks and coarse azimuths
+         WorldImages        images of the car world
 
 examples:
   {prog} fit --config configs/car/inverse.yaml --trainer.devices 8 --trainer.strategy ddp
   {prog} fit --config configs/car/inverse.yaml --trainer.fast_dev_run true
   {prog} fit --config configs/car/inverse.yaml --ckpt_path last --trainer.logger WandbLogger
 
-`{prog} fit --help` lists Lightning's settings, `{prog} fit --model.help InverseGraphics` those of a model,
-`{prog} fit --data.help MultiViewStream` those of a data source."""
+`{prog} fit --help` lists Lightning's settings, `{prog} fit --model.help InverseGraphics` lists those of a model,
+`{prog} fit --data.help MultiViewStream` lists those of a data source."""
 
 COMMANDS: dict[str, str] = {
     "reconstruct": "ganverse.reconstruction.command:reconstruct_command",
@@ -81,7 +81,7 @@ COMMANDS: dict[str, str] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`ganverse ...`; returns the exit status."""
+    """Runs `ganverse ...` and returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         print(HELP)
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(arguments: Sequence[str], prog: str = "train.py") -> int:
-    """Lightning's subcommands, or all stages of a pipeline."""
+    """Runs a LightningCLI subcommand, or all stages of a pipeline."""
     if arguments and arguments[0] in ("-h", "--help"):
         print(TRAIN_HELP.format(prog=prog))
         return 0
@@ -158,7 +158,7 @@ def _pipeline(arguments: Sequence[str], prog: str) -> int:
 
 
 def _with_configs(arguments: Sequence[str]) -> list[str]:
-    """`--config configs/car/inverse.yaml` and `--config=...` are found wherever the command is called."""
+    """Resolves `--config configs/car/inverse.yaml` and `--config=...` from any working directory."""
     given = [*arguments]
     for place, argument in enumerate(given):
         flag, equals, value = argument.partition("=")
@@ -170,7 +170,7 @@ def _with_configs(arguments: Sequence[str]) -> list[str]:
 
 
 def _config(name: str) -> Path:
-    """A configuration file: a path, or one of configs/ inside the repository or the installed package."""
+    """Path of a configuration file: as given, or below configs/ of the repository or the installed package."""
     path, package = Path(name), Path(__file__).parent
     places = (path, package.parent / path, package / path)
     return next((place for place in places if place.is_file()), path)
@@ -190,21 +190,21 @@ def evaluate(arguments: Sequence[str], prog: str = "evaluate.py") -> int:
 
 def _need_server() -> None:
     if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
-        raise GanverseError("expected starlette and uvicorn, which the pages run on; pip install 'ganverse[apps]'")
+        raise GanverseError("expected starlette and uvicorn, which the pages need; pip install 'ganverse[apps]'")
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Runs a command; a user's mistake or a path of no use becomes one sentence and status 2.
+    """Runs a command; user errors and unusable paths become one sentence and exit status 2.
 
-    Ctrl-C and SIGTERM end it with a word and status 130.
+    Ctrl-C and SIGTERM exit with status 130.
     """
-    # Torch's threads (GNU OpenMP) spin while they wait for each other, and beside any other program on the machine they
-    # then wait for whole time slices. Training on 2 cores, img/s alone and beside two busy programs: 44 and 2 as it is,
-    # 35 and 19 without spinning, 42 and 15 with this little of it.
+    # Threads of torch (GNU OpenMP) spin while they wait. Beside other busy programs they then lose whole time slices.
+    # Training on 2 cores, img/s alone and beside two busy programs: 44 and 2 by default, 35 and 19 without spinning,
+    # 42 and 15 with this setting.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home that cannot be written to is no matter
     before = None
-    if threading.current_thread() is threading.main_thread():  # SIGTERM ends a command as Ctrl-C does
+    if threading.current_thread() is threading.main_thread():  # SIGTERM ends a command like Ctrl-C
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return run()
@@ -212,10 +212,10 @@ def guarded(run: Callable[[], int]) -> int:
         return _complain(str(error))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return _complain(f"expected room on the disk, got: {error.strerror}; make room, then run the command again")
-        if error.filename is None:  # no file or folder that the user has named
+            return _complain(f"expected free disk space, got: {error.strerror}; free some, then run the command again")
+        if error.filename is None:  # not a file or folder that the user named
             raise
-        return _complain(f"expected to read and write {error.filename}, but {error.strerror}; choose another path")
+        return _complain(f"expected to read and write {error.filename}, got: {error.strerror}; choose another path")
     except ValueError as error:
         if "null byte" not in str(error):  # Python's word about names that no file can have; YAML and JSON hold them
             raise

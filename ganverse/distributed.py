@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def processes() -> int:
-    """How many there are; 1 without torch.distributed."""
+    """Number of processes; 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
@@ -26,9 +26,9 @@ def any_process(flag: bool, device: torch.device) -> bool:
 
 
 def all_gather(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest"]:
-    """The rows of all processes, as many from each, in the order of their ranks.
+    """Concatenates the rows of all processes (the same number from each) in the order of their ranks.
 
-    Gradients, also second ones, flow back to the process that a row is from; every process must take part.
+    Gradients, also second-order ones, flow back to the process that owns a row. Every process must call it.
     """
     if processes() == 1:
         return own
@@ -37,7 +37,7 @@ def all_gather(own: Shaped[Tensor, "batch *rest"]) -> Shaped[Tensor, "rows *rest
 
 
 def rows_of_groups(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "rows *rest"], int]:
-    """`discriminator.Neighbors` of a process among several: its own rows where its groups are whole, else all."""
+    """`discriminator.Neighbors` for several processes: own rows if their groups are complete, else all rows."""
     count, own = processes(), len(x)
     if own % math.gcd(own * count, group) == 0:
         return x, 0
@@ -45,7 +45,7 @@ def rows_of_groups(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[T
 
 
 class _Gather(torch.autograd.Function):
-    """[own] to [all]; its gradient is the sum over the processes of what each has for the own rows."""
+    """[own] -> [all]; the gradient is summed over the processes for the own rows."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _SumOfOwn(torch.autograd.Function):
-    """[all] on every process to the own rows of their sum: the transpose of `_Gather`, which is its own gradient."""
+    """[all] on every process -> own rows of their sum: the transpose of `_Gather`, whose gradient is `_Gather`."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class _SumOfOwn(torch.autograd.Function):
 
 
 def average_over_processes(tensors: list[Tensor], processes: int) -> None:
-    """Replaces every tensor by its mean over the processes, which all give tensors of the same shapes."""
+    """Replaces every tensor by its mean over the processes; shapes must match."""
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
     flat /= processes

@@ -1,4 +1,4 @@
-"""`ganverse doctor`: versions, devices, the render backend and why, shipped weights."""
+"""`ganverse doctor`: versions, devices, render backends, shipped weights."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ OPTIONAL = ("kaolin", "wandb")
 
 
 def doctor_command(arguments: Sequence[str], weights: Path = SHIPPED) -> int:
-    """`ganverse doctor`; 0 if all is well, 1 otherwise. weights: folder of the shipped ones."""
+    """`ganverse doctor`; returns 0 if all checks pass, else 1. weights: folder of the shipped weights."""
     CommandParser(prog="ganverse doctor", description=__doc__).parse_args(list(arguments))
     table, status = Table("what", "state", title=f"ganverse {__version__}"), 0
     for what, check in checks(weights):
         try:
             table.add_row(what, escape(check()))
-        except Exception as error:  # noqa: BLE001, PERF203  (one broken part hides no other)
+        except Exception as error:  # noqa: BLE001, PERF203  (one failure must not hide the other checks)
             table.add_row(what, f"[red]{escape(brief(error) or type(error).__name__)}[/red]")
             status = 1
     Console().print(table)
@@ -36,7 +36,7 @@ def doctor_command(arguments: Sequence[str], weights: Path = SHIPPED) -> int:
 
 
 def checks(weights: Path) -> Iterator[tuple[str, Callable[[], str]]]:
-    """All lines: a name, and a function that returns the state or raises."""
+    """All checks: a name, and a function that returns the state or raises."""
     yield "Python", lambda: f"{platform.python_version()} on {platform.platform()}"
     for name in PACKAGES:
         yield name, partial(_version, name)
@@ -58,7 +58,7 @@ def _version(name: str) -> str:
         raise GanverseError("not installed") from error
 
 
-# What a check examines is imported by the check itself, so that a broken package is one line of the table.
+# Each check imports what it needs, so that a broken package is one line of the table.
 
 
 def _devices() -> str:
@@ -83,21 +83,21 @@ def _perceptual() -> str:
 
     found = available_weights()
     if not found:
-        raise GanverseError("none; pip install stlpips-pytorch==0.0.2")
+        raise GanverseError("not found; pip install stlpips-pytorch==0.0.2")
     return ", ".join(found)
 
 
 def _folder(folder: Path) -> str:
     count = len(list(folder.glob("*.safetensors")))
     if not count:
-        raise GanverseError(f"none in {folder}: install ganverse again")
+        raise GanverseError(f"none in {folder}; reinstall ganverse")
     return f"{count} files in {folder}"
 
 
 def _weights(path: Path) -> str:
-    """A file against the hash on its card; content directions are named by the view codes beside them."""
+    """Checks a file against the hash in its card; content directions are named after the view codes beside them."""
     from ganverse.viewpoints.view_codes import ViewCodes
 
     views = path.with_suffix(".yaml")
     sha256 = str(ViewCodes.load(views).directions if views.is_file() else read_card(path)["sha256"])
-    return f"{len(read_pinned(path, sha256)) / 1e6:.1f} MB, sha256 {sha256[:12]}... as on its card"
+    return f"{len(read_pinned(path, sha256)) / 1e6:.1f} MB, sha256 {sha256[:12]}... matches its card"

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The exception for user errors."""
 
 from collections.abc import Mapping
 
@@ -7,20 +7,20 @@ _HIGHEST = 1e15
 
 
 class GanverseError(Exception):
-    """Bad input or an impossible request, in one sentence: what was expected, what came, what to do.
+    """Bad input or an impossible request, in one sentence: what was expected, what was found, what to do.
 
-    The command line prints the sentence without a traceback and exits with code 2.
+    The command line prints the sentence without a traceback and exits with status 2.
     """
 
 
 def brief(error: object) -> str:
-    """What another library complains about, in one line: the first two of many, at most 200 characters."""
+    """The message of another library's error in one line of at most 200 characters."""
     line = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
     return line if len(line) <= 200 else line[:199] + "…"
 
 
 def quoted(value: object) -> str:
-    """What came instead, as an error message quotes it: its repr, shortened."""
+    """A value as error messages quote it: its repr, shortened."""
     try:
         text = repr(value[:_LONGEST] if isinstance(value, (str, bytes)) else value)
     except ValueError:  # an integer with more digits than Python prints
@@ -30,12 +30,12 @@ def quoted(value: object) -> str:
 
 
 def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:
-    """Every number of a dataclass, or of a mapping, lies in its range, both ends included.
+    """Checks that every number of a dataclass or mapping lies in its range, ends included.
 
-    ranges: lowest and highest value by name; all other numbers are 0 or more.
+    ranges: (lowest, highest) by name; all other numbers must be at least 0.
 
     Raises:
-        GanverseError: names the first that does not, nan and infinity among them.
+        GanverseError: names the first value out of range; nan and infinity always are.
     """
     for name, value in (settings if isinstance(settings, Mapping) else vars(settings)).items():
         low, high = ranges.get(name, (0, _HIGHEST))

@@ -1,7 +1,7 @@
-"""Files and pictures: atomic writes, safetensors in memory, YAML, reading pictures and masks, PNG, image grids.
+"""Files and images: atomic writes, safetensors in memory, YAML, image and mask readers, PNG, image grids.
 
-Images are float32 RGB in [0, 1] with 3 x H x W axes, as everywhere outside the generators. What a user hands over is
-read with bounds: a few picture formats, a largest number of pixels, plain YAML of a largest size.
+Images are float32 RGB in [0, 1] of shape [3, H, W], as everywhere outside `generators`. User files are read with
+limits: a few image formats, a maximum number of pixels, plain YAML of a maximum size.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from torch import Tensor
 from ganverse.errors import GanverseError, brief, quoted
 
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
-"""Formats that are decoded; Pillow knows dozens more, some of which start other programs."""
+"""Accepted image formats. Pillow knows dozens more, some of which start other programs."""
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 LARGEST_PICTURE = 80_000_000
-"""Pixels of the largest picture that is decoded; below the number from which Pillow itself warns."""
+"""Maximum number of pixels of an image; below Pillow's own warning threshold."""
 LARGEST_YAML = 2**18
-"""Bytes of the largest YAML file that is parsed."""
+"""Maximum size of a YAML file in bytes."""
 LARGEST_JSON = 2**20
-"""Bytes of the largest JSON file that is parsed."""
+"""Maximum size of a JSON file in bytes."""
 DEEPEST_YAML = 32
-"""Levels of nesting in a YAML file."""
+"""Maximum nesting depth of a YAML file."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader (or a crash) sees the old or the new contents, never half of them."""
+    """Writes a file such that readers (also after a crash) see the old or the new contents, never a part."""
     write_together({path: data})
 
 
@@ -65,36 +65,36 @@ def json_bytes(contents: Mapping[str, Any]) -> bytes:
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], *, half: bool, exact: tuple[str, ...] = ()) -> bytes:
-    """A safetensors file in memory; `half` stores floating-point tensors as float16, except for prefixes in `exact`."""
+    """A safetensors file in memory; `half` stores floats as float16, except names that start with one of `exact`."""
     packed = {}
     for name, tensor in tensors.items():
         stored = tensor.detach().cpu()
         if half and stored.is_floating_point() and not name.startswith(exact):
             stored = stored.half()
-        # a channels_last parameter must be laid out anew: safetensors knows only row-major
+        # safetensors stores row-major tensors only; copy channels_last parameters
         packed[name] = stored.contiguous()
     return dump_tensors(packed)
 
 
 def to_bytes(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """[0, 1] to the nearest of 256 steps; values outside are clamped."""
+    """Rounds [0, 1] to 256 levels; values outside are clamped."""
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def from_bytes(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The inverse of `to_bytes` on its grid: float32 in [0, 1]."""
+    """Inverse of `to_bytes` on its grid: float32 in [0, 1]."""
     return pixels.float() / 255
 
 
 def quantize(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Images as they look after a round trip through an 8-bit file; what streams and shards hold alike."""
+    """Images after a round trip through 8 bits, so that streams and shards hold the same values."""
     return from_bytes(to_bytes(images))
 
 
 def image_grid(
     images: Float[Tensor, "count 3 height width"], columns: int, *, zoom: int = 1
 ) -> Float[Tensor, "3 rows cols"]:
-    """Images in rows of `columns`, every pixel `zoom` times as large; missing ones at the end are white."""
+    """Images in rows of `columns`, each pixel enlarged `zoom` times; empty cells are white."""
     count, _, height, width = images.shape
     rows = -(-count // columns)
     padded = torch.cat([images, images.new_ones(rows * columns - count, 3, height, width)])
@@ -105,7 +105,7 @@ def image_grid(
 
 
 def to_pil(image: Float[Tensor, "channels height width"]) -> Image.Image:
-    """8-bit picture (RGB, or gray of one channel) of values in [0, 1]; values outside are clamped."""
+    """An 8-bit image (RGB, or gray for one channel) of values in [0, 1]; values outside are clamped."""
     pixels = to_bytes(image.detach().float()).permute(1, 2, 0).squeeze(2).contiguous()
     return Image.fromarray(pixels.cpu().numpy())
 
@@ -119,12 +119,12 @@ def png_bytes(image: Float[Tensor, "channels height width"] | Image.Image, *, co
 
 
 def save_image(image: Float[Tensor, "3 height width"] | Image.Image, path: Path) -> None:
-    """Writes a PNG atomically; makes the folder."""
+    """Writes a PNG atomically; creates the folder."""
     write_atomically(path, png_bytes(image))
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Picture files of a folder by their suffix, sorted; hidden ones such as macOS's `._photo.jpg` are skipped.
+    """Image files of a folder by suffix, sorted; hidden files such as macOS's `._photo.jpg` are skipped.
 
     Raises:
         GanverseError: the folder cannot be read.
@@ -132,19 +132,19 @@ def list_images(folder: Path) -> list[Path]:
     try:
         files = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]
     except OSError as error:
-        raise GanverseError(f"expected a folder of pictures at {folder}, but it cannot be read ({error})") from error
+        raise GanverseError(f"expected a folder of images at {folder}, but it cannot be read ({error})") from error
     return sorted(path for path in files if not path.name.startswith("."))
 
 
 def read_image(source: Path | bytes, *, largest: int | None = None) -> Float[Tensor, "3 height width"]:
-    """A picture file as RGB in [0, 1], upright (EXIF orientation applied); transparency is ignored.
+    """Reads an image file as upright RGB (EXIF orientation applied) in [0, 1]; transparency is ignored.
 
     Args:
-        source: a PNG, JPEG, WebP, BMP, TIFF or GIF file (its first frame), or its contents.
-        largest: longer side in pixels to which larger pictures are scaled down; None keeps the size.
+        source: a PNG, JPEG, WebP, BMP, TIFF or GIF file (first frame), or its contents.
+        largest: maximum length of the longer side in pixels; larger images are scaled down. None keeps the size.
 
     Raises:
-        GanverseError: the file is missing, no regular file, no such picture, or has more than `LARGEST_PICTURE` pixels.
+        GanverseError: the file is missing, not a regular file, not such an image, or exceeds `LARGEST_PICTURE` pixels.
     """
     return _pixels(_decode(source, largest).convert("RGB"))
 
@@ -152,9 +152,9 @@ def read_image(source: Path | bytes, *, largest: int | None = None) -> Float[Ten
 def read_image_with_alpha(
     source: Path | bytes, *, largest: int | None = None
 ) -> tuple[Float[Tensor, "3 height width"], Float[Tensor, "1 height width"] | None]:
-    """The picture as in `read_image`, and its alpha channel in [0, 1].
+    """The image as in `read_image`, and its alpha channel in [0, 1].
 
-    The alpha is None where it marks nothing: where there is none, or all of it is below or above one half.
+    Alpha is None if the file has none, or if it lies entirely below or entirely above one half.
     """
     picture = _decode(source, largest)
     alpha = _telling_alpha(picture)
@@ -162,7 +162,7 @@ def read_image_with_alpha(
 
 
 def read_mask(source: Path | bytes, *, largest: int | None = None) -> Float[Tensor, "1 height width"]:
-    """A mask file in [0, 1]: its alpha channel where that marks something, else its gray value (white is 1).
+    """Reads a mask file in [0, 1]: its alpha channel if that varies, else its gray value (white is 1).
 
     Arguments and errors as in `read_image`.
     """
@@ -172,7 +172,7 @@ def read_mask(source: Path | bytes, *, largest: int | None = None) -> Float[Tens
 
 
 def _decode(source: Path | bytes, largest: int | None) -> Image.Image:
-    """The upright picture in 8 bits: L or RGB, or RGBA where the file has transparency of any kind."""
+    """The upright image in 8 bits: L or RGB, or RGBA if the file has any transparency."""
     if isinstance(source, bytes):
         name = "this file"
     else:
@@ -191,7 +191,7 @@ def _decode(source: Path | bytes, largest: int | None) -> Image.Image:
         megapixels = LARGEST_PICTURE // 10**6
         raise GanverseError(f"expected at most {megapixels} megapixels in {name}, got more; scale it down") from error
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError) as error:
-        # all of them come out of Pillow's decoders for one damaged file or another
+        # Pillow's decoders raise all of these for damaged files
         why = "its format is unknown" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise GanverseError(
             f"expected a picture in {name}, but it cannot be read ({why}); save it as PNG or JPEG"
@@ -199,9 +199,9 @@ def _decode(source: Path | bytes, largest: int | None) -> Image.Image:
 
 
 def _check_file(path: Path, what: str) -> None:
-    """A pipe or a device would block or never end."""
+    """Refuses pipes and devices, which would block or never end."""
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "nothing"
+        found = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "nothing"
         raise GanverseError(f"expected {what} at {path}, found {found}; correct the path")
 
 
@@ -217,7 +217,7 @@ def regular(path: Path) -> Path:
 
 
 def _in_8_bits(file: Image.Image) -> Image.Image:
-    """Leaves what 8 bits already hold as it is, undecoded: a JPEG is then decoded at about the size that is needed."""
+    """Leaves 8-bit files undecoded, so that a JPEG is later decoded at about the requested size."""
     if file.has_transparency_data:
         return file.convert("RGBA")
     if file.mode in ("1", "P"):
@@ -230,7 +230,7 @@ def _in_8_bits(file: Image.Image) -> Image.Image:
 
 
 def _telling_alpha(picture: Image.Image) -> Image.Image | None:
-    """The alpha channel if some of it is below and some above one half."""
+    """The alpha channel if it has values both below and above one half."""
     if "A" not in picture.getbands():
         return None
     alpha = picture.getchannel("A")
@@ -244,13 +244,13 @@ def _pixels(picture: Image.Image) -> Float[Tensor, "channels height width"]:
 
 
 def read_yaml(path: Path) -> object:
-    """What a YAML file holds: mappings, lists, strings, numbers, dates, booleans, None.
+    """Contents of a YAML file: mappings, lists, strings, numbers, dates, booleans, None.
 
-    Anchors with aliases, tags of other types, more than `LARGEST_YAML` bytes and more than `DEEPEST_YAML` levels are
-    refused, so that a small file cannot become a large or an executable thing; so are keys that occur twice.
+    Refuses aliases, custom tags, duplicate keys, more than `LARGEST_YAML` bytes and more than `DEEPEST_YAML` levels, so
+    that a small file can neither grow large nor execute code.
 
     Raises:
-        GanverseError: the file is missing, no UTF-8 text, or no such YAML; the sentence names it.
+        GanverseError: the file is missing, not UTF-8, or not such YAML; the message names it.
     """
     _check_file(path, "a YAML file")
     try:
@@ -265,17 +265,17 @@ def read_yaml(path: Path) -> object:
     except UnicodeDecodeError as error:
         raise GanverseError(f"expected UTF-8 text in {path}, got another encoding; save the file as UTF-8") from error
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
-        # the last four: PyYAML's constructors, of numbers and dates that are none
+        # the last four: PyYAML's constructors, for invalid numbers and dates
         mark = getattr(error, "problem_mark", None)
         problem = brief(getattr(error, "problem", None) or error) + (f" in line {mark.line + 1}" if mark else "")
         raise GanverseError(f"expected YAML in {path}, got: {problem}") from error
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
-    """The mapping in a JSON file of at most `LARGEST_JSON` bytes; what: the file, in messages.
+    """The mapping in a JSON file of at most `LARGEST_JSON` bytes; what: name of the file in messages.
 
     Raises:
-        GanverseError: the file is missing or holds something else.
+        GanverseError: the file is missing or is not a JSON mapping.
     """
     try:
         with regular(path).open("rb") as file:
@@ -286,26 +286,26 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise GanverseError(f"expected {what} at {path}, but it cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:
-        raise GanverseError(f"expected JSON in {path}, got {brief(error):.80}; make {what} anew") from error
+        raise GanverseError(f"expected JSON in {path}, got {brief(error):.80}; write {what} again") from error
     if not isinstance(found, dict):
-        raise GanverseError(f"expected a mapping in {path}, got a {type(found).__name__}; make {what} anew")
+        raise GanverseError(f"expected a mapping in {path}, got a {type(found).__name__}; write {what} again")
     return found
 
 
 def whole_number(digits: str) -> int:
-    """For `json.loads`: integers of 64 bits. ValueError for others; long ones would take quadratic time."""
+    """Parses 64-bit integers for `json.loads`; ValueError for others, since long ones take quadratic time."""
     if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
         raise ValueError(f"a number of {len(digits)} digits")
     return int(digits)
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases, deep nesting and keys that occur twice."""
+    """PyYAML's safe loader without aliases, deep nesting and duplicate keys."""
 
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
-        """One level deeper."""
+        """Counts the nesting level."""
         alias, deep = self.check_event(yaml.AliasEvent), self.depth >= DEEPEST_YAML
         if alias or deep:
             problem = "an alias (*name)" if alias else f"more than {DEEPEST_YAML} levels of nesting"
@@ -316,7 +316,7 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuses a key that occurs twice."""
+        """Refuses duplicate keys."""
         times = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, count in times.most_common(1):
             if count > 1:

@@ -1,7 +1,7 @@
-"""Weights on disk: where they are found, the JSON card beside them, and reading them pinned by its sha256.
+"""Weights on disk: finding them, reading their JSON cards, and verifying them by sha256.
 
-A network's weights are `NAME.safetensors` with `NAME.json`, its card: architecture, facts of its training, the sha256
-of the weights, and the numbers it was given in evaluations. Nothing in these files is executed.
+Weights are `NAME.safetensors` with a card `NAME.json`: architecture, training facts, the sha256 of the weights, and
+evaluation results. Nothing in these files is executed.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ from ganverse.errors import GanverseError, brief, quoted
 from ganverse.io import json_bytes, pack_tensors, read_json, regular, write_together
 
 SHIPPED = Path(__file__).parent / "weights"
-"""The weights inside the package."""
+"""Folder of the shipped weights."""
 CHECKPOINT = ".ckpt"
 _WEIGHTS = ".safetensors"
 _HUB = "hf://"
 _MAX_CARD, _MOST_DIGITS = 2**20, 19
 _MAX_HEADER = 2**22
-"""Bytes; the largest networks have some hundred tensors of a hundred bytes each in the header of their file."""
+"""Maximum header size in bytes; the largest networks have a few hundred tensors of about 100 bytes each."""
 
 _CHECKPOINT_NAME = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|"
     r"torch (\w+Storage|b?float\d+|u?int\d+|bool|Size)"
 )
-"""What the pickle of a checkpoint may ask for."""
+"""Names that the pickle of a checkpoint may refer to."""
 _COST = 1000
-"""Of an operation of torch, in numbers that it makes: bounds how many there are."""
+"""Cost of one torch operation, in numbers created; bounds the number of operations."""
 
 T = TypeVar("T")
 N = TypeVar("N", bound=nn.Module)
 
 
 class BrokenCheckpoint(GanverseError):
-    """A checkpoint from which training cannot go on."""
+    """A checkpoint that cannot be resumed from."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of network.
 
-    stage: of a run, which trains it. file: what that stage leaves. shipped: in the package, what `car` stands for.
+    stage: pipeline stage that trains it. file: file that the stage writes. shipped: file that `car` stands for.
     """
 
     stage: str
@@ -69,7 +69,7 @@ GENERATOR = Kind("gan", "generator.safetensors", "gan-car.safetensors")
 
 
 def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
-    """A .safetensors file with its card beside it, or a .ckpt of training.
+    """Path of a .safetensors file with its card, or of a training checkpoint (.ckpt).
 
     Args:
         source: "car" (the package's own), a run directory or its stage's folder, a .safetensors file, a .ckpt, or
@@ -77,7 +77,7 @@ def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
         kind: the network that is looked for.
 
     Raises:
-        GanverseError: there is nothing of the kind.
+        GanverseError: no such weights were found.
     """
     text, path = str(source), Path(source)
     if text == "car":
@@ -101,12 +101,12 @@ def _in_folder(folder: Path, kind: Kind) -> Path:
         if path.is_file():
             return path
     raise GanverseError(
-        f"expected {kind.stage}/{kind.file} or a checkpoint in the run {folder}, found neither; train it first"
+        f"expected {kind.stage}/{kind.file} or a checkpoint in the run {folder}, found neither; train that stage first"
     )
 
 
 def _from_hub(name: str, kind: Kind) -> Path:
-    """Downloads weights and card into the hub's cache."""
+    """Downloads weights and card to the hub's cache."""
     parts = name.split("/", 2)
     file = parts[2] if len(parts) == 3 else kind.file
     if len(parts) < 2 or not file.endswith(_WEIGHTS):
@@ -117,7 +117,7 @@ def _from_hub(name: str, kind: Kind) -> Path:
 
 
 def hub_file(repository: str, file: str) -> Path:
-    """A file of owner/repository on the Hugging Face hub, downloaded into the hub's cache.
+    """Downloads a file of owner/repository on the Hugging Face hub to the hub's cache.
 
     Raises:
         GanverseError: huggingface-hub is not installed, or there is no such file.
@@ -126,7 +126,7 @@ def hub_file(repository: str, file: str) -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise GanverseError(
-            f"expected huggingface-hub to get {file} of {repository} from the hub, or a local path, found neither; "
+            f"expected a local path, or huggingface-hub to download {file} of {repository}, found neither; "
             "correct the path or pip install 'ganverse[hub]'"
         ) from error
     try:
@@ -134,15 +134,15 @@ def hub_file(repository: str, file: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # the hub's own errors derive from these
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise GanverseError(
-            f"expected {file} in {repository} on the hub (there is no local path of this name), got: {reason}"
+            f"expected {file} in {repository} on the hub (no local path has this name), got: {reason}"
         ) from error
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """What the card of the weights at `path` says, without its evaluation.
+    """The card of the weights at `path`, without its evaluation results.
 
     Raises:
-        GanverseError: the card is missing or is no JSON.
+        GanverseError: the card is missing or not JSON.
     """
     facts = read_json(path.with_suffix(".json"), "a card beside the weights")
     facts.pop("evaluation", None)  # the numbers that the weights were given
@@ -150,17 +150,17 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def generator_path(name: str) -> Path:
-    """The weights behind a generator's name; "car" lies in the package."""
+    """Path of a generator's weights by name; "car" is shipped."""
     return SHIPPED / "gan-car.safetensors" if name == "car" else Path(name)
 
 
 def views_beside(generator: Path) -> Path:
-    """Where the view codes of a GAN are written; for weights inside the package, into the current folder."""
+    """Path for the view codes of a GAN: beside its weights, or in the current folder for shipped weights."""
     return _beside(generator, "views.yaml")
 
 
 def segmenter_beside(generator: Path) -> Path:
-    """Where `ganverse masks` puts the segmenter of a GAN; for weights inside the package, into the current folder."""
+    """Path for the segmenter of a GAN: beside its weights, or in the current folder for shipped weights."""
     return _beside(generator, "segmenter.safetensors")
 
 
@@ -170,27 +170,25 @@ def _beside(generator: Path, ending: str) -> Path:
 
 
 def read_facts(path: Path, architecture: str, *, key: str = "architecture") -> dict[str, Any]:
-    """`read_card` of a network whose name, at `key`, must be `architecture`.
+    """`read_card` of a network whose `key` must be `architecture`.
 
     Raises:
-        GanverseError: as above, or the card belongs to another architecture.
+        GanverseError: as `read_card`, or the card belongs to another architecture.
     """
     facts = read_card(path)
     found = facts.get(key, "none")
     if found != architecture:
-        raise GanverseError(
-            f"expected the weights of a {architecture} network at {path}, got architecture {found!r:.40}"
-        )
+        raise GanverseError(f"expected weights of a {architecture} network at {path}, got architecture {found!r:.40}")
     return facts
 
 
 def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> T:
-    """The dataclass `kind` from JSON: its fields by name, lists as tuples, nothing converted otherwise.
+    """Builds the dataclass `kind` from JSON: fields by name, lists as tuples, no other conversion.
 
-    ready: fields that are no JSON.
+    ready: fields that are not JSON.
 
     Raises:
-        GanverseError: a field is unknown, missing, of another type, or out of the range that `kind` checks.
+        GanverseError: a field is unknown, missing, of another type, or out of range.
     """
     from pydantic import TypeAdapter, ValidationError  # slow to import
 
@@ -199,7 +197,7 @@ def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> 
     hints, fields = get_type_hints(kind), dict(ready or {})
     for name, value in facts.items():
         if name not in hints:
-            raise GanverseError(f"expected the fields of {kind.__name__}, got one named {quoted(name)}")
+            raise GanverseError(f"expected the fields of {kind.__name__}, got an unknown one, {quoted(name)}")
         try:
             text = json.dumps(value, allow_nan=False)
             fields[name] = TypeAdapter(hints[name]).validate_json(text, strict=True, extra="forbid")
@@ -216,10 +214,10 @@ def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> 
 
 
 def read_pinned(path: Path, sha256: str) -> bytes:
-    """The file at `path`.
+    """Contents of the file at `path`, verified by sha256.
 
     Raises:
-        GanverseError: it is missing, or not the one that the card describes.
+        GanverseError: the file is missing or does not match its card.
     """
     try:
         data = regular(path).read_bytes()
@@ -227,15 +225,15 @@ def read_pinned(path: Path, sha256: str) -> bytes:
         raise GanverseError(f"expected weights at {path}, but they cannot be read ({error})") from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise GanverseError(f"expected {path} with the sha256 of its card, {sha256[:12]}..., got {found[:12]}...")
+        raise GanverseError(f"expected the sha256 of its card, {sha256[:12]}..., for {path}, got {found[:12]}...")
     return data
 
 
 def read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors in the .safetensors file at `path`.
+    """Tensors in the .safetensors file at `path`, verified by sha256.
 
     Raises:
-        GanverseError: it is missing, not the one that the card describes, or broken.
+        GanverseError: the file is missing, damaged, or does not match its card.
     """
     data = read_pinned(path, sha256)
     try:
@@ -247,27 +245,27 @@ def read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint of Lightning holds, on the CPU; nothing in it is executed.
+    """Contents of a Lightning checkpoint, on the CPU; nothing in it is executed.
 
     Raises:
-        BrokenCheckpoint: it is missing or damaged, or makes no sense: no weights by name, no count of steps, or numbers
-            that are many times as large as the file.
+        BrokenCheckpoint: the file is missing, damaged, or lacks named weights or a step count, or its tensors are many
+            times larger than the file.
     """
     try:
         found = _loaded(regular(path))
         state, size = found["state_dict"], path.stat().st_size
         if not all(type(found[name]) is int for name in ("epoch", "global_step")) or not state:
-            raise ValueError("no weights, or no count of steps")
+            raise ValueError("no weights, or no step count")
         if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > 4 * size:
-            raise ValueError("numbers many times as large as the file")
+            raise ValueError("tensors many times larger than the file")
     except Exception as error:
-        raise BrokenCheckpoint(f"expected a checkpoint of a training at {path}, got: {brief(error)}") from error
+        raise BrokenCheckpoint(f"expected a training checkpoint at {path}, got: {brief(error)}") from error
     checkpoint: dict[str, Any] = found
     return checkpoint
 
 
 def _loaded(path: Path) -> Any:
-    """A zip archive of torch.save; torch's own check of names still lets a file ask for any amount of memory."""
+    """Loads a zip archive of torch.save, with stricter limits on names and memory than torch's."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(entry.compress_type or entry.file_size > path.stat().st_size for entry in entries):
@@ -285,9 +283,9 @@ def _loaded(path: Path) -> Any:
 def save_network(
     network: nn.Module, path: Path, facts: Mapping[str, Any], *, half: bool = True, exact: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Writes `path` (.safetensors) and its card: `facts` plus the file's sha256; returns the card.
+    """Writes `path` (.safetensors) and its card, `facts` plus the file's sha256; returns the card.
 
-    half: store float16. exact: prefixes of the names of tensors that stay as they are.
+    half: store float16. exact: name prefixes of tensors that keep their type.
     """
     data = pack_tensors(dict(network.state_dict()), half=half, exact=exact)
     card = {**facts, "sha256": hashlib.sha256(data).hexdigest()}
@@ -296,10 +294,10 @@ def save_network(
 
 
 def load_network(network: nn.Module, path: Path) -> str:
-    """Fills `network` (float32) from `path`, freezes it in evaluation mode and returns the file's sha256.
+    """Fills `network` (float32) from `path`, sets it to eval mode, freezes it, and returns the file's sha256.
 
     Raises:
-        GanverseError: the file is missing, is not what its card says, or belongs to another architecture.
+        GanverseError: the file is missing, does not match its card, or belongs to another architecture.
     """
     digest = str(read_card(path).get("sha256"))
     _fill(network, read_tensors(path, digest), path)
@@ -307,17 +305,17 @@ def load_network(network: nn.Module, path: Path) -> str:
 
 
 def build_network(make: Callable[[], N], path: Path, tensors: Mapping[str, Tensor] | None = None) -> N:
-    """The network that `make` builds as the card of `path` describes it, filled and frozen as by `load_network`.
+    """Builds the network with `make` from the card of `path`, then fills and freezes it like `load_network`.
 
-    A card may describe anything: building stops where it makes far more numbers than there are in the file.
+    A hostile card may describe a huge network; building stops when it creates far more numbers than the file holds.
 
     Args:
         make: builds the network.
-        path: of the weights.
-        tensors: the weights, where they are not the .safetensors file at `path`.
+        path: file of the weights.
+        tensors: the weights, if they do not come from the .safetensors file at `path`.
 
     Raises:
-        GanverseError: as `load_network`, or the card describes no network.
+        GanverseError: as `load_network`, or the card does not describe a network.
     """
     if tensors is None:
         tensors = read_tensors(path, str(read_card(path).get("sha256")))
@@ -325,15 +323,15 @@ def build_network(make: Callable[[], N], path: Path, tensors: Mapping[str, Tenso
         with _Allowance(sum(tensor.numel() for tensor in tensors.values())):
             network = make()
     except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, MemoryError) as error:
-        raise GanverseError(f"expected the description of a network with {path}, got {brief(error):.200}") from error
+        raise GanverseError(f"expected a card that describes a network with {path}, got {brief(error):.200}") from error
     _fill(network, tensors, path)
     return network
 
 
 class _Allowance(TorchDispatchMode):
-    """Counts the numbers that torch makes, and ends with a MemoryError where they are too many for `numbers` weights.
+    """Raises MemoryError when torch creates far too many numbers for `numbers` weights.
 
-    What is not initialized yet takes no memory, so that even a tensor of gigabytes is noticed in time.
+    Uninitialized tensors take no memory yet, so even tensors of gigabytes are noticed in time.
     """
 
     def __init__(self, numbers: int) -> None:
@@ -348,7 +346,7 @@ class _Allowance(TorchDispatchMode):
             count = tensor.numel() if isinstance(tensor, Tensor) else 0
             self._left -= count + _COST
             if count > self._largest or self._left < 0:
-                raise MemoryError("one that is many times as large as its weights")
+                raise MemoryError("a network many times larger than its weights")
         return made
 
 

@@ -1,4 +1,4 @@
-"""Random numbers as pure functions of (seed, index): the same in any order and for any split over processes."""
+"""Random numbers as pure functions of (seed, index), independent of order and number of processes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def latents(seed: int, indices: Int[Tensor, " batch"] | Sequence[int], dims: int
 
 
 def step_seed(*entropy: int) -> int:
-    """One seed out of several non-negative numbers, such as a run's seed, the images seen and the purpose."""
+    """Combines several non-negative numbers, such as the run's seed and the images seen, into one seed."""
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def uniforms(seed: int, keys: Int[Tensor, " batch"], dims: int) -> Float[Tensor, "batch dims"]:
-    """Numbers in [0, 1), a pure function of (seed, key) for every row, made on the keys' device.
+    """Uniform numbers in [0, 1): a pure function of (seed, key) per row, computed on the keys' device.
 
     SplitMix64 (Steele et al. 2014) of seed, key and column: integer arithmetic, the same bits on every device.
     """
@@ -32,7 +32,7 @@ def uniforms(seed: int, keys: Int[Tensor, " batch"], dims: int) -> Float[Tensor,
 
 
 def normals(seed: int, keys: Int[Tensor, " batch"], dims: int) -> Float[Tensor, "batch dims"]:
-    """Standard normal numbers, else like `uniforms`."""
+    """Standard normal numbers; otherwise like `uniforms`."""
     return torch.special.ndtri(uniforms(seed, keys, dims) + 2**-25)
 
 
@@ -45,10 +45,10 @@ def _split_mix(state: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
 
 
 def _shift(x: Int[Tensor, "*shape"], by: int) -> Int[Tensor, "*shape"]:
-    """Logical shift to the right."""
+    """Logical right shift."""
     return x >> by & (2 ** (64 - by) - 1)
 
 
 def _signed(number: int) -> int:
-    """An unsigned 64-bit number as torch knows it."""
+    """An unsigned 64-bit number as torch's signed one."""
     return number - 2**64 if number >= 2**63 else number

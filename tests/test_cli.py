@@ -123,7 +123,7 @@ def test_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.guarded(wrong) == 2
     assert capsys.readouterr().err == "ganverse: expected a, got b; do c\n"
     assert cli.guarded(crowded) == 2
-    assert "make room" in capsys.readouterr().err
+    assert "free some" in capsys.readouterr().err
     assert cli.guarded(impatient) == 130
     assert "run the same command again" in capsys.readouterr().err
 

@@ -20,7 +20,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor"]) == 0
     shown = capsys.readouterr().out
-    for word in ("Python", "torch", "render backend on cpu", "segmenter-car.safetensors", "as on its card", "wandb"):
+    for word in ("Python", "torch", "render backend on cpu", "segmenter-car.safetensors", "matches its card", "wandb"):
         assert word in shown
 
 
@@ -32,7 +32,7 @@ def test_a_broken_part_hides_no_other(capsys: pytest.CaptureFixture[str], monkey
     monkeypatch.setitem(sys.modules, "ganverse.inverse.perceptual", None)
     assert cli.main(["doctor"]) == 1
     shown = capsys.readouterr().out
-    for word in ("Read-only file system: '[/cache]'", "ganverse.inverse.perceptual", "torch", "as on its card"):
+    for word in ("Read-only file system: '[/cache]'", "ganverse.inverse.perceptual", "torch", "matches its card"):
         assert word in shown
 
 
@@ -46,6 +46,6 @@ def test_damaged_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (tmp_path / f"{name}.json").write_text(card)
     assert doctor_command([], tmp_path) == 1
     lines = capsys.readouterr().out.splitlines()
-    for name, complaint in (("a", "expected a card"), ("b", "with the sha256"), ("c", "JSON"), ("d", "sha256")):
+    for name, complaint in (("a", "expected a card"), ("b", "the sha256 of its card"), ("c", "JSON"), ("d", "sha256")):
         (line,) = [line for line in lines if f" {name}.safetensors " in line]
         assert complaint in line

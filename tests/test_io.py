@@ -133,8 +133,8 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     for name, found in (
         ("none.png", "found nothing"),
         (".", "found a folder"),
-        ("pipe.png", "no regular file"),
-        ("device.png", "no regular file"),
+        ("pipe.png", "not a regular file"),
+        ("device.png", "not a regular file"),
         ("text.png", "cannot be read"),
         ("empty.png", "cannot be read"),
         ("half.png", "cannot be read"),
@@ -143,7 +143,7 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         for read in (read_image, read_mask):
             with pytest.raises(GanverseError, match=found):
                 read(tmp_path / name)
-    with pytest.raises(GanverseError, match="a picture in this file"):
+    with pytest.raises(GanverseError, match="an image in this file"):
         read_image(b"GIF89a")
 
 
@@ -166,7 +166,7 @@ def test_folders_of_pictures_skip_what_macos_leaves(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", "._a.jpg", ".DS_Store", "notes.txt", ".hidden.png"):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
-    with pytest.raises(GanverseError, match="folder of pictures"):
+    with pytest.raises(GanverseError, match="folder of images"):
         list_images(tmp_path / "none")
 
 
@@ -213,7 +213,7 @@ def test_hostile_yaml_is_one_short_sentence(tmp_path: Path, text: str, complaint
 def test_yaml_that_is_no_text_file(tmp_path: Path) -> None:
     (tmp_path / "wide.yaml").write_text("a: 1", encoding="utf-16")
     os.mkfifo(tmp_path / "pipe.yaml")
-    for name, complaint in (("wide", "UTF-8"), ("pipe", "no regular file"), ("none", "found nothing")):
+    for name, complaint in (("wide", "UTF-8"), ("pipe", "not a regular file"), ("none", "found nothing")):
         with pytest.raises(GanverseError, match=complaint):
             read_yaml(tmp_path / f"{name}.yaml")
 

@@ -53,7 +53,7 @@ MAY_IMPORT = {
 }
 SHARED = {
     *("errors", "io", "pretrained", "distributed", "random_streams", "devices", "arguments", "batch", "augmentation"),
-    "_lazy",
+    *("_lazy", "model_cards"),
 }
 KNOWS_LIGHTNING = {"tasks", "data", "training"}
 WEB_FRAMEWORKS = {

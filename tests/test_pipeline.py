@@ -119,7 +119,7 @@ def test_other_settings_are_refused(tmp_path: Path, generator: Path, capsys: pyt
     write(images=16)
     assert train(["--config", str(config)]) == BAD_INPUT
     assert "expected " in (complaint := capsys.readouterr().err)
-    assert "with other" in complaint or "with others" in complaint
+    assert "with other" in complaint or "other settings" in complaint
     (run / "inverse" / "done.json").unlink()
     assert train(["--config", str(config)]) == BAD_INPUT, "an interrupted stage too"
     assert train(["--config", str(config), "--run", str(tmp_path / "other")]) == 0
@@ -164,7 +164,7 @@ def test_one_training_at_a_time(tmp_path: Path, generator: Path, capsys: pytest.
         for second in (["--config", str(config)], direct, generation):
             assert train(second) == BAD_INPUT
             sentence = capsys.readouterr().err.splitlines()[-1]
-            assert f"but process {process.pid} on {socket.gethostname()} is at work there" in sentence
+            assert f"but process {process.pid} on {socket.gethostname()} is running there" in sentence
         os.kill(process.pid, signal.SIGKILL)
     assert (run / ".lock").is_file(), "left behind"
     assert train(direct) == 0
@@ -277,11 +277,11 @@ def test_a_checkpoint_that_makes_no_sense_gives_way_to_the_one_before(
         last.write_bytes(whole)
         with changed(last) as content:
             change(content)
-        assert "trying the one before" in resumed()
+        assert "trying the previous one" in resumed()
     middle = len(whole) // 2
     for damaged in (whole[:middle], b"", b"just words", whole[:middle] + bytes(64) + whole[middle + 64 :]):
         last.write_bytes(damaged)
-        assert "trying the one before" in resumed()
+        assert "trying the previous one" in resumed()
     for path in (before, last):
         path.write_bytes(b"")
     (folder / "done.json").unlink()

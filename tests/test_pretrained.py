@@ -76,7 +76,7 @@ def test_nothing_of_the_kind(name: str) -> None:
 
 
 def test_a_run_without_the_stage(tmp_path: Path) -> None:
-    with pytest.raises(GanverseError, match="train it first"):
+    with pytest.raises(GanverseError, match="train that stage first"):
         find_weights(tmp_path)
 
 

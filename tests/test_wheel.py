@@ -50,7 +50,7 @@ def python(site: Path, away: Path, *arguments: str) -> str:
 
 def test_the_wheel_holds_the_package_and_its_configs(site: Path) -> None:
     inside = files_below(site / "ganverse")
-    oracle = {f"weights/oracle-car.{ending}" for ending in ("json", "safetensors")}
+    oracle = {f"weights/oracle-car.{ending}" for ending in ("json", "md", "safetensors")}
     configs = {f"configs/{name}" for name in files_below(ROOT / "configs")}
     assert inside == files_below(ROOT / "ganverse") - oracle | configs
     for kind in (

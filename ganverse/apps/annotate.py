@@ -40,19 +40,19 @@ def annotate_command(arguments: Sequence[str]) -> None:
     """
     parser = CommandParser(
         prog="ganverse annotate",
-        description="Give view codes of a GAN their azimuths on a page, one key each; every key is saved at once.",
+        description="Set the azimuth of each view code of a GAN in the browser, with one key; each is saved at once.",
     )
     parser.add_argument(
         "generator", nargs="?", default="car", help='.safetensors file of a GAN, or "car" (%(default)s)'
     )
     parser.add_argument(
-        "-o", "--output", type=Path, help="file of view codes; an existing file is continued (NAME-views.yaml)"
+        "-o", "--output", type=Path, help="view-code file; an existing one is continued (default: NAME-views.yaml)"
     )
     parser.add_argument(
-        "--layers", type=int, help="first layers that a view code replaces (as the generator's card says)"
+        "--layers", type=int, help="first layers that a view code replaces (default: from the generator's card)"
     )
-    parser.add_argument("--codes", type=int, default=39, help="how many to keep (%(default)s, as in the paper)")
-    parser.add_argument("--pool", type=int, default=96, help="seeds tried to find candidates (%(default)s)")
+    parser.add_argument("--codes", type=int, default=39, help="codes to keep (default: %(default)s, as in the paper)")
+    parser.add_argument("--pool", type=int, default=96, help="seeds to try for candidates (default: %(default)s)")
     add_page_options(parser, PORT)
     given = parser.parse_args(list(arguments))
     with listen(given.port) as bound:

@@ -118,7 +118,7 @@ def application(page: str, routes: Sequence[BaseRoute]) -> Starlette:
 def add_page_options(parser: ArgumentParser, port: int) -> None:
     """What both commands have."""
     add_device_option(parser)
-    parser.add_argument("--port", type=int, default=port, help="of 127.0.0.1; 0 for any free one (%(default)s)")
+    parser.add_argument("--port", type=int, default=port, help="port on 127.0.0.1; 0 for any (default: %(default)s)")
     parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
 
 

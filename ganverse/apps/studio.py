@@ -57,12 +57,12 @@ def studio_command(arguments: Sequence[str]) -> None:
     """
     parser = CommandParser(
         prog="ganverse studio",
-        description="Turn an object or a photo on a page, as a mesh and through StyleGAN-R; swap its parts.",
+        description="Rotate an object or a photo in the browser, as a mesh and with StyleGAN-R, and swap its parts.",
     )
-    parser.add_argument("--run", type=Path, help="run directory of train.py; without one, the weights in the package")
+    parser.add_argument("--run", type=Path, help="run directory of train.py (default: the shipped weights)")
     parser.add_argument("--inverse", type=Path, help="another inverse network (.safetensors)")
     parser.add_argument("--neural", type=Path, help="another StyleGAN-R (.safetensors)")
-    parser.add_argument("--objects", type=int, default=12, help="in the gallery at the start (%(default)s)")
+    parser.add_argument("--objects", type=int, default=12, help="objects in the gallery (default: %(default)s)")
     add_page_options(parser, PORT)
     given = parser.parse_args(list(arguments))
     with listen(given.port) as bound:

@@ -1,4 +1,4 @@
-"""LightningDataModules: multi-view samples of a GAN made while training, from shards, or from folders of pictures."""
+"""LightningDataModules: multi-view samples from a GAN during training, from shards, or from image folders."""
 
 from __future__ import annotations
 

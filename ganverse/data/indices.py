@@ -1,4 +1,4 @@
-"""Which samples a process works on."""
+"""Assignment of sample indices to processes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ganverse.batch import MultiViewBatch
 
 @dataclass(frozen=True)
 class IndexBatches:
-    """Endless batches of global sample indices for one of `world` processes: nothing repeated, nothing skipped.
+    """Endless batches of global sample indices for one of `world` processes, without repeats or gaps.
 
-    Batch number b of the whole run holds the indices start + b * batch ..., and belongs to rank b % world, so together
-    the processes walk through the indices in order.
+    Batch b of the run holds the indices start + b * batch ... and belongs to rank b % world, so the processes together
+    visit the indices in order.
     """
 
     batch: int
@@ -36,10 +36,10 @@ class IndexBatches:
 
 @dataclass(frozen=True)
 class EvenBatches:
-    """`count` indices from `start` on, once, in equally many batches of at most `batch` on every process.
+    """`count` indices from `start`, once, as equally many batches of at most `batch` on every process.
 
-    Equally many, since processes step together in validation too (DDP). Where there are not enough indices for that,
-    the last one is repeated.
+    Processes also step together in validation (DDP), so the counts must match. If indices run out, the last one is
+    repeated.
     """
 
     batch: int
@@ -58,7 +58,7 @@ class EvenBatches:
 
 
 class MadeBatches(IterableDataset[MultiViewBatch]):
-    """The batches of `indices`, made by any number of loader processes without changing their order."""
+    """The batches of `indices`, created in order by any number of loader processes."""
 
     def __init__(
         self, make: Callable[[Int[Tensor, " batch"]], MultiViewBatch], indices: IndexBatches | EvenBatches

@@ -1,4 +1,4 @@
-"""Multi-view DataModules: what every source gives, and the stream that makes its samples while training."""
+"""Multi-view DataModules: the base class, and the stream that generates samples during training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ganverse.inverse.camera_table import CameraTable
 from ganverse.masks.filtering import FilterCounts
 
 VALIDATION_START = 2**40
-"""Index of the first held-out sample: far beyond any training run."""
+"""Index of the first held-out sample, beyond any training run."""
 
 
 class CountedData(pl.LightningDataModule):
@@ -31,7 +31,7 @@ class CountedData(pl.LightningDataModule):
     samples_seen = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """How far training has come, for Lightning's checkpoints."""
+        """Number of training samples seen, for checkpoints."""
         return {"samples_seen": self.samples_seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -51,9 +51,9 @@ class CountedData(pl.LightningDataModule):
 class MultiViewData(CountedData, ABC):
     """Base of the multi-view sources: several views of every object, with masks and view ids.
 
-    Training never ends (limit it by images or steps). It walks through the samples 0, 1, 2, ... on all processes
-    together, whatever their number, and a resumed run continues after the last one seen. Held-out samples are never
-    trained on. The models read `azimuth_degrees`, `resolution` and `fingerprints` when they are set up.
+    Training data is endless; limit the training by images or steps. All processes together walk through the samples 0,
+    1, 2, ..., and a resumed run continues after the last one seen. Held-out samples are never trained on. Models read
+    `azimuth_degrees`, `resolution` and `fingerprints` at setup.
 
     Args:
         batch_size: objects per process and step.
@@ -70,50 +70,50 @@ class MultiViewData(CountedData, ABC):
     @property
     @abstractmethod
     def azimuth_degrees(self) -> tuple[float, ...]:
-        """The coarse azimuth of every view, in degrees: where the cameras start (one camera per view)."""
+        """Coarse azimuth of every view in degrees, where its camera starts (one camera per view)."""
 
     @property
     @abstractmethod
     def resolution(self) -> int:
-        """Height and width of the images, in pixels."""
+        """Height and width of the images in pixels."""
 
     @property
     @abstractmethod
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of everything the samples depend on, by name; a checkpoint trained on others is refused."""
+        """Hashes of everything the samples depend on, by name; a resumed run must match its checkpoint's."""
 
     @property
     def source(self) -> Source | None:
-        """The generator behind the images, where there is one."""
+        """The generator of the images, if there is one."""
         return None
 
     @property
     def known_cameras(self) -> CameraTable | None:
-        """Cameras that are exact and not to be learned, where the images were rendered with known cameras."""
+        """Exact cameras that need no learning, if the images were rendered with known ones."""
         return None
 
     @abstractmethod
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
-        """The samples of these indices (also without a trainer), on `device` or where the indices are.
+        """The samples of these indices on `device` (default: the indices' device); also works without a trainer.
 
         Indices from `VALIDATION_START` on are held-out samples.
         """
 
     def setup(self, stage: str) -> None:
-        """Opens everything, so that a missing or wrong file is reported before any training starts."""
+        """Opens everything, so that missing or wrong files are reported before training starts."""
         self.fingerprints  # noqa: B018
 
     def preview(self, objects: int) -> MultiViewBatch:
-        """The first held-out objects, always the same, for pictures; on the CPU, made on the trainer's device."""
+        """The first held-out objects, always the same; on the CPU, but computed on the trainer's device."""
         return self.make(torch.arange(VALIDATION_START, VALIDATION_START + objects), self._device).to("cpu")
 
     def train_dataloader(self) -> Any:
-        """Batches of global sample indices from the first one not seen yet, without end."""
+        """Endless batches of global sample indices, starting after the last one seen."""
         rank, world = self._rank_and_world()
         return IndexBatches(self.batch_size, self.samples_seen, rank, world)
 
     def val_dataloader(self) -> Any:
-        """Every held-out index once, split over the processes."""
+        """Every held-out index once, divided among the processes."""
         rank, world = self._rank_and_world()
         return EvenBatches(self.batch_size, VALIDATION_START, self.validation_objects, rank, world)
 
@@ -122,13 +122,13 @@ class MultiViewData(CountedData, ABC):
         return self.val_dataloader()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Batches of a loader to the device. Indices stay on the CPU, where they decide what is made."""
+        """Moves loaded batches to the device. Indices stay on the CPU, where they determine the samples."""
         return batch.to(device) if isinstance(batch, MultiViewBatch) else batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Indices to a batch on the device; counts the samples of training, prefetched ones do not."""
+        """Converts indices to a batch on the device, and counts training samples (prefetched ones excluded)."""
         if self.trainer is not None and self.trainer.predicting:
-            return batch  # `DatasetGeneration` also wants to know what was rejected
+            return batch  # `DatasetGeneration` also needs the rejected samples
         made = batch if isinstance(batch, MultiViewBatch) else self._make_beside(batch)
         self._count(len(made))
         return made
@@ -138,10 +138,10 @@ class MultiViewData(CountedData, ABC):
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
     def _make_beside(self, indices: Int[Tensor, " batch"]) -> MultiViewBatch:
-        """`make`, on a GPU in a stream of its own.
+        """`make`, on a GPU in its own stream.
 
-        A sampler waits for the GPU to know which images the filter rejects. The step before is still at work then, if
-        nothing in it makes the host wait, and goes on beside.
+        The sampler waits for the GPU to learn which images the filter rejects. The previous step continues meanwhile,
+        unless it makes the host wait.
         """
         if self._device.type != "cuda":
             return self.make(indices, self._device)
@@ -153,17 +153,17 @@ class MultiViewData(CountedData, ABC):
             made = self.make(indices, self._device)
         main.wait_stream(self._stream)
         for tensor in (made.images, made.masks, made.view_ids, made.styles):
-            tensor.record_stream(main)  # or its memory would be used again while the step reads it
+            tensor.record_stream(main)  # keeps the memory while the step reads it
         return made
 
 
 class MultiViewFiles(MultiViewData):
-    """Base of the sources that read pictures from disk.
+    """Base of the sources that read images from disk.
 
     Args:
         batch_size: objects per process and step.
-        validation_objects: held-out objects of one validation.
-        num_workers: loader processes that decode batches ahead; 0 decodes them between the steps.
+        validation_objects: number of held-out objects per validation.
+        num_workers: loader processes that decode batches ahead; 0 decodes between steps.
     """
 
     def __init__(self, batch_size: int, validation_objects: int, num_workers: int) -> None:
@@ -171,40 +171,40 @@ class MultiViewFiles(MultiViewData):
         self.num_workers = num_workers
 
     def train_dataloader(self) -> Any:
-        """Endless decoded batches after the last sample seen."""
+        """Endless decoded batches, starting after the last sample seen."""
         return DataLoader(MadeBatches(self.make, super().train_dataloader()), None, num_workers=self.num_workers)
 
     def val_dataloader(self) -> Any:
-        """The held-out samples once, split over the processes."""
+        """Every held-out sample once, divided among the processes."""
         return DataLoader(MadeBatches(self.make, super().val_dataloader()), None, num_workers=self.num_workers)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For loader processes, which need no trainer."""
+        """Drops the trainer, which loader processes do not need."""
         return {**self.__dict__, "trainer": None}
 
 
 class MultiViewStream(MultiViewData):
-    """An endless multi-view data set that a GAN makes while training, on each process's own device.
+    """Endless multi-view dataset that a GAN generates during training, on each process's device.
 
     The loader yields global sample indices; images and masks are made in `on_after_batch_transfer`. Sample i is a pure
-    function of (sampling.seed, i). The generator is in no checkpoint and not among DDP's parameters. `counts` says what
-    the filter made of the images so far, on this process.
+    function of (sampling.seed, i). The generator is neither in checkpoints nor among DDP's parameters. `counts` holds
+    the filter's statistics on this process.
 
     Args:
-        generator: `car` is the GAN inside the package, `car-world` the procedural world, anything else a .safetensors
-            file with its card (`ganverse import-gan` writes one).
-        view_codes: file of the view codes. Default: NAME-views.yaml beside NAME.safetensors.
-        resolution: side in pixels to which the images are scaled down. Default: the generator's own.
-        masks: `auto` takes the truth in the car world and the segmenter elsewhere.
-        segmenter: weights of the segmenter. Default: NAME-segmenter.safetensors beside the generator; for cars the one
-            inside the package.
-        category: what Mask R-CNN detects. Cars are also measured against the car world in evaluations.
-        world_views: view codes of the car world, a multiple of 12.
-        renderer: a StyleGAN-R of this generator, which synthesizes the images instead (a further round of training).
+        generator: `car` (the shipped GAN), `car-world` (the procedural world), or a .safetensors file with its card
+            (from `ganverse import-gan`).
+        view_codes: view-code file. Default: NAME-views.yaml beside NAME.safetensors.
+        resolution: image size in pixels after downscaling. Default: the generator's own.
+        masks: `auto` uses exact masks in the car world, and the segmenter elsewhere.
+        segmenter: weights of the segmenter. Default: NAME-segmenter.safetensors beside the generator, or the shipped
+            one for cars.
+        category: class that Mask R-CNN detects. For cars, evaluations also compare with the car world.
+        world_views: number of view codes of the car world, a multiple of 12.
+        renderer: a StyleGAN-R of this generator that synthesizes the images instead (further rounds of training).
         reader: the inverse network that `renderer` was trained with.
-        sampling: what a sample is.
-        batch_size: objects per process and step; each gives `sampling.views` images.
-        validation_objects: held-out objects of one validation.
+        sampling: definition of a sample.
+        batch_size: objects per process and step, each with `sampling.views` images.
+        validation_objects: number of held-out objects per validation.
     """
 
     def __init__(
@@ -224,14 +224,14 @@ class MultiViewStream(MultiViewData):
     ) -> None:
         super().__init__(batch_size, validation_objects)
         self.sampling = sampling
-        self.counts = FilterCounts()  # images kept and rejected so far on this process, for charts
+        self.counts = FilterCounts()  # images kept and rejected so far on this process
         self.source_settings = SourceSettings(
             generator, view_codes, resolution, masks, segmenter, category, world_views, renderer, reader
         )
 
     @cached_property
     def source(self) -> Source:
-        """The opened generator with its views and masks."""
+        """The generator with its views and masks."""
         return open_source(self.source_settings)
 
     @cached_property
@@ -241,36 +241,36 @@ class MultiViewStream(MultiViewData):
 
     @property
     def azimuth_degrees(self) -> tuple[float, ...]:
-        """Of the view codes, as annotated."""
+        """Annotated azimuths of the view codes."""
         return tuple(self.source.codes.azimuth_degrees.tolist())
 
     @property
     def resolution(self) -> int:
-        """Of the generator's images, after scaling."""
+        """Image size after downscaling."""
         return self.source.generator.resolution
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Weights, view codes, and the sampler's settings."""
+        """Hashes of weights, view codes and sampling settings."""
         return {**self.source.fingerprints, "samples": self.sampler.fingerprint}
 
     @property
     def known_cameras(self) -> CameraTable | None:
-        """Those of a StyleGAN-R, which renders exactly the cameras it is given."""
+        """The cameras of a StyleGAN-R, which renders exactly the cameras it gets."""
         rerendering = self.source.rerendering
         return None if rerendering is None else rerendering.reader.cameras
 
     def predict_dataloader(self) -> Any:
-        """Indices of the samples that `DatasetGeneration` has not written yet."""
+        """Indices of the samples that `DatasetGeneration` still has to write."""
         module = None if self.trainer is None else self.trainer.lightning_module
         return [] if module is None else module.predict_dataloader()
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
-        """As in `MultiViewData`."""
+        """See `MultiViewData.make`."""
         return self.draw(indices, device).batch
 
     def draw(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> Drawn:
-        """The samples of these indices and what the filter rejected on the way; in float32 whatever the precision."""
+        """The samples of these indices with their rejected attempts; always in float32."""
         where = torch.device(device or indices.device)
         with torch.autocast(where.type, enabled=False):
             drawn = self.sampler.to(where).draw(indices)

@@ -1,10 +1,10 @@
-"""MultiViewFolder: pictures of objects from several sides, whoever made them, and the writer of such folders.
+"""MultiViewFolder: multi-view images of any origin from a folder, and the writer of such folders.
 
-    FOLDER/views.yaml            VIEW: azimuth in degrees, a coarse one will do
+    FOLDER/views.yaml            VIEW: azimuth in degrees, coarse values suffice
     FOLDER/OBJECT/VIEW.png       RGB, or RGBA whose alpha is the mask
-    FOLDER/OBJECT/VIEW-mask.png  white on the object; only where alpha does not say it
+    FOLDER/OBJECT/VIEW-mask.png  white on the object; needed only without an alpha mask
 
-Turntable photos, renders, images of another generator, masks of another program: all views of one name share a camera.
+Works for turntable photos, renders, and images or masks of other programs. All views of one name share a camera.
 """
 
 from __future__ import annotations
@@ -35,19 +35,18 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class MultiViewFolder(MultiViewFiles):
-    """Multi-view pictures from a folder `OBJECT/VIEW.png` with masks and coarse azimuths (see the module).
+    """Multi-view images from a folder `OBJECT/VIEW.png` with masks and coarse azimuths (see the module).
 
-    An object needs at least `views` of the views. Pictures that are not square are padded, then all are scaled to
-    `resolution`.
+    An object needs at least `views` of the views. Images are padded to squares and scaled to `resolution`.
 
     Args:
-        folder: holds views.yaml and one folder per object.
-        resolution: side in pixels to which the pictures are scaled.
+        folder: contains views.yaml and one folder per object.
+        resolution: image size in pixels after scaling.
         views: distinct views per sample (paper: 2).
-        batch_size: objects per process and step; each gives `views` images.
-        validation_objects: objects, the last by name, that are kept out of training. Default: an eighth, at most 64.
-        seed: of the order of objects and of the choice of views.
-        num_workers: loader processes that decode batches ahead; 0 decodes them between the steps.
+        batch_size: objects per process and step, each with `views` images.
+        validation_objects: number of held-out objects, the last by name. Default: an eighth, at most 64.
+        seed: of the order of objects and the choice of views.
+        num_workers: loader processes that decode batches ahead; 0 decodes between steps.
     """
 
     def __init__(
@@ -68,12 +67,12 @@ class MultiViewFolder(MultiViewFiles):
         super().__init__(batch_size, held_out, num_workers)
         if count <= self.validation_objects:
             raise GanverseError(
-                f"expected more than {self.validation_objects} objects in {folder}, which are held out, got {count}"
+                f"expected more than {self.validation_objects} objects, which are held out, in {folder}, got {count}"
             )
 
     @cached_property
     def azimuths(self) -> Mapping[str, float]:
-        """Azimuth in degrees of every view, by its name, in the file's order."""
+        """Azimuth in degrees of every view by name, in the file's order."""
         path = self.folder / VIEWS
         found = read_yaml(path)
         if not isinstance(found, dict) or not found or not all(map(_is_angle, found.values())):
@@ -82,7 +81,7 @@ class MultiViewFolder(MultiViewFiles):
 
     @cached_property
     def objects(self) -> list[dict[int, Path]]:
-        """Per object, by name, its pictures by view id."""
+        """For each object, by name, its images by view id."""
         ids = {name: number for number, name in enumerate(self.azimuths)}
         folders = sorted(path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         found = []
@@ -107,7 +106,7 @@ class MultiViewFolder(MultiViewFiles):
 
     @property
     def azimuth_degrees(self) -> tuple[float, ...]:
-        """As views.yaml says."""
+        """Azimuths from views.yaml."""
         return tuple(self.azimuths.values())
 
     @property
@@ -117,7 +116,7 @@ class MultiViewFolder(MultiViewFiles):
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Of all pictures, masks and settings."""
+        """Hashes of all images, masks and settings."""
         digest = hashlib.sha256(json.dumps([self.azimuths, self._resolution, self.views, self.seed]).encode())
         for pictures in self.objects:
             for path in pictures.values():
@@ -127,13 +126,13 @@ class MultiViewFolder(MultiViewFiles):
         return {"samples": digest.hexdigest()}
 
     def setup(self, stage: str) -> None:
-        """Reads every picture once, so that a missing mask is reported before any training."""
+        """Reads every image once, so that a missing mask is reported before training."""
         for pictures in self.objects:
             for path in pictures.values():
                 self._read(path)
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
-        """As in `MultiViewData`; sample i shows one object, its views drawn by (seed, i)."""
+        """See `MultiViewData.make`. Sample i shows one object; (seed, i) determines its views."""
         numbers = self._order(indices)
         rows = [self._sample(number, index) for number, index in zip(numbers, indices.tolist(), strict=True)]
         images, masks, view_ids = (torch.stack(part) for part in zip(*rows, strict=True))
@@ -142,7 +141,7 @@ class MultiViewFolder(MultiViewFiles):
         return batch.to(device or indices.device)
 
     def preview(self, objects: int) -> MultiViewBatch:
-        """The first held-out objects, all of them where there are fewer; of training where none are held out."""
+        """The first held-out objects (all if there are fewer), or training objects if none are held out."""
         if self.validation_objects:
             return super().preview(min(objects, self.validation_objects))
         return self.make(torch.arange(min(objects, len(self.objects))))
@@ -179,12 +178,12 @@ class MultiViewFolder(MultiViewFiles):
 
 
 class FolderWriter:
-    """Writes samples of a source in the layout that `MultiViewFolder` reads.
+    """Writes samples in the layout that `MultiViewFolder` reads.
 
-    azimuth_degrees: of every view code; views are named by their number.
+    azimuth_degrees: of every view code; views are named by number.
 
     Raises:
-        GanverseError: the folder holds pictures of other views.
+        GanverseError: the folder holds images of other views.
     """
 
     def __init__(self, folder: Path, azimuth_degrees: Sequence[float]) -> None:
@@ -201,11 +200,11 @@ class FolderWriter:
         write_atomically(path, text.encode())
 
     def has(self, index: int, views: int) -> bool:
-        """Whether a sample is there with all its views and masks."""
+        """Whether a sample exists with all its views and masks."""
         return len(list((self.folder / f"{index:09d}").glob("*.png"))) >= 2 * views
 
     def write(self, batch: MultiViewBatch) -> None:
-        """One folder per object, its mask as VIEW-mask.png beside every VIEW.png."""
+        """Writes one folder per object, with VIEW-mask.png beside every VIEW.png."""
         for row in range(len(batch)):
             folder, files = self.folder / f"{int(batch.sample_index[row]):09d}", {}
             for view, image, mask in zip(
@@ -234,7 +233,7 @@ def _mask_of(path: Path) -> Path:
 
 
 def _square(image: Float[Tensor, "channels height width"], side: int) -> Float[Tensor, "channels side side"]:
-    """Scaled so that the longer side fits, then padded with zeros to a square."""
+    """Scales the longer side to `side`, then pads with zeros to a square."""
     height, width = image.shape[1:]
     scale = side / max(height, width)
     size = (max(round(height * scale), 1), max(round(width * scale), 1))

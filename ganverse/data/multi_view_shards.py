@@ -1,4 +1,4 @@
-"""MultiViewShards: training from shards on disk, the same batches as from the stream."""
+"""MultiViewShards: reads samples from shards, with the same batches as the stream."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ganverse.errors import GanverseError
 
 @dataclass
 class SampleOrder:
-    """Which stored sample stands at each index of an endless walk.
+    """Maps indices of an endless walk to stored samples.
 
-    Indices 0, 1, ... cover the `training` samples once per epoch: the first epoch in the order in which they were
-    generated (random already, and that of the stream), each later one in an order of its own, a pure function of
-    (seed, epoch). Indices from `VALIDATION_START` on are the samples after those.
+    Indices 0, 1, ... visit the `training` samples once per epoch: the first epoch in the order of generation (the
+    stream's order), each later one in a random order that depends on (seed, epoch). Indices from `VALIDATION_START` on
+    are the samples after the training samples.
     """
 
     training: int
@@ -49,15 +49,14 @@ class SampleOrder:
 
 
 class MultiViewShards(MultiViewFiles):
-    """Samples that `python train.py predict` has written: the first epoch is the stream itself, bit for bit.
+    """Samples written by `python train.py predict`; the first epoch equals the stream bit for bit.
 
     Args:
-        folder: holds the shards and their manifest.
+        folder: contains the shards and their manifest.
         batch_size: objects per process and step.
-        validation_objects: how many samples at the end of the folder are kept out of training. Default: an eighth of
-            all, at most 64.
+        validation_objects: number of held-out samples, the last in the folder. Default: an eighth, at most 64.
         seed: of the order of the second and later epochs.
-        num_workers: loader processes that decode batches ahead; 0 decodes them between the steps.
+        num_workers: loader processes that decode batches ahead; 0 decodes between steps.
     """
 
     def __init__(
@@ -74,42 +73,42 @@ class MultiViewShards(MultiViewFiles):
         if self.plan.samples - held_back < batch_size:
             raise GanverseError(
                 f"expected at least {batch_size} training samples in {folder}, got {self.plan.samples - held_back} "
-                f"beside {held_back} held out; generate more or validate on fewer"
+                f"besides {held_back} held out; generate more, or lower validation_objects"
             )
 
     @cached_property
     def plan(self) -> ShardPlan:
-        """What the manifest says."""
+        """The plan in the manifest."""
         return read_plan(self.folder)
 
     @cached_property
     def source(self) -> Source:
-        """The generator behind the samples; what it needs (weights, view codes) must still be there."""
+        """The generator of the samples; its weights and view codes must still exist."""
         return open_source(self.plan.source)
 
     @property
     def azimuth_degrees(self) -> tuple[float, ...]:
-        """Of the view codes, as annotated when the samples were made."""
+        """Annotated azimuths of the view codes when the samples were made."""
         return self.plan.azimuth_degrees
 
     @cached_property
     def resolution(self) -> int:
-        """Of the stored images."""
+        """Size of the stored images."""
         return self._reader.batch([0]).images.shape[-1]
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Of the settings that the samples were made with, and their number."""
+        """Hash of the sampling settings, and the number of samples."""
         return {"samples": f"{self.plan.fingerprint} in {self.plan.samples} samples"}
 
     def setup(self, stage: str) -> None:
-        """Reads a first sample: what cannot be read should fail before any training."""
+        """Reads the first sample, so that unreadable shards are reported before training."""
         self._reader.batch([0])
 
     def make(self, indices: Int[Tensor, " batch"], device: torch.device | str | None = None) -> MultiViewBatch:
-        """As in `MultiViewData`."""
+        """See `MultiViewData.make`."""
         batch = self._reader.batch(self._order(indices))
-        # numbered by their place in the walk: in later epochs they are augmented anew
+        # numbered by position in the walk, so that later epochs get new augmentations
         return replace(batch, sample_index=indices.cpu()).to(device or indices.device)
 
     @cached_property

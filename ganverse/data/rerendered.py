@@ -1,4 +1,4 @@
-"""StyleGAN-R as a multi-view source: the GAN's objects, synthesized again under cameras that are known exactly."""
+"""StyleGAN-R as a multi-view source: the GAN's objects, synthesized again under exactly known cameras."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ganverse.viewpoints.view_codes import ViewCodes
 
 @dataclass(frozen=True)
 class Rerendering:
-    """An opened StyleGAN-R and the inverse network that reads its scenes off the GAN's pictures."""
+    """A StyleGAN-R, and the inverse network that reads scenes from the GAN's images."""
 
     renderer: StyleGANR
     card: StyleGANRCard
@@ -34,10 +34,10 @@ class Rerendering:
 
 
 def open_rerendering(renderer: Path, reader: Path, generator_sha256: str, views: int) -> Rerendering:
-    """Loads both.
+    """Loads both networks.
 
     Raises:
-        GanverseError: a file is missing or broken, or they do not belong to each other or to the generator.
+        GanverseError: a file is missing or damaged, or the files do not belong together.
     """
     network, card = load_stylegan_r(renderer)
     model = load_inverse(reader)
@@ -48,16 +48,16 @@ def open_rerendering(renderer: Path, reader: Path, generator_sha256: str, views:
             f"{card.inverse_sha256[:12]}...; give the files of one round"
         )
     if len(model.cameras) != views:
-        raise GanverseError(f"expected {reader} to know {views} views, got {len(model.cameras)}; check the view codes")
+        raise GanverseError(f"expected {reader} to have {views} views, got {len(model.cameras)}; check the view codes")
     return Rerendering(network, card, model)
 
 
 class RerenderedSampler(MultiViewSampler):
     """The same objects, views and filter; images by StyleGAN-R.
 
-    Shape, texture and background are read from the object's first image; all its images are then synthesized under the
-    learned cameras of the view codes. The view ids stay, so the camera table of `rerendering.reader` holds for these
-    images exactly. A batch's styles stay those of the GAN.
+    Shape, texture and background are read from the object's first image. All its images are synthesized under the
+    learned cameras of the view codes, so the camera table of `rerendering.reader` is exact for these images. A batch's
+    styles are those of the GAN.
 
     masker: of the generator's images and of the synthesized ones.
     """
@@ -82,7 +82,7 @@ class RerenderedSampler(MultiViewSampler):
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> RerenderedSampler:
-        """Move everything; samples are then made there."""
+        """Moves all networks; samples are then generated there."""
         for network in (self.rerendering.renderer, self.rerendering.reader.network, self.rerendering.reader.cameras):
             network.to(device)
         super().to(device)
@@ -90,7 +90,7 @@ class RerenderedSampler(MultiViewSampler):
 
     @torch.no_grad()
     def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
-        """The samples of these indices; `forced` marks those with an image that the filter would reject."""
+        """The samples of these indices; `forced` marks those with an image that the filter rejects."""
         drawn = super().draw(indices)
         made = [self._synthesize(block, rows) for block, rows in self._parts(drawn.batch)]
         images, masks, instances = (torch.cat(parts) for parts in zip(*made, strict=True))
@@ -107,7 +107,7 @@ class RerenderedSampler(MultiViewSampler):
         return Drawn(batch, drawn.counts, forced)
 
     def _parts(self, batch: MultiViewBatch) -> Iterator[tuple[MultiViewBatch, int]]:
-        """Parts of always the same number of objects, the last one padded (as in `data.sampling`); how many count."""
+        """Equally sized parts (the last one padded, as in `data.sampling`), each with its number of valid objects."""
         size, views = max(1, self.settings.block // self.settings.views), batch.view_ids.shape[1]
         for start in range(0, len(batch), size):
             index = torch.arange(start, start + size, device=batch.view_ids.device).clamp_max(len(batch) - 1)
@@ -115,7 +115,7 @@ class RerenderedSampler(MultiViewSampler):
             yield MultiViewBatch(*(field[index] for field in fields)), min(size, len(batch) - start) * views
 
     def _synthesize(self, batch: MultiViewBatch, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, masks and numbers of instances of all views, object by object; the first `rows` of them."""
+        """Images, masks and instance counts of all views in object order; the first `rows` of them."""
         renderer, model = self.rerendering.renderer, self.rerendering.reader
         scenes = renderer.read(model.network, batch.images[:, 0], batch.masks[:, 0])
         every = scenes.repeat_interleave(batch.view_ids.shape[1]).seen_from(model.cameras(batch.view_ids.flatten()))

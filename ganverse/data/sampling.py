@@ -1,12 +1,12 @@
-"""Sample i of a multi-view stream as a pure function of (seed, i): object, views, noise, and what replaces a reject.
+"""Multi-view sampling: sample i (object, views, noise, replacements) is a pure function of (seed, i).
 
-Everything random is drawn on the CPU from counter-based Philox streams keyed by (seed, i), so a sample is the same in
-any order, on any number of processes and after any restart. A rejected object is replaced by the next attempt of the
-SAME index (its views stay, so every view code is seen equally often), never by a neighbor.
+All randomness comes from counter-based Philox streams on the CPU, keyed by (seed, i). Samples therefore do not depend
+on order, number of processes or restarts. A rejected object is replaced by the next attempt of the SAME index with the
+same views, so that every view code is seen equally often.
 
-Pictures are made in blocks of exactly `block` images, the last one padded: matrix and convolution kernels round
-differently for different batch sizes (about 1e-7), so a fixed size makes a sample's bits independent of who else is in
-the batch, for one machine, thread count and torch build. Pixels are quantized to 8 bits, the same as in shards.
+Images are generated in blocks of exactly `block` images, the last one padded. Kernels round differently for different
+batch sizes (about 1e-7), so a fixed size makes a sample's bits independent of its batch, for one machine, thread count
+and torch build. Pixels are quantized to 8 bits, as in shards.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _OBJECT, _VIEWS, _NOISE = 0, 1, 2
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """What a sample is."""
+    """Definition of a sample."""
 
     seed: int = 0
     """Seed of the stream."""
     views: int = 2
     """Distinct views per object (paper: 2)."""
     attempts: int = 4
-    """Objects tried per index before the best of them is kept although the filter rejects it."""
+    """Attempts per index. If the filter rejects all, the best one is kept."""
     block: int = 16
-    """Images synthesized at once. A sample's last bits depend on it, nothing else."""
+    """Images synthesized at once. Affects only the last bits of a sample."""
     filter: MaskFilter = field(default_factory=MaskFilter)
-    """When an image is rejected."""
+    """When to reject an image."""
 
     def __post_init__(self) -> None:
         check_ranges(self, views=AT_LEAST_1, attempts=AT_LEAST_1, block=AT_LEAST_1)
@@ -57,7 +57,7 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Generated images (8-bit steps in [0, 1]), their masks and styles, and what the filter says; one row per image."""
+    """Generated images (8-bit levels in [0, 1]) with masks, styles and filter results; one row per image."""
 
     images: Float[Tensor, "rows 3 height width"]
     masks: Float[Tensor, "rows 1 height width"]
@@ -67,7 +67,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A batch and how it came about.
+    """A batch with statistics.
 
     counts: all images looked at, rejected attempts included. forced: which samples were kept although every attempt was
     rejected.
@@ -79,7 +79,7 @@ class Drawn:
 
 
 def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.random.Generator:
-    """The random stream of one sample for one purpose and attempt (the high words of Philox's counter)."""
+    """The random stream of one sample, purpose and attempt (the high words of Philox's counter)."""
     return np.random.Generator(np.random.Philox(key=[seed, index], counter=[0, 0, attempt, purpose]))
 
 
@@ -101,7 +101,7 @@ class MultiViewSampler:
         self.generator = frozen_copy(generator)
         self.masker = masker
         if masker is None and not isinstance(generator, CarWorldGenerator):
-            raise GanverseError(f"expected a masker, since {type(generator).__name__} does not know its own masks")
+            raise GanverseError(f"expected a masker, since {type(generator).__name__} has no exact masks")
         if self.settings.views > len(codes):
             raise GanverseError(
                 f"expected at least {self.settings.views} view codes, got {len(codes)}; add some or ask for fewer views"
@@ -110,7 +110,7 @@ class MultiViewSampler:
 
     @property
     def fingerprint(self) -> str:
-        """A short fingerprint of all that a sample depends on (the generator by the name the view codes give it)."""
+        """Short hash of everything a sample depends on (the generator by its name in the view codes)."""
         masks = "truth" if self.masker is None else self.masker.name
         parts: dict[str, object] = {"settings": asdict(self.settings), "codes": self.codes.sha256, "masks": masks}
         modules = self.generator.modules() if isinstance(self.generator, nn.Module) else ()
@@ -119,7 +119,7 @@ class MultiViewSampler:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def to(self, device: torch.device | str) -> MultiViewSampler:
-        """Move generator and masker; samples are then made there."""
+        """Moves generator and masker; samples are then generated there."""
         parts: tuple[object, ...] = (self.generator, self.masker)
         for part in parts:
             if isinstance(part, nn.Module):
@@ -157,7 +157,7 @@ class MultiViewSampler:
         return Drawn(batch, counts, score < views)
 
     def _make(self, samples: list[int], view_ids: Int[Tensor, "batch views"], attempt: int) -> Pictures:
-        """One attempt of every sample, all views, in padded blocks."""
+        """One attempt at every sample, all views, in padded blocks."""
         parts = [self._block(block, attempt) for block in self._blocks(samples, view_ids)]
         rows = len(samples) * self.settings.views
         images, masks, styles, instances = (torch.cat(part)[:rows] for part in zip(*parts, strict=True))
@@ -183,7 +183,7 @@ class MultiViewSampler:
             assert self.masker is not None
             images = quantize(self.generator.synthesize(styles, self._noise(samples, attempt)))
             masks = self.masker(images)
-        # Row-major like what shards give: sums over another layout round differently.
+        # Row-major like shards: sums over another memory layout round differently.
         return images.contiguous(), quantize(masks.foreground).contiguous(), styles, masks.instances
 
     def _noise(self, samples: list[int], attempt: int) -> list[Tensor] | None:
@@ -203,7 +203,7 @@ class MultiViewSampler:
 
 
 def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
-    """A copy in evaluation mode without gradients, so that training the original never changes the data."""
+    """A copy in eval mode without gradients, so that training the original never changes the data."""
     copied = copy.deepcopy(generator)
     if isinstance(copied, nn.Module):
         copied.eval().requires_grad_(False)
@@ -211,13 +211,13 @@ def frozen_copy(generator: ImageGenerator) -> ImageGenerator:
 
 
 def _score(outcome: FilterOutcome, views: int) -> Float[Tensor, " batch"]:
-    """Number of passing views plus, below that, the smallest mask: the best of several rejected attempts wins."""
+    """Number of passing views, ties broken by the smallest mask; selects the best of several rejected attempts."""
     passed = outcome.keep.view(-1, views).sum(dim=1)
     return passed + outcome.area.view(-1, views).amin(dim=1).clamp(max=0.999) * (passed < views)
 
 
 def _replace(best: Pictures, made: Pictures, rows: Tensor, better: Tensor, views: int) -> Pictures:
-    """`best` with the samples `rows` that have become better exchanged for those of `made`."""
+    """`best`, with improved samples among `rows` replaced by those of `made`."""
     to = (rows[:, None] * views + torch.arange(views, device=rows.device)).flatten()
     chosen = better.repeat_interleave(views)
 

@@ -1,9 +1,9 @@
-"""Multi-view samples on disk: webdataset tar shards with a manifest, written once, read as the same batches.
+"""Multi-view samples on disk: webdataset tar shards with a manifest.
 
-A sample named by its 9-digit index holds `view<k>.png` (RGB), `mask<k>.png` (gray) and `json` (sample index, view ids,
-azimuths in degrees), plus `styles.npy` (w* of every view, float32). Images and masks live on 8-bit steps in the stream
-already, so PNG loses nothing: shards and stream are equal bit for bit. Tar headers carry no time and no owner, so the
-same samples give the same file, byte for byte.
+A sample, named by its 9-digit index, has `view<k>.png` (RGB), `mask<k>.png` (gray), `json` (sample index, view ids,
+azimuths in degrees) and `styles.npy` (w* of every view, float32). The stream is already quantized to 8 bits, so PNG is
+lossless and shards equal the stream bit for bit. Tar headers have no time or owner, so the files are reproducible byte
+for byte.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _MOST_SAMPLES = 10**9
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """Which samples go into which shard: `samples` in all, `per_shard` in each but perhaps the last.
+    """Assignment of samples to shards: `samples` in total, `per_shard` in each except possibly the last.
 
-    fingerprint: names everything the samples depend on. azimuth_degrees: of every view code. source: what made them.
+    fingerprint: hash of everything the samples depend on. azimuth_degrees: of every view code. source: origin.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class ShardPlan:
 
     @property
     def held_back(self) -> range:
-        """The last samples, which no training sees: an eighth of all, at most 64."""
+        """The last samples, held out from training: an eighth, at most 64."""
         return range(self.samples - min(self.samples // 8, 64), self.samples)
 
     def indices(self, shard: int) -> range:
@@ -67,13 +67,13 @@ class ShardPlan:
         return range(shard * self.per_shard, min((shard + 1) * self.per_shard, self.samples))
 
     def tar(self, shard: int) -> Path:
-        """Where a shard lies."""
+        """Path of a shard."""
         return self.folder / f"shard-{shard:06d}.tar"
 
     def record(self, shard: int) -> ShardRecord | None:
-        """What is known of a finished shard; None if it is still to be made.
+        """Record of a finished shard; None if unfinished.
 
-        GanverseError if the folder holds a shard of another fingerprint or size.
+        GanverseError if the folder holds a shard with another fingerprint or size.
         """
         path = self.tar(shard).with_suffix(".json")
         if not path.exists() or not self.tar(shard).exists():
@@ -89,9 +89,9 @@ class ShardPlan:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """A finished shard: file name, sha256, samples and the fingerprint behind them.
+    """A finished shard: file name, sha256, samples and fingerprint.
 
-    counts: images kept and rejected on the way. forced: samples kept although every attempt was rejected.
+    counts: images kept and rejected. forced: samples kept although every attempt was rejected.
     """
 
     name: str
@@ -103,9 +103,9 @@ class ShardRecord:
 
 
 def write_shard(plan: ShardPlan, shard: int, drawn: Drawn) -> ShardRecord:
-    """Writes a whole shard atomically, its record last (so a shard without one is made again).
+    """Writes a shard atomically, its record last (a shard without a record is written again).
 
-    A shard has one writer, so temporary files of its name are those of writers that were killed; they are removed.
+    Each shard has one writer, so its temporary files belong to killed writers and are removed.
     """
     batch, buffer = drawn.batch, io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -131,7 +131,7 @@ def write_shard(plan: ShardPlan, shard: int, drawn: Drawn) -> ShardRecord:
 
 
 def write_manifest(plan: ShardPlan) -> Path:
-    """Sum up all finished shards; GanverseError if one is missing."""
+    """Writes the summary of all finished shards; GanverseError if one is missing."""
     records = [plan.record(shard) for shard in range(plan.shards)]
     finished = [record for record in records if record is not None]
     if len(finished) < plan.shards:
@@ -155,7 +155,7 @@ def write_manifest(plan: ShardPlan) -> Path:
 
 
 def total_counts(plan: ShardPlan) -> FilterCounts:
-    """How many images were kept and dropped, and why, on the way to the finished shards."""
+    """Total number of images kept and dropped, by reason, over the finished shards."""
     records = map(plan.record, range(plan.shards))
     return sum((record.counts for record in records if record is not None), FilterCounts())
 
@@ -170,10 +170,10 @@ def read_plan(folder: Path) -> ShardPlan:
         facts = {name: manifest[name] for name in ("samples", "per_shard", "fingerprint", "azimuth_degrees", "source")}
         plan = build(ShardPlan, facts, {"folder": folder})
         if len(manifest["shards"]) != plan.shards or not np.isfinite(plan.azimuth_degrees).all():
-            raise ValueError("another number of shards, or azimuths that are no angles")
+            raise ValueError("another number of shards, or invalid azimuths")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, GanverseError) as error:
         raise GanverseError(
-            f"expected {path} as this version writes it, got another ({brief(error)}); generate the shards again"
+            f"expected {path} in this version's format, got another ({brief(error)}); generate the shards again"
         ) from error
     for path in map(plan.tar, range(plan.shards)):
         if not path.is_file():
@@ -195,20 +195,20 @@ def _members(batch: MultiViewBatch, row: int, azimuths: Sequence[float]) -> Iter
 
 
 class ShardReader:
-    """Random access to the samples of a finished folder: members are found once per shard, then read by offset."""
+    """Random access to the samples of a finished folder: indexes each shard once, then reads by offset."""
 
     def __init__(self, plan: ShardPlan) -> None:
         self.plan = plan
         self._members: dict[int, dict[str, dict[str, tuple[int, int]]]] = {}
 
     def batch(self, samples: Sequence[int]) -> MultiViewBatch:
-        """These samples, in this order.
+        """The given samples, in order.
 
-        GanverseError if one cannot be read or does not fit together.
+        GanverseError if one is unreadable or inconsistent.
         """
         rows = [self._sample(sample) for sample in samples]
         if len({tuple(part.shape for part in row) for row in rows}) > 1:
-            raise GanverseError(f"expected samples of one shape in {self.plan.folder}, got several; make them anew")
+            raise GanverseError(f"expected samples of one shape in {self.plan.folder}, got several; generate again")
         images, masks, view_ids, styles = (torch.stack(part) for part in zip(*rows, strict=True))
         return MultiViewBatch(images, masks, view_ids, torch.tensor(list(samples)), styles)
 
@@ -218,8 +218,8 @@ class ShardReader:
         except Exception as error:  # tarfile, Pillow and numpy raise anything for a damaged file
             path = self.plan.tar(sample // self.plan.per_shard)
             raise GanverseError(
-                f"expected sample {sample} in {path} as generation writes it, got {type(error).__name__}: "
-                f"{brief(error)}; delete this shard and its .json and run the generation again"
+                f"expected sample {sample} in {path} as generated, got {type(error).__name__}: "
+                f"{brief(error)}; delete this shard and its .json and run generation again"
             ) from error
 
     def _decoded(self, sample: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -244,7 +244,7 @@ class ShardReader:
 
 
 def _table_of_contents(path: Path) -> dict[str, dict[str, tuple[int, int]]]:
-    """Per sample and file name, offset and size of the data."""
+    """Offset and size of the data, per sample and file name."""
     contents: dict[str, dict[str, tuple[int, int]]] = {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:

@@ -1,4 +1,4 @@
-"""Where multi-view samples come from: a generator, its view codes and masks, or an earlier round's StyleGAN-R."""
+"""Sources of multi-view samples: a generator with view codes and masks, or an earlier round's StyleGAN-R."""
 
 from __future__ import annotations
 
@@ -31,32 +31,31 @@ _WORLD_RESOLUTION, _WORLD_CANDIDATES, _BINS = 64, 4096, 12
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """A generator, its view codes and where masks come from."""
+    """A generator, its view codes and its masks."""
 
     generator: str = "car"
-    """`car` is the GAN inside the package, `car-world` the procedural world, anything else a .safetensors file."""
+    """`car` (the shipped GAN), `car-world` (the procedural world), or a .safetensors file."""
     view_codes: Path | None = None
-    """File of the view codes. Default: NAME-views.yaml beside NAME.safetensors."""
+    """View-code file. Default: NAME-views.yaml beside NAME.safetensors."""
     resolution: int | None = None
-    """Side in pixels to which the images are scaled down. Default: the generator's own (64 for `car-world`)."""
+    """Image size in pixels after downscaling. Default: the generator's own (64 for `car-world`)."""
     masks: MaskSource = "auto"
-    """`auto` takes the truth in the car world and the segmenter elsewhere."""
+    """`auto` uses exact masks in the car world, and the segmenter elsewhere."""
     segmenter: Path | None = None
     """Weights of the segmenter. Default: NAME-segmenter.safetensors beside the generator; for cars the shipped one."""
     category: Category = "car"
-    """What Mask R-CNN detects. Cars are also measured against the car world in evaluations."""
+    """Class that Mask R-CNN detects. For cars, evaluations also compare with the car world."""
     world_views: int = 24
-    """View codes of the car world, a multiple of 12."""
+    """Number of view codes of the car world, a multiple of 12."""
     renderer: Path | None = None
-    """A StyleGAN-R of this generator, which synthesizes the images instead (a further round of training)."""
+    """A StyleGAN-R of this generator that synthesizes the images instead (further rounds of training)."""
     reader: Path | None = None
     """The inverse network that `renderer` was trained with."""
 
     def __post_init__(self) -> None:
         if (self.renderer is None) != (self.reader is None):
             raise GanverseError(
-                f"expected renderer and reader together, got {self.renderer} and {self.reader}; give the StyleGAN-R "
-                "and the inverse network it was trained with, or neither"
+                f"expected renderer and reader together, got {self.renderer} and {self.reader}; give both, or neither"
             )
         if self.world_views < _BINS or self.world_views % _BINS:
             raise GanverseError(f"expected world_views to be a multiple of {_BINS}, got {self.world_views}")
@@ -65,10 +64,10 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class Source:
-    """An opened generator with its views.
+    """A loaded generator with its views.
 
-    sha256: of the generator's weights, empty for the car world. masker: None where the truth is used. rerendering: what
-    synthesizes the images instead of the generator, if anything does.
+    sha256: of the generator's weights, empty for the car world. masker: None for exact masks. rerendering: replaces the
+    generator's images, if given.
     """
 
     settings: SourceSettings
@@ -81,22 +80,22 @@ class Source:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """sha256 of all weights behind the images and of the view codes, by name."""
+        """sha256 of the view codes and of all weights behind the images, by name."""
         renderer = {} if self.rerendering is None else {"renderer": self.rerendering.card.sha256}
         return {"generator": self.sha256 or CAR_WORLD, "view_codes": self.codes.sha256, **renderer}
 
     def sampler(self, sampling: SamplingSettings) -> MultiViewSampler:
-        """Draws samples of this source."""
+        """The sampler of this source."""
         if self.rerendering is None or self.masker is None:
             return MultiViewSampler(self.generator, self.codes, self.masker, sampling)
         return RerenderedSampler(self.generator, self.codes, self.masker, sampling, self.rerendering)
 
 
 def open_source(settings: SourceSettings) -> Source:
-    """Loads everything.
+    """Loads a source.
 
     Raises:
-        GanverseError: a file is missing or does not fit the others.
+        GanverseError: a file is missing or does not match the others.
     """
     if settings.generator == CAR_WORLD:
         return _open_world(settings)
@@ -107,20 +106,20 @@ def open_source(settings: SourceSettings) -> Source:
     if codes.generator not in (card.sha256, path.stem, settings.generator):
         raise GanverseError(
             f"expected {codes_path} to hold view codes of {path.stem} ({card.sha256[:12]}...), got those of "
-            f"{codes.generator[:20]}; name the file of this generator with view_codes"
+            f"{codes.generator[:20]}; set view_codes to this generator's file"
         )
     generator, rerendering = framed(generator, settings.resolution), None
     if settings.renderer is not None and settings.reader is not None:
         rerendering = open_rerendering(settings.renderer, settings.reader, card.sha256, len(codes))
         side = rerendering.renderer.framing.resolution
         if generator.resolution != side:
-            raise GanverseError(f"expected a resolution of {side}, which the renderer's networks see; set resolution")
+            raise GanverseError(f"expected resolution {side}, that of the renderer's networks; set resolution")
     return Source(settings, path.stem, generator, card.sha256, codes, _masker(settings), rerendering)
 
 
 def _open_world(settings: SourceSettings) -> Source:
     if settings.renderer is not None:
-        raise GanverseError("expected no renderer for the car world, which has exact cameras; omit it")
+        raise GanverseError("expected no renderer for the car world, whose cameras are exact; omit it")
     world = CarWorldGenerator(settings.resolution or _WORLD_RESOLUTION)
     masker = None if settings.masks in ("auto", "truth") else _masker(settings)
     return Source(settings, CAR_WORLD, world, "", world_view_codes(world, settings.world_views), masker)
@@ -128,18 +127,18 @@ def _open_world(settings: SourceSettings) -> Source:
 
 def _masker(settings: SourceSettings) -> Masker:
     if settings.masks == "truth":
-        raise GanverseError(f"expected masks: segmenter, mask-rcnn or rembg, got truth, which only {CAR_WORLD} knows")
+        raise GanverseError(f"expected masks: segmenter, mask-rcnn or rembg, got truth, which only {CAR_WORLD} has")
     if settings.masks == "mask-rcnn":
-        return MaskRCNN.from_pretrained(settings.category)  # refuses what COCO does not know
+        return MaskRCNN.from_pretrained(settings.category)  # refuses classes outside COCO
     if settings.masks == "rembg":
         return Rembg.from_pretrained()
     return Segmenter.from_pretrained(segmenter_path(settings))
 
 
 def world_view_codes(generator: CarWorldGenerator, count: int = 24) -> ViewCodes:
-    """View codes of the car world: the first seeds that fill every 30-degree bin evenly, annotated with its center.
+    """View codes of the car world: the first seeds that fill all 30-degree bins evenly, annotated with bin centers.
 
-    count: a multiple of 12. Elevations and distances differ between codes and are not annotated.
+    count: a multiple of 12. Elevations and distances vary and are not annotated.
     """
     seeds = list(range(_WORLD_CANDIDATES))
     styles = generator.styles(generator.map(view_latents(seeds, generator.z_dim)))
@@ -152,16 +151,16 @@ def world_view_codes(generator: CarWorldGenerator, count: int = 24) -> ViewCodes
 
 
 def view_codes_path(settings: SourceSettings) -> Path:
-    """The file of a GAN's view codes."""
+    """Path of a GAN's view codes."""
     path = generator_path(settings.generator)
     return settings.view_codes or path.with_name(f"{path.stem}-views.yaml")
 
 
 def segmenter_path(settings: SourceSettings) -> Path:
-    """The weights of the segmenter of `settings`.
+    """Path of the segmenter's weights.
 
     Raises:
-        GanverseError: none is named, none lies beside the generator, and the package's knows only cars.
+        GanverseError: none was given or found beside the generator, and the shipped one only fits cars.
     """
     own = segmenter_beside(generator_path(settings.generator))
     if settings.segmenter is not None:
@@ -170,7 +169,7 @@ def segmenter_path(settings: SourceSettings) -> Path:
         return own
     if settings.category != "car":
         raise GanverseError(
-            f"expected a segmenter for {settings.category} at {own}, found none; make one with `ganverse masks "
-            f"{settings.generator}`, or name one with segmenter"
+            f"expected a segmenter for {settings.category} at {own}, found none; run `ganverse masks "
+            f"{settings.generator}`, or set segmenter"
         )
     return CAR_WEIGHTS

@@ -1,7 +1,7 @@
-"""Training images of the car world for the image GAN: rendered once into a cache file, read as an endless stream.
+"""Car-world images for the image GAN: rendered once to a cache file, read as an endless stream.
 
-Sample i of the stream is a pure function of (seed, i): every image is seen once per pass, in an order and with
-mirrorings that depend on (seed, pass) alone.
+Sample i is a pure function of (seed, i): every image appears once per pass, in an order and with mirroring that depend
+only on (seed, pass).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class WorldImages(CountedData):
     """Images of random cars under random cameras, for `ImageGAN`.
 
     Args:
-        cache: uint8 .npy file [images, 3, resolution, resolution]; rendered if it is missing.
-        images: different images; samples 0 ... images - 1 of the car world's stream `seed`.
-        resolution: of the images, in pixels.
-        seed: of the images and of their order.
-        mirror: show half of them mirrored.
-        batch_size: images per process and step; with a multiple of 4 the minibatch deviation needs no other process.
-        validation_images: images of one validation; they are rendered anew and never trained on.
+        cache: uint8 .npy file [images, 3, resolution, resolution]; rendered if missing.
+        images: number of images; samples 0 ... images - 1 of the car world's stream `seed`.
+        resolution: image size in pixels.
+        seed: of the images and their order.
+        mirror: mirror half of the images.
+        batch_size: images per process and step; multiples of 4 keep the minibatch deviation within one process.
+        validation_images: number of held-out images per validation, rendered on the fly.
     """
 
     def __init__(
@@ -61,26 +61,26 @@ class WorldImages(CountedData):
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """What the samples depend on; a checkpoint trained on others is refused."""
+        """What the samples depend on; a resumed run must match its checkpoint's."""
         return {"samples": f"car world, {self.images} images of {self.resolution} px, seed {self.seed}"}
 
     def prepare_data(self) -> None:
-        """Renders a missing file; Lightning calls this on one process of every machine, and the others wait."""
+        """Renders a missing cache. Lightning calls this on one process per machine; the others wait."""
         if not regular(self.cache).exists():
             write_world_images(self.cache, (self.images, 3, self.resolution, self.resolution), self.seed)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches [batch, 3, resolution, resolution] in [0, 1], without end, after the last image seen.
+        """Endless batches [batch, 3, resolution, resolution] in [0, 1], starting after the last image seen.
 
         Raises:
-            GanverseError: the file is missing or holds something else.
+            GanverseError: the file is missing or has other contents.
         """
         rank, world = self._rank_and_world()
         indices = IndexBatches(self.batch_size, self.samples_seen, rank, world)
         return DataLoader(ImageStream(self._open(), self.seed, self.mirror, indices), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
-        """Held-out images, rendered; the share of this process."""
+        """This process's share of the held-out images."""
         rank, world = self._rank_and_world()
         batches = EvenBatches(self.batch_size, self.images, self.validation_images, rank, world)
         generator = CarWorldGenerator(self.resolution)
@@ -88,7 +88,7 @@ class WorldImages(CountedData):
         return DataLoader(cast(Any, images), batch_size=None)
 
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> Tensor:
-        """Counts the images of training."""
+        """Counts training images."""
         self._count(len(batch))
         return batch
 
@@ -97,18 +97,18 @@ class WorldImages(CountedData):
         return ImageStream(self._open(), self.seed, self.mirror, IndexBatches(1)).samples(indices)
 
     def _open(self) -> np.ndarray:
-        """A memory map of the cache."""
+        """Memory-maps the cache."""
         try:
             images: np.ndarray = np.load(self.cache, mmap_mode="r")
         except Exception as error:  # numpy raises anything for a damaged header
             raise GanverseError(
-                f"expected a .npy file of images at {self.cache}, could not read it ({brief(error)})"
+                f"expected a .npy file of images at {self.cache}, but it cannot be read ({brief(error)})"
             ) from error
         expected = (self.images, 3, self.resolution, self.resolution)
         if images.dtype != np.uint8 or images.shape != expected:
             raise GanverseError(
                 f"expected uint8 images {list(expected)} in {self.cache}, got {images.dtype} {list(images.shape)}; "
-                "remove the file to have it rendered anew, or give another path"
+                "delete the file to render it again, or give another path"
             )
         return images
 
@@ -122,18 +122,18 @@ class ImageStream(IterableDataset[Tensor]):
         self._pass: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def samples(self, indices: Iterable[int]) -> Float[Tensor, "count 3 height width"]:
-        """Samples of the endless stream by their global indices."""
+        """Samples of the endless stream by global index."""
         chosen = [self._choose(index) for index in indices]
         pixels = np.stack([self._images[row][..., ::-1] if flip else self._images[row] for row, flip in chosen])
         return from_bytes(torch.from_numpy(pixels))
 
     def __iter__(self) -> Iterator[Tensor]:
-        """The batches of this process, without end."""
+        """Endless batches of this process."""
         for indices in self._batches:
             yield self.samples(indices.tolist())
 
     def _choose(self, index: int) -> tuple[int, bool]:
-        """Row of the array and mirroring of a sample."""
+        """Array row and mirroring of a sample."""
         number, offset = divmod(index, len(self._images))
         if self._pass is None or self._pass[0] != number:
             source = np.random.default_rng((self._seed, number))
@@ -144,15 +144,15 @@ class ImageStream(IterableDataset[Tensor]):
 
 
 def write_world_images(path: Path, shape: tuple[int, int, int, int], seed: int) -> None:
-    """Renders the images into a uint8 .npy file, which appears under its name only when it is complete.
+    """Renders the images to a uint8 .npy file, which appears under its name only when complete.
 
-    shape: [N, 3, H, H]. As many processes render as the machine has and the work is worth.
+    shape: [N, 3, H, H]. Uses as many processes as cores, fewer for small files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     chunks = torch.arange(shape[0]).split(_CHUNK)
     workers = min(os.cpu_count() or 1, _MOST_PROCESSES, len(chunks) // _CHUNKS_WORTH_A_PROCESS)
-    # spawned, not forked: a fork would inherit locks of torch's threads
+    # spawn instead of fork, which would inherit locks of torch's threads
     context = "spawn" if workers else None
     rendered = DataLoader(
         Renders(seed, shape[-1], chunks), batch_size=None, num_workers=workers, multiprocessing_context=context

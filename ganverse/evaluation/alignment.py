@@ -1,14 +1,14 @@
-"""The gauge of a trained inverse network: one similarity from its world to the true one, the same for all objects.
+"""Gauge alignment: one similarity from a trained network's world to the true world, the same for all objects.
 
-Multi-view training fixes shapes only up to what its cameras can absorb: object scale against camera distance (the
-camera table pins its own mean), a turn about +y against the azimuths, a shift against the image offsets. Before any 3D
+Multi-view training determines shapes only up to what the cameras can absorb: object scale against camera distance (the
+camera table fixes its mean), a turn about +y against the azimuths, a shift against the image offsets. Before any 3D
 metric one transform per MODEL, never per object, removes this freedom:
 
-1. `from_cameras`: scale from the mean log distance and turn from the mean azimuth difference between the camera table
+1. `from_cameras`: scale from the mean log distance, and turn from the mean azimuth difference, between the camera table
    and the true cameras of the view codes (for a GAN the azimuths that a pose regressor predicts, and the distances that
    frame a car in the car world).
-2. `refine`: five numbers (scale, turn, shift) that minimize the distance between reconstructions and true shapes of a
-   calibration set, which is disjoint from all evaluated objects.
+2. `refine`: scale, turn and shift that minimize the distance between reconstructions and true shapes of calibration
+   objects, which are not evaluated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ganverse.geometry.cameras import Cameras, angular_difference
 class Alignment:
     """x_true = scale * R_y(yaw) x + shift.
 
-    yaw: radians, turns +z towards +x, as azimuths grow. shift: true world units.
+    yaw: radians, turns +z towards +x, like azimuths. shift: true world units.
     """
 
     scale: float = 1.0
@@ -36,7 +36,7 @@ class Alignment:
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def points(self, points: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3"]:
-        """Points of the model's world in the true world."""
+        """Maps points of the model's world to the true world."""
         turned = points @ turn_about_y(self.yaw).to(points).T
         return self.scale * turned + points.new_tensor(self.shift)
 
@@ -46,28 +46,28 @@ class Alignment:
 
 
 def turn_about_y(angle: float) -> Float[Tensor, "3 3"]:
-    """Rotation that takes +z towards +x by `angle` radians."""
+    """Rotation by `angle` radians that turns +z towards +x."""
     sine, cosine = math.sin(angle), math.cos(angle)
     return torch.tensor([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
 
 
 def from_cameras(learned: Cameras, true: Cameras) -> Alignment:
-    """Scale and turn from two sets of cameras that belong together one by one."""
+    """Scale and turn from two sets of corresponding cameras."""
     scale = (true.distance.log() - learned.distance.log()).mean().exp().item()
     difference = true.azimuth - learned.azimuth
     return Alignment(scale, math.atan2(difference.sin().mean().item(), difference.cos().mean().item()))
 
 
 def azimuth_errors(alignment: Alignment, learned: Cameras, true: Cameras) -> Float[Tensor, " views"]:
-    """Absolute azimuth error of every view in degrees, after the alignment."""
+    """Absolute azimuth error of every view in degrees, after alignment."""
     return angular_difference(learned.azimuth + alignment.yaw, true.azimuth).abs().rad2deg()
 
 
 def refine(start: Alignment, learned: SurfaceSamples, true: SurfaceSamples, *, iterations: int = 20) -> Alignment:
-    """Iterated closest points over all objects at once, in both directions, from `start`.
+    """Iterated closest points over all objects at once, in both directions, starting from `start`.
 
-    learned, true: surface samples of the same calibration objects, each in its own world. Distances are measured to
-    the planes of the true triangles: point-to-point distances resist sliding and stop 1-2 % short of the right scale.
+    learned, true: surface samples of the same calibration objects, each in its own world. Uses distances to the planes
+    of the true triangles, because point-to-point distances resist sliding and stop 1-2 % short of the right scale.
     """
     normals = true.normals
     alignment = start
@@ -92,7 +92,7 @@ def _gather(points: Tensor, index: Tensor) -> Tensor:
 def _gauss_newton(
     alignment: Alignment, moved: Float[Tensor, "n 3"], targets: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]
 ) -> Alignment:
-    """One step on the point-to-plane distances, in (log scale, yaw, shift)."""
+    """One Gauss-Newton step on the point-to-plane distances, in (log scale, yaw, shift)."""
     centered = moved - moved.new_tensor(alignment.shift)
     turning = torch.stack([centered[:, 2], torch.zeros_like(centered[:, 0]), -centered[:, 0]], dim=1)
     columns = [(normals * centered).sum(dim=1), (normals * turning).sum(dim=1), *normals.unbind(dim=1)]

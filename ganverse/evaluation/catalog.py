@@ -1,4 +1,4 @@
-"""Every number of an evaluation: its name, its meaning, its target."""
+"""Catalog of all evaluation results: names, meanings, targets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Better = Literal["higher", "lower", "neither"]
 class Entry:
     """One number.
 
-    key: in metrics.json, "part/name". meaning: for a reader. target: value to reach, None = none. published: whether it
-    is in metrics.json; the others only stand beside those in the tables.
+    key: in metrics.json, "part/name". meaning: shown in tables. target: value to reach, None = none. published: whether
+    it is in metrics.json; others only appear in tables.
     """
 
     key: str
@@ -24,7 +24,7 @@ class Entry:
 
     @property
     def part(self) -> str:
-        """What is evaluated: a key of `PARTS`."""
+        """The evaluated part: a key of `PARTS`."""
         return self.key.split("/")[0]
 
     def reached(self, value: float) -> bool | None:
@@ -38,8 +38,8 @@ PARTS = {
     "gan": "Embedded GAN and the inverse network trained on it: held-out objects of the GAN",
     "world": "The same network on car-world images with 3D ground truth",
     "oracle": "The oracle, trained on the car world itself: the upper bound",
-    "pascal3d": "Pascal3D+, the CMR protocol: photos, single image in",
-    "photos": "A folder of photos with masks, single image in",
+    "pascal3d": "Pascal3D+, CMR protocol: single photos",
+    "photos": "A folder of photos with masks: single photos",
     "stylegan_r": "StyleGAN-R: how well it follows its inputs",
     "edits": "Real images in StyleGAN-R: as predicted (read), refined, and by plain latent optimization (projected)",
 }
@@ -64,12 +64,12 @@ _IDENTITY = (
 _TRUTH = (
     Entry("iou_2d", "2D IoU under the true camera, input view"),
     Entry("iou_3d", "3D IoU of occupancy"),
-    Entry("chamfer", "Chamfer-L1, both directions added (a car is 1.8 long)", "lower"),
+    Entry("chamfer", "Chamfer-L1, sum of both directions (a car is 1.8 long)", "lower"),
     Entry("f_score", "F-score of surface points at 0.05 (a car is 1.8 long)"),
     Entry("normal_consistency", "absolute cosine of normals at nearest surface points"),
     Entry("chroma_error", "chroma error, both views", "lower"),
-    Entry("chroma_gray", "chroma error of predicting gray", "neither", published=False),
-    Entry("azimuth_error_deg", "azimuth error of the view codes' learned cameras, degrees", "lower"),
+    Entry("chroma_gray", "chroma error of a gray prediction", "neither", published=False),
+    Entry("azimuth_error_deg", "azimuth error of the learned cameras, degrees", "lower"),
 )
 _PHOTOS = (
     Entry("iou", "2D IoU of the re-projection under the predicted camera"),
@@ -78,7 +78,7 @@ _PHOTOS = (
     Entry("l1_refined", "RGB L1 after test-time refinement", "lower", published=False),
 )
 _CONTROLS = (
-    Entry("azimuth_error_deg", "requested against measured azimuth, median, degrees", "lower"),
+    Entry("azimuth_error_deg", "azimuth error (measured against requested), median, degrees", "lower"),
     Entry("elevation_rank", "rank correlation of requested and measured elevations"),
     Entry("elevation_slope", "measured per requested degree of elevation", "higher", published=False),
     Entry("scale_rank", "rank correlation of requested and measured sizes"),
@@ -100,8 +100,8 @@ _EDITS = tuple(
     for name, meaning in (
         ("l1", "RGB L1 of the reconstructed image"),
         ("lpips", "perceptual distance of the reconstructed image"),
-        ("turn_error_deg", "rotated: requested against measured azimuth, median, degrees"),
-        ("turn_color", "rotated: L1 of the color against the image's"),
+        ("turn_error_deg", "rotated: azimuth error (measured against requested), median, degrees"),
+        ("turn_color", "rotated: L1 of the main color"),
     )
 )
 _TARGETS = {

@@ -1,4 +1,4 @@
-"""`python evaluate.py` and `ganverse evaluate`: the weights in the package, a run, or one file of weights."""
+"""`python evaluate.py` and `ganverse evaluate`: evaluates the shipped weights, a run, or one file of weights."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from ganverse.evaluation.settings import EvaluationSettings
 
 @dataclass(frozen=True)
 class EvaluateCall:
-    """What to evaluate. Default: the weights inside the package."""
+    """What to evaluate. Default: the shipped weights."""
 
     run: Path | None = None
     """Run directory of train.py."""
     checkpoint: Path | None = None
-    """One .safetensors file of an inverse network or a StyleGAN-R, instead of a run."""
+    """A .safetensors file of an inverse network or a StyleGAN-R, instead of a run."""
     data: str = "car"
     """Generator that `checkpoint` was trained on: car, car-world, or a .safetensors file."""
     output: Path | None = None
-    """Folder for metrics.json, figures and index.html. Default: RUN/report, or runs/shipped/report."""
+    """Output folder for metrics.json, figures and index.html. Default: RUN/report, or runs/shipped/report."""
     logger: Literal["files", "wandb"] = "files"
-    """`wandb` sends numbers, figures and meshes to Weights & Biases too."""
+    """`wandb` also logs numbers, figures and meshes to Weights & Biases."""
 
     def __post_init__(self) -> None:
         if self.run is not None and self.checkpoint is not None:
             raise GanverseError("expected --run or --checkpoint, got both; give one of them")
 
     def models(self) -> tuple[ModelPaths, Path]:
-        """The weights to evaluate, and the folder for the report."""
+        """Weights to evaluate, and the report's folder."""
         if self.run is not None:
             return models_of_run(self.run), self.output or self.run / "report"
         if self.checkpoint is not None:
@@ -47,17 +47,17 @@ class EvaluateCall:
 
 
 def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
-    """Evaluates what the command line names; returns the contents of metrics.json.
+    """Evaluates according to the command line; returns the contents of metrics.json.
 
     Raises:
         GanverseError: bad settings or missing files.
     """
     call: EvaluateCall
     settings: EvaluationSettings
-    description = "Scores, figures and a report page of trained weights."
+    description = "Evaluate trained weights: metrics, figures and a report page."
     call, settings = parse_settings(prog, description, arguments, EvaluateCall, EvaluationSettings)
     models, output = call.models()
-    output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail before hours of measuring
+    output.mkdir(parents=True, exist_ok=True)  # fail before hours of evaluation
     run = start_wandb(output) if call.logger == "wandb" else None
     metrics = evaluate_models(models, output, settings)
     if run is not None:
@@ -67,8 +67,8 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
 
 
 def start_wandb(folder: Path) -> Any:
-    """A run of Weights & Biases with its files in `folder`; GanverseError if it cannot start."""
-    import wandb  # only where it is asked for
+    """A Weights & Biases run with its files in `folder`; GanverseError if it cannot start."""
+    import wandb  # only on request
 
     from ganverse.training.media import wandb_explained
 
@@ -77,8 +77,8 @@ def start_wandb(folder: Path) -> Any:
 
 
 def log_to_wandb(run: Any, folder: Path, metrics: Mapping[str, float]) -> None:
-    """Sends the numbers, as values and as a table, and the files below figures/ and meshes/ to Weights & Biases."""
-    import wandb  # only where it is asked for
+    """Logs results as values and as a table, and files in figures/ and meshes/, to Weights & Biases."""
+    import wandb  # only on request
 
     entries = [CATALOG[key] for key in metrics]
     rows = [[one.key, metrics[one.key], one.target, one.better, one.meaning] for one in entries]

@@ -1,4 +1,4 @@
-"""StyleGAN-R on held-out objects of its GAN: does it follow camera, shape, texture and background, and at what quality?
+"""StyleGAN-R on held-out objects: how well it follows camera, shape, texture and background, and image quality.
 
 Swaps happen at equal cameras. Silhouettes are compared with StyleGAN-R's own image of the shape's source, since the
 predicted shape is only as good as f. Textures and backgrounds are compared with the requested inputs.
@@ -42,7 +42,7 @@ _PER_BATCH = 64
 
 @dataclass(frozen=True)
 class Probes:
-    """What measures framed images.
+    """Measurements on framed images.
 
     pose: a pose regressor; azimuths in the inverse network's world. texture: f, UV textures. mask: a segmenter.
     """
@@ -54,9 +54,9 @@ class Probes:
 
 @dataclass(frozen=True)
 class Studio:
-    """StyleGAN-R with everything it is measured through.
+    """StyleGAN-R with everything needed to measure it.
 
-    alignment: of the inverse network's world to the true one, in whose azimuths the pose regressor predicts.
+    alignment: from the inverse network's world to the true one, in which the pose regressor predicts azimuths.
     """
 
     renderer: StyleGANR
@@ -68,7 +68,7 @@ class Studio:
 
     @property
     def device(self) -> torch.device:
-        """Where all networks are."""
+        """Device of all networks."""
         return self.model.network.start.device
 
     @property
@@ -86,16 +86,16 @@ class Studio:
         )
 
     def scenes(self, batch: MultiViewBatch) -> Scenes:
-        """Scenes of every object's first view, under that view's learned camera."""
+        """Scenes from every object's first view, under that view's learned camera."""
         scenes = self.renderer.read(self.model.network, batch.images[:, 0], batch.masks[:, 0])
         return scenes.seen_from(self.model.cameras(batch.view_ids[:, 0]))
 
 
 @torch.no_grad()
 def control_scores(studio: Studio, settings: EvaluationSettings) -> dict[str, Score]:
-    """Protocol: `control_objects` held-out objects of the GAN as scenes; all scores of StyleGAN-R, by name.
+    """All scores of StyleGAN-R by name, on `control_objects` held-out objects of the GAN.
 
-    quality_ratio: Frechet distance to car-world images, StyleGAN-R's over that of the GAN's images of the same objects.
+    quality_ratio: Frechet distance to car-world images, of StyleGAN-R relative to the GAN's images of the same objects.
     """
     samples = held_out_samples(studio.source, settings.seed, settings.control_objects, views=1)
     batch = samples.draw(torch.arange(samples.count)).to(studio.device)
@@ -116,7 +116,7 @@ def control_scores(studio: Studio, settings: EvaluationSettings) -> dict[str, Sc
 def rotation_scores(
     renderer: StyleGANR, scenes: Scenes, table: Cameras, probes: Probes, azimuths: int
 ) -> dict[str, Score]:
-    """Full rotations of the scenes. table: the cameras of the view codes, whose usual elevation and distance are taken.
+    """Scores over full rotations. table: cameras of the view codes, whose typical elevation and distance are used.
 
     azimuth_error_deg: requested against measured azimuth, median. identity_*: share of the variance over scenes and
     azimuths that the scene explains.
@@ -137,11 +137,10 @@ def rotation_scores(
 
 @torch.no_grad()
 def ladder_scores(renderer: StyleGANR, scenes: Scenes, table: Cameras, probes: Probes) -> dict[str, Score]:
-    """Rising elevations (measured by the pose regressor) and growing distances (by the area of the mask).
+    """Rising elevations (measured by the pose regressor) and growing distances (by the mask's area).
 
-    *_rank: Spearman correlation of requested and measured values per scene and azimuth, 1 where every step is a step in
-    the right direction. *_slope: measured change per requested change, 1 where the setting takes full effect; sizes and
-    distances as logarithms.
+    *_rank: Spearman correlation of requested and measured values per scene and azimuth; 1 if every step has the right
+    direction. *_slope: measured change per requested change; 1 for full effect. Sizes and distances are logarithms.
     """
     rising, receding = (under_each(scenes, cameras) for cameras in ladders(table, LADDER_AZIMUTHS, LADDER_STEPS))
     elevation = probes.pose(render_in_chunks(renderer, rising, framed=True)).elevation
@@ -161,7 +160,7 @@ def ladder_scores(renderer: StyleGANR, scenes: Scenes, table: Cameras, probes: P
 def rank_and_slope(
     requested: Float[Tensor, "rows steps"], measured: Float[Tensor, "rows steps"]
 ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
-    """Spearman's correlation (ties share ranks) and the slope of the least-squares line, row by row."""
+    """Spearman correlation (ties share ranks) and slope of the least-squares line, per row."""
     rank = torch.stack([spearman_corrcoef(m, r) for m, r in zip(measured, requested, strict=True)])
     centered = requested - requested.mean(dim=1, keepdim=True)
     return rank, (centered * measured).sum(dim=1) / centered.square().sum(dim=1)
@@ -169,7 +168,7 @@ def rank_and_slope(
 
 @dataclass(frozen=True)
 class Factors:
-    """What a set of framed images shows: silhouettes, UV textures, and the images themselves for their backgrounds."""
+    """Content of framed images: silhouettes, UV textures, and the images themselves for their backgrounds."""
 
     images: Float[Tensor, "batch 3 height width"]
     masks: Float[Tensor, "batch 1 height width"]
@@ -177,13 +176,13 @@ class Factors:
 
     @classmethod
     def of(cls, renderer: StyleGANR, scenes: Scenes, probes: Probes) -> Factors:
-        """Render scenes and measure the images."""
+        """Renders scenes and measures the images."""
         images = render_in_chunks(renderer, scenes, framed=True)
         return cls(images, probes.mask(images), probes.texture(images))
 
 
 def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
-    """Scenes that take one or more parts from the scenes `index`, by the part; "own" takes nothing."""
+    """Scenes that take one or more parts from the scenes `index`, by part; "own" takes nothing."""
     return {
         "own": scenes,
         "shape": scenes.swapped(shape=index),
@@ -194,7 +193,7 @@ def swaps(scenes: Scenes, index: Int[Tensor, " batch"]) -> dict[str, Scenes]:
 
 
 def next_index(count: int, device: torch.device) -> Int[Tensor, " scenes"]:
-    """For every scene the following one, which lends its parts; for the last one the first."""
+    """Next scene of every scene, which provides its parts; the first one for the last."""
     return torch.arange(1, count + 1, device=device) % count
 
 
@@ -206,7 +205,7 @@ def swap_scores(
     own_images: Float[Tensor, "batch 3 height width"],
     probes: Probes,
 ) -> dict[str, Score]:
-    """Every part of scene i is swapped with that of scene i + 1, at the camera of scene i.
+    """Scores of swapping every part of scene i with that of scene i + 1, at the camera of scene i.
 
     visible: 1 where the scenes' backgrounds are known (`background_mask`). own_images: the frozen generator's images of
     the scenes, from the same cameras.
@@ -220,7 +219,7 @@ def swap_scores(
         GanverseError: fewer than two scenes.
     """
     if len(scenes) < 2:
-        raise GanverseError(f"swaps expect at least two scenes, got {len(scenes)}; evaluate more of them")
+        raise GanverseError(f"expected at least two scenes for swaps, got {len(scenes)}; evaluate more")
     index = next_index(len(scenes), scenes.vertices.device)
     shown = {name: Factors.of(renderer, swapped, probes) for name, swapped in swaps(scenes, index).items()}
     own, source, shape, background = (shown[name] for name in ("own", "everything", "shape", "background"))
@@ -243,7 +242,7 @@ def swap_scores(
 def swap_ratio(
     result: Float[Tensor, "batch *values"], own: Float[Tensor, "batch *values"], index: Int[Tensor, " batch"]
 ) -> Score:
-    """Mean L1 distance of the result to the value of the scene `index`, over that to the scene's own value."""
+    """Mean L1 distance of the result to the value of scene `index`, relative to that to the scene's own value."""
     return Score.of_ratio(l1(result, own[index]), l1(result, own))
 
 
@@ -254,10 +253,10 @@ def l1(first: Float[Tensor, "batch *values"], second: Float[Tensor, "batch *valu
 
 @torch.no_grad()
 def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
-    """Texture and paint ratios of the GAN itself, with object i + 1 in the view of object i as the result of the swap.
+    """Texture and paint ratios of the GAN itself, which shows object i + 1 in the view of object i as the swap.
 
-    Its view codes change the paint too, and f predicts different textures for two views of one object, so even this is
-    no perfect swap: it is what StyleGAN-R, trained on these images, can be expected to reach.
+    The GAN's view codes also change colors, and f predicts different textures for two views of one object, so this swap
+    is not perfect either. It is what StyleGAN-R, trained on these images, can be expected to reach.
     """
     source, probes, images = studio.source, studio.probes, batch.images[:, 0]
     index = next_index(len(batch), images.device)
@@ -291,7 +290,7 @@ def frechet_distance(
 ) -> float:
     """Frechet distance of two image sets (batches in [0, 1], at least two images each) in the space of `features`.
 
-    Of the images of this process alone: every process has all of them.
+    Uses only this process's images; every process has all of them.
     """
     size = (3, *real[0].shape[2:])
     metric = FrechetInceptionDistance(features, normalize=True, input_img_size=size, sync_on_compute=False)
@@ -303,7 +302,7 @@ def frechet_distance(
 
 
 def _quality(studio: Studio, samples: HeldOutSamples, settings: EvaluationSettings) -> float:
-    """Frechet distance to car-world images after fine-tuning over that of the original generator; 1 = kept."""
+    """Frechet distance to car-world images after fine-tuning, relative to the original generator; 1 = preserved."""
     chunks = torch.arange(settings.quality_images).split(_PER_BATCH)
     batches = [samples.draw(chunk).to(studio.device) for chunk in chunks]
     world, features = CarWorldGenerator(studio.source.generator.resolution), RegressorFeatures(studio.pose)

@@ -1,4 +1,4 @@
-"""Figures of StyleGAN-R: rotations, ladders, swaps, its worst images, and edits of real images."""
+"""Figures of StyleGAN-R: rotations, ladders, swaps, worst images, and edits of real images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FACTORS: tuple[Factor, ...] = ("shape", "texture", "background")
 
 @torch.no_grad()
 def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -> list[Figure]:
-    """All figures of the objects of a batch, at least two; images in the generator's own proportions."""
+    """All figures for a batch of at least two objects; images have the generator's aspect ratio."""
     scenes = studio.scenes(batch)
     sweep = azimuth_sweep(scenes, studio.model.cameras.all(), [360 * step / azimuths for step in range(azimuths)])
     images = render_in_chunks(studio.renderer, sweep)
@@ -102,14 +102,14 @@ def _ladders(studio: Studio, scenes: Scenes) -> Figure:
     return Figure(
         "stylegan-r-ladders",
         "StyleGAN-R: elevation and scale",
-        "Elevations between the lowest and the highest of the view codes; distances two standard deviations to either "
-        f"side of the usual one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
+        "Elevations from the lowest to the highest of the view codes; distances two standard deviations to either "
+        f"side of the typical one. Azimuth {_LADDER_AZIMUTH:.0f}°.",
         table(columns, rows=numbers(len(scenes)), cell=CELL),
     )
 
 
 def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
-    """The images of a full rotation whose azimuth is furthest from the requested one, worst first."""
+    """Images of a full rotation with the largest azimuth errors, worst first."""
     measured = studio.probes.pose(studio.renderer.framing.apply(images)).azimuth
     error = angular_difference(measured, sweep.cameras.azimuth).abs()
     worst = error.argsort(descending=True)[:_SHOWN_FAILURES]
@@ -120,8 +120,8 @@ def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
     flipped = (error > torch.pi / 2).float().mean().item()
     return Figure(
         "stylegan-r-failures",
-        "StyleGAN-R: its worst images",
-        f"The largest azimuth errors of {len(images)} images over full rotations. {flipped:.0%} of all show the other "
+        "StyleGAN-R: worst images",
+        f"The largest azimuth errors of {len(images)} images over full rotations. {flipped:.0%} of all show the wrong "
         "end of the object.",
         table(columns, cell=CELL),
     )
@@ -129,7 +129,7 @@ def _failures(studio: Studio, sweep: Scenes, images: Images) -> Figure:
 
 @torch.no_grad()
 def edit_figure(studio: Studio, edited: EditedImages) -> Figure:
-    """Per image: reconstructed in three ways, rotated in two, and with the next image's parts."""
+    """For each image: three reconstructions, two rotations, and parts of the next image."""
     count, scenes = len(edited.images), edited.refined.scenes
     index = next_index(count, studio.device)
     columns = [
@@ -145,7 +145,7 @@ def edit_figure(studio: Studio, edited: EditedImages) -> Figure:
     return Figure(
         "edits",
         "Real images, edited",
-        "Car-world images that no network was trained on here. Read: shape, texture, background and camera predicted "
+        "Car-world images that were not used in any training. Read: shape, texture, background and camera predicted "
         "from the image. Refined: content styles corrected. Projected: plain latent optimization, rotated by view "
         "codes.",
         table(columns, rows=numbers(count), cell=CELL),

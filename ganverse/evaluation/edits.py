@@ -1,6 +1,6 @@
-"""Real images through StyleGAN-R: how well they are reconstructed, and what survives a rotation.
+"""Real images in StyleGAN-R: reconstruction quality, and what a rotation preserves.
 
-Three ways to an image's codes are compared: as predicted by f ("read"), predicted and refined, and plain latent
+Compares three ways to an image's codes: as predicted by f ("read"), predicted and refined, and plain latent
 optimization in w* (the paper's baseline, `neural_renderer.refinement.project`), which rotates an object by replacing
 its view dimensions with those of a view code.
 """
@@ -35,10 +35,10 @@ TURNS = 4
 
 @dataclass(frozen=True)
 class EditedImages:
-    """What every way makes of the same images.
+    """Results of all methods on the same images.
 
-    images: the inputs, framed. reconstructed: by way. rotated: by way, `TURNS` per image, under `cameras`. refined: for
-    further edits.
+    images: the inputs, framed. reconstructed: by method. rotated: by method, `TURNS` per image, under `cameras`.
+    refined: for further edits.
     """
 
     images: Float[Tensor, "batch 3 size size"]
@@ -56,7 +56,7 @@ def edit_images(
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> EditedImages:
-    """Find codes in all three ways and rotate the objects to the cameras of `TURNS` view codes all round."""
+    """Finds codes with all three methods, and rotates the objects to the cameras of `TURNS` view codes."""
     renderer, generator = studio.renderer, unframed(studio.source.generator)[0]
     images, masks = (renderer.framing.blacken(x) for x in (images, masks))
     scenes = renderer.read(studio.model.network, images, masks)
@@ -87,7 +87,7 @@ def edit_images(
 
 
 def _all_round(table: Cameras) -> Int[Tensor, " turns"]:
-    """The views nearest to `TURNS` azimuths all round."""
+    """Views nearest to `TURNS` equally spaced azimuths."""
     requested = torch.arange(TURNS, device=table.azimuth.device) * (2 * torch.pi / TURNS) + torch.pi / TURNS
     away = angular_difference(requested[:, None].expand(-1, len(table)), table.azimuth.expand(TURNS, -1)).abs()
     return away.argmin(dim=1)
@@ -95,8 +95,8 @@ def _all_round(table: Cameras) -> Int[Tensor, " turns"]:
 
 @torch.no_grad()
 def edit_scores(edited: EditedImages, studio: Studio, perceptual: PerceptualDistance) -> dict[str, Score]:
-    """Per way: l1_*, lpips_* of the reconstructed image. After rotations, turn_error_deg_* (requested against measured
-    azimuth) and turn_color_* (L1 of the object's main color against that of the image)."""
+    """For each method: l1_*, lpips_* of the reconstructed image. After rotations, turn_error_deg_* (measured against
+    requested azimuth) and turn_color_* (L1 between the object's main color and the image's)."""
     scores: dict[str, Score] = {}
     count, framed = len(edited.images), studio.renderer.framing.apply
     color = studio.pose(edited.images).color.repeat_interleave(TURNS, dim=0)

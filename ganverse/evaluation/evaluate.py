@@ -1,4 +1,4 @@
-"""Everything that can be measured on the models at hand: one table, metrics.json, scores.json, the report page."""
+"""Runs all evaluations that the given models allow: a table, metrics.json, scores.json, and the report page."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ METRICS, SCORES = "metrics.json", "scores.json"
 def evaluate_models(
     paths: ModelPaths, output: str | Path, settings: EvaluationSettings | None = None
 ) -> dict[str, float]:
-    """Load, measure, print one table, write `output`/metrics.json, scores.json and index.html.
+    """Loads and evaluates, prints a table, and writes metrics.json, scores.json and index.html to `output`.
 
     Returns the contents of metrics.json: flat, `part/name`; numbers that these models do not cover are absent.
 
     Raises:
-        GanverseError: nothing to evaluate, or models that are missing, broken or do not belong together.
+        GanverseError: nothing to evaluate, or models that are missing, damaged or do not belong together.
     """
     settings = settings or EvaluationSettings()
     if not paths.shows_cars:
@@ -63,7 +63,7 @@ def evaluate_models(
 def evaluate_loaded(
     models: Models, output: Path, settings: EvaluationSettings, *, console: Console | None = None
 ) -> dict[str, float]:
-    """`evaluate_models` on models that are loaded already."""
+    """`evaluate_models` for loaded models."""
     console = console or Console()
     evaluation = Evaluation(models, settings, console)
     evaluation.run()
@@ -77,12 +77,12 @@ def evaluate_loaded(
 
 
 def published(scores: Mapping[str, Score]) -> dict[str, float]:
-    """The contents of metrics.json: finite numbers with an entry of their own, in the catalog's order."""
+    """Contents of metrics.json: finite numbers with catalog entries, in the catalog's order."""
     return {key: score.value for key, score in finite(scores).items() if CATALOG[key].published}
 
 
 def finite(scores: Mapping[str, Score]) -> dict[str, Score]:
-    """The scores that are numbers, in the catalog's order."""
+    """Finite scores, in the catalog's order."""
     return {key: scores[key] for key in CATALOG if key in scores and math.isfinite(scores[key].value)}
 
 
@@ -96,7 +96,7 @@ class Evaluation:
     report: Report = field(default_factory=Report)
 
     def run(self) -> None:
-        """All parts that the models allow."""
+        """Runs all parts that the models allow."""
         models = self.models
         self.report.notes += models.notes
         cameras = None if models.gan is None else self._views("gan", models.gan)
@@ -113,14 +113,14 @@ class Evaluation:
             self._photographs(either)
 
     def record(self) -> dict[str, object]:
-        """The contents of scores.json: all numbers with intervals and counts, and what they depend on."""
+        """Contents of scores.json: all numbers with intervals and counts, and what they depend on."""
         scores = {key: asdict(score) for key, score in finite(self.report.scores).items()}
         measured = any("lpips" in key for key in scores)
         return {"perceptual": self.perceptual.name if measured else None, "scores": scores}
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:
-        """The distance behind all lpips_* numbers."""
+        """Perceptual distance for all lpips_* numbers."""
         perceptual = PerceptualDistance().to(self.models.device)
         self.report.notes.append(f"lpips_*: weights {perceptual.name}")
         return perceptual
@@ -140,7 +140,7 @@ class Evaluation:
         return None if source is None else held_out_samples(source, settings.seed, settings.held_out_objects, views)
 
     def _views(self, part: str, source: Source) -> Cameras | None:
-        """Aligned views and, with a pose regressor, how well view and content are kept apart."""
+        """Aligned views and, with a pose regressor, how well view and content are separated."""
         settings, pose = self.settings, self.models.pose
         if self.settings.figure_objects:
             self.report.figures.append(aligned_views(f"{part}-views", source, settings.figure_objects, settings.seed))
@@ -234,7 +234,7 @@ class Evaluation:
 
 
 def _true_cameras(source: Source) -> Cameras:
-    """Of the car world's view codes."""
+    """Cameras of the car world's view codes."""
     world = source.generator
     assert isinstance(world, CarWorldGenerator)
     views = view_styles(world, source.codes)

@@ -1,4 +1,4 @@
-"""Figures of generators and inverse networks, as labeled tables of pictures."""
+"""Figures of generators and inverse networks, as labeled tables of images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHEET_ROWS, WORST = 12, 3
 _CELL, _SMALL_CELL = 108, 90
 _RENDER = 2 * _CELL
 RECONSTRUCTION_ROW = _CELL + 2
-"""Pixels of each row of a figure of reconstructions, gap included; above them stand the headings."""
+"""Row height in pixels in reconstruction figures, including the gap; headings are above."""
 _CLAY_DISTANCE = 3.5
 _NOVEL, _NOVEL_ELEVATION = (30.0, 120.0, 210.0, 300.0), 15.0
 _SHEET, _SHEET_ELEVATION = (45.0, 135.0, 225.0, 315.0), 12.0
@@ -49,7 +49,7 @@ _OWNERS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of the report. name: of its file, without ending. caption: what it shows and what to look for."""
+    """An image of the report. name: of its file, without ending. caption: what it shows."""
 
     name: str
     title: str
@@ -58,7 +58,7 @@ class Figure:
 
 
 def _figure(name: str, kind: str, caption: str, image: Image.Image) -> Figure:
-    """Titled by its owner, the first word of its name."""
+    """Titles a figure after its owner, the first word of its name."""
     return Figure(name, f"{_OWNERS[name.split('-')[0]]}: {kind}", caption, image)
 
 
@@ -75,8 +75,8 @@ def aligned_views(name: str, source: Source, objects: int, seed: int, *, columns
     own = unframed(generator)[0]
     pictures = [Column(h, own.synthesize(s).detach()) for h, s in zip(headings, styles, strict=True)]
     caption = (
-        "Each row is one content code, each column one view code with its annotated azimuth: a column should show one "
-        "viewpoint, a row one object."
+        "Rows are objects (content codes), columns are view codes with their annotated azimuths. All images of a "
+        "column should show one viewpoint, all images of a row one object."
     )
     return _figure(name, "aligned views", caption, table(pictures, rows=numbers(objects), cell=_SMALL_CELL))
 
@@ -84,7 +84,7 @@ def aligned_views(name: str, source: Source, objects: int, seed: int, *, columns
 def reconstructions(name: str, model: InverseModel, batch: MultiViewBatch) -> Figure:
     """See `reconstruction_table`."""
     caption = (
-        "Held-out objects from one image (left). The other view was not shown to the network. The novel views and the "
+        "Held-out objects, each from one image (left). The network did not see the other view. The novel views and the "
         "gray shape are rendered from the mesh. The texture is its UV chart, roof in the center."
     )
     return _figure(name, "reconstructions", caption, reconstruction_table(model.network, model.cameras, batch))
@@ -92,7 +92,7 @@ def reconstructions(name: str, model: InverseModel, batch: MultiViewBatch) -> Fi
 
 @torch.no_grad()
 def reconstruction_table(network: InverseGraphicsNetwork, cameras: CameraTable, batch: MultiViewBatch) -> Image.Image:
-    """Input, its re-rendering, an unseen view as it is and rendered, novel views, shape alone, texture."""
+    """Input, re-render, an unseen view and its render, novel views, untextured shape, texture."""
     seen = network(batch.images[:, 0])
     mesh, distance = network.mesh(seen), cameras.all().distance.max().expand(len(batch))
     novel = {azimuth: _orbit(azimuth, _NOVEL_ELEVATION, distance) for azimuth in _NOVEL}
@@ -111,7 +111,7 @@ def reconstruction_table(network: InverseGraphicsNetwork, cameras: CameraTable, 
 
 
 def best_to_worst(scores: Float[Tensor, " objects"], rows: int) -> Int[Tensor, " chosen"]:
-    """Indices by falling score: the worst three, and the others spread evenly from the best downwards."""
+    """Indices by falling score: the worst three, and the others spaced evenly from the best."""
     order = scores.argsort(descending=True, stable=True)
     if rows >= len(order):
         return order
@@ -129,8 +129,8 @@ def world_sheet(
     iou_3d: Float[Tensor, " cars"],
     rows: int = SHEET_ROWS,
 ) -> Figure:
-    """Rows: cars of the world from the best to the worst by 3D IoU. Columns: input, re-render, four novel views and the
-    shape alone, each beside the true one, all under true cameras after the alignment."""
+    """Rows: cars of the world from best to worst 3D IoU. Columns: input, re-render, four novel views and the
+    untextured shape, each beside the true one, under true cameras after the alignment."""
     chosen, device = best_to_worst(iou_3d.cpu(), rows), network.start.device
     batch = world_batch(CarWorldGenerator(network.config.resolution), seed, chosen, device)
     seen = network(batch.images[:, 0])
@@ -145,9 +145,10 @@ def world_sheet(
     columns += [Column("shape", clay(mesh, front)), Column("true shape", clay(truth, front))]
     labels = [f"{iou_3d[index]:.3f}" for index in chosen.tolist()]
     caption = (
-        f"{len(chosen)} of {len(iou_3d)} cars by 3D IoU (left): the best on top, the worst {WORST} at the bottom, the "
-        "others evenly between. One image goes in; rendered views stand beside the true ones, under the true cameras. "
-        f"One similarity for the whole model (never per object) takes the learned world to the true one: {alignment}."
+        f"{len(chosen)} of {len(iou_3d)} cars by 3D IoU (left): the best at the top, the worst {WORST} at the bottom, "
+        "the others evenly spaced. The input is a single image; renders are beside the true views, under the true "
+        f"cameras. One similarity for the whole model (never per object) maps the learned world to the true one: "
+        f"{alignment}."
     )
     return _figure(name, "from the best to the worst", caption, table(columns, rows=labels, cell=_CELL))
 
@@ -167,7 +168,7 @@ def _true_view(
 def photo_sheet(
     name: str, network: InverseGraphicsNetwork, found: Sequence[FoundObject], labels: Sequence[str]
 ) -> Figure:
-    """Rows: photos. Columns: the square, its mask, the re-render, four novel views, shape, texture."""
+    """Rows: photos. Columns: the square, its mask, re-render, four novel views, shape, texture."""
     device = network.start.device
     photos, masks = (torch.cat([getattr(one, part)(_CELL).to(device) for one in found]) for part in ("picture", "mask"))
     size = network.config.resolution
@@ -183,7 +184,7 @@ def photo_sheet(
         Column("shape", clay(mesh, novel[_SHEET[0]])),
         Column("texture", seen.texture),
     ]
-    caption = "Photos, single image in, under the predicted camera; the novel views are rendered from the mesh."
+    caption = "Single photos under the predicted camera; the novel views are rendered from the mesh."
     return _figure(name, "photos", caption, table(columns, rows=list(labels), cell=_CELL))
 
 
@@ -194,7 +195,7 @@ def textured(mesh: Mesh, seen: Reconstruction, cameras: Cameras) -> Float[Tensor
 
 
 def clay(mesh: Mesh, cameras: Cameras) -> Float[Tensor, "batch 3 size size"]:
-    """Shapes alone: light gray, lit from above and in front, on white."""
+    """Untextured light gray meshes, lit from above and in front, on white."""
     light = 0.75 * ambient_light(len(cameras), mesh.vertices.device)
     light[:, 1:4] = light.new_tensor([0.30, 0.15, 0.15])
     gray = mesh.vertices.new_full((len(cameras), 3, 4, 4), 0.75)
@@ -203,7 +204,7 @@ def clay(mesh: Mesh, cameras: Cameras) -> Float[Tensor, "batch 3 size size"]:
 
 
 def _orbit(azimuth: float, elevation: float, distance: Float[Tensor, " batch"]) -> Cameras:
-    """One direction (degrees) for all."""
+    """The same direction (degrees) for all."""
     count = len(distance)
     return Cameras.from_degrees([azimuth] * count, [elevation] * count, distance, device=distance.device)
 

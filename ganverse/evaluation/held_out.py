@@ -1,4 +1,4 @@
-"""Held-out objects of the source a network was trained on: one view in, that view and unseen ones re-rendered."""
+"""Held-out objects of a network's training source: one input view; that view and unseen ones are re-rendered."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ganverse.rendering import render
 
 @dataclass(frozen=True)
 class HeldOutSamples:
-    """Objects 0 .. count - 1 that no training has seen; draw: the batch of some of them, input view first."""
+    """Held-out objects 0 .. count - 1; draw: the batch of some of them, input view first."""
 
     count: int
     draw: Callable[[Int[Tensor, " batch"]], MultiViewBatch]
 
 
 def held_out_samples(source: Source, seed: int, count: int, views: int) -> HeldOutSamples:
-    """New objects of a generator in `views` views at any azimuth; the paper's filter applies."""
+    """New objects of a generator in `views` views at any azimuth, with the paper's filter."""
     sampler = source.sampler(SamplingSettings(seed=seed, views=views))
     return HeldOutSamples(count, lambda indices: sampler.draw(indices).batch)
 
@@ -38,9 +38,9 @@ def held_out_scores(
 ) -> dict[str, Score]:
     """Protocol: objects that no training has seen, a single image in.
 
-    The first view of an object goes in, at any view code. The predicted mesh and texture are rendered by the learned
-    cameras of that view code and of `unseen_views` others, and compared with the source's images there. Masks are those
-    of the source (segmenter, truth or files). Scores are means over objects:
+    The input is an object's first view, at any view code. The predicted textured mesh is rendered with the learned
+    cameras of that view code and of `unseen_views` others, and compared with the source's images and masks (segmenter,
+    exact or files). Scores are means over objects:
 
     iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside their
     masks. *_input: the view that went in. *_unseen: mean over the object's other views.
@@ -60,7 +60,7 @@ def held_out_scores(
 def rerender(
     model: InverseModel, batch: MultiViewBatch
 ) -> tuple[Float[Tensor, "batch views 3 height width"], Float[Tensor, "batch views 1 height width"]]:
-    """Reconstruct from view 0, render all views: RGB, black outside the object, and the covered pixels (0 or 1)."""
+    """Reconstructs from view 0, renders all views: RGB, black outside the object, and covered pixels (0 or 1)."""
     count, views = batch.view_ids.shape
     seen = model.network(batch.images[:, 0]).repeat_interleave(views)
     cameras = model.cameras(batch.view_ids.flatten())

@@ -1,8 +1,7 @@
-"""How good a multi-view source a generator is: is a view code one viewpoint, and is a content code one object?
+"""Quality of a generator as a multi-view source: does a view code fix the viewpoint, and a content code the object?
 
-A grid of objects x view codes is synthesized, and a pose regressor predicts what the images show. Good: at a fixed view
-code all objects face the same way (small azimuth spread, no flips), and height, body type and color vary with the
-object, not with the view.
+A pose regressor measures a grid of objects x view codes. In a good source all objects of a view code face the same way
+(small azimuth spread, no flips), and height, body type and color vary with the object, not with the view.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class PoseGrid:
 def predict_grid(
     generator: ImageGenerator, codes: ViewCodes, regressor: PoseRegressor, *, objects: int, seed: int, batch: int
 ) -> PoseGrid:
-    """Synthesize every object (latent codes of stream `seed`) at every view code, predict the poses."""
+    """Synthesizes every object (latent codes of stream `seed`) at every view code and predicts the poses."""
     device = device_of(generator)
     views = view_styles(generator, codes, device=device)
     contents = generator.styles(generator.map(latents(seed, range(objects), generator.z_dim).to(device)))
@@ -62,7 +61,7 @@ def predict_grid(
 
 
 def identity_scores(grid: PoseGrid) -> dict[str, Score]:
-    """`identity_metrics`; the intervals resample objects."""
+    """`identity_metrics` with intervals from resampled objects."""
     count = len(grid.azimuth)
     again = [identity_metrics(grid[objects]) for objects in resampled_indices(count, _RESAMPLES)]
     resamples = {name: torch.tensor([one[name] for one in again], dtype=torch.float64) for name in again[0]}
@@ -71,7 +70,7 @@ def identity_scores(grid: PoseGrid) -> dict[str, Score]:
 
 
 def identity_metrics(grid: PoseGrid) -> dict[str, float]:
-    """Both sides of the question, as numbers.
+    """Consistency of views and objects.
 
     azimuth_spread_deg: circular standard deviation over the objects at one view code, without flips, mean over codes.
     azimuth_flips: share of images that face more than 90 degrees away from what their view code shows.
@@ -88,10 +87,10 @@ def identity_metrics(grid: PoseGrid) -> dict[str, float]:
 
 
 def measured_cameras(grid: PoseGrid) -> Cameras:
-    """Cameras of the view codes as the regressor predicts them, in the true world.
+    """Cameras of the view codes as predicted by the regressor, in the true world.
 
-    Azimuths by majority, elevations by median. Images do not tell distances: those that frame a car in the car world
-    are taken.
+    Azimuths by majority, elevations by median. Images do not reveal distances, so they are those that frame a car in
+    the car world.
     """
     azimuth, _, _ = consensus(grid.azimuth.T)
     elevation = grid.elevation.median(dim=0).values
@@ -102,10 +101,10 @@ def measured_cameras(grid: PoseGrid) -> Cameras:
 def consensus(
     azimuth: Float[Tensor, "views objects"],
 ) -> tuple[Float[Tensor, " views"], Float[Tensor, " views"], Float[Tensor, " views"]]:
-    """Per view code: the azimuth most objects show, the spread of those that agree, and the share of flips.
+    """For each view code the azimuth that most objects show, the spread of those that agree, and the share of flips.
 
-    A flip is more than 90 degrees away. Front and rear are told apart by majority: the axis comes from doubled angles
-    (on which a flip is invisible), its direction from the larger half.
+    A flip is over 90 degrees away. The majority decides front or rear: the axis comes from doubled angles (on which a
+    flip is invisible), its direction from the larger half.
     """
     axis, _ = circular_mean_and_spread(2 * azimuth)
     axis = axis / 2

@@ -1,4 +1,4 @@
-"""MATLAB files of others: scipy's reader crashes on tags that it does not know, so they are checked before."""
+"""Reads MATLAB files after checking their tags, since scipy's reader crashes on unknown ones."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _CLASSES = {
 
 
 def read_matlab(path: Path) -> dict[str, Any]:
-    """A MATLAB file (version 5 to 7.2, at most 256 MiB) as dictionaries and arrays.
+    """Reads a MATLAB file (version 5 to 7.2, at most 256 MiB) as dictionaries and arrays.
 
     Raises:
-        GanverseError: it is missing, or no such file.
+        GanverseError: it is missing or not such a file.
     """
     from scipy.io import loadmat
 
@@ -46,7 +46,7 @@ def read_matlab(path: Path) -> dict[str, Any]:
 
 
 def _plain(data: bytes) -> bytes:
-    """All variables without compression."""
+    """All variables, decompressed."""
     plain, place = b"", 128
     while place < len(data):
         kind, size = struct.unpack_from("<II", data, place)
@@ -55,7 +55,7 @@ def _plain(data: bytes) -> bytes:
             inflate = zlib.decompressobj()
             plain += inflate.decompress(data[place + 8 : end], _LARGEST)
             if not inflate.eof or len(plain) > _LARGEST:
-                raise ValueError("a variable that is cut, or very large")
+                raise ValueError("a variable that is truncated, or very large")
         else:
             plain += data[place:end]
         place = end
@@ -63,13 +63,13 @@ def _plain(data: bytes) -> bytes:
 
 
 def _check(data: bytes, depth: int) -> None:
-    """Every element lies inside of its parent and is of the type that belongs there; matrices have bytes for all."""
+    """Checks that every element lies inside its parent, has an allowed type, and that matrices have all their bytes."""
     allowed: list[frozenset[int]] = [] if depth else [_MATRICES]
     place = count = 0
     while place < len(data):
         kind, size = struct.unpack_from("<II", data, place)
         start = place + 8
-        if kind >> 16:  # four bytes at most, in the tag itself
+        if kind >> 16:  # at most four bytes, in the tag itself
             kind, size, start = kind & 0xFFFF, kind >> 16, place + 4
         place = start + size if start % 8 == 0 else start + 4
         if depth and count == 0:

@@ -1,4 +1,4 @@
-"""Metrics: unreduced functions with one value per object, and `Score`, their mean with a confidence interval."""
+"""Metrics: unreduced functions with one value per object, and `Score`, a mean with a confidence interval."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Statistic = Literal["mean", "median"]
 class Score:
     """A reported number.
 
-    value: mean or median of all values. low, high: its 95 % percentile bootstrap interval, None where there is none.
-    count: how many objects (or scenes) the bootstrap resamples.
+    value: mean or median of all values. low, high: 95 % percentile bootstrap interval, or None. count: number of
+    objects (or scenes) that the bootstrap resamples.
     """
 
     value: float
@@ -33,8 +33,8 @@ class Score:
     def of(cls, values: Float[Tensor, "objects *repeats"], statistic: Statistic = "mean") -> Score:
         """Mean or median of one or more values per object.
 
-        Objects are independent, the values of one object are not: the bootstrap draws whole objects. The order of the
-        objects does not matter.
+        Values of one object are not independent, so the bootstrap draws whole objects. The order of objects has no
+        effect.
 
         Raises:
             GanverseError: no objects at all.
@@ -49,7 +49,7 @@ class Score:
     def of_ratio(cls, numerators: Float[Tensor, " objects"], denominators: Float[Tensor, " objects"]) -> Score:
         """Mean of the numerators over mean of the denominators, all at least 0; the bootstrap draws pairs.
 
-        A mean of ratios would be ruled by the objects whose denominator is almost zero.
+        A mean of ratios would be dominated by objects with a denominator near zero.
 
         Raises:
             GanverseError: no objects at all.
@@ -64,10 +64,10 @@ def resampled_indices(count: int, resamples: int = 1000) -> Int[Tensor, "resampl
     """Bootstrap: `resamples` draws of `count` objects with replacement, always the same ones.
 
     Raises:
-        GanverseError: no objects at all.
+        GanverseError: no objects.
     """
     if count < 1:
-        raise GanverseError("a score expects at least one object, got none: evaluate more objects")
+        raise GanverseError("expected at least one object for a score, got none; evaluate more objects")
     return torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(0))
 
 
@@ -94,7 +94,7 @@ def scores_of(values: Mapping[str, Float[Tensor, " objects"]]) -> dict[str, Scor
 def mask_iou(
     prediction: Float[Tensor, "batch 1 height width"], target: Float[Tensor, "batch 1 height width"]
 ) -> Float[Tensor, " batch"]:
-    """Intersection over union of masks in [0, 1], cut at one half, per image; 0 for two empty masks."""
+    """Intersection over union of masks in [0, 1], thresholded at one half, per image; 0 for two empty masks."""
     return silhouette_iou((prediction > 0.5).to(prediction), (target > 0.5).to(prediction))
 
 
@@ -112,7 +112,7 @@ def masked_psnr(
     target: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> Float[Tensor, " batch"]:
-    """Peak signal-to-noise ratio of RGB in [0, 1] inside the mask, in dB per image; at most 60, where 8 bits end."""
+    """PSNR of RGB in [0, 1] inside the mask, in dB per image; at most 60, the limit of 8 bits."""
     return -10 * _masked_mean((prediction - target).square(), mask).clamp_min(1e-6).log10()
 
 

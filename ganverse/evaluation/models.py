@@ -1,4 +1,4 @@
-"""The models of one evaluation: found in the package, a run or a file, loaded, and checked against each other."""
+"""Models of an evaluation: shipped, from a run or a file; loaded, and checked against each other."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class ModelPaths:
-    """What to evaluate, as files with their cards; None omits a model.
+    """Files to evaluate, with their cards; None omits a model.
 
-    source: the GAN with its view codes and masks, the source of the images of `inverse` and `stylegan_r`. folder: the
-    pictures `inverse` was trained on, where there is no generator. inverse: the network and cameras trained on them.
-    oracle: the same trained on the car world. stylegan_r: needs `source` and `inverse`.
+    source: the GAN with its view codes and masks, for the images of `inverse` and `stylegan_r`. folder: the images
+    `inverse` was trained on, if there is no generator. inverse: the network and cameras trained on them. oracle: the
+    same, trained on the car world. stylegan_r: needs `source` and `inverse`.
     """
 
     source: SourceSettings | None = None
@@ -48,7 +48,7 @@ class ModelPaths:
 
     @classmethod
     def shipped(cls) -> ModelPaths:
-        """The car models inside the package."""
+        """The shipped car models."""
         inverse, oracle, renderer = (
             _file_or_none(SHIPPED / name) for name in (INVERSE.shipped, ORACLE, STYLEGAN_R.shipped)
         )
@@ -56,17 +56,17 @@ class ModelPaths:
 
     @property
     def shows_cars(self) -> bool:
-        """Whether pose regressor and 3D truth of the car world say something about these models."""
+        """Whether the pose regressor and the car world's 3D truth apply to these models."""
         return self.folder is None and (self.source is None or self.source.category == "car")
 
 
 def models_of_run(run: str | Path) -> ModelPaths:
-    """The weights that the stages of a run have left, with the data they were trained on.
+    """Weights trained by the stages of a run, with their training data.
 
     run: the run directory, or the folder of a single stage.
 
     Raises:
-        GanverseError: this is no run directory, no stage has finished, or the data are not there any more.
+        GanverseError: not a run directory, no finished stage, or missing data.
     """
     run = Path(run)
     network, renderer = (_in_run(run, kind.file, kind) for kind in (INVERSE, STYLEGAN_R))
@@ -75,8 +75,8 @@ def models_of_run(run: str | Path) -> ModelPaths:
     if not recorded:
         raise GanverseError(f"expected a run directory with {INVERSE.stage}/config.yaml at {run}, found none; check it")
     if network is None and renderer is None:
-        raise GanverseError(f"expected trained weights below {run}, found none; train a stage to its end first")
-    if network is None:  # StyleGAN-R was trained with the network of another run
+        raise GanverseError(f"expected trained weights in {run}, found none; finish training a stage first")
+    if network is None:  # StyleGAN-R was trained with another run's network
         try:
             network = find_weights(str(recorded[-1]["model"]["init_args"]["inverse"]), INVERSE)
         except (KeyError, TypeError) as error:
@@ -103,12 +103,12 @@ def models_of_checkpoint(weights: Path, generator: str) -> ModelPaths:
 
 
 def _recorded_data(config: Mapping[str, Any]) -> MultiViewData:
-    """The data of a training, out of the configuration that it has left."""
+    """The training data, from the configuration saved by the training."""
     found = config.get("data")
     recorded = found if isinstance(found, dict) else {}
     named = str(recorded.get("class_path")).rsplit(".", 1)[-1]
     sources = {source.__name__: source for source in (MultiViewStream, MultiViewShards, MultiViewFolder)}
-    if named not in sources:  # nothing else that a configuration names is ever imported
+    if named not in sources:  # never import anything else that a configuration names
         raise GanverseError(f"expected data of {', '.join(sources)} in the run's configuration, got {named[:60]}")
     settings = recorded.get("init_args") or {}
     if not isinstance(settings, dict):
@@ -143,7 +143,7 @@ def _on_source(source: SourceSettings, network: Path, renderer: Path | None) -> 
 
 
 def _in_run(run: Path, name: str, kind: Kind) -> Path | None:
-    """A file of a stage, where `run` is a run directory or the stage's own folder."""
+    """A stage's file, where `run` is a run directory or the stage's folder."""
     return _file_or_none(run / kind.stage / name) or _file_or_none(run / name)
 
 
@@ -153,10 +153,10 @@ def _file_or_none(path: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Models:
-    """Opened models, all on `device`; None = not there.
+    """Loaded models, all on `device`; None = not given.
 
-    gan: the source of the images of `inverse` and `renderer`. held_out: objects that `inverse` was not trained on,
-    where they are not to be drawn from `gan`. notes: what a reader of the scores should know.
+    gan: source of the images of `inverse` and `renderer`. held_out: objects that `inverse` was not trained on, if they
+    do not come from `gan`. notes: remarks for the report.
     """
 
     gan: Source | None = None
@@ -170,16 +170,16 @@ class Models:
 
 
 def world_source(model: InverseModel) -> Source:
-    """The car world at the resolution and with the view codes that a network was trained on."""
+    """The car world at the resolution and with the view codes of a network's training."""
     resolution, views = model.network.config.resolution, model.card.views
     return open_source(SourceSettings(CAR_WORLD, resolution=resolution, world_views=views))
 
 
 def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models:
-    """Open everything before anything is measured.
+    """Loads everything before the evaluation starts.
 
     Raises:
-        GanverseError: nothing to evaluate, a file that is missing or broken, or models that do not belong together.
+        GanverseError: nothing to evaluate, a file is missing or damaged, or models do not belong together.
     """
     if not any((paths.source, paths.inverse, paths.oracle)):
         raise GanverseError("expected a generator, an inverse network or an oracle to evaluate, got none of them")
@@ -208,7 +208,7 @@ def load_models(paths: ModelPaths, device: torch.device | str = "cpu") -> Models
 
 
 def _open_gan(settings: SourceSettings, inverse: InverseModel | None, device: torch.device | str) -> Source:
-    """Scaled to the images that the network takes. StyleGAN-R's own images, of a later round, are not measured on."""
+    """Scaled to the network's image size. Images of a StyleGAN-R of a later round are not used."""
     resolution = None if inverse is None else inverse.card.config.resolution
     source = open_source(replace(settings, resolution=resolution, renderer=None, reader=None))
     if inverse is not None and len(inverse.cameras) != len(source.codes):

@@ -1,4 +1,4 @@
-"""Real photos: the re-projected silhouette against a mask, for a folder of photos or Pascal3D+ (CMR protocol)."""
+"""Real photos: IoU of the re-projected silhouette with a mask, for a folder of photos or Pascal3D+ (CMR protocol)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from ganverse.reconstruction.refinement import RefinementSettings, refine, silho
 from ganverse.reconstruction.texture import predict
 
 RESOLUTION = 256
-"""Pixels a side at which silhouettes are compared (CMR)."""
+"""Size in pixels at which silhouettes are compared (CMR)."""
 VOC = Path("PASCAL/VOCdevkit/VOC2012")
 PADDING = 0.05
-"""On every side of the square round an object's box, as a share of the box's longer side (CMR)."""
+"""Margin on every side of an object's box, relative to the box's longer side (CMR)."""
 _FARTHEST = 1e5  # pixels
 _HIDING = ("difficult", "truncated", "occluded")
 VISIBLE_ANCHORS = 4
-"""An object with fewer visible keypoints is left out (CMR)."""
+"""Minimum number of visible keypoints of an object (CMR)."""
 
 
 def reprojection_scores(
@@ -45,8 +45,8 @@ def reprojection_scores(
 ) -> dict[str, Score]:
     """Scores of the photos that `load` gives for 0 .. count - 1.
 
-    iou: of the re-projected silhouette with the mask. l1_masked: RGB inside the mask. *_refined: the same after
-    test-time refinement with the photo and its mask, which is no prediction any more.
+    iou: of the re-projected silhouette and the mask. l1_masked: RGB inside the mask. *_refined: the same after
+    test-time refinement with the photo and its mask, which is no longer a prediction.
     """
     batches, device = [], network.start.device
     for one in map(load, range(count)):
@@ -74,11 +74,11 @@ def _reprojection(
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """Protocol: a folder of photos, one object each, single image in.
+    """A folder of photos, one object each, reconstructed from single images.
 
-    The square is the object's bounding box as `reconstruct` frames it. With masks (PNGs of the photos' names, white on
-    the object) the re-projected silhouette under the predicted camera is compared with them at 256 pixels. Without,
-    alpha or a masker shows the objects, and there are no scores, only a sheet to look at.
+    The square is the object's bounding box, framed as by `reconstruct`. With masks (PNGs with the photos' names, white
+    on the object) the re-projected silhouette under the predicted camera is scored at 256 pixels. Without masks, alpha
+    or a masker shows the objects, and there is a figure but no score.
     """
 
     folder: Path
@@ -94,7 +94,7 @@ class PhotoFolder:
         """
         found = list_images(self.folder)
         if not found:
-            raise GanverseError(f"expected pictures in the folder {self.folder}, found none")
+            raise GanverseError(f"expected images in the folder {self.folder}, found none")
         missing = [path.stem for path in found if self.masks is not None and not self._mask(path).is_file()]
         if missing:
             raise GanverseError(
@@ -104,14 +104,14 @@ class PhotoFolder:
 
     @property
     def names(self) -> list[str]:
-        """Of the photos."""
+        """Names of the photos."""
         return [path.stem for path in self.files]
 
     def load(self, index: int) -> FoundObject:
         """The object of one of the `files`.
 
         Raises:
-            GanverseError: a file that is no picture; no object in it; neither mask, alpha nor masker.
+            GanverseError: not an image, no object in it, or neither mask, alpha nor masker.
         """
         path = self.files[index]
         photo = Photo.read(path).to(device_of(self.masker))
@@ -125,7 +125,7 @@ class PhotoFolder:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object. number: its place in its record, from 1. box: x1, y1, x2, y2 in pixels."""
+    """One object. number: its position in its record, from 1. box: x1, y1, x2, y2 in pixels."""
 
     name: str
     number: int
@@ -134,17 +134,17 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Pascal3D:
-    """Protocol: Pascal3D+ release 1.1, test split, single image in, after CMR (Kanazawa et al. 2018).
+    """Pascal3D+ release 1.1, test split, single images, after CMR (Kanazawa et al. 2018).
 
-    The evaluated objects belong to the category in the VOC part (not the ImageNet one), lie in an image that is not in
-    VOC's train list, are neither difficult, truncated nor occluded, and have at least 4 visible keypoints and a mask.
-    The square is the annotated box, 5 % larger on every side, made square. The score is the IoU of the re-projected
-    silhouette, under the predicted camera, with the mask, both cut at one half at 256 pixels.
+    Evaluates objects of the category in the VOC part (not the ImageNet part), in images outside VOC's train list, that
+    are neither difficult, truncated nor occluded and have at least 4 visible keypoints and a mask. The square is the
+    annotated box, 5 % larger on every side, made square. The score is the IoU of the mask and the re-projected
+    silhouette under the predicted camera, both thresholded at one half at 256 pixels.
 
-    Differences to CMR: it also drops objects whose keypoints its structure from motion does not explain (needs its own
-    code), and renders softly. Masks are the polygons of segkps where they are given; VOC's own otherwise.
+    Differences to CMR: it also drops objects that its structure from motion does not explain (needs its own code), and
+    renders softly. Masks are segkps polygons if given, else VOC's own.
 
-    root: of the release, laid out as
+    root: of the release, with the layout
 
         Annotations/car_pascal/ID.mat     record.objects: class, bbox, truncated, occluded, difficult, anchors
         Images/car_pascal/ID.jpg
@@ -174,7 +174,7 @@ class Pascal3D:
 
     @cached_property
     def objects(self) -> list[Annotation]:
-        """All evaluated objects, in the order of their names."""
+        """All evaluated objects, ordered by name."""
         train = self._train_list()
         files = [path for path in sorted(self._annotations.glob("*.mat")) if path.stem not in train]
         found = [one for path in files for one in self._usable(path) if self._has_mask(one)]
@@ -187,14 +187,14 @@ class Pascal3D:
 
     @property
     def names(self) -> list[str]:
-        """Of the objects' images."""
+        """Names of the objects' images."""
         return [one.name for one in self.objects]
 
     def load(self, index: int) -> FoundObject:
         """Photo, mask and square of one of the `objects`.
 
         Raises:
-            GanverseError: the image is missing or no picture.
+            GanverseError: the image is missing or unreadable.
         """
         one = self.objects[index]
         photo, (width_on_disk, _) = Photo.read(self._image_path(one)), self._size(one)
@@ -226,15 +226,15 @@ class Pascal3D:
                 yield Annotation(path.stem, number, (x1, y1, x2, y2))
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise GanverseError(
-                f"expected a record of Pascal3D+ in {path}, got {brief(error) or type(error).__name__}; take the "
-                "file from the release again"
+                f"expected a record of Pascal3D+ in {path}, got {brief(error) or type(error).__name__}; restore the "
+                "file from the release"
             ) from error
 
     def _image_path(self, one: Annotation) -> Path:
         return self.root / "Images" / f"{self.category}_pascal" / f"{one.name}.jpg"
 
     def _size(self, one: Annotation) -> tuple[int, int]:
-        """Width and height on disk; photos are read at fewer pixels where they are large."""
+        """Width and height on disk; large photos are read at fewer pixels."""
         with _opened(self._image_path(one)) as file:
             return file.size
 
@@ -259,25 +259,25 @@ class Pascal3D:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """A picture of the release as it is on disk."""
+    """An image of the release at its size on disk."""
     try:
         with Image.open(regular(path), formats=("JPEG", "PNG")) as file:
             if file.width * file.height > LARGEST_PICTURE:
                 raise ValueError("too many pixels")
             yield file
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise GanverseError(f"expected a picture at {path}, but it cannot be read ({brief(error)})") from error
+        raise GanverseError(f"expected an image at {path}, but it cannot be read ({brief(error)})") from error
 
 
 def _visible(anchors: object) -> int:
-    """Keypoints that have a place in the image."""
+    """Number of keypoints with a position in the image."""
     if not isinstance(anchors, Mapping):
         return 0
     return sum(isinstance(one, Mapping) and np.size(one.get("location", ())) == 2 for one in anchors.values())
 
 
 def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
-    """Corners [n, 2] by image and number of the object."""
+    """Corners [n, 2] by image and object number."""
     try:
         found = read_matlab(path)["segmentations"]
         names, numbers = np.atleast_1d(found["voc_image_id"]), np.atleast_1d(found["voc_rec_id"])
@@ -293,11 +293,11 @@ def _polygons(path: Path) -> dict[tuple[str, int], np.ndarray]:
 
 
 def _instance(labels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """The instance of a VOC segmentation whose own box fits best, if the two overlap by half (IoU)."""
+    """The instance of a VOC segmentation whose box fits best, if the IoU is at least one half."""
     instances = [labels == label for label in np.unique(labels) if label not in (0, 255)]
     if not instances:
         return np.zeros_like(labels, dtype=np.uint8)
-    # VOC's corners are pixels from 1, both inside the box; torchvision's are edges.
+    # VOC's corners are pixels counted from 1, both inside the box; torchvision's are edges.
     found = masks_to_boxes(torch.from_numpy(np.stack(instances))) + torch.tensor([0, 0, 1, 1])
     overlap = box_iou(found, torch.tensor([box]) - torch.tensor([1, 1, 0, 0]))[:, 0]
     best = int(overlap.argmax())

@@ -1,4 +1,4 @@
-"""Labeled tables of pictures."""
+"""Labeled tables of images."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch import Tensor
 from ganverse.io import to_pil
 
 _FONT, _LETTER = 13, 7
-"""Height and width of letters in pixels."""
+"""Size of letters in pixels."""
 _INK, _PAPER = (40, 40, 46), (255, 255, 255)
 _GAP = 2
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its heading and one picture per row, all of one size, which may differ between columns."""
+    """A table column: heading and one image per row, all of one size, which may differ between columns."""
 
     heading: str
     pictures: Float[Tensor, "rows 3 height width"]
 
 
 def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96) -> Image.Image:
-    """Pictures in [0, 1] scaled to `cell` pixels on the longer side, headings above, row labels at the left."""
+    """Images in [0, 1] with a longer side of `cell` pixels, headings above, row labels on the left."""
     font = ImageFont.load_default(_FONT)
     left = 8 + max((round(font.getlength(label)) for label in rows), default=-8)
     count = max(len(column.pictures) for column in columns)
@@ -50,7 +50,7 @@ def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96
 
 
 def resized(picture: Float[Tensor, "3 height width"], size: int) -> Image.Image:
-    """An 8-bit picture, `size` pixels on its longer side; enlarged with visible pixels, reduced smoothly."""
+    """An 8-bit image with a longer side of `size` pixels; enlarged with visible pixels, reduced smoothly."""
     image = to_pil(picture)
     longest = max(image.size)
     method = Image.Resampling.NEAREST if size % longest == 0 else Image.Resampling.LANCZOS

@@ -1,4 +1,4 @@
-"""The report: a table for the terminal, and one offline page with scores, figures and meshes inside."""
+"""The report: a terminal table, and one offline page with scores, figures and meshes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ganverse.evaluation.metrics import Score
 from ganverse.io import png_bytes, write_together
 
 Row = tuple[Entry, str, tuple[str, str, str, str]]
-"""Of a table: the entry, whether its target is "reached" or "missed" or "", and the cells but the first."""
+"""A table row: the entry, the state of its target ("reached", "missed" or ""), and all cells but the first."""
 
 _HEADINGS = ("number", "value", "95 % interval", "target", "meaning")
 _VERDICT = ("gan/iou_unseen", "world/azimuth_error_deg", "stylegan_r/azimuth_error_deg", "stylegan_r/quality_ratio")
-"""At the top of the page, after `gan/iou_input`; where some are missing others with a target take their place."""
+"""Shown at the top of the page after `gan/iou_input`; missing ones are replaced by others with a target."""
 _ROOM_FOR_MEANINGS = 120  # columns; the other cells take 80
 _TEMPLATE = Path(__file__).with_name("report.html")
 
 
 @dataclass
 class Report:
-    """What the page shows: scores by key, figures, meshes (contents of GLB files by name), notes of a sentence each."""
+    """Contents of the page: scores by key, figures, meshes (GLB contents by name), one-sentence notes."""
 
     scores: dict[str, Score] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
@@ -47,7 +47,7 @@ def write_report(report: Report, folder: Path, others: Mapping[str, bytes] | Non
 
 
 def summary_table(scores: Mapping[str, Score], width: int) -> Table:
-    """The table for a terminal of so many columns; a narrow one leaves the meanings to the page."""
+    """Table for a terminal of `width` columns; narrow ones omit the meanings."""
     table, columns = Table(title="Evaluation"), 5 if width >= _ROOM_FOR_MEANINGS else 4
     for number, heading in enumerate(_HEADINGS[:columns]):
         table.add_column(heading, justify="right" if 0 < number < 4 else "left", no_wrap=number < 4)
@@ -77,7 +77,7 @@ def html(report: Report) -> str:
 
 
 def _strip(report: Report) -> tuple[Figure, str] | None:
-    """The first object of the first figure of reconstructions, for the top of the page."""
+    """First object of the first reconstruction figure, for the top of the page."""
     for figure in report.figures:
         if figure.name.endswith("-reconstructions"):
             height = figure.image.height % RECONSTRUCTION_ROW + RECONSTRUCTION_ROW
@@ -86,7 +86,7 @@ def _strip(report: Report) -> tuple[Figure, str] | None:
 
 
 def _verdict(rows: Sequence[Row]) -> tuple[int, int, list[Row]]:
-    """How many targets are reached, of how many, and the five numbers to show first."""
+    """Number of reached targets, number of targets, and the five numbers shown first."""
     aimed = {row[0].key: row for row in rows if row[0].target is not None}
     first = {key: aimed[key] for key in ("gan/iou_input", *_VERDICT) if key in aimed}
     reached = sum(state == "reached" for _, state, _ in aimed.values())
@@ -94,7 +94,7 @@ def _verdict(rows: Sequence[Row]) -> tuple[int, int, list[Row]]:
 
 
 def _rows(scores: Mapping[str, Score], part: str) -> Iterator[Row]:
-    """Every score of a part."""
+    """All scores of a part."""
     for key, entry in CATALOG.items():
         if entry.part == part and key in scores:
             score = scores[key]
@@ -110,7 +110,7 @@ def _number(value: float) -> str:
 
 
 def _picture(image: Image.Image) -> str:
-    """As WebP, an eighth of a PNG; the PNGs lie beside the page."""
+    """As WebP, an eighth of the size of a PNG; the PNGs are beside the page."""
     file = io.BytesIO()
     image.save(file, format="WEBP", quality=92, method=6)
     return _data_url("image/webp", file.getvalue())

@@ -1,4 +1,4 @@
-"""Settings of an evaluation: how many objects each part takes, which photos, which device."""
+"""Evaluation settings: number of objects per part, photos, device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ganverse.errors import AT_LEAST_1, GanverseError, check_ranges
 
 HELD_OUT_SEED = 982_451_653
-"""Seed of all evaluation samples. No training stream uses it: their seeds are small numbers."""
+"""Seed of all evaluation samples, not used by any training stream (their seeds are small)."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class Photographs:
     folder: Path | None = None
     """Folder of photos with one object each."""
     masks: Path | None = None
-    """Folder of PNG masks with the photos' names, white on the object. Without it the photos are shown, not scored."""
+    """Folder of PNG masks with the photos' names, white on the object. Without it, photos are not scored."""
     pascal3d: Path | None = None
     """Root of Pascal3D+ release 1.1."""
     pascal3d_masks: Path | None = None
-    """segkps/CATEGORY.mat, the polygons of the CMR protocol. Default: VOC's own masks, which fewer objects have."""
+    """segkps/CATEGORY.mat, polygons of the CMR protocol. Default: VOC's own masks, which fewer objects have."""
     category: str = "car"
     """Category of Pascal3D+."""
     refine: int = 30
-    """Steps of test-time refinement behind the `*_refined` scores. 0 omits them."""
+    """Steps of test-time refinement for the `*_refined` scores. 0 omits them."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -34,7 +34,7 @@ class Photographs:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How much is evaluated. 0 objects, images or pictures omit a part. The defaults take minutes on two CPU cores."""
+    """Size of the evaluation. 0 objects or images omit a part. The defaults take minutes on two CPU cores."""
 
     seed: int = HELD_OUT_SEED
     """Seed of the held-out samples."""
@@ -45,7 +45,7 @@ class EvaluationSettings:
     world_objects: int = 200
     """Cars of the car world with 3D ground truth."""
     calibration_objects: int = 24
-    """Further cars, from which the alignment of a model to the car world is estimated."""
+    """Additional cars for estimating the alignment of a model to the car world."""
     identity_objects: int = 100
     """Objects whose pose, proportions and color are predicted at every view code."""
     control_objects: int = 32
@@ -55,17 +55,17 @@ class EvaluationSettings:
     quality_images: int = 1000
     """Images on each side of a Frechet distance."""
     edited_pictures: int = 8
-    """Car-world images that stand in for photos: reconstructed by StyleGAN-R and rotated."""
+    """Car-world images used as photos, reconstructed and rotated by StyleGAN-R."""
     edit_steps: int = 60
-    """Steps of refinement, and of plain latent optimization, per edited picture."""
+    """Steps of refinement, and of plain latent optimization, per edited image."""
     figure_objects: int = 6
-    """Rows of the figures."""
+    """Rows per figure."""
     photographs: Photographs = field(default_factory=Photographs)
     """Real photos."""
     batch: int = 16
     """Objects per batch."""
     device: str = "auto"
-    """`auto` is the GPU where there is one, else the CPU; or a device name such as `cpu` or `cuda`."""
+    """`auto` is a GPU if available, else the CPU; or a device name such as `cpu` or `cuda`."""
 
     def __post_init__(self) -> None:
         least = ("unseen_views", "calibration_objects", "control_azimuths", "batch")

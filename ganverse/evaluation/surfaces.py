@@ -1,4 +1,4 @@
-"""Points on the outer surface of meshes and distances to it: what Chamfer-L1 and the F-score are made of."""
+"""Surface points of meshes and distances between surfaces, for Chamfer-L1 and F-score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INSIDE_TEST_RESOLUTION = 128
 
 @dataclass(frozen=True)
 class SurfaceSamples:
-    """Points spread over surfaces by area, and the triangle each of them lies on; world units."""
+    """Points distributed over surfaces by area, and the triangle of each; world units."""
 
     points: Float[Tensor, "batch n 3"]
     triangles: Float[Tensor, "batch n 3 3"]
@@ -28,7 +28,7 @@ class SurfaceSamples:
         return torch.nn.functional.normalize(torch.cross(b - a, c - a, dim=-1), dim=-1)
 
     def with_mirror_images(self) -> SurfaceSamples:
-        """These samples and their mirror images in x: for surfaces that are symmetric, and then exactly so."""
+        """These samples plus their mirror images in x, for symmetric surfaces."""
         flip = self.points.new_tensor([-1.0, 1.0, 1.0])
         # Swapped corners keep the normals outward.
         return SurfaceSamples(
@@ -40,7 +40,7 @@ class SurfaceSamples:
 def sample_surface(
     vertices: Float[Tensor, "batch verts 3"], faces: Int[Tensor, "faces 3"], count: int, *, seed: int = 0
 ) -> SurfaceSamples:
-    """Deterministic: every mesh of a batch takes the same random numbers, so results do not depend on batching."""
+    """Deterministic: every mesh of a batch uses the same random numbers, so results do not depend on batching."""
     pick, u, v = torch.rand(3, count, generator=torch.Generator().manual_seed(seed)).to(vertices)
     ends = face_normals(vertices, faces, unit=False).norm(dim=-1).cumsum(dim=1)
     face = torch.searchsorted(ends, (pick * ends[:, -1:]).contiguous()).clamp_max(len(faces) - 1)
@@ -54,14 +54,14 @@ def sample_surface(
 def sample_outer_surface(
     vertices: Float[Tensor, "batch verts 3"], faces: Int[Tensor, "faces 3"], count: int, *, seed: int = 0
 ) -> SurfaceSamples:
-    """Like `sample_surface`, without points that lie inside another part of the same mesh.
+    """Like `sample_surface`, without points inside another part of the same mesh.
 
-    A mesh may be a union of overlapping closed parts (the cars are); what lies inside the union is no surface. A mesh
-    with fewer outer points than asked for repeats them. World frame, inside the cube [-1, 1]^3.
+    A mesh may be a union of overlapping closed parts (such as the cars); the inside of the union is not surface. A mesh
+    with too few outer points repeats them. World frame, inside the cube [-1, 1]^3.
     """
     samples = sample_surface(vertices, faces, 3 * count, seed=seed)
     inner = _inner(samples, vertices, faces)
-    # Outer points first, each group in the order of sampling, so that the prefix stays evenly spread.
+    # Outer points first, each group in sampling order, so that the prefix stays evenly distributed.
     order = inner.to(torch.uint8).argsort(dim=1, stable=True)
     outer = (~inner).sum(dim=1, keepdim=True).clamp_min(1)
     chosen = order.gather(1, torch.arange(count, device=order.device)[None] % outer)
@@ -72,7 +72,7 @@ def sample_outer_surface(
 def _inner(
     samples: SurfaceSamples, vertices: Float[Tensor, "batch verts 3"], faces: Int[Tensor, "faces 3"]
 ) -> Bool[Tensor, "batch n"]:
-    """Whether a point lifted one and a half voxels off its triangle still lies inside the mesh."""
+    """Whether a point lifted one and a half voxels off its triangle is still inside the mesh."""
     resolution = _INSIDE_TEST_RESOLUTION
     lifted = samples.points + samples.normals * (3 / resolution)
     x, y, z = ((lifted + 1) / 2 * resolution).long().clamp(0, resolution - 1).unbind(dim=-1)
@@ -82,10 +82,10 @@ def _inner(
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances between two surfaces, world units.
+    """Distances between two surfaces in world units.
 
     precision: from every predicted point to the true surface. recall: from every true point to the predicted surface.
-    precision_cosine, recall_cosine: of the angle between the normals at both ends, without its sign.
+    precision_cosine, recall_cosine: absolute cosine between the normals at both ends.
     """
 
     precision: Float[Tensor, "batch n"]
@@ -95,7 +95,7 @@ class SurfaceDistances:
 
     @classmethod
     def measure(cls, prediction: SurfaceSamples, target: SurfaceSamples, queries: int) -> SurfaceDistances:
-        """Both directions from the first `queries` points; all samples stand for the surface arrived at."""
+        """Both directions, from the first `queries` points to the surface of all samples."""
         found = []
         for source, surface in ((prediction, target), (target, prediction)):
             distance, nearest = nearest_triangle(source.points[:, :queries], surface)
@@ -106,16 +106,16 @@ class SurfaceDistances:
 
     @property
     def chamfer_l1(self) -> Float[Tensor, " batch"]:
-        """Both directed means of the (unsquared) distances, added."""
+        """Sum of both directed mean (unsquared) distances."""
         return self.precision.mean(dim=1) + self.recall.mean(dim=1)
 
     @property
     def normal_consistency(self) -> Float[Tensor, " batch"]:
-        """Mean absolute cosine between normals and those of the other surface's nearest points, both ways averaged."""
+        """Mean absolute cosine of normals at nearest points, over both directions."""
         return (self.precision_cosine.mean(dim=1) + self.recall_cosine.mean(dim=1)) / 2
 
     def f_score(self, threshold: float) -> Float[Tensor, " batch"]:
-        """Harmonic mean of the shares of points nearer than `threshold` to the other surface."""
+        """Harmonic mean of the shares of points closer than `threshold` to the other surface."""
         precision, recall = ((d < threshold).float().mean(dim=1) for d in (self.precision, self.recall))
         return 2 * precision * recall / (precision + recall).clamp_min(1e-9)
 
@@ -123,10 +123,10 @@ class SurfaceDistances:
 def nearest_triangle(
     points: Float[Tensor, "batch n 3"], surface: SurfaceSamples, *, neighbors: int = 4, chunk: int = 512
 ) -> tuple[Float[Tensor, "batch n"], Int[Tensor, "batch n"]]:
-    """Distance to the nearest of the triangles that the `neighbors` nearest samples lie on, and that sample's index.
+    """Distance to the nearest triangle among those of the `neighbors` nearest samples, and that sample's index.
 
-    Taking triangles instead of their sample points removes the floor of point-to-point Chamfer distances: 2000 samples
-    of one and the same car are 0.044 from 2000 others.
+    Triangles instead of sample points remove the floor of point-to-point Chamfer distances: 2000 samples of a car are
+    0.044 from 2000 other samples of the same car.
     """
     rows = torch.arange(len(points), device=points.device)[:, None, None]
     distances, indices = [], []
@@ -142,7 +142,7 @@ def nearest_triangle(
 def triangle_distance(
     points: Float[Tensor, "*#batch 3"], triangles: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*batch"]:
-    """Distance of points to triangles: to the plane where the foot lies inside, else to the nearest edge."""
+    """Distance of points to triangles: to the plane if the foot lies inside, else to the nearest edge."""
     a, b, c = triangles.unbind(dim=-2)
     normal = torch.cross(b - a, c - a, dim=-1)
     inside = torch.ones_like(points[..., 0] + a[..., 0], dtype=torch.bool)

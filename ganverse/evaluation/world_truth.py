@@ -1,4 +1,4 @@
-"""Car-world images with 3D ground truth: a single image in; shape, silhouette and colors against the true ones."""
+"""Car-world images with 3D ground truth: compares shape, silhouette and colors predicted from single images."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ganverse.worlds.cars import Cars
 from ganverse.worlds.generator import VIEW_DIMS, CarWorldGenerator
 
 VOXELS = 64
-"""Per side of the occupancy grid over [-1, 1]^3."""
+"""Resolution of the occupancy grid over [-1, 1]^3."""
 SURFACE_SAMPLES, SURFACE_QUERIES = 4000, 1000
-"""Points that stand for a surface, and how many of them are measured from."""
+"""Points per surface, and how many of them are measured from."""
 F_SCORE_DISTANCE = 0.05
 """Threshold of the F-score in world units (a car is 1.8 long)."""
 _CALIBRATION_SAMPLES = 750
-_FIRST_CALIBRATION_CAR = 1_000_000  # far beyond the evaluated ones
+_FIRST_CALIBRATION_CAR = 1_000_000  # beyond the evaluated ones
 
 
 @dataclass(frozen=True)
 class WorldBatch:
-    """Cars seen from two random cameras each; view 0 is the network's input."""
+    """Cars from two random cameras each; view 0 is the network's input."""
 
     images: Float[Tensor, "batch 2 3 height width"]
     masks: Float[Tensor, "batch 2 1 height width"]
@@ -43,7 +43,7 @@ class WorldBatch:
 
 
 def world_batch(world: CarWorldGenerator, seed: int, indices: Tensor, device: torch.device | str = "cpu") -> WorldBatch:
-    """Cars number `indices` of a seed: a pure function of (seed, index)."""
+    """Cars with the given indices of a seed: a pure function of (seed, index)."""
     first = world.styles(world.map(latents(seed, indices, world.z_dim)))
     other = world.styles(world.map(latents(seed + 1, indices, world.z_dim)))
     second = torch.cat([other[:, :VIEW_DIMS], first[:, VIEW_DIMS:]], dim=1)
@@ -58,7 +58,7 @@ def world_batch(world: CarWorldGenerator, seed: int, indices: Tensor, device: to
 def reconstruct(
     network: InverseGraphicsNetwork, alignment: Alignment, batch: WorldBatch
 ) -> tuple[Float[Tensor, "batch verts 3"], list[RenderResult]]:
-    """Reconstruct from view 0, move the vertices to the true world, render both views with the true cameras."""
+    """Reconstructs from view 0, moves the vertices to the true world, renders both views with the true cameras."""
     seen = network(batch.images[:, 0])
     vertices = alignment.points(seen.vertices)
     mesh, size = network.mesh(seen).with_vertices(vertices), batch.images.shape[-1]
@@ -69,9 +69,9 @@ def reconstruct(
 def calibrate(
     world: CarWorldGenerator, model: InverseModel, true_cameras: Cameras | None, settings: EvaluationSettings
 ) -> Alignment:
-    """The model's one alignment, from its cameras and then from calibration cars that no score is computed on.
+    """The model's one alignment, from its cameras and then from calibration cars, which are not scored.
 
-    true_cameras: of the view codes; None = unknown, the refinement then starts from the identity.
+    true_cameras: of the view codes; None if unknown (the refinement then starts from the identity).
     """
     indices = torch.arange(_FIRST_CALIBRATION_CAR, _FIRST_CALIBRATION_CAR + settings.calibration_objects)
     batch = world_batch(world, settings.seed, indices, model.network.start.device)
@@ -95,8 +95,8 @@ def world_scores(
 
     Returns the scores by name, and the 3D IoU of every car by its number (car i is `world_batch` of index i).
 
-    A random camera sees a random car. The network's mesh and texture are moved by ONE similarity for the whole model
-    (`alignment`, estimated on cars that are not evaluated) and compared with the truth:
+    The input is a random car under a random camera. Mesh and texture are moved by ONE similarity for the whole model
+    (`alignment`, estimated on other cars) and compared with the truth:
 
     iou_2d: silhouettes under the input's TRUE camera. iou_3d: occupancy, `VOXELS` a side. chamfer: Chamfer-L1, world
     units. f_score: at `F_SCORE_DISTANCE`. normal_consistency: mean absolute cosine of normals at nearest points.

@@ -1,4 +1,4 @@
-"""Textured meshes as files: GLB, OBJ, USD."""
+"""Writes textured meshes as GLB, OBJ and USD."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
 """Textured meshes on disk: GLB, OBJ + MTL + PNG, USD.
 
-glTF's frame is ours (right-handed, +y up, front +z, faces counter-clockwise), so vertices go out as they are. Only the
-texture coordinate is flipped, since glTF's v points down; trimesh does that when it writes GLB. USD (.usdz is one file
-that opens on phones; .usda and .usdc have the texture beside them) has our frame and our texture origin. There the mesh
+glTF's frame is ours (right-handed, +y up, front +z, faces counter-clockwise), so vertices stay unchanged. Only the
+texture coordinate is flipped, because glTF's v points down; trimesh does this when writing GLB. USD has our frame and
+texture origin. A .usdz is one file that opens on phones; .usda and .usdc have the texture beside them. In USD the mesh
 keeps its closed topology: vertices are shared, texture coordinates belong to face corners.
 """
 
@@ -28,7 +28,7 @@ USD_FORMATS = (".usdz", ".usda", ".usdc")
 _ROOT = "/Object"
 _FARTHEST = 1e9  # world units
 FORMATS = (".glb", ".obj", *USD_FORMATS)
-"""Endings of the files that `save_mesh` writes."""
+"""File endings that `save_mesh` supports."""
 
 
 def check_format(path: Path) -> None:
@@ -39,22 +39,22 @@ def check_format(path: Path) -> None:
 
 
 def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path | str) -> list[Path]:
-    """Write the first mesh of a batch; the ending of `path` selects the format.
+    """Writes the first mesh of a batch; the ending of `path` selects the format.
 
-    GLB and .usdz hold everything. NAME.obj brings NAME.obj.mtl and NAME.obj.png along, NAME.usda (.usdc) its
-    NAME.usda.png: no two outputs of a folder share a file. In names of side files other characters than letters, digits
-    and `_.-~` are encoded as in `=20` for a space, because many readers of OBJ stumble over spaces.
+    GLB and .usdz are single files. NAME.obj comes with NAME.obj.mtl and NAME.obj.png, NAME.usda (.usdc) with
+    NAME.usda.png, so no two outputs in a folder share a file. Characters other than letters, digits and `_.-~` in the
+    names of side files are encoded, such as `=20` for a space, because many OBJ readers do not support spaces.
 
     Args:
         mesh: world frame, see docs/conventions.md; texture coordinates are clamped to [0, 1].
         texture: RGB in [0, 1], row 0 at v = 1; values outside are clamped.
-        path: missing folders are made; an existing file is replaced.
+        path: missing folders are created; an existing file is replaced.
 
     Returns:
         The files written, `path` first.
 
     Raises:
-        GanverseError: another ending, a USD file without usd-core, or vertices that are not finite.
+        GanverseError: another ending, a USD file without usd-core, or non-finite vertices.
     """
     path = Path(path)
     check_format(path)
@@ -73,8 +73,8 @@ def save_mesh(mesh: Mesh, texture: Float[Tensor, "3 height width"], path: Path |
 def to_trimesh(mesh: Mesh, texture: Float[Tensor, "3 height width"]) -> trimesh.Trimesh:
     """The first mesh of a batch with its texture (row 0 at v = 1) as a trimesh object.
 
-    A vertex on the chart's seam is doubled, once per texture coordinate; its normal stays that of the closed surface,
-    so the seam does not show.
+    Vertices on the chart's seam are duplicated, one per texture coordinate. Their normals are those of the closed
+    surface, so the seam is invisible.
     """
     corners = torch.cat(
         [mesh.faces.flatten()[:, None].double(), mesh.face_uvs.flatten(0, 1).clamp(0, 1).double()], dim=1
@@ -102,7 +102,7 @@ def glb_bytes(mesh: Mesh, texture: Float[Tensor, "3 height width"]) -> bytes:
 
 def _obj_files(mesh: Mesh, texture: Float[Tensor, "3 height width"], name: str, side: str) -> dict[str, bytes]:
     exported = to_trimesh(mesh, texture)
-    # White, so that the material neither brightens nor darkens the texture.
+    # White, so that the material does not change the texture's brightness.
     white, black = [255, 255, 255, 255], [0, 0, 0, 255]
     material = trimesh.visual.material.SimpleMaterial(to_pil(texture), diffuse=white, ambient=white, specular=black)
     material.name = side
@@ -114,9 +114,9 @@ def _obj_files(mesh: Mesh, texture: Float[Tensor, "3 height width"], name: str, 
 
 
 def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]:
-    """The contents of the files that `path` (ending in one of `USD_FORMATS`) stands for, by name.
+    """Contents of the files for `path` (ending in one of `USD_FORMATS`), by name.
 
-    png: the texture. side: name of the texture's file where it lies beside `path`.
+    png: the texture. side: name of the texture's file beside `path`.
 
     Raises:
         GanverseError: usd-core is not installed, or the temporary folder is full.
@@ -150,10 +150,10 @@ def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]
 
 
 def unit_normals(mesh: Mesh) -> Float[Tensor, "verts 3"]:
-    """Normals of the first mesh, +y where faces without area leave none: readers refuse others than unit vectors.
+    """Normals of the first mesh, +y for vertices of zero-area faces: readers accept unit vectors only.
 
     Raises:
-        GanverseError: vertices that are not finite, or so far away that files cannot hold their squares.
+        GanverseError: vertices that are not finite, or too large for their squares to be stored.
     """
     if not bool((mesh.vertices[:1].abs() < _FARTHEST).all()):
         raise GanverseError(f"expected vertices within {_FARTHEST:g} of the origin to write a mesh, got others")
@@ -163,7 +163,7 @@ def unit_normals(mesh: Mesh) -> Float[Tensor, "verts 3"]:
 
 
 def _describe(stage: Any, mesh: Mesh, picture: str) -> None:
-    """A model of one mesh with one material into an empty `Usd.Stage`."""
+    """Adds a model of one mesh with one material to an empty `Usd.Stage`."""
     from pxr import Kind, Usd, UsdGeom, UsdShade
 
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
@@ -196,7 +196,7 @@ def _shape(stage: Any, mesh: Mesh) -> Any:
 
 
 def _material(stage: Any, picture: str) -> Any:
-    """UsdPreviewSurface, matt, its color from `picture` through the primvar st."""
+    """Matte UsdPreviewSurface whose color comes from `picture` through the primvar st."""
     from pxr import Gf, Sdf, UsdShade
 
     types = Sdf.ValueTypeNames

@@ -1,4 +1,4 @@
-"""Image GANs behind one protocol, with their weights and cards; nothing here knows about three dimensions."""
+"""Image GANs behind one protocol, with their weights and cards; 2D only."""
 
 from typing import TYPE_CHECKING
 

@@ -15,7 +15,7 @@ from ganverse.generators.layers import EqualizedConv2d, EqualizedLinear, halve
 
 
 class ResidualBlock(nn.Module):
-    """Halves the resolution; pools BEFORE its second convolution, which makes that four times cheaper."""
+    """Halves the resolution; pools BEFORE its second convolution, which makes that one four times cheaper."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class ResidualBlock(nn.Module):
 
 
 Neighbors = Callable[[Tensor, int], tuple[Tensor, int]]
-"""Maps the samples of a process and the group size to the samples its groups consist of, and where its own begin."""
+"""Maps a process's samples and the group size to the samples of its groups, and the index of its first own sample."""
 
 
 def local_samples(x: Float[Tensor, "batch *rest"], group: int) -> tuple[Float[Tensor, "batch *rest"], int]:
-    """`Neighbors` of a process whose groups consist of its own samples."""
+    """`Neighbors` of a process whose groups contain only its own samples."""
     return x, 0
 
 
@@ -54,9 +54,9 @@ def minibatch_deviation(
 
 
 class Discriminator(nn.Module):
-    """Images (nominally [-1, 1]) to one logit each; `channels[i]` belongs to resolution 4 * 2**i.
+    """Images (nominally [-1, 1]) -> one logit each; `channels[i]` belongs to resolution 4 * 2**i.
 
-    neighbors: for the minibatch deviation, whose groups may reach beyond this process.
+    neighbors: for the minibatch deviation, whose groups may extend beyond this process.
     """
 
     def __init__(self, channels: tuple[int, ...], neighbors: Neighbors = local_samples) -> None:
@@ -70,9 +70,9 @@ class Discriminator(nn.Module):
         self.final_logit = EqualizedLinear(width, 1)
 
     def forward(self, image: Float[Tensor, "batch 3 side side"], fade: float = 1.0) -> Float[Tensor, " batch"]:
-        """Logits; starts at the level of the image's size.
+        """Logits; starts at the level of the image size.
 
-        `fade` < 1 mixes the features of the top block with those of the half-size image seen by the level below.
+        `fade` < 1 mixes the features of the top block with those of the half-size image at the level below.
         """
         level = self._level(image.shape[-1])
         x = self.from_rgb[level](image.contiguous(memory_format=torch.channels_last))

@@ -1,4 +1,4 @@
-"""Between a generator's images, of any proportions, and networks that take squares: nothing is stretched."""
+"""Letterboxing between a generator's images of any aspect ratio and networks that take squares."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ganverse.generators.protocol import GeneratorWrapper, ImageGenerator, Image
 
 @dataclass(frozen=True)
 class Framing:
-    """Letterboxing: scales images down to fit a square, then pads them to it with exactly black bars.
+    """Letterboxing: scales images down to fit a square, then pads them with exactly black bars.
 
-    `apply` is differentiable and takes whatever lies on the pixels of the images: colors, masks, features. `invert`
-    brings what lies on the square back to the proportions and the size of the images. Images are never enlarged: one
-    that is smaller than the square stands in its center. Square images of the right size stay as they are.
+    `apply` is differentiable and takes anything on the pixel grid: colors, masks, features. `invert` maps squares back
+    to the images' aspect ratio and size. Images are never enlarged: one smaller than the square is centered in it.
+    Square images of the right size stay unchanged.
 
-    height, width: of the images in pixels. resolution: side of the square in pixels.
+    height, width: of the images in pixels. resolution: of the square in pixels.
     """
 
     height: int
@@ -30,62 +30,62 @@ class Framing:
 
     @property
     def scale(self) -> float:
-        """Pixels of the square per pixel of the images; at most 1."""
+        """Pixels of the square per image pixel; at most 1."""
         return min(1.0, self.resolution / max(self.height, self.width))
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in the square of what is not bars."""
+        """(height, width) of the area between the bars."""
         return max(1, round(self.height * self.scale)), max(1, round(self.width * self.scale))
 
     @property
     def offset(self) -> tuple[int, int]:
-        """(top, left) in the square: the thickness of the first bars; the opposite ones may have one pixel more."""
+        """(top, left) of that area; the opposite bars may be one pixel thicker."""
         height, width = self.size
         return (self.resolution - height) // 2, (self.resolution - width) // 2
 
     @property
     def full(self) -> Framing:
-        """The same frame at the scale of the images, which are not scaled down then."""
+        """The same frame at the images' scale, without downscaling."""
         return Framing(self.height, self.width, max(self.resolution, self.height, self.width))
 
     def apply(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels resolution resolution"]:
-        """Images or masks in [0, 1] as a square network takes them; the bars are 0 whatever lies beside them."""
+        """Frames images or masks in [0, 1]; the bars are exactly 0."""
         if images.shape[2:] != (self.height, self.width):
             raise GanverseError(
                 f"expected images of {self.width} x {self.height} pixels, got {images.shape[3]} x {images.shape[2]}"
             )
         if self.scale < 1.0:
-            full = images.to(torch.promote_types(images.dtype, torch.float32))  # a CPU filters in no half precision
+            full = images.to(torch.promote_types(images.dtype, torch.float32))  # the CPU cannot filter half precision
             images = F.interpolate(full, self.size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
-        return self.pad(images)  # after scaling: the filter would otherwise mix the image into the bars
+        return self.pad(images)  # after scaling; otherwise the filter would mix the image into the bars
 
     def pad(
         self, inside: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels resolution resolution"]:
-        """The inverse of `crop`: the bars are 0."""
+        """Inverse of `crop`: adds the bars."""
         (top, left), (height, width) = self.offset, self.size
         return F.pad(inside, (left, self.resolution - width - left, top, self.resolution - height - top))
 
     def crop(
         self, squares: Float[Tensor, "batch channels resolution resolution"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """The part of squares that is not bars, at their own resolution."""
+        """The area between the bars, at the square's resolution."""
         (top, left), (height, width) = self.offset, self.size
         return squares[:, :, top : top + height, left : left + width]
 
     def blacken(
         self, squares: Float[Tensor, "batch channels resolution resolution"]
     ) -> Float[Tensor, "batch channels resolution resolution"]:
-        """Squares that were no images of this frame, such as photos, behind its bars."""
+        """Covers the bars' area of other squares, such as photos, with black."""
         return self.pad(self.crop(squares))
 
     def invert(
         self, squares: Float[Tensor, "batch channels resolution resolution"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """Squares without their bars, enlarged (bilinearly) to the size of the images."""
+        """Removes the bars and enlarges (bilinearly) to the images' size."""
         seen = self.crop(squares)
         if self.scale == 1.0:
             return seen
@@ -93,7 +93,7 @@ class Framing:
 
 
 class LetterboxGenerator(GeneratorWrapper):
-    """A generator whose images are `framing.resolution` pixels a side, letterboxed."""
+    """A generator with letterboxed square images of `framing.resolution` pixels."""
 
     def __init__(self, generator: ImageGenerator, resolution: int) -> None:
         super().__init__(generator)
@@ -111,7 +111,7 @@ class LetterboxGenerator(GeneratorWrapper):
 
 
 def framed(generator: ImageGenerator, resolution: int | None = None) -> ImageGenerator:
-    """`generator` itself where its images are square and of `resolution` (None: its own), else letterboxed.
+    """`generator` itself if its images are square and of `resolution` (None: its own), otherwise letterboxed.
 
     Raises:
         GanverseError: a resolution above the generator's.
@@ -127,7 +127,7 @@ def framed(generator: ImageGenerator, resolution: int | None = None) -> ImageGen
 
 
 def unframed(generator: ImageGenerator) -> tuple[ImageGenerator, Framing]:
-    """The generator that `framed` was given, whose images have their own size, and how they are framed."""
+    """Undoes `framed`: the generator with images of its own size, and their framing."""
     if isinstance(generator, LetterboxGenerator):
         return generator.generator, generator.framing
     return generator, Framing(*generator.image_size, max(generator.image_size))

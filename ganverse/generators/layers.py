@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 SLOPE = 0.2
-"""Of the leaky ReLU for negative inputs."""
+"""Slope of the leaky ReLU for negative inputs."""
 ACTIVATION_GAIN = math.sqrt(2.0)
 """Restores the second moment that the leaky ReLU halves."""
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)
@@ -23,7 +23,7 @@ BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 class EqualizedLinear(nn.Module):
     """Fully connected layer whose weights are N(0, 1) and scaled at run time (Karras et al. 2018, section 4.1).
 
-    activate: adds leaky ReLU times sqrt(2). amplify_bias: whether that gain reaches the bias or the weights alone.
+    activate: adds leaky ReLU times sqrt(2). amplify_bias: whether that gain also scales the bias.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class EqualizedLinear(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / learning_rate_factor)
         self.bias = nn.Parameter(torch.full((outputs,), bias_init / learning_rate_factor))
         gain = ACTIVATION_GAIN if activate else 1.0
-        # leaky ReLU is positively homogeneous, so its gain is applied to the (small) weights instead of the activations
+        # leaky ReLU is positively homogeneous, so its gain can scale the (small) weights instead of the activations
         self._weight_gain = gain * learning_rate_factor / math.sqrt(inputs)
         self._bias_gain = (gain if amplify_bias else 1.0) * learning_rate_factor
         self._activate = activate
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
-        """Affine map, then the activation if there is one."""
+        """Affine map and optional activation."""
         out = F.linear(x, self.weight * self._weight_gain, self.bias * self._bias_gain)
         return F.leaky_relu_(out, SLOPE) if self._activate else out
 
@@ -69,14 +69,14 @@ class EqualizedConv2d(nn.Module):
         self._activate = activate
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs height width"]:
-        """Convolution, then the activation if there is one."""
+        """Convolution and optional activation."""
         weight = self.weight * self._weight_gain
         out = F.conv2d(x, weight, self.bias * self._bias_gain, padding=weight.shape[-1] // 2)
         return F.leaky_relu_(out, SLOPE) if self._activate else out
 
 
 class MappingNetwork(nn.Module):
-    """Latent codes z to intermediate codes w (Karras et al. 2019, section 2).
+    """Latent codes z -> intermediate codes w (Karras et al. 2019, section 2).
 
     Normalizes z to unit second moment; then fully connected layers with a 100 times lower learning rate.
     amplify_bias: whether the activation's gain also scales the bias, as in StyleGAN2 but not in StyleGAN1.
@@ -99,7 +99,7 @@ class MappingNetwork(nn.Module):
 
 
 def normalize_second_moment(x: Float[Tensor, "*batch dims"]) -> Float[Tensor, "*batch dims"]:
-    """Scales every vector so that the mean of its squares is 1."""
+    """Scales every vector to a mean square of 1."""
     return x * (x.square().mean(dim=-1, keepdim=True) + 1e-8).rsqrt()
 
 
@@ -128,7 +128,7 @@ def blur(
 
 
 def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height2 width2"]:
-    """Twice as large, with [1, 3, 3, 1]: bilinear inside, darker at the border (StyleGAN2, appendix B)."""
+    """Doubles the size with [1, 3, 3, 1]: bilinear inside, darker at the border (StyleGAN2, appendix B)."""
     return F.conv_transpose2d(x, _kernel(x, BINOMIAL, 4.0), stride=2, padding=1, groups=x.shape[1])
 
 
@@ -137,7 +137,7 @@ def _kernel(x: Tensor, taps: tuple[float, ...], gain: float) -> Tensor:
     return (_square(taps, x.dtype, x.device) * gain).expand(x.shape[1], 1, -1, -1)
 
 
-@lru_cache(maxsize=16)  # an upload makes the host wait for the GPU, and every layer filters
+@lru_cache(maxsize=16)  # every layer filters, and each upload would make the host wait for the GPU
 def _square(taps: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Float[Tensor, "taps taps"]:
     row = torch.tensor(taps, dtype=dtype, device=device)
     row = row / row.sum()

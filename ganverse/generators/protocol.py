@@ -1,4 +1,4 @@
-"""What the rest of ganverse expects of an image GAN, and wrappers that keep it."""
+"""The interface of image GANs, and wrappers that preserve it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Images = Float[Tensor, "batch 3 height width"]
 class ImageGenerator(Protocol):
     """A frozen or trainable image GAN with per-layer styles.
 
-    `style_sizes` is the length of each layer's part of w*. `view_layers` is the number of first layers that carry the
-    viewpoint. `resolution` is the side in pixels of the square that the network synthesizes; `image_size` is that of
-    the images, which may be the center of the square.
+    `style_sizes`: length of each layer's part of w*. `view_layers`: number of first layers that carry the viewpoint.
+    `resolution`: size in pixels of the square that the network synthesizes; `image_size`: size of the images, which may
+    be the center of the square.
     """
 
     resolution: int
@@ -43,7 +43,7 @@ class ImageGenerator(Protocol):
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """Height and width of every noise input, in the order in which `synthesize` takes them."""
+        """Height and width of every noise input, in the order of `synthesize`."""
         ...
 
     def map(self, z: Latents) -> W:
@@ -60,7 +60,7 @@ class ImageGenerator(Protocol):
 
 
 class GeneratorWrapper(nn.Module):
-    """An `ImageGenerator` around another one, `generator`, to which it leaves what it does not define itself."""
+    """An `ImageGenerator` around another one, `generator`, which does everything that the wrapper does not define."""
 
     def __init__(self, generator: ImageGenerator) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class GeneratorWrapper(nn.Module):
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """Those of the generator inside."""
+        """Noise shapes of the inner generator."""
         return self.generator.noise_shapes
 
     def map(self, z: Latents) -> W:
@@ -94,11 +94,11 @@ class GeneratorWrapper(nn.Module):
 
 
 class SubspaceGenerator(GeneratorWrapper):
-    """Puts coordinates of a subspace in front of w*: w*' = (c, w*) with c = read^T w*.
+    """Prepends coordinates of a subspace to w*: w*' = (c, w*) with c = read^T w*.
 
-    `synthesize` uses w* + write (c - read^T w*), that is w* with its coordinates set to c. So a view code may replace
-    whole layers of w* while c, which is not among its dimensions, stays with the object. `styles` returns w* at
-    coordinates zero, so that equal remainders are equal numbers.
+    `synthesize` uses w* + write (c - read^T w*), which is w* with its coordinates set to c. A view code can then
+    replace whole layers of w* while c, which is not among its dimensions, stays with the object. `styles` returns w*
+    with its coordinates set to zero, so that equal remainders are equal numbers.
 
     generator: an nn.Module behind `ImageGenerator`. read, write: [styles, directions] with read^T write = 1 (see
     `viewpoints.directions`); buffers, stored with the weights.
@@ -130,12 +130,12 @@ class SubspaceGenerator(GeneratorWrapper):
         return self.generator.synthesize(self.plain_styles(styles), noise)
 
     def plain_styles(self, styles: Styles) -> Float[Tensor, "batch plain_styles"]:
-        """The w* of the generator inside that these styles stand for."""
+        """The inner generator's w* for these styles."""
         coordinates, plain = styles.split([self.read.shape[1], self.read.shape[0]], dim=1)
         return plain + (coordinates - plain @ self.read) @ self.write.T
 
 
 def style_slices(style_sizes: Sequence[int]) -> list[slice]:
-    """Where each layer lies in the flat w* vector."""
+    """Slices of the flat w* vector, one per layer."""
     ends = list(accumulate(style_sizes))
     return [slice(end - size, end) for end, size in zip(ends, style_sizes, strict=True)]

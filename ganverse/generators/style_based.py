@@ -1,4 +1,4 @@
-"""What StyleGAN1, 2 and 3 share: the mapping, the average of w, truncation, styles; of imported ones noise and crop."""
+"""Common parts of StyleGAN1, 2 and 3: mapping, average of w, truncation, styles, and imported noise and crop."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ganverse.generators.protocol import Codes, Images, Latents, Noise, Styles, 
 SIDES = tuple(4 << k for k in range(10))
 NoiseMode = Literal["constant", "random", "none"]
 MAX_WIDTH = 8192
-"""Of latents and features; 16 times the published ones. Bounds what a hostile file may ask for."""
+"""Maximum width of latents and features, 16 times the published ones; limits what a hostile file may allocate."""
 MAX_FEATURES = 2**26
-"""Of one sample at one resolution; twice those of StyleGAN2's config-f at 1024 px."""
+"""Maximum features of one sample per resolution; twice those of StyleGAN2's config-f at 1024 px."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class StyleBasedConfig:
     """Architecture of a style-based generator."""
 
     resolution: int
-    """Pixels per side: 4, 8, 16, ... 2048."""
+    """Image size in pixels: 4, 8, 16, ... 2048."""
     z_dim: int
     """Size of the latent codes z."""
     w_dim: int
     """Size of the intermediate codes w."""
     mapping_layers: int
-    """Fully connected layers from z to w."""
+    """Number of fully connected layers from z to w."""
     channels: tuple[int, ...]
-    """Feature channels: one count for each of 4, 8, ... `resolution` px."""
+    """Feature channels at 4, 8, ... `resolution` px."""
     view_layers: int = 4
-    """First layers that carry the viewpoint."""
+    """Number of first layers that carry the viewpoint."""
 
     def __post_init__(self) -> None:
         if self.resolution not in SIDES:
@@ -53,7 +53,7 @@ class StyleBasedConfig:
             raise GanverseError(f"expected 0 to {self.layers} view layers, got {self.view_layers}")
 
     def check_channels(self) -> None:
-        """GanverseError if there are not as many channel counts as the architecture has features."""
+        """GanverseError if the number of channel counts does not fit the architecture."""
         if len(self.channels) < 2 or self.resolution != 2 << len(self.channels):
             raise GanverseError(
                 f"expected one channel count for each of 4, 8, ... {self.resolution} px, got {len(self.channels)}; "
@@ -74,7 +74,7 @@ class StyleBasedConfig:
 
 
 class StyledLayer(nn.Module, ABC):
-    """A layer that takes `style_size` numbers of w*, made from w by its `affine` map."""
+    """A layer that takes `style_size` values of w*, computed from w by its `affine` map."""
 
     affine: EqualizedLinear
     style_size: int
@@ -83,7 +83,7 @@ class StyledLayer(nn.Module, ABC):
 class StyleBasedGenerator(nn.Module, ABC):
     """Implements `ImageGenerator` around `layers` and `synthesize_raw`, which the architectures define.
 
-    `w_average` is the average of w that truncation pulls codes towards; `truncation` the default of `map`.
+    `w_average`: the average of w, for truncation. `truncation`: default of `map`.
     """
 
     config: StyleBasedConfig
@@ -102,7 +102,7 @@ class StyleBasedGenerator(nn.Module, ABC):
 
     @abstractmethod
     def layers(self) -> list[list[StyledLayer]]:
-        """The styled modules of every W+ layer, in the order of w*."""
+        """Styled modules of every W+ layer, in the order of w*."""
 
     @abstractmethod
     def synthesize_raw(self, styles: Styles, noise: Noise = None) -> Images:
@@ -111,7 +111,7 @@ class StyleBasedGenerator(nn.Module, ABC):
     @property
     @abstractmethod
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """Height and width of every noise input, in the order in which `synthesize` takes them."""
+        """Height and width of every noise input, in the order of `synthesize`."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -119,17 +119,17 @@ class StyleBasedGenerator(nn.Module, ABC):
         return self.config.image_size
 
     def sizes(self) -> tuple[int, ...]:
-        """Styles of each W+ layer; what `style_sizes` is set to once the layers exist."""
+        """Number of styles per W+ layer, from which `style_sizes` is set once the layers exist."""
         return tuple(sum(module.style_size for module in layer) for layer in self.layers())
 
     def map(self, z: Latents, truncation: float | None = None) -> W:
-        """Latents to w; truncation < 1 (None: the generator's own) pulls w towards its average (StyleGAN, app. B)."""
+        """Latents -> w; truncation < 1 (None: the generator's own) pulls w towards its average (StyleGAN, app. B)."""
         w: Tensor = self.mapping(z)
         psi = self.truncation if truncation is None else truncation
         return w if psi == 1.0 else torch.lerp(self.w_average, w, psi)
 
     def styles(self, w: Codes) -> Styles:
-        """Codes w, one for all layers or one per layer, to flat styles w*."""
+        """Codes w, one for all layers or one per layer -> flat styles w*."""
         return post_affine(self.layers(), w)
 
     def synthesize(self, styles: Styles, noise: Noise = None) -> Images:
@@ -138,20 +138,20 @@ class StyleBasedGenerator(nn.Module, ABC):
 
     @torch.no_grad()
     def estimate_average(self, count: int = 10_000) -> None:
-        """Sets the average of w from `count` latents drawn with seed 0, for files that do not hold it."""
+        """Sets the average of w from `count` latents drawn with seed 0, for files without it."""
         source = torch.Generator().manual_seed(0)
         z = torch.randn(count, self.z_dim, generator=source).to(self.w_average)
         self.w_average.copy_(self.mapping(z).mean(dim=0))
 
 
 def post_affine(layers: Sequence[Sequence[StyledLayer]], w: Codes) -> Styles:
-    """The styles of `layers` one after the other, from one code w for all or one per layer."""
+    """Concatenated styles of `layers`, from one code w for all layers or one per layer."""
     parts = [module.affine(w if w.dim() == 2 else w[:, k]) for k, layer in enumerate(layers) for module in layer]
     return torch.cat(parts, dim=1)
 
 
 def layers_of(blocks: Iterable[Any]) -> list[list[StyledLayer]]:
-    """The W+ layers of StyleGAN2's blocks; the colors of a block share one with the first convolution of the next."""
+    """W+ layers of StyleGAN2's blocks; a block's colors share a layer with the first convolution of the next block."""
     layers: list[list[StyledLayer]] = [[]]
     for block in blocks:
         if block.conv0 is not None:
@@ -164,14 +164,14 @@ def layers_of(blocks: Iterable[Any]) -> list[list[StyledLayer]]:
 
 @dataclass(frozen=True)
 class ImportedConfig(StyleBasedConfig):
-    """Architecture of a generator that was trained elsewhere, and how its images are taken."""
+    """Architecture of an imported generator, and how its images are synthesized."""
 
     noise: NoiseMode = "constant"
-    """constant: the planes stored with the weights; random: those given to `synthesize`, if any; none: never any."""
+    """constant: noise planes stored with the weights; random: planes passed to `synthesize`; none: no noise."""
     truncation: float = 1.0
-    """psi of `map` where the caller names none; 1 leaves w alone."""
+    """Default psi of `map`; 1 leaves w unchanged."""
     crop: tuple[int, int] | None = None
-    """(height, width) of the visible center, for images that were letterboxed into a square; None shows all."""
+    """(height, width) of the visible center, for images letterboxed into a square; None shows all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,9 +191,9 @@ class ImportedConfig(StyleBasedConfig):
 
 
 class ImportedGenerator(StyleBasedGenerator, ABC):
-    """A generator that was trained elsewhere: its noise planes are stored with the weights; it may show its center.
+    """An imported generator: its noise planes are stored with the weights, and it may show only its center.
 
-    noise_sides: of the square noise planes, one for every layer that takes noise.
+    noise_sides: size of the square noise planes, one for every layer with noise.
     """
 
     config: ImportedConfig
@@ -209,7 +209,7 @@ class ImportedGenerator(StyleBasedGenerator, ABC):
     def colors(
         self, styles: Sequence[Float[Tensor, "batch _"]], noise: Sequence[Float[Tensor, "#batch 1 _ _"] | None]
     ) -> Float[Tensor, "batch 3 side side"]:
-        """Unbounded colors, nominally [-1, 1], of the whole square; one style per styled module."""
+        """Unbounded colors of the whole square, nominally [-1, 1]; one style per styled module."""
 
     @property
     def noise_planes(self) -> list[Float[Tensor, "1 1 _ _"]]:
@@ -218,15 +218,15 @@ class ImportedGenerator(StyleBasedGenerator, ABC):
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of the planes that the caller of `synthesize` draws; empty unless noise is "random"."""
+        """(height, width) of the planes that callers of `synthesize` draw; empty unless noise is "random"."""
         if self.config.noise != "random":
             return ()
         return tuple((plane.shape[2], plane.shape[3]) for plane in self.noise_planes)
 
     def synthesize_raw(self, styles: Styles, noise: Noise = None) -> Images:
-        """Unbounded colors, nominally [-1, 1], of the visible part.
+        """Unbounded colors of the visible part, nominally [-1, 1].
 
-        Without `noise` the result is deterministic: with the stored planes where noise is "constant", else with none.
+        Deterministic without `noise`: uses the stored planes if noise is "constant", else none.
         """
         sizes = [module.style_size for layer in self.layers() for module in layer]
         planes: Sequence[Tensor | None] = noise or [None] * self._noise_count

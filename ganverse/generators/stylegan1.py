@@ -1,7 +1,7 @@
 """StyleGAN1's generator (Karras et al. 2019), most likely the paper's car model; written from the paper.
 
-Every convolution is followed by noise, bias, leaky ReLU and adaptive instance normalization (equation 1); one
-convolution makes the colors at the end.
+Every convolution is followed by noise, bias, leaky ReLU and adaptive instance normalization (equation 1). A final
+convolution makes the colors.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ganverse.generators.layers import ACTIVATION_GAIN, SLOPE, EqualizedLinear, 
 from ganverse.generators.style_based import ImportedConfig, ImportedGenerator, StyledLayer
 
 FUSED_SIDE = 128
-"""From this output side on, enlarging is a transposed convolution, which sees its kernel turned by 180 degrees."""
+"""From this output size on, upsampling is a transposed convolution, whose kernel is rotated by 180 degrees."""
 
 
 @dataclass(frozen=True)
 class StyleGAN1Config(ImportedConfig):
-    """Has no settings of its own."""
+    """StyleGAN1 has no settings of its own."""
 
 
 class Epilogue(StyledLayer):
@@ -57,7 +57,7 @@ class Epilogue(StyledLayer):
 class Block(nn.Module):
     """One resolution: (convolution, epilogue) twice; at 4 px the first convolution is the learned constant.
 
-    The first convolution enlarges, then blurs with [1, 2, 1].
+    The first convolution upsamples, then blurs with [1, 2, 1].
     """
 
     def __init__(self, inputs: int | None, outputs: int, side: int, w_dim: int) -> None:
@@ -74,7 +74,7 @@ class Block(nn.Module):
         styles: Sequence[Float[Tensor, "batch _"]],
         noise: Sequence[Float[Tensor, "#batch 1 side side"] | None],
     ) -> Float[Tensor, "batch outputs side side"]:
-        """Features of this resolution from those below (at 4 px: the constant)."""
+        """Features of this resolution from those of the previous one (at 4 px: the constant)."""
         if self.up is not None:
             x = blur(enlarge(x, _scaled(self.up), fused=self._fused), (1.0, 2.0, 1.0))
         x = self.epilogue0(x, styles[0], noise[0])
@@ -86,9 +86,9 @@ class Block(nn.Module):
 def enlarge(
     x: Float[Tensor, "batch inputs height width"], weight: Float[Tensor, "outputs inputs 3 3"], *, fused: bool
 ) -> Float[Tensor, "batch outputs height2 width2"]:
-    """Repeats every pixel 2 x 2 and convolves; `fused` turns the kernel by 180 degrees.
+    """Repeats every pixel 2 x 2 and convolves; `fused` rotates the kernel by 180 degrees.
 
-    Both are one transposed convolution whose 4x4 kernel is the sum of four shifted copies of the 3x3 one.
+    Both are one transposed convolution whose 4x4 kernel is the sum of four shifted copies of the 3x3 kernel.
     """
     kernel = weight if fused else weight.flip(2, 3)
     summed = 4.0 * F.avg_pool2d(F.pad(kernel, (1, 1, 1, 1)), 2, stride=1)
@@ -117,7 +117,7 @@ class StyleGAN1Generator(ImportedGenerator):
         self.style_sizes = self.sizes()
 
     def layers(self) -> list[list[StyledLayer]]:
-        """The styled modules of every W+ layer, in the order of w*."""
+        """Styled modules of every W+ layer, in the order of w*."""
         blocks = cast(Iterable[Block], self.blocks)
         return [[epilogue] for block in blocks for epilogue in (block.epilogue0, block.epilogue1)]
 

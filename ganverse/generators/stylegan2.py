@@ -1,8 +1,8 @@
-"""StyleGAN2's generator, written from the paper (Karras et al. 2020), laid out for cheap training on a CPU.
+"""StyleGAN2's generator, written from the paper (Karras et al. 2020), optimized for training on a CPU.
 
-Differences to the paper, all for speed: the up-sampling convolution of a block works at the LOW resolution and its
-result is up-sampled bilinearly before the activation; modulation and demodulation scale the activations before and
-after one convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length
+Differences to the paper, all for speed: a block's upsampling convolution works at the LOW resolution, and its result is
+upsampled bilinearly before the activation; modulation and demodulation scale the activations before and after one
+convolution shared by the batch (the same function as per-sample weights, section 2.2); no path-length
 regularization.
 """
 
@@ -33,7 +33,7 @@ from ganverse.generators.style_based import (
 
 @dataclass(frozen=True)
 class StyleGAN2Config(StyleBasedConfig):
-    """Architecture of the generator that is trained here."""
+    """Architecture of the generator trained in this project."""
 
     resolution: int = 64
     z_dim: int = 128
@@ -42,13 +42,13 @@ class StyleGAN2Config(StyleBasedConfig):
     channels: tuple[int, ...] = (128, 128, 96, 64, 32)
     view_layers: int = 4
     noise: bool = True
-    """Trained with noise inputs; without them every detail belongs to the latent code, as multi-view data want it."""
+    """Whether to train with noise inputs. Without them the latent code sets every detail, as multi-view data need."""
     view_inputs: int | None = None
-    """Leading dimensions of w that the view layers read: a bottleneck that leaves the object to the other layers.
+    """Leading dimensions of w that the view layers read, a bottleneck that leaves the object to the other layers.
     Default: all, as in StyleGAN."""
 
     first_rgb: int = 4
-    """Pixels per side of the first block that adds colors. Blocks below it can shape the object but not color it."""
+    """Resolution in pixels of the first block that adds colors. Lower blocks affect the shape only."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,12 +59,12 @@ class StyleGAN2Config(StyleBasedConfig):
 
 
 def upsample(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height2 width2"]:
-    """Bilinear, twice as large."""
+    """Doubles the size bilinearly."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class LeadingAffine(EqualizedLinear):
-    """Affine map of the first `inputs` dimensions of what it is given."""
+    """Affine map of the first `inputs` dimensions of its input."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias_init=1.0)
@@ -94,8 +94,8 @@ class StyledConvolution(StyledLayer):
         style: Float[Tensor, "batch inputs"],
         noise: Float[Tensor, "#batch 1 height width"] | None,
     ) -> Float[Tensor, "batch outputs height_out width_out"]:
-        """Noise has the size of the input; the output is twice as large if the layer up-samples."""
-        # Equation 3 of the paper; the gain of the activation rides along with scalings that are needed anyway.
+        """Noise has the input's size; the output is twice as large if the layer upsamples."""
+        # Equation 3 of the paper; the gain of the activation is merged into other scalings.
         power = style.square() @ self.weight.square().sum(dim=(2, 3)).t()
         demodulation = torch.rsqrt(power + 1e-8) * ACTIVATION_GAIN
         out = F.conv2d(x * style[:, :, None, None], self.weight, padding=1)
@@ -122,15 +122,15 @@ class ToRGB(StyledLayer):
     def forward(
         self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Colors, unbounded, 0 is mid-gray."""
-        # Three output channels: the one place where per-sample weights are cheaper than scaled activations.
+        """Unbounded colors; 0 is mid-gray."""
+        # Three output channels: the only place where per-sample weights are cheaper than scaled activations.
         weight = self.weight * (style * self._gain)[:, None, :]
         colors = torch.matmul(x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)) + self.bias
         return colors.view(x.shape[0], x.shape[2], x.shape[3], 3).permute(0, 3, 1, 2)
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: [up-sampling convolution,] convolution, colors."""
+    """One resolution: [upsampling convolution,] convolution, colors."""
 
     def __init__(self, inputs: int | None, outputs: int, w_dim: int, *, rgb: bool = True) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[
         Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"] | None
     ]:
-        """Features and the image so far, with this block's colors added; takes its styles and noises in order."""
+        """Features, and the image so far plus this block's colors; takes styles and noise in order."""
         if self.conv0 is not None:
             x = self.conv0(x, next(styles), next(noises))
         x = self.conv1(x, next(styles), next(noises))
@@ -161,8 +161,8 @@ class SynthesisBlock(nn.Module):
 class StyleGAN2Generator(StyleBasedGenerator):
     """Grows progressively through `synthesize_raw(resolution=, fade=)`.
 
-    Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1 and the up-sampling convolution of block
-    k (in this order inside w*); layer 2k the second convolution of block k; the last layer the colors at the top.
+    Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1, then the upsampling convolution of block
+    k; layer 2k the second convolution of block k; the last layer the final colors.
     """
 
     config: StyleGAN2Config
@@ -182,12 +182,12 @@ class StyleGAN2Generator(StyleBasedGenerator):
         self.style_sizes = self.sizes()
 
     def layers(self, resolution: int | None = None) -> list[list[StyledLayer]]:
-        """The modulated modules of every W+ layer, in the order of w*; a lower `resolution` uses fewer."""
+        """Modulated modules of every W+ layer, in the order of w*; fewer for a lower `resolution`."""
         return layers_of(self.blocks[: self._depth(resolution)])
 
     @property
     def noise_shapes(self) -> tuple[tuple[int, int], ...]:
-        """One (height, width) per convolution; up-sampling convolutions take theirs at the low resolution.
+        """One (height, width) per convolution; upsampling convolutions take noise at the low resolution.
 
         Empty for a network trained without noise.
         """
@@ -209,7 +209,7 @@ class StyleGAN2Generator(StyleBasedGenerator):
         self.w_average.lerp_(w.detach().to(self.w_average).mean(dim=0), 1.0 - decay)
 
     def styles(self, w: Codes, resolution: int | None = None) -> Styles:
-        """Flat styles w*; a lower `resolution` gives the prefix that `synthesize_raw` needs there.
+        """Flat styles w*; a lower `resolution` returns the prefix that `synthesize_raw` needs.
 
         A [batch, layers, w_dim] input may hold one code per layer of the full generator or of that resolution.
         """
@@ -220,7 +220,7 @@ class StyleGAN2Generator(StyleBasedGenerator):
     ) -> Images:
         """Unbounded colors, nominally [-1, 1], at `resolution` (None: full).
 
-        `fade` in [0, 1] weighs the colors that the top block adds to the up-sampled image of the block below.
+        `fade` in [0, 1] weights the colors that the top block adds to the upsampled image of the block below.
         """
         depth = self._depth(resolution)
         modules = [module for layer in self.layers(resolution) for module in layer]
@@ -234,7 +234,7 @@ class StyleGAN2Generator(StyleBasedGenerator):
         return colors
 
     def _depth(self, resolution: int | None) -> int:
-        """Number of blocks that are used at a resolution."""
+        """Number of blocks used at a resolution."""
         depths = {4 * 2**k: k + 1 for k in range(len(self.blocks))}
         if resolution is None:
             return len(self.blocks)

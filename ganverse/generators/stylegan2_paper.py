@@ -1,6 +1,6 @@
-"""StyleGAN2's generator exactly as published (Karras et al. 2020a), for weights that were trained elsewhere.
+"""StyleGAN2's generator exactly as published (Karras et al. 2020a), for imported weights.
 
-Written from the paper. `stylegan2.py` is the variant that is trained here: cheaper, but not the same function.
+Written from the paper. `stylegan2.py` is a cheaper variant for training here, and another function.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PaperStyleGAN2Config(ImportedConfig):
     """Config-f is `channels = min(32768 / side, 512)` with skip connections (table 1)."""
 
     branches: Literal["skip", "residual"] = "skip"
-    """How resolutions are joined (section 4.1): "skip" adds up their colors, "residual" their features."""
+    """How resolutions are combined (section 4.1): "skip" sums their colors, "residual" their features."""
     clamp: float | None = None
     """Bound of the activations, for weights trained with mixed precision (Karras et al. 2020b, appendix)."""
 
@@ -57,7 +57,7 @@ class ModulatedConvolution(StyledLayer):
         style: Float[Tensor, "batch inputs"],
         noise: Float[Tensor, "#batch 1 height_out width_out"] | None,
     ) -> Float[Tensor, "batch outputs height_out width_out"]:
-        """Noise has the size of the output, twice that of the input if the layer up-samples."""
+        """Noise has the output's size, twice the input's if the layer upsamples."""
         demodulation = torch.rsqrt(style.square() @ self.weight.square().sum(dim=(2, 3)).t() + 1e-8)
         out = self._convolve(x * style[:, :, None, None]) * demodulation[:, :, None, None]
         if noise is not None:
@@ -69,7 +69,7 @@ class ModulatedConvolution(StyledLayer):
         weight = cast(Tensor, self.weight)
         if not self._up:
             return F.conv2d(x, weight, padding=1)
-        # A transposed convolution leaves 2 side + 1 pixels, which the filter brings to 2 side.
+        # A transposed convolution gives 2 side + 1 pixels, which the filter reduces to 2 side.
         return 4.0 * blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), BINOMIAL)
 
 
@@ -88,13 +88,13 @@ class ToRGB(StyledLayer):
     def forward(
         self, x: Float[Tensor, "batch inputs height width"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Colors, unbounded, 0 is mid-gray."""
+        """Unbounded colors; 0 is mid-gray."""
         out = F.conv2d(x * (style * self._weight_gain)[:, :, None, None], self.weight, self.bias)
         return out if self._clamp is None else out.clamp(-self._clamp, self._clamp)
 
 
 class Block(nn.Module):
-    """One resolution: an up-sampling convolution (but at 4 px), a convolution, colors, a residual branch."""
+    """One resolution: an upsampling convolution (except at 4 px), a convolution, colors, a residual branch."""
 
     def __init__(self, inputs: int | None, outputs: int, config: PaperStyleGAN2Config, *, top: bool) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Block(nn.Module):
     ) -> tuple[
         Float[Tensor, "batch outputs height_out width_out"], Float[Tensor, "batch 3 height_out width_out"] | None
     ]:
-        """Features, and the image so far with this block's colors added; takes its styles and noise in order."""
+        """Features, and the image so far plus this block's colors; takes styles and noise in order."""
         below = x
         if self.conv0 is not None:
             x = self.conv0(x, next(styles), next(noise))
@@ -130,10 +130,10 @@ class Block(nn.Module):
 
 
 class PaperStyleGAN2Generator(ImportedGenerator):
-    """The layers of W+ and their order inside w* are those of `StyleGAN2Generator`.
+    """W+ layers, and their order within w*, are those of `StyleGAN2Generator`.
 
-    Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1, then the up-sampling convolution of
-    block k; layer 2k the second convolution of block k; the last layer the colors at the top.
+    Layer 0 drives the convolution at 4 px; layer 2k-1 the colors of block k-1, then the upsampling convolution of block
+    k; layer 2k the second convolution of block k; the last layer the final colors.
     """
 
     config: PaperStyleGAN2Config
@@ -150,7 +150,7 @@ class PaperStyleGAN2Generator(ImportedGenerator):
         self.style_sizes = self.sizes()
 
     def layers(self) -> list[list[StyledLayer]]:
-        """The styled modules of every W+ layer, in the order of w*."""
+        """Styled modules of every W+ layer, in the order of w*."""
         return layers_of(self.blocks)
 
     def colors(

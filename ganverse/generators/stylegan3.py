@@ -1,8 +1,8 @@
 """StyleGAN3's generator (Karras et al. 2021, "Alias-free GANs"), translation (-t) and rotation (-r) variants.
 
 Written from the paper, section 3 and appendix. Features are band-limited signals on grids with a margin around the
-image; every nonlinearity works at twice the sampling rate, between low-pass filters. The filters are stored with the
-weights, they are not designed here.
+image. Every nonlinearity works at twice the sampling rate, between low-pass filters, which are stored with the
+weights.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from ganverse.generators.protocol import Images
 from ganverse.generators.style_based import MAX_FEATURES, ImportedConfig, ImportedGenerator, NoiseMode, StyledLayer
 
 MARGIN = 10
-"""Pixels around the image, on each side of every grid."""
+"""Margin in pixels on each side of every grid."""
 CRITICAL = 2
-"""Last layers, sampled critically: their cutoff is half their sampling rate."""
+"""Number of last layers that are critically sampled: their cutoff is half their sampling rate."""
 TAPS = 6
-"""Of a filter per up- or down-sampling factor."""
+"""Filter taps per up- or downsampling factor."""
 OUTPUT_SCALE = 0.25
 
 
 @dataclass(frozen=True)
 class StyleGAN3Config(ImportedConfig):
-    """Architecture; `channels` holds one count for each layer but the last, which makes the colors."""
+    """Architecture; `channels` holds one count for each layer except the last, which makes the colors."""
 
     noise: NoiseMode = "none"
     """StyleGAN3 takes no noise."""
     kernel: int = 3
-    """Side of the convolutions: 3 (-t) or 1 (-r)."""
+    """Kernel size of the convolutions: 3 (-t) or 1 (-r)."""
     radial: bool = False
-    """Radially symmetric down-sampling filters (-r)."""
+    """Radially symmetric downsampling filters (-r)."""
     clamp: float | None = 256.0
     """Bound of the activations."""
 
@@ -52,7 +52,7 @@ class StyleGAN3Config(ImportedConfig):
             raise GanverseError(f"expected a kernel of 1 or 3 and a positive clamp, got {self.kernel}, {self.clamp}")
 
     def check_channels(self) -> None:
-        """GanverseError if there are too few or too many layers or features."""
+        """GanverseError if the number of layers or features is out of range."""
         if not CRITICAL < len(self.channels) <= 64 or self.resolution < 16:
             raise GanverseError(f"expected 3 to 64 layers from 16 px on, got {len(self.channels)} at {self.resolution}")
         if max(width * grid.size**2 for width, grid in zip(self.channels, self.grids, strict=False)) > 2 * MAX_FEATURES:
@@ -65,7 +65,7 @@ class StyleGAN3Config(ImportedConfig):
 
     @property
     def grids(self) -> list[Grid]:
-        """The signals that the layers produce, the colors last (section 3.2)."""
+        """Signals produced by the layers, the colors last (section 3.2)."""
         half, last = self.resolution / 2, len(self.channels)
         grids = []
         for k in range(last + 1):
@@ -79,7 +79,7 @@ class StyleGAN3Config(ImportedConfig):
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a signal is sampled.
+    """Sampling of a signal.
 
     cutoff: highest frequency, in cycles per image. rate: samples per image. size: samples per side, with the margin.
     critical: whether the cutoff is half the rate.
@@ -92,7 +92,7 @@ class Grid:
 
 
 class FourierInput(StyledLayer):
-    """Sine waves under a rotation and translation that w chooses (appendix F); the style is (r_c, r_s, t_x, t_y)."""
+    """Sine waves, rotated and translated according to w (appendix F); the style is (r_c, r_s, t_x, t_y)."""
 
     freqs: Tensor
     phases: Tensor
@@ -111,7 +111,7 @@ class FourierInput(StyledLayer):
         self._grid = grid
 
     def forward(self, style: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch channels size size"]:
-        """The waves, mixed by the learned weights."""
+        """The waves, mixed by learned weights."""
         grid, count = self._grid, len(style)
         cosine, sine, x, y = (style / style[:, :2].norm(dim=1, keepdim=True)).unbind(1)
         zero, one = torch.zeros_like(x), torch.ones_like(x)
@@ -120,7 +120,7 @@ class FourierInput(StyledLayer):
         matrix = rotation @ shift @ self.transform
         phases = self.phases + (self.freqs @ matrix[:, :2, 2:]).squeeze(2)
         freqs = self.freqs @ matrix[:, :2, :2]
-        # Waves beyond the cutoff, of a transform that shrinks, fade out towards half the sampling rate.
+        # Waves that a shrinking transform moves beyond the cutoff fade out towards half the sampling rate.
         amplitude = 1.0 - (freqs.norm(dim=2) - grid.cutoff) / (grid.rate / 2 - grid.cutoff)
         scale = 0.5 * grid.size / grid.rate
         theta = (torch.eye(2, 3, dtype=style.dtype, device=style.device) * scale).expand(count, -1, -1)
@@ -132,7 +132,7 @@ class FourierInput(StyledLayer):
 
 
 class AliasFreeLayer(StyledLayer):
-    """Modulated convolution, then the activation at a higher sampling rate, then the grid of the output.
+    """Modulated convolution, then the activation at a higher sampling rate, then the output grid.
 
     colors: the last layer, without demodulation and activation.
     """
@@ -159,7 +159,7 @@ class AliasFreeLayer(StyledLayer):
         self.register_buffer("down_filter", _box(down_taps, radial=radial) if down_taps > 1 else None)
         total = (target.size - 1) * self._down + 1 - (source.size + kernel - 1) * self._up + up_taps + down_taps - 2
         before = (total + self._up) // 2
-        # A transposed convolution begins up_taps - 1 samples early and ends up_taps - up samples late.
+        # A transposed convolution starts up_taps - 1 samples early and ends up_taps - up samples late.
         self._padding = (before - up_taps + 1, total - before + self._up - up_taps) * 2
         self._colors = colors
         self._clamp = config.clamp
@@ -167,7 +167,7 @@ class AliasFreeLayer(StyledLayer):
     def forward(
         self, x: Float[Tensor, "batch inputs size size"], style: Float[Tensor, "batch inputs"]
     ) -> Float[Tensor, "batch outputs size_out size_out"]:
-        """The signal on its next grid."""
+        """The signal on the next grid."""
         x = self._convolve(x, style) + self.bias[:, None, None]
         x = F.pad(_resample(x, self.up_filter, up=self._up), self._padding)
         if not self._colors:
@@ -183,7 +183,7 @@ class AliasFreeLayer(StyledLayer):
             style = style / math.sqrt(weight[0].numel())
             return F.conv2d(x * (style * gain)[:, :, None, None], weight, padding=padding)
         weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
-        # Of each style vector, so that no sample depends on its batch; the demodulation cancels the scale.
+        # Per style vector, so that no sample depends on its batch; demodulation cancels the scale.
         style = style * style.square().mean(dim=1, keepdim=True).rsqrt()
         demodulation = torch.rsqrt(style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8)
         out = F.conv2d(x * (style * gain)[:, :, None, None], weight, padding=padding)
@@ -191,12 +191,12 @@ class AliasFreeLayer(StyledLayer):
 
 
 def _box(taps: int, *, radial: bool = False) -> Tensor:
-    """Stands in for a filter until the stored one is loaded."""
+    """Placeholder for a filter until the stored one is loaded."""
     return torch.full((taps, taps) if radial else (taps,), 1.0 / taps ** (2 if radial else 1))
 
 
 def _resample(x: Tensor, taps: Tensor | None, *, up: int = 1, down: int = 1) -> Tensor:
-    """Inserts zeros, filters (both axes, or with a 2D filter) and leaves samples out; up: nothing is cut off."""
+    """Inserts zeros, filters (both axes, or with a 2D filter) and drops samples; up: nothing is cut off."""
     if taps is None:
         return x
     kernels = [taps] if taps.dim() == 2 else [taps[:, None], taps[None]]
@@ -211,7 +211,7 @@ def _resample(x: Tensor, taps: Tensor | None, *, up: int = 1, down: int = 1) -> 
 
 
 class StyleGAN3Generator(ImportedGenerator):
-    """Layer 0 of W+ drives the Fourier features, the others one convolution each, the last one the colors."""
+    """W+ layer 0 drives the Fourier features, each other layer a convolution, the last the colors."""
 
     config: StyleGAN3Config
 
@@ -227,7 +227,7 @@ class StyleGAN3Generator(ImportedGenerator):
         self.style_sizes = self.sizes()
 
     def layers(self) -> list[list[StyledLayer]]:
-        """The styled modules of every W+ layer, in the order of w*."""
+        """Styled modules of every W+ layer, in the order of w*."""
         return [[self.input], *[[cast(StyledLayer, layer)] for layer in self.convolutions]]
 
     def colors(

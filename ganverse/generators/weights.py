@@ -1,4 +1,4 @@
-"""Generators on disk: `NAME.safetensors` with a JSON card that names the architecture and pins the sha256."""
+"""Generators on disk: `NAME.safetensors` with a JSON card of architecture and sha256."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _NETWORKS: dict[str, tuple[type[StyleBasedConfig], Callable[..., StyleBasedGener
 
 @dataclass(frozen=True)
 class GeneratorCard:
-    """Facts about a generator; `sha256` is that of the safetensors file and filled in when the weights are written.
+    """Card of a generator; `sha256` (of the safetensors file) is set when the weights are written.
 
-    seed, images_seen: of the training; both 0 for imported weights. source, source_sha256: the file they came from.
-    class_index: the class of the conditional generator that was imported, None for an unconditional one.
+    seed, images_seen: of the training; 0 for imported weights. source, source_sha256: the imported file. class_index:
+    the imported class of a conditional generator, None for an unconditional one.
     """
 
     config: StyleBasedConfig
@@ -46,12 +46,12 @@ class GeneratorCard:
 
     @property
     def architecture(self) -> str:
-        """Name of the network that `config` belongs to."""
+        """Name of the network."""
         return architecture_of(self.config)
 
 
 def architecture_of(config: StyleBasedConfig) -> str:
-    """The name of the architecture on a card."""
+    """Name of the architecture in a card."""
     return next(name for name, (kind, _) in _NETWORKS.items() if type(config) is kind)
 
 
@@ -59,7 +59,7 @@ def read_config(architecture: Any, facts: Any) -> StyleBasedConfig:
     """Settings of an architecture from JSON.
 
     Raises:
-        GanverseError: another architecture; settings that it does not have, that are out of range or do not agree.
+        GanverseError: unknown architecture, or settings that are unknown, out of range or inconsistent.
     """
     if architecture not in list(_NETWORKS):
         raise GanverseError(f"expected architecture {' or '.join(map(repr, _NETWORKS))}, got {architecture!r:.40}")
@@ -67,16 +67,16 @@ def read_config(architecture: Any, facts: Any) -> StyleBasedConfig:
 
 
 def make_generator(config: StyleBasedConfig) -> StyleBasedGenerator:
-    """A new generator with random weights; under `torch.device("meta")` it takes no memory."""
+    """A new generator with random weights; with `torch.device("meta")` it takes no memory."""
     return _NETWORKS[architecture_of(config)][1](config)
 
 
 def save_generator(
     generator: StyleBasedGenerator, path: Path, card: GeneratorCard, *, half: bool = False
 ) -> GeneratorCard:
-    """Writes `path` (ending in .safetensors) and the card beside it; returns the card as written.
+    """Writes `path` (ending in .safetensors) and its card; returns the card as written.
 
-    `card.config` and `card.sha256` are replaced by what belongs to the generator.
+    `card.config` and `card.sha256` are set from the generator.
     """
     written = replace(card, config=generator.config)
     facts = {"architecture": written.architecture, **asdict(written)}
@@ -85,7 +85,7 @@ def save_generator(
 
 def read_generator_card(path: Path) -> GeneratorCard:
     """The card of the weights at `path`; GanverseError if it is missing, broken or of another kind."""
-    repeated = ("resolution", "view_layers")  # what cards of version 0.1 say a second time
+    repeated = ("resolution", "view_layers")  # duplicated in cards of version 0.1
     facts = {name: value for name, value in read_card(path).items() if name not in repeated}
     try:
         config = read_config(facts.pop("architecture", "none"), facts.pop("config", None))
@@ -95,15 +95,15 @@ def read_generator_card(path: Path) -> GeneratorCard:
 
 
 def load_generator(source: str | Path, device: torch.device | str = "cpu") -> tuple[StyleBasedGenerator, GeneratorCard]:
-    """A frozen float32 generator in evaluation mode, and its card.
+    """Loads a frozen float32 generator in eval mode, and its card.
 
     Args:
         source: "car" (the package's own GAN), a .safetensors file, a run directory, or
             hf://owner/repository[/file.safetensors].
-        device: where the generator goes.
+        device: of the generator.
 
     Raises:
-        GanverseError: a file is missing, or the weights are not those that the card describes.
+        GanverseError: a file is missing, or the weights do not match their card.
     """
     path = find_weights(source, GENERATOR)
     if path.suffix == CHECKPOINT:

@@ -1,4 +1,4 @@
-"""Cameras, meshes and mesh regularizers. This package owns every frame convention (docs/conventions.md)."""
+"""Cameras, meshes and mesh regularizers. This package defines all frame conventions (docs/conventions.md)."""
 
 from typing import TYPE_CHECKING
 

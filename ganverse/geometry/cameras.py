@@ -1,9 +1,9 @@
-"""Perspective cameras: the one place that owns frames and projections.
+"""Perspective cameras; defines all frames and projections.
 
 World: right-handed, +y up, the object looks along +z. Camera frame (OpenGL): x right, y up, the camera looks along its
-own -z, so visible depths are negative and a LARGER z is closer. NDC: x right, y up, both in [-1, 1] over the image,
-whatever its aspect. Two kinds of cameras share one projection: `Cameras` on a sphere around the origin, which networks
-predict, become `PinholeCameras` of any pose and intrinsics before anything is projected.
+-z, so visible depths are negative and a LARGER z is closer. NDC: x right, y up, both in [-1, 1] over the image,
+whatever its aspect. `Cameras` on a sphere around the origin, which networks predict, are converted to `PinholeCameras`
+of any pose and intrinsics before projection.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ FOVY_DEGREES = 30.0
 """Vertical field of view of every `Cameras` (DIB-R's reference training)."""
 
 NEAR = 1e-3
-"""Points nearer than this in front of the camera are held at this depth in the perspective division."""
+"""Points nearer than this in front of the camera use this depth in the perspective division."""
 
 
 @dataclass(frozen=True)
 class PinholeCameras:
     """A batch of perspective cameras of any pose and intrinsics.
 
-    A world point p lies at q = rotation p + translation in the camera's frame, at focal * (q_x, q_y) / -q_z + principal
+    A world point p is at q = rotation p + translation in the camera frame, and at focal * (q_x, q_y) / -q_z + principal
     in the image.
 
     rotation: world to camera (x right, y up, looks along -z). translation: world units.
-    focal: focal lengths in x and y, in NDC: made for the image's aspect.
-    principal: where the optical axis meets the image, in NDC.
+    focal: focal lengths in x and y, in NDC, for the image's aspect.
+    principal: intersection of the optical axis and the image, in NDC.
     """
 
     rotation: Float[Tensor, "batch 3 3"]
@@ -48,11 +48,11 @@ class PinholeCameras:
 
         Args:
             view: world to camera; x right, y up, looks along -z; last row (0, 0, 0, 1).
-            projection: camera to clip coordinates, rows (fx, 0, -cx, 0), (0, fy, -cy, 0), any, (0, 0, -1, 0) with the
-                focal lengths and the principal point in NDC, made for the image's aspect.
+            projection: camera to clip coordinates, rows (fx, 0, -cx, 0), (0, fy, -cy, 0), any, (0, 0, -1, 0) with focal
+                lengths and principal point in NDC, for the image's aspect.
 
         Raises:
-            GanverseError: matrices of another form, such as row vectors, skewed, orthographic, or OpenCV's.
+            GanverseError: other matrices, such as row-vector, skewed, orthographic or OpenCV matrices.
         """
         rows, columns = [0, 0, 1, 1, 3, 3, 3, 3], [1, 3, 0, 3, 0, 1, 2, 3]
         found = torch.cat([view[:, 3], projection[:, rows, columns]], dim=1)
@@ -73,21 +73,21 @@ class PinholeCameras:
         translation: Float[Tensor, "batch 3"],
         size: tuple[int, int],
     ) -> PinholeCameras:
-        """Cameras in OpenCV's convention, as COLMAP and gsplat have them (gsplat: K is `Ks`, R and t are `viewmats`).
+        """Cameras in OpenCV's convention, as in COLMAP and gsplat (gsplat: K is `Ks`, R and t are `viewmats`).
 
         Args:
             intrinsics: K in pixels, rows (fx, 0, cx), (0, fy, cy), (0, 0, 1). The image's upper left corner is (0, 0),
-                so the center of its first pixel is (0.5, 0.5); add 0.5 to cx and cy of a calibration that counts pixel
-                centers from 0.
+                so the center of its first pixel is (0.5, 0.5); add 0.5 to cx and cy if your calibration puts it at (0,
+                0).
             rotation: R, world to camera; OpenCV's camera frame has x right, y DOWN and looks along +z.
-            translation: t in world units; a world point p lies at R p + t in the camera's frame.
+            translation: t in world units; a world point p is at R p + t in the camera frame.
             size: height and width of the image in pixels.
 
         Raises:
             GanverseError: a K with skew.
         """
         if intrinsics[:, 0, 1].any():
-            raise GanverseError("expected intrinsics without skew (K[0, 1] = 0), got others; undistort the pictures")
+            raise GanverseError("expected intrinsics without skew (K[0, 1] = 0), got others; undistort the images")
         flip = intrinsics.new_tensor([1.0, -1.0, -1.0])
         per_pixel = 2 / intrinsics.new_tensor([size[1], size[0]])
         focal = intrinsics[:, [0, 1], [0, 1]] * per_pixel
@@ -95,7 +95,7 @@ class PinholeCameras:
         return cls(rotation * flip[:, None], translation * flip, focal, principal)
 
     def with_fovy(self, fovy_degrees: Float[Tensor, " batch"], aspect: float = 1.0) -> PinholeCameras:
-        """The same cameras with a vertical field of view each, in (0, 180); aspect: image width / height."""
+        """Sets the vertical field of view of each camera, in (0, 180); aspect: image width / height."""
         focal = 1 / (fovy_degrees.deg2rad() / 2).tan()
         return replace(self, focal=torch.stack([focal / aspect, focal], dim=1))
 
@@ -107,7 +107,7 @@ class PinholeCameras:
         return PinholeCameras(*(x.to(target) for x in (self.rotation, self.translation, self.focal, self.principal)))
 
     def pinhole(self, aspect: float = 1.0) -> PinholeCameras:
-        """These cameras, whose focal lengths are made for an aspect already."""
+        """Returns itself; the focal lengths already include an aspect."""
         return self
 
 
@@ -118,7 +118,7 @@ class Cameras:
     azimuth: radians; 0 in front of the object (camera at +z), growing towards +x (counter-clockwise seen from above).
     elevation: radians; positive above the object. `|elevation|` must stay below pi / 2.
     distance: world units (the template sphere has radius 1).
-    offset: shift of the whole picture in NDC (x right, y up).
+    offset: shift of the image in NDC (x right, y up).
     """
 
     azimuth: Float[Tensor, " batch"]
@@ -156,11 +156,11 @@ class Cameras:
         return self._each(lambda x: x.repeat_interleave(repeats, dim=0))
 
     def placed(self, placement: Float[Tensor, "batch 4"]) -> Cameras:
-        """The cameras of pictures that were mirrored, scaled and shifted: (x, y) came to scale * (sign * x, y) + shift.
+        """Cameras of images that were mirrored, scaled and shifted: (x, y) moved to scale * (sign * x, y) + shift.
 
-        placement: sign (-1 where mirrored, which only symmetric objects allow), scale, shift in x and y, all in NDC. A
-        camera comes closer instead of zooming, which is the same up to perspective: 0.01 for the world's unit sphere at
-        a distance of 4 and a scale of 1.1.
+        placement: sign (-1 if mirrored, for symmetric objects only), scale, shift in x and y, all in NDC. The camera
+        moves closer instead of zooming, which is equal up to perspective: 0.01 for the unit sphere at a distance of 4
+        and a scale of 1.1.
         """
         sign, scale = placement[:, 0], placement[:, 1]
         offset = self.offset * torch.stack([sign * scale, scale], dim=1) + placement[:, 2:]
@@ -185,7 +185,7 @@ class Cameras:
         return torch.stack([right, up, backward], dim=-2)
 
     def pinhole(self, aspect: float = 1.0) -> PinholeCameras:
-        """These cameras for images of the given aspect (width / height); the origin lies at (0, 0, -distance)."""
+        """Pinhole cameras for images of the given aspect (width / height); the origin is at (0, 0, -distance)."""
         focal = 1.0 / math.tan(math.radians(FOVY_DEGREES) / 2)
         lens = torch.stack([torch.full_like(self.distance, x) for x in (focal / aspect, focal)], dim=1)
         origin = torch.nn.functional.pad(-self.distance[:, None], (2, 0))
@@ -193,7 +193,7 @@ class Cameras:
 
 
 def concatenate(cameras: Sequence[Cameras]) -> Cameras:
-    """One batch out of several."""
+    """Concatenates batches."""
     fields = zip(*((c.azimuth, c.elevation, c.distance, c.offset) for c in cameras), strict=True)
     return Cameras(*(torch.cat(each) for each in fields))
 
@@ -203,8 +203,8 @@ def project(
 ) -> tuple[Float[Tensor, "batch n 2"], Float[Tensor, "batch n"]]:
     """Perspective projection: NDC positions and camera-frame z (negative in front of the camera).
 
-    aspect: image width / height, for `Cameras`. Points nearer than `NEAR` in front of the camera are held at that depth
-    in the division, so nothing becomes infinite; the renderer drops faces whose z is not negative.
+    aspect: image width / height, for `Cameras`. Points nearer than `NEAR` in front of the camera use that depth in the
+    division, so nothing becomes infinite; the renderer drops faces whose z is not negative.
     """
     pinhole = cameras.pinhole(aspect)
     in_camera = points @ pinhole.rotation.transpose(1, 2) + pinhole.translation[:, None]

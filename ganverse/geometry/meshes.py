@@ -15,8 +15,8 @@ class Mesh:
     """A batch of meshes that share their faces.
 
     vertices: world frame. faces: vertex indices, counter-clockwise seen from outside.
-    face_uvs: per-face-corner texture coordinates in [0, 1] (so a seam needs no doubled vertex); u right, v UP,
-    i.e. (0, 0) is the lower left corner of the texture image, as in OBJ.
+    face_uvs: texture coordinates per face corner in [0, 1] (seams need no duplicate vertices); u right, v UP, so (0, 0)
+    is the lower left corner of the texture image, as in OBJ.
     """
 
     vertices: Float[Tensor, "batch verts 3"]
@@ -24,11 +24,11 @@ class Mesh:
     face_uvs: Float[Tensor, "faces 3 2"]
 
     def with_vertices(self, vertices: Float[Tensor, "batch verts 3"]) -> Mesh:
-        """The same surface, moved."""
+        """Replaces the vertices."""
         return replace(self, vertices=vertices)
 
     def repeat_interleave(self, repeats: int) -> Mesh:
-        """Every mesh `repeats` times in a row (one copy per camera)."""
+        """Repeats every mesh `repeats` times in a row (one per camera)."""
         return self.with_vertices(self.vertices.repeat_interleave(repeats, dim=0))
 
     def to(self, device: torch.device | str) -> Mesh:
@@ -39,7 +39,7 @@ class Mesh:
 def face_vertices(
     vertices: Float[Tensor, "batch verts d"], faces: Int[Tensor, "faces 3"]
 ) -> Float[Tensor, "batch faces 3 d"]:
-    """Vertex attributes gathered per face corner."""
+    """Vertex attributes per face corner."""
     return vertices.index_select(1, faces.flatten()).unflatten(1, faces.shape)  # cheaper than vertices[:, faces]
 
 
@@ -89,7 +89,7 @@ def icosahedron() -> tuple[Float[Tensor, "12 3"], Int[Tensor, "20 3"]]:
 def subdivide(
     vertices: Float[Tensor, "verts 3"], faces: Int[Tensor, "faces 3"]
 ) -> tuple[Float[Tensor, "more_verts 3"], Int[Tensor, "more_faces 3"]]:
-    """Every triangle into four; new vertices at the edge middles, after the old ones."""
+    """Splits every triangle into four; new vertices at the edge midpoints come after the old ones."""
     edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
     unique, inverse = edges.unique(dim=0, return_inverse=True)
     ab, bc, ca = (inverse + len(vertices)).view(3, -1)
@@ -109,16 +109,16 @@ def sphere_template(subdivisions: int = 3) -> Mesh:
 
 
 def square_chart(directions: Float[Tensor, "faces 3 3"]) -> Float[Tensor, "faces 3 2"]:
-    """UV of face corners from their directions on the unit sphere: the paper's one square chart.
+    """UV of face corners from their directions on the unit sphere: the paper's square chart.
 
-    Azimuthal unwrap about +y: the roof sits in the center, the car's front (+z) to the right, the rear to the left,
-    its left side (+x) below and its right side (-x) above; the down pole is stretched over the border. The radius is
-    Lambert's equal-area one, so upper and lower half get the same number of texels.
+    Azimuthal unwrap about +y: the car's roof is in the center, its front (+z) to the right, its rear to the left, its
+    left side (+x) below and its right side (-x) above; the lower pole is stretched over the border. The radius is
+    Lambert's equal-area one, so upper and lower half have the same number of texels.
     """
     x, y, z = directions.unbind(dim=-1)
     radius = ((1 - y) / 2).clamp(0, 1).sqrt()
     along = torch.stack([z, -x], dim=-1)
-    # The poles have no azimuth of their own: take the mean of the other corners, so that no face spans the square.
+    # The poles have no azimuth: use the mean of the other corners, so that no face spans the square.
     length = along.norm(dim=-1, keepdim=True)
     unit = along / length.clamp_min(1e-6)
     others = unit.sum(dim=1, keepdim=True) - unit

@@ -1,7 +1,7 @@
-"""How regular a mesh is: the shape regularizers of the paper's Eq. 1 (L_lap, L_sm, L_mov), unreduced.
+"""Shape regularizers of the paper's Eq. 1 (L_lap, L_sm, L_mov), unreduced.
 
-The paper's weights 5 / 5 / 2.5 belong to plain means of these values. DIB-R's public code multiplies the Laplacian by
-3V and the flatten term by E and uses weights of 0.01 / 0.001: never mix the two conventions.
+The paper's weights 5 / 5 / 2.5 apply to plain means of these values. DIB-R's public code multiplies the Laplacian by 3V
+and the flatten term by E, and uses weights of 0.01 / 0.001; do not mix the two conventions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ganverse.geometry.meshes import face_normals
 
 @dataclass(frozen=True)
 class Adjacency:
-    """Neighborhoods of a closed triangle surface; the same for every mesh of one template.
+    """Adjacency of a closed triangle surface, shared by all meshes of one template.
 
-    edges: the two vertices of every edge, once. edge_faces: the two faces that share it.
-    degree: number of neighbors of every vertex, as a float.
+    edges: the two vertices of every edge, once. edge_faces: the two faces that share it. degree: number of neighbors of
+    every vertex, as a float.
     """
 
     edges: Int[Tensor, "edges 2"]
@@ -29,7 +29,7 @@ class Adjacency:
 
     @classmethod
     def build(cls, faces: Int[Tensor, "faces 3"]) -> Adjacency:
-        """Neighborhoods of a closed surface; raises ValueError if some edge does not belong to two faces."""
+        """Adjacency of a closed surface; raises ValueError if an edge does not belong to exactly two faces."""
         corners = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values
         edges, inverse, counts = corners.unique(dim=0, return_inverse=True, return_counts=True)
         if not bool((counts == 2).all()):
@@ -53,7 +53,7 @@ def uniform_laplacian(values: Float[Tensor, "batch verts d"], adjacency: Adjacen
 def laplacian_loss(displacement: Float[Tensor, "batch verts 3"], adjacency: Adjacency) -> Float[Tensor, "batch verts"]:
     """L_lap of Eq. 1: squared length of the uniform Laplacian of the predicted DISPLACEMENT, per vertex.
 
-    On the displacement and not on the positions, so that the template itself costs nothing.
+    Uses the displacement instead of the positions, so that the template itself costs nothing.
     """
     return uniform_laplacian(displacement, adjacency).square().sum(dim=-1)
 
@@ -63,7 +63,7 @@ def flatten_loss(
 ) -> Float[Tensor, "batch edges"]:
     """L_sm of Eq. 1 as in DIB-R: (1 - cosine)^2 between the normals of the two faces of an edge; 0 = flat, 4 = folded.
 
-    The square forgives the many small angles of a rounded shape; without it the paper's weight flattens cars to soap.
+    The square tolerates the many small angles of a rounded shape; without it the paper's weight oversmooths cars.
     """
     first, second = face_normals(vertices, faces)[:, adjacency.edge_faces].unbind(dim=2)
     return (1 - (first * second).sum(dim=-1)).square()
@@ -77,8 +77,8 @@ def move_loss(displacement: Float[Tensor, "batch verts 3"]) -> Float[Tensor, "ba
 def low_pass(faces: Int[Tensor, "faces 3"], strength: float) -> Float[Tensor, "verts verts"]:
     """Matrix (I + strength * L)^-1 with the uniform Laplacian L; 0 = identity.
 
-    Displacements predicted through it are smooth from the first step, so that no face folds over before the
-    regularizers act (Nicolet et al. 2021, "Large steps in inverse rendering of geometry").
+    Displacements filtered by it are smooth from the first step, so that no face folds before the regularizers take
+    effect (Nicolet et al. 2021, "Large steps in inverse rendering of geometry").
     """
     adjacency = Adjacency.build(faces)
     identity = torch.eye(len(adjacency.degree), device=faces.device)

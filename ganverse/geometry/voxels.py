@@ -1,4 +1,4 @@
-"""Solid voxelization of closed meshes: the occupancy behind 3D IoU."""
+"""Solid voxelization of closed meshes, for 3D IoU."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def voxelize(
 ) -> Bool[Tensor, "batch resolution resolution resolution"]:
     """Occupancy of the voxel centers of the cube [-extent, extent]^3, indexed [x, y, z].
 
-    Exact for closed meshes, also for unions of overlapping closed parts: a center is inside when its winding number
-    along +z is positive (signed crossings of every face with the column are summed), so parity never flips.
+    Exact for closed meshes, also for unions of overlapping closed parts: a center is inside if its winding number along
+    +z is positive (the sum of signed crossings with the column).
     """
     return torch.stack([_voxelize_one(v, faces, resolution, extent) for v in vertices])
 
@@ -23,7 +23,7 @@ def voxelize(
 def _voxelize_one(
     vertices: Float[Tensor, "verts 3"], faces: Int[Tensor, "faces 3"], resolution: int, extent: float
 ) -> Bool[Tensor, "resolution resolution resolution"]:
-    # Grid units: center i sits at i. A tiny irrational shift keeps columns off shared edges and vertices.
+    # Grid units: center i is at i. A tiny irrational shift keeps columns off shared edges and vertices.
     shift = vertices.new_tensor([1.7e-5, 2.9e-5, 0.0]).double()
     grid = (vertices.double() / extent + 1) * resolution / 2 - 0.5 + shift
     corners = face_vertices(grid[None], faces)[0]
@@ -41,7 +41,7 @@ def _voxelize_one(
     weight_c = _cross2(b - a, column - a[:, :2]) / cross
     hit = (cross != 0) & (weight_b >= 0) & (weight_c >= 0) & (weight_b + weight_c <= 1)
     z = a[:, 2] + weight_b * (b - a)[:, 2] + weight_c * (c - a)[:, 2]
-    # A face looking along -z is entered going up the column: +1 for every center above it.
+    # A face looking along -z is an entry on the way up: +1 for every center above it.
     first_above = z.ceil().clamp(0, resolution).long()[hit]
     crossings = torch.zeros(resolution, resolution, resolution + 1, dtype=torch.int32, device=vertices.device)
     crossings.index_put_(

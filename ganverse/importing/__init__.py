@@ -1,4 +1,4 @@
-"""Weights of image GANs that were trained elsewhere, read without executing anything that a file says."""
+"""Reads weights of image GANs trained elsewhere without executing anything in their files."""
 
 from typing import TYPE_CHECKING
 

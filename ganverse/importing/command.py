@@ -1,4 +1,4 @@
-"""`ganverse import-gan`: weights of an image GAN that was trained elsewhere become a generator of ours."""
+"""`ganverse import-gan`: converts weights of an image GAN trained elsewhere."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ganverse.arguments import CommandParser
 from ganverse.importing.importer import ImportSettings, import_generator
 
 DESCRIPTION = """\
-Imports the generator of a GAN that was trained elsewhere: StyleGAN1, 2 and 3 from NVIDIA's pickles (PyTorch and
-TensorFlow), rosinality's StyleGAN2 and DatasetGAN's StyleGAN1 in PyTorch. The contents of the file tell which it is.
-Nothing in the file is executed: no Python code that it holds is run, no module that it names is imported.
+Convert the generator of a GAN trained elsewhere: StyleGAN1, 2 and 3 from NVIDIA's pickles (PyTorch and TensorFlow),
+rosinality's StyleGAN2 and DatasetGAN's StyleGAN1 in PyTorch. The format is detected from the file's contents. Nothing
+in the file is executed, and no module that it names is imported.
 
-Writes DIR/NAME.safetensors and DIR/NAME.json, a card with the architecture, the license and the source."""
+Writes DIR/NAME.safetensors and DIR/NAME.json, a card with architecture, license and source."""
 EXAMPLES = """\
 examples:
   ganverse import-gan stylegan2-car-config-f.pkl -o generators --crop 512x384
   ganverse import-gan hf://owner/repository/horses.pt -o generators --noise random
-  ganverse views generators/stylegan2-car-config-f.safetensors --help    # the next step: view codes
+  ganverse views generators/stylegan2-car-config-f.safetensors --help    # next step: view codes
 
-docs/import.md lists what can be read, and what is refused."""
+docs/import.md lists the supported formats."""
 
 
 def import_command(arguments: Sequence[str]) -> Path:
-    """`ganverse import-gan FILE -o DIR`; the file written.
+    """`ganverse import-gan FILE -o DIR`; returns the file written.
 
     Raises:
-        GanverseError: the file cannot be imported; nothing has been written then.
+        GanverseError: the file cannot be imported; nothing was written.
     """
     given = _parser().parse_args(list(arguments))
     settings = ImportSettings(**{field.name: getattr(given, field.name) for field in fields(ImportSettings)})
@@ -53,21 +53,21 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     add("file", metavar="FILE", help="a file, or hf://owner/repository/file")
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the weights and their card")
-    add("--crop", type=_crop, metavar="WxH", help="visible center of the square images: 512x384 for NVIDIA's cars")
+    add("--crop", type=_crop, metavar="WxH", help="visible center of the square images, e.g. 512x384 for NVIDIA's cars")
     add(
         "--noise",
         choices=("constant", "random", "none"),
-        help="constant: the noise planes in the file (default); random: new ones for each image; none",
+        help="constant: noise planes in the file (default); random: new planes for each image; none",
     )
-    add("--truncation", type=float, metavar="PSI", help="pulls every w towards the average; default 1, not at all")
-    add("--view-layers", type=int, metavar="K", help="first layers that carry the viewpoint (default: 4)")
-    add("--class-index", type=int, metavar="K", help="of a conditional generator: the class to synthesize, from 0")
-    add("--license", help="for the card, where you know better than the family of the file tells")
+    add("--truncation", type=float, metavar="PSI", help="pull every w towards the average (default: 1, not at all)")
+    add("--view-layers", type=int, metavar="K", help="number of first layers that carry the viewpoint (default: 4)")
+    add("--class-index", type=int, metavar="K", help="class of a conditional generator, from 0")
+    add("--license", help="license for the card (default: what is known about the file format)")
     return parser
 
 
 def _crop(text: str) -> tuple[int, int]:
-    """Width x height, as on the command line, to (height, width), as tensors have it."""
+    """Parses WIDTHxHEIGHT to (height, width)."""
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and len(text) < 12):
         raise ArgumentTypeError(f"expected WIDTHxHEIGHT, got {text!r:.40}")

@@ -1,4 +1,4 @@
-"""From the tensors of a file to the weights of our networks: rules for names and layouts, and what shapes tell."""
+"""Converts a file's tensors to our weights: rules for names and layouts, and settings inferred from shapes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Imported:
-    """A generator as a file describes it: `weights` under the names of our network that `config` makes.
+    """A generator from a file: `weights` named as in the network that `config` builds.
 
-    family: what wrote the file. license: what is known about the license of such weights. `weights` may lack the
-    average of w and the noise planes, which not every family keeps. classes: how many there were to choose from.
+    family: the file format. license: what is known about the license of such weights. `weights` may lack the average of
+    w and the noise planes, which some formats omit. classes: number of classes, for conditional generators.
     """
 
     family: str
@@ -36,10 +36,10 @@ class Imported:
 
 @dataclass(frozen=True)
 class Rule:
-    """A tensor whose name in the file matches `pattern` is `ours` in our network, laid out anew by `change`.
+    """A tensor whose name matches `pattern` becomes `ours`, with its layout converted by `change`.
 
-    ours: a template of `re.Match.expand`, a function of the match, or None for a constant that our network knows;
-    `change` then only checks it.
+    ours: a template for `re.Match.expand`, a function of the match, or None for a known constant, which `change` only
+    checks.
     """
 
     pattern: str
@@ -51,7 +51,7 @@ def convert(tensors: Tensors, rules: Iterable[Rule]) -> dict[str, Tensor]:
     """float32 tensors under our names.
 
     Raises:
-        GanverseError: a tensor for which there is no rule, which has another rank, or a second one for the same place.
+        GanverseError: a tensor without a rule or with another rank, or two tensors for one name.
     """
     weights: dict[str, Tensor] = {}
     for theirs, tensor in tensors.items():
@@ -61,7 +61,7 @@ def convert(tensors: Tensors, rules: Iterable[Rule]) -> dict[str, Tensor]:
         except (IndexError, RuntimeError) as error:
             raise GanverseError(f"{theirs!r} of shape {list(tensor.shape)}") from error
         if ours in weights:
-            raise GanverseError(f"the tensor {theirs[:80]!r}, which is there twice")
+            raise GanverseError(f"the tensor {theirs[:80]!r} twice")
         if ours is not None:
             weights[ours] = changed.to(torch.float32).contiguous()
     return weights
@@ -77,15 +77,15 @@ def _place(theirs: str, rules: Iterable[Rule]) -> tuple[str | None, Callable[[Te
 
 
 def level(side: str) -> int:
-    """The block of a resolution: 0 for 4 px, 1 for 8 px, ..."""
+    """Block index of a resolution: 0 for 4 px, 1 for 8 px, ..."""
     number = int(side)
     if number < 4 or number & (number - 1):
-        raise GanverseError(f"a resolution of {number} px, which is none of 4, 8, 16, ...")
+        raise GanverseError(f"a resolution of {number} px, not one of 4, 8, 16, ...")
     return number.bit_length() - 3
 
 
 def low_pass(tensor: Tensor, taps: tuple[float, ...] = BINOMIAL) -> Tensor:
-    """Checks that a stored filter is `taps`, those of StyleGAN2 by default, on both axes, whatever its gain."""
+    """Checks that a stored filter has `taps` (default: StyleGAN2's) on both axes, with any gain."""
     row = torch.tensor(taps) / sum(taps)
     stored = tensor.float().squeeze()
     if stored.shape != (len(taps), len(taps)) or not torch.allclose(stored / stored.sum(), row.outer(row), atol=1e-6):
@@ -94,10 +94,10 @@ def low_pass(tensor: Tensor, taps: tuple[float, ...] = BINOMIAL) -> Tensor:
 
 
 def average_of(tensor: Tensor) -> Tensor:
-    """The average of w from [w_dim], [1, w_dim], or [layers, w_dim] with equal rows.
+    """Average of w from [w_dim], [1, w_dim], or [layers, w_dim] with equal rows.
 
     Raises:
-        GanverseError: it is none of these.
+        GanverseError: another shape, or unequal rows.
     """
     rows = tensor.reshape(-1, tensor.shape[-1]) if 1 <= tensor.dim() <= 2 and tensor.numel() else None
     if rows is None or not torch.equal(rows, rows[:1].expand_as(rows)):
@@ -106,12 +106,12 @@ def average_of(tensor: Tensor) -> Tensor:
 
 
 def stylegan2_config(weights: Tensors, **settings: Any) -> PaperStyleGAN2Config:
-    """The architecture of a StyleGAN2 with these weights; GanverseError if there is none."""
+    """Architecture of a StyleGAN2 with these weights; GanverseError if there is none."""
     return PaperStyleGAN2Config(**_shared(weights, "blocks.{}.conv1.weight"), **settings)
 
 
 def stylegan1_config(weights: Tensors) -> StyleGAN1Config:
-    """The architecture of a StyleGAN1 with these weights; GanverseError if there is none."""
+    """Architecture of a StyleGAN1 with these weights; GanverseError if there is none."""
     return StyleGAN1Config(**_shared(weights, "blocks.{}.conv"))
 
 
@@ -128,14 +128,14 @@ def _shared(weights: Tensors, convolution: str) -> dict[str, Any]:
 
 
 def mapping_sizes(weights: Tensors) -> dict[str, Any]:
-    """z_dim, w_dim and the number of layers of a mapping network."""
+    """z_dim, w_dim and number of layers of a mapping network."""
     w_dim, z_dim = sizes(weights, "mapping.layers.0.weight", 2)
     layers = count_while(lambda i: f"mapping.layers.{i}.weight" in weights)
     return {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": layers}
 
 
 def count_while(exists: Callable[[int], bool]) -> int:
-    """How many of 0, 1, 2 ... exist in a row."""
+    """Number of consecutive integers from 0 that exist."""
     count = 0
     while exists(count):
         count += 1
@@ -143,10 +143,10 @@ def count_while(exists: Callable[[int], bool]) -> int:
 
 
 def sizes(weights: Tensors, name: str, rank: int) -> tuple[int, ...]:
-    """The shape of a tensor that an architecture is read from.
+    """Shape of a tensor.
 
     Raises:
-        GanverseError: there is no such tensor, or it has another number of axes.
+        GanverseError: the tensor is missing or has another rank.
     """
     if name not in weights:
         raise GanverseError(f"no tensor for {name!r}")
@@ -157,13 +157,13 @@ def sizes(weights: Tensors, name: str, rank: int) -> tuple[int, ...]:
 
 
 def fix_class(weights: dict[str, Tensor], index: int | None) -> int | None:
-    """Makes a conditional mapping network, in place, that of one class; returns the number of classes, if any.
+    """Specializes a conditional mapping network to one class, in place; returns the number of classes, if any.
 
-    The first layer takes (z, y), both normalized; y, the embedded label, is constant for a class: its product with the
-    weights goes into the bias. The average of w, over all classes, is dropped.
+    The first layer takes (z, y), both normalized. The embedded label y is constant for a class, so its product with the
+    weights is added to the bias. The average of w over all classes is dropped.
 
     Raises:
-        GanverseError: a conditional generator without a class, or no such class.
+        GanverseError: a conditional generator without a class index, or no such class.
     """
     if "embed.weight" not in weights:
         return None
@@ -178,7 +178,7 @@ def fix_class(weights: dict[str, Tensor], index: int | None) -> int | None:
     if inputs <= embedded or sizes(weights, "mapping.layers.0.bias", 1) != (w_dim,):
         raise GanverseError("an embedding of classes that does not fit the first layer")
     z_weight, y_weight = weights["mapping.layers.0.weight"].split([inputs - embedded, embedded], dim=1)
-    # the layer divides by the root of its inputs, which are fewer now
+    # the layer divides by the square root of its number of inputs, which is smaller now
     weights["mapping.layers.0.weight"] = z_weight * ((inputs - embedded) / inputs) ** 0.5
     weights["mapping.layers.0.bias"] = weights["mapping.layers.0.bias"] + y_weight @ y / inputs**0.5
     weights.pop("w_average", None)
@@ -186,23 +186,23 @@ def fix_class(weights: dict[str, Tensor], index: int | None) -> int | None:
 
 
 def check_settings(found: Mapping[str, Any], expected: Mapping[str, Any], known: str) -> None:
-    """Settings that change the function must be the usual ones.
+    """Checks that settings that change the function have their usual values.
 
-    expected: the values of those. known: names, with spaces between, that are read elsewhere or change nothing.
+    expected: those values. known: space-separated names that are read elsewhere or have no effect.
 
     Raises:
-        GanverseError: another value, or a setting that is not known.
+        GanverseError: another value, or an unknown setting.
     """
     for name, value in found.items():
         if name in expected:
             if _plain(value) != expected[name]:
                 raise GanverseError(f"the setting {name}={_plain(value)!r:.40}, only {expected[name]!r} can be read")
         elif name not in known.split():
-            raise GanverseError(f"the setting {str(name)[:40]!r}, whose meaning is not known")
+            raise GanverseError(f"the unknown setting {str(name)[:40]!r}")
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, words and short lists of them; of anything else only the type, because its depth is not known."""
+    """Numbers, strings and short lists of them; only the type of anything else, whose depth is unknown."""
     plain = (str, int, float, type(None))
     if isinstance(value, (list, tuple)) and len(value) < 20 and all(isinstance(item, plain) for item in value):
         return list(value)
@@ -210,15 +210,15 @@ def _plain(value: Any) -> Any:
 
 
 def named(value: Any, what: str) -> dict[str, Any]:
-    """A mapping whose keys are words; GanverseError for anything else."""
+    """A mapping with string keys; GanverseError for anything else."""
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise GanverseError(f"an object of type {type(value).__name__} in place of a mapping ({what})")
     return value
 
 
 def positive(settings: Mapping[str, Any], name: str) -> float | None:
-    """A setting that is a positive number or None (as where it is missing); GanverseError for anything else."""
+    """A setting that is a positive number or None (also if missing); GanverseError for anything else."""
     value = settings.get(name)
     if value is not None and not (type(value) in (int, float) and 0 < value < float("inf")):
-        raise GanverseError(f"a setting {name} that is no positive number")
+        raise GanverseError(f"a setting {name} that is not a positive number")
     return None if value is None else float(value)

@@ -1,4 +1,4 @@
-"""From a file of weights to a generator that has synthesized an image, or to a one-sentence error."""
+"""Imports a file of weights: a tested generator, or a one-sentence error."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ganverse.pretrained import hub_file
 from ganverse.random_streams import latents
 
 MAX_FILE = 4 * 2**30
-"""Bytes; the largest published files have about 0.4 GiB, training checkpoints with optimizers 1.5."""
+"""Maximum file size in bytes; the largest published files have about 0.4 GiB, checkpoints with optimizers 1.5."""
 _HUB = "hf://"
 _MAX_SENTENCE = 300
 
 
 @dataclass(frozen=True)
 class ImportSettings:
-    """What a file of weights does not say; None leaves what the architecture has by default, or the card of ours."""
+    """What a file of weights does not specify; None keeps the architecture's default, or the file's value."""
 
     noise: NoiseMode | None = None
     """See `ImportedConfig.noise`."""
@@ -39,20 +39,20 @@ class ImportSettings:
     crop: tuple[int, int] | None = None
     """(height, width) of the visible center."""
     view_layers: int | None = None
-    """First layers that carry the viewpoint."""
+    """Number of first layers that carry the viewpoint."""
     class_index: int | None = None
-    """The class of a conditional generator that the imported one synthesizes."""
+    """Class of a conditional generator to import."""
     license: str | None = None
-    """For the card, in place of what is known about the file's family."""
+    """License for the card, instead of what is known about the file format."""
 
 
 def import_generator(source: str, output: Path, settings: ImportSettings) -> tuple[Path, GeneratorCard]:
-    """Writes NAME.safetensors and its card into the folder `output`; returns the file and the card.
+    """Writes NAME.safetensors and its card to the folder `output`; returns the file and the card.
 
     source: see `read_source`. Everything is read, checked and tried before the first byte is written.
 
     Raises:
-        GanverseError: the file is not what can be imported; nothing has been written then.
+        GanverseError: the file cannot be imported; nothing was written.
     """
     name, data = Path(source).name, read_source(source)
     try:
@@ -70,7 +70,8 @@ def import_generator(source: str, output: Path, settings: ImportSettings) -> tup
         return path, save_generator(generator, path, card)
     except OSError as error:
         if not existed and path.exists():
-            path.unlink()  # weights whose card could not be written
+            for part in (path, path.with_suffix(".json")):  # without their cards
+                part.unlink(missing_ok=True)
         raise GanverseError(f"expected a folder to write to at {output}, got: {error}") from error
 
 
@@ -112,10 +113,10 @@ def _imported(data: bytes, settings: ImportSettings) -> tuple[StyleBasedGenerato
 
 
 def recognize(data: bytes, class_index: int | None = None) -> Imported:
-    """The generator in a PyTorch file or a bare pickle, whose contents tell the kind; its name says nothing.
+    """The generator in a PyTorch file or a bare pickle; the format is detected from the contents, not the name.
 
     Raises:
-        GanverseError: what was found instead, without naming the file.
+        GanverseError: what was found instead, without the file's name.
     """
     families: list[tuple[Callable[[Any], bool], Callable[[Any, TensorReader], Imported]]] = [
         (nvidia_torch.reads, partial(nvidia_torch.read, class_index=class_index)),
@@ -146,7 +147,7 @@ def _description(value: Any) -> str:
 
 
 def fill(found: Imported, notes: list[str]) -> StyleBasedGenerator:
-    """The network with the weights of the file; what the file does not keep is supplied, and noted in `notes`.
+    """The network with the weights of the file; missing parts are supplied and noted in `notes`.
 
     Raises:
         GanverseError: a weight is missing, of another shape, or not finite.
@@ -158,7 +159,7 @@ def fill(found: Imported, notes: list[str]) -> StyleBasedGenerator:
     _supply(weights, generator, notes)
     for name, tensor in weights.items():
         if not bool(tensor.isfinite().all()):
-            raise GanverseError(f"numbers that are not finite (in what becomes {name})")
+            raise GanverseError(f"values that are not finite (for {name})")
     try:
         generator.load_state_dict(weights, assign=True)
     except RuntimeError as error:
@@ -169,7 +170,7 @@ def fill(found: Imported, notes: list[str]) -> StyleBasedGenerator:
 
 
 def _supply(weights: dict[str, Tensor], generator: StyleBasedGenerator, notes: list[str]) -> None:
-    """Noise planes (seed 0), if there are none at all, and room for the average of w."""
+    """Noise planes (seed 0) if there are none, and space for the average of w."""
     planes = {name: tensor.shape for name, tensor in generator.named_buffers() if name.startswith("noise_")}
     if "w_average" not in weights:
         weights["w_average"] = torch.zeros(generator.config.w_dim)
@@ -182,7 +183,7 @@ def _supply(weights: dict[str, Tensor], generator: StyleBasedGenerator, notes: l
 
 @torch.no_grad()
 def _try(generator: StyleBasedGenerator) -> None:
-    """Synthesizes one image: finite weights may still overflow."""
+    """Synthesizes one image, because finite weights may still overflow."""
     styles = generator.styles(generator.map(latents(0, [0], generator.z_dim)))
     if not bool(generator.synthesize_raw(styles).isfinite().all()):
-        raise GanverseError("weights whose image is not finite")
+        raise GanverseError("weights that synthesize an image with values that are not finite")

@@ -1,4 +1,4 @@
-"""StyleGAN1 and StyleGAN2 in NVIDIA's TensorFlow pickles: (G, D, Gs), each a `Network` with its variables."""
+"""StyleGAN1 and StyleGAN2 from NVIDIA's TensorFlow pickles: (G, D, Gs), each a `Network` with its variables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LICENSE = (
 )
 NETWORK = "dnnlib.tflib.network.Network"
 VERSIONS = (2, 3, 4, 5)
-# Settings that would make another function of the same tensors, with the values that are built here.
+# Settings that change the function of the same tensors, with the values supported here.
 _USUAL: dict[str, Any] = {
     "label_size": 0,
     "normalize_latents": True,
@@ -48,7 +48,7 @@ _USUAL: dict[str, Any] = {
     "resample_kernel": [1, 3, 3, 1],
     "num_channels": 3,
 }
-# Read from the tensors, or about training, drawing and speed.
+# Read from the tensors, or only about training, sampling and speed.
 _READ = (
     "func_name mapping_func synthesis_func components resolution latent_size dlatent_size dlatent_broadcast dtype "
     "mapping_layers mapping_fmaps fmap_base fmap_decay fmap_min fmap_max architecture structure dlatent_avg_beta "
@@ -68,7 +68,7 @@ def convolution(weight: Tensor) -> Tensor:
 
 
 def turned_convolution(weight: Tensor) -> Tensor:
-    """The same, turned by 180 degrees: TensorFlow's StyleGAN2 turns the kernels that enlarge before it uses them."""
+    """The same, rotated by 180 degrees: TensorFlow's StyleGAN2 rotates upsampling kernels before use."""
     return convolution(weight).flip(2, 3)
 
 
@@ -80,7 +80,7 @@ def fully_grown(lod: Tensor) -> Tensor:
 
 
 def _part(layers: dict[str, str], part: str) -> Callable[[re.Match[str]], str]:
-    """Where a part of a layer belongs."""
+    """Our name for a part of a layer."""
     return lambda m: f"blocks.{level(m['side'])}.{layers[m['layer']]}.{part}"
 
 
@@ -101,7 +101,7 @@ _STYLEGAN1 = (
     Rule(_SIDE + "Conv1?/weight", lambda m: f"blocks.{level(m['side'])}.conv", convolution),
     Rule("synthesis/ToRGB_lod0/weight", "color_weight", convolution),
     Rule("synthesis/ToRGB_lod0/bias", "color_bias"),
-    Rule(r"synthesis/ToRGB_lod\d{1,2}/.*", None),  # of the lower resolutions, through which it grew
+    Rule(r"synthesis/ToRGB_lod\d{1,2}/.*", None),  # of lower resolutions, used while growing
     Rule(_LAYER + "bias", _part(_LAYERS1, "bias")),
     Rule(_LAYER + "Noise/weight", _part(_LAYERS1, "noise_weight")),
     Rule(_LAYER + "StyleMod/weight", _part(_LAYERS1, "affine.weight"), dense),
@@ -121,21 +121,21 @@ _STYLEGAN2 = (
 
 
 def reads(value: Any) -> bool:
-    """Whether this is the content of such a pickle."""
+    """Whether the value has this format."""
     return isinstance(value, (tuple, list)) and any(isinstance(item, Made) and item.name == NETWORK for item in value)
 
 
 def read(value: Any, reader: TensorReader) -> Imported:
-    """The generator Gs, the averaged one.
+    """The averaged generator, Gs.
 
     Raises:
-        GanverseError: it is missing, conditional, still growing, or unusual in another way.
+        GanverseError: it is missing, conditional, still growing, or otherwise unsupported.
     """
     if len(value) != 3:
         raise GanverseError(f"{len(value)} networks in place of (G, D, Gs)")
     networks = list(_networks(value[2]))
     settings: dict[str, Any] = {}
-    for _, state in reversed(networks):  # those of the whole network win
+    for _, state in reversed(networks):  # the whole network's settings take precedence
         settings |= named(state.get("static_kwargs", {}), "static_kwargs")
     if settings.get("label_size", 0) != 0:
         raise GanverseError("a conditional generator of TensorFlow (label_size > 0), which cannot be read")
@@ -155,7 +155,7 @@ def read(value: Any, reader: TensorReader) -> Imported:
 
 
 def _networks(network: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A network and its components (mapping, synthesis), whose names lead those of their variables."""
+    """A network and its components (mapping, synthesis), whose names prefix those of their variables."""
     waiting, seen = [("", network)], set()
     while waiting:
         prefix, network = waiting.pop()
@@ -177,5 +177,5 @@ def _variables(prefix: str, state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         raise GanverseError("a network without a list of variables")
     for item in variables:
         if not isinstance(item, (tuple, list)) or len(item) != 2 or not isinstance(item[0], str):
-            raise GanverseError("a variable that is no (name, array)")
+            raise GanverseError("a variable that is not a (name, array) pair")
         yield prefix + item[0], item[1]

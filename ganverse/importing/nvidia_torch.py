@@ -1,7 +1,7 @@
-"""StyleGAN2 and StyleGAN3 in NVIDIA's PyTorch pickles (the stylegan2-ada-pytorch and stylegan3 repositories).
+"""StyleGAN2 and StyleGAN3 from NVIDIA's PyTorch pickles (the stylegan2-ada-pytorch and stylegan3 repositories).
 
-A network is a `_reconstruct_persistent_obj` call whose argument holds the source code of its class, which is not looked
-at, and its state: parameters, buffers and sub-modules, these again as such calls.
+A network is a `_reconstruct_persistent_obj` call with its class's source code, which is ignored, and its state:
+parameters, buffers and submodules (again such calls).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _USUAL3 = {
     "lrelu_upsampling": 2,
 }
 _BRANCHES = {"skip": "skip", "resnet": "residual"}
-# Settings whose meaning is read from the tensors, or that change nothing but speed and training.
+# Settings that are read from the tensors, or only affect speed and training.
 _READ = (
     "z_dim c_dim w_dim img_resolution mapping_kwargs synthesis_kwargs channel_base channel_max num_fp16_res conv_clamp "
     "architecture fp16_channels_last fused_modconv_default num_layers conv_kernel use_radial_filters magnitude_ema_beta"
@@ -93,15 +93,15 @@ _READ = (
 
 
 def reads(value: Any) -> bool:
-    """Whether this is the content of such a pickle."""
+    """Whether the value has this format."""
     return isinstance(value, dict) and "G_ema" in value
 
 
 def read(value: Any, reader: TensorReader, class_index: int | None) -> Imported:
-    """The generator `G_ema`; of a conditional one that of `class_index`.
+    """The generator `G_ema`, for the class `class_index` if it is conditional.
 
     Raises:
-        GanverseError: it is missing, or unusual.
+        GanverseError: it is missing or unsupported.
     """
     network = state_of(value["G_ema"])
     settings = _settings(network)
@@ -120,18 +120,18 @@ def read(value: Any, reader: TensorReader, class_index: int | None) -> Imported:
 
 
 def state_of(record: Any) -> dict[str, Any]:
-    """The state of a persistent object; GanverseError for anything else or an unknown version."""
+    """State of a persistent object; GanverseError for anything else or an unknown version."""
     if not isinstance(record, Made) or not record.name.endswith("_reconstruct_persistent_obj"):
         raise GanverseError(f"an object of type {type(record).__name__} in place of a network")
     (meta,) = record.arguments if len(record.arguments) == 1 else (None,)
     meta = named(meta, "network")
     if meta.get("type") != "class" or meta.get("version") != 6:
-        raise GanverseError("a network saved in another version than 6")
+        raise GanverseError("a network saved in a version other than 6")
     return named(meta.get("state"), "state")
 
 
 def walk(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Names as in a state dict, and the records of the tensors."""
+    """Names as in a state dict, and the tensors' records."""
     waiting, seen = [("", state)], {id(state)}
     while waiting:
         prefix, state = waiting.pop()
@@ -150,9 +150,9 @@ def walk(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _settings(network: dict[str, Any]) -> dict[str, Any]:
-    """Those of the synthesis network, below `synthesis_kwargs` (stylegan2-ada) or flat (stylegan3); others checked."""
+    """Synthesis settings, in `synthesis_kwargs` (stylegan2-ada) or flat (stylegan3); checks the others."""
     if network.get("_init_args", ()) not in ((), []):
-        raise GanverseError("a network that was made with settings without names")
+        raise GanverseError("a network made with unnamed settings")
     settings = named(network.get("_init_kwargs", {}), "_init_kwargs")
     check_settings(
         named(settings.get("mapping_kwargs", {}), "mapping_kwargs"),
@@ -195,7 +195,7 @@ def _stylegan3_config(
 
 
 def _first_layer(network: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of the first layer, which says more surely than the settings what it was made with."""
+    """Attributes of the first layer, which are more reliable than the settings."""
     for name in ("synthesis", "b4", "conv1"):
         network = state_of(named(network.get("_modules", {}), "_modules").get(name))
     return network

@@ -1,8 +1,8 @@
-"""Pickles as inert data: an interpreter of their instructions that imports nothing and calls nothing.
+"""Pickles as inert data: an interpreter that imports nothing and calls nothing.
 
-`pickle.Unpickler` imports what a file names and calls it. Here a name stays a name: what the file would have had called
-comes back as a `Made` record (name, arguments, state), for others to recognize. Names that no image GAN's file needs
-are refused as soon as they occur, and so are the text instructions of protocol 0, which none of these files has.
+`pickle.Unpickler` imports what a file names, and calls it. Here names stay names, and calls become `Made` records
+(name, arguments, state) for others to interpret. Names that no image GAN's file needs are refused at once, and so are
+the text instructions of protocol 0, which these files do not contain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ganverse.errors import GanverseError
 
 MAX_INSTRUCTIONS = 500_000
-"""Per file. Large published files have some ten thousand, training checkpoints with optimizers several times that."""
+"""Per file. Large published files have about ten thousand, training checkpoints with optimizers several times that."""
 MAX_BYTES = 4 * 2**30
 _INTEGER_BITS = 128
 
@@ -49,19 +49,19 @@ NAMES = frozenset(
         ),
     }
 )
-"""Every global that was seen in the files of the families this package reads."""
+"""All globals that occur in the supported file formats."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A global by its name; never imported."""
+    """A global by name; never imported."""
 
     name: str
 
 
 @dataclass(eq=False)
 class Made:
-    """What a call would have made. `state` is what the object would have been given afterwards, None if nothing."""
+    """Record of a call. `state` is what the object would be given afterwards, or None."""
 
     name: str
     arguments: tuple[Any, ...]
@@ -70,16 +70,16 @@ class Made:
 
 @dataclass(frozen=True)
 class Stored:
-    """A persistent id: tensor data that lie outside of the pickle."""
+    """A persistent id: tensor data outside the pickle."""
 
     key: Any
 
 
 class Budget:
-    """What reading one file may cost, all pickles, archives and tensors inside of it together.
+    """Limits the cost of reading one file, with all its pickles, archives and tensors.
 
-    A small file that refers to the same bytes again and again would otherwise fill the memory, or never end. Honest
-    files need at most four bytes for each of their own: text, bytes, archive entry, and float32 from float16.
+    Otherwise a small file that refers to the same bytes repeatedly could fill the memory or never end. Valid files need
+    at most four bytes for each of their own: text, bytes, archive entry, and float32 from float16.
 
     size: of the file in bytes.
     """
@@ -89,20 +89,20 @@ class Budget:
         self._bytes = min(8 * size + 2**20, MAX_BYTES)
 
     def step(self) -> None:
-        """One instruction; GanverseError if there were too many."""
+        """Counts one instruction; GanverseError if there are too many."""
         self._instructions -= 1
         if self._instructions < 0:
             raise GanverseError(f"pickles of more than {MAX_INSTRUCTIONS} instructions")
 
     def spend(self, count: int) -> None:
-        """`count` bytes; GanverseError if there were too many."""
+        """Counts `count` bytes; GanverseError if there are too many."""
         self._bytes -= count
         if self._bytes < 0:
-            raise GanverseError("contents that are many times as large as the file")
+            raise GanverseError("contents many times larger than the file")
 
 
 class Pickle(NamedTuple):
-    """What a pickle says, where it ends, and the tensor data that it refers to."""
+    """The value of a pickle, its end, and the tensor data that it refers to."""
 
     value: Any
     end: int
@@ -110,18 +110,18 @@ class Pickle(NamedTuple):
 
 
 def read_pickle(data: bytes, start: int = 0, budget: Budget | None = None) -> Pickle:
-    """The pickle at `start`; budget: what is left to spend on its file, None for that of `data`.
+    """The pickle at `start`; budget: what remains for the file, None creates one for `data`.
 
-    Its value is made of None, numbers, strings, bytes, lists, tuples, dicts, and the records above. Mappings of other
-    classes are dicts.
+    The value consists of None, numbers, strings, bytes, lists, tuples, dicts, and the records above. Mappings of other
+    classes become dicts.
 
     Raises:
-        GanverseError: a name that is not in `NAMES`, an instruction that data need not have, a broken pickle.
+        GanverseError: a name outside `NAMES`, an unneeded instruction, or a broken pickle.
     """
     stream = io.BytesIO(data)
     stream.seek(start)
     try:
-        # pickletools decodes the text of instructions that are refused a moment later, and may warn about it
+        # pickletools may warn while decoding text instructions that are refused afterwards
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             machine = _run(stream, budget or Budget(len(data)))
@@ -141,7 +141,7 @@ def _run(stream: io.BytesIO, budget: Budget) -> _Machine:
 
 
 class _Machine:
-    """The stack and the memo of a pickle, and a method for each instruction that does not merely push its argument."""
+    """The pickle's stack and memo, with a method for each instruction that does more than push its argument."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
@@ -158,7 +158,7 @@ class _Machine:
         elif opcode in _STEPS:
             _STEPS[opcode](self, argument)
         elif opcode not in ("PROTO", "FRAME"):
-            raise GanverseError(f"the pickle instruction {opcode}, which no weights need")
+            raise GanverseError(f"the pickle instruction {opcode}, which weights do not need")
 
     def result(self) -> Any:
         (value,) = self.stack
@@ -170,7 +170,7 @@ class _Machine:
         return items
 
     def pops(self, count: int) -> list[Any]:
-        """The last `count` values, in the order in which they came."""
+        """The last `count` values, in order."""
         if count > len(self.stack):
             raise ValueError("an empty stack")
         items = self.stack[-count:]
@@ -185,7 +185,7 @@ class _Machine:
 
     def top(self, kind: type) -> Any:
         if type(self.stack[-1]) is not kind:
-            raise ValueError(f"items for something that is no {kind.__name__}")
+            raise ValueError(f"items for something that is not a {kind.__name__}")
         return self.stack[-1]
 
     def name(self, module: str, name: str) -> None:
@@ -193,11 +193,11 @@ class _Machine:
 
     def call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Named) or not isinstance(arguments, tuple):
-            raise ValueError("a call of something that is no name")
+            raise ValueError("a call of something that is not a name")
         self.stack.append(self.made(function.name, arguments))
 
     def made(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        """A call's record; mappings and encoded bytes, whose meaning is plain, become what they stand for."""
+        """Record of a call; mappings and encoded bytes are converted to their values."""
         if name in ("collections.OrderedDict", "dnnlib.util.EasyDict"):
             if arguments:
                 raise ValueError(f"{name} with arguments")
@@ -205,7 +205,7 @@ class _Machine:
         if name == "_codecs.encode":
             text, encoding = arguments
             if encoding != "latin1" or not isinstance(text, str):
-                raise ValueError("bytes that are not written as latin1")
+                raise ValueError("bytes that are not encoded as latin1")
             self.budget.spend(len(text))
             return text.encode("latin1")
         return Made(name, arguments)
@@ -235,7 +235,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "EMPTY_LIST": lambda m, _: m.stack.append([]),
     "EMPTY_DICT": lambda m, _: m.stack.append({}),
     "EMPTY_TUPLE": lambda m, _: m.stack.append(()),
-    "EMPTY_SET": lambda m, _: m.stack.append([]),  # the members of a set may be anything; nothing here needs them
+    "EMPTY_SET": lambda m, _: m.stack.append([]),  # members of a set may be anything, and are not needed here
     "MARK": lambda m, _: m.marks.append(len(m.stack)),
     "POP": lambda m, _: m.pops(1).clear(),
     "POP_MARK": lambda m, _: m.pop_mark().clear(),
@@ -260,12 +260,12 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 
 def _allowed(name: str) -> Named:
     if name not in NAMES:
-        raise GanverseError(f"the name {name[:80]!r}, which weights have no use for")
+        raise GanverseError(f"the name {name[:80]!r}, which weights do not need")
     return Named(name)
 
 
 def _key(key: Any) -> Any:
-    # Left out: tuples, hashing deeply nested ones exhausts the C stack; integers and floats that can share one hash.
+    # No tuples: hashing deeply nested ones exhausts the C stack. No integers and floats, which can share a hash.
     if not isinstance(key, (str, bytes, int, type(None))) or (isinstance(key, int) and key.bit_length() > 60):
         raise ValueError(f"a {type(key).__name__} as a key")
     return key

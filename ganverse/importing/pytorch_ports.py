@@ -1,4 +1,4 @@
-"""Networks of others in PyTorch: StyleGAN2 in rosinality's checkpoints, StyleGAN1 in the ports that DatasetGAN uses."""
+"""PyTorch ports: StyleGAN2 in rosinality's checkpoints, StyleGAN1 in the ports that DatasetGAN uses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MODULE = "module."
 
 
 def _layer(part: str) -> Callable[[re.Match[str]], str]:
-    """rosinality's conv1, convs.0, convs.1, ... are the convolutions in a row; to_rgb1, to_rgbs.0, ... the blocks."""
+    """rosinality's conv1, convs.0, convs.1, ... are consecutive convolutions; to_rgb1, to_rgbs.0, ... the blocks."""
 
     def place(match: re.Match[str]) -> str:
         index = int(match["index"] or 0) + (match["index"] is not None)
@@ -65,12 +65,12 @@ _STYLEGAN2 = (
 
 
 def reads_stylegan2(value: Any) -> bool:
-    """Whether this is the content of a checkpoint of rosinality's, converted (g_ema, latent_avg) or from training."""
+    """Whether the value is one of rosinality's checkpoints, converted (g_ema, latent_avg) or from training."""
     return isinstance(value, dict) and "g_ema" in value
 
 
 def read_stylegan2(value: Any, reader: TensorReader) -> Imported:
-    """The generator `g_ema`, with the average of w where the file has it; everything else in the file is left alone.
+    """The generator `g_ema`, with the average of w if the file has it; everything else is ignored.
 
     Raises:
         GanverseError: it is not a complete StyleGAN2.
@@ -104,13 +104,13 @@ _STYLEGAN1 = (
 
 
 def reads_stylegan1(value: Any) -> bool:
-    """Whether this is the state dict of such a port."""
+    """Whether the value is the state dict of such a port."""
     names = value if isinstance(value, dict) else ()
     return any(isinstance(name, str) and name.removeprefix(_MODULE).startswith("g_synthesis.") for name in names)
 
 
 def read_stylegan1(value: Any, reader: TensorReader) -> Imported:
-    """The generator; such files hold neither the average of w nor noise planes.
+    """The generator; such files have neither the average of w nor noise planes.
 
     Raises:
         GanverseError: it is not a complete StyleGAN1.
@@ -120,6 +120,6 @@ def read_stylegan1(value: Any, reader: TensorReader) -> Imported:
 
 
 def _state_dict(value: Any) -> dict[str, Any]:
-    """Records by their names, without the `module.` that torch's DataParallel puts in front of all of them."""
+    """Records by name, without the `module.` prefix of torch's DataParallel."""
     wrapped = all(name.startswith(_MODULE) for name in named(value, "state dict"))
     return {name.removeprefix(_MODULE) if wrapped else name: record for name, record in value.items()}

@@ -1,6 +1,6 @@
-"""PyTorch's containers, the zip archive of today and the row of pickles of old, and tensors, without PyTorch's loader.
+"""PyTorch's file formats (zip archives, and the older sequence of pickles) without PyTorch's loader.
 
-Tensors are made from the inert records of a pickle, with every size checked before memory is taken.
+Tensors are built from the inert records of a pickle; every size is checked before memory is allocated.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ _ARRAYS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1
 
 Storage = tuple[memoryview, np.dtype]
 Lookup = Callable[[Any], Storage]
-"""From the key of a persistent id to the numbers behind it."""
+"""Maps the key of a persistent id to its values."""
 
 
 class TensorReader:
-    """Makes tensors (CPU, contiguous, their own memory) out of the records of one file."""
+    """Builds tensors (CPU, contiguous, with their own memory) from the records of one file."""
 
     def __init__(self, lookup: Lookup, budget: Budget) -> None:
         self._lookup, self._budget = lookup, budget
 
     def tensors(self, records: Iterable[tuple[str, Any]]) -> dict[str, Tensor]:
-        """Tensors by their names; GanverseError for too many, for a name that is none, and as `tensor`."""
+        """Tensors by name; GanverseError for too many tensors, an invalid name, and as `tensor`."""
         made: dict[str, Tensor] = {}
         for name, record in records:
             if not isinstance(name, str) or len(name) > MAX_NAME:
-                raise GanverseError("a tensor whose name is no word of moderate length")
+                raise GanverseError("a tensor with an invalid name")
             if len(made) >= MAX_TENSORS:
                 raise GanverseError(f"more than {MAX_TENSORS} tensors")
             made[name] = self.tensor(record)
         return made
 
     def tensor(self, record: Any) -> Shaped[Tensor, "..."]:
-        """The tensor, parameter or array that a record describes.
+        """The tensor, parameter or array of a record.
 
         Raises:
-            GanverseError: it describes none, one beyond its storage, or more than the file may make.
+            GanverseError: not a tensor, beyond its storage, or more memory than the file may use.
         """
         array = self._array(record)
         self._budget.spend(max(4, array.itemsize) * array.size)
@@ -110,10 +110,10 @@ class TensorReader:
 
 
 def open_file(data: bytes) -> tuple[Any, TensorReader]:
-    """The inert object in a PyTorch file or a bare pickle, and what makes the tensors that it describes.
+    """The inert object in a PyTorch file or a bare pickle, and the reader of its tensors.
 
     Raises:
-        GanverseError: it is neither, or broken; its numbers are big-endian or compressed, which PyTorch's never are.
+        GanverseError: another format, damaged, or big-endian or compressed, which PyTorch never writes.
     """
     budget = Budget(len(data))
     value, lookup = _open(data, budget)
@@ -129,12 +129,12 @@ def _open(data: bytes, budget: Budget) -> tuple[Any, Lookup]:
     if type(first.value) is int and first.value == _MAGIC:
         return _open_legacy(data, first.end, budget)
     if first.end != len(data):
-        raise GanverseError(f"{len(data) - first.end} bytes behind the end of the pickle")
+        raise GanverseError(f"{len(data) - first.end} bytes after the end of the pickle")
     return first.value, _no_storages
 
 
 def _no_storages(key: Any) -> Any:
-    raise ValueError("a reference to data outside of the pickle")
+    raise ValueError("a reference to data outside the pickle")
 
 
 def _open_zip(data: bytes, budget: Budget) -> tuple[Any, Lookup]:
@@ -143,7 +143,7 @@ def _open_zip(data: bytes, budget: Budget) -> tuple[Any, Lookup]:
         entries = {entry.filename: entry for entry in archive.infolist()}
         (root,) = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
     except (zipfile.BadZipFile, ValueError, OSError, RuntimeError, struct.error) as error:
-        raise GanverseError(f"a zip archive that is no PyTorch file ({error})") from error
+        raise GanverseError(f"a zip archive that is not a PyTorch file ({error})") from error
 
     @cache
     def read(name: str) -> bytes:
@@ -168,9 +168,9 @@ def _open_zip(data: bytes, budget: Budget) -> tuple[Any, Lookup]:
 
 
 def _open_legacy(data: bytes, end: int, budget: Budget) -> tuple[Any, Lookup]:
-    """A file of PyTorch before 1.6: magic, version, system, object, keys as pickles, then the numbers.
+    """A file of PyTorch before 1.6: magic, version, system, object and keys as pickles, then the values.
 
-    The storages inside NVIDIA's pickles are such files too. end: of the magic number.
+    The storages in NVIDIA's pickles are such files too. end: of the magic number.
     """
     pickles = []
     for _ in range(4):
@@ -178,7 +178,7 @@ def _open_legacy(data: bytes, end: int, budget: Budget) -> tuple[Any, Lookup]:
         end = pickles[-1].end
     version, system, content, keys = pickles
     if version.value != _PROTOCOL or not isinstance(keys.value, list):
-        raise GanverseError("pickles that are no PyTorch file")
+        raise GanverseError("pickles that are not a PyTorch file")
     if not isinstance(system.value, dict) or system.value.get("little_endian") is not True:
         raise GanverseError("big-endian numbers")
     storages: dict[Any, Storage] = {}
@@ -194,47 +194,47 @@ def _open_legacy(data: bytes, end: int, budget: Budget) -> tuple[Any, Lookup]:
 
 
 def _word(key: Any) -> str:
-    """The key of a storage; anything else is not even hashed, which deeply nested tuples do not survive."""
+    """Checks the key of a storage; does not hash others, because hashing deeply nested tuples crashes."""
     if not isinstance(key, str):
-        raise ValueError("a storage whose key is no word")
+        raise ValueError("a storage whose key is not a string")
     return key
 
 
 def _nested_storage(data: Any, budget: Budget) -> Storage:
-    """The storage that is the one object of a PyTorch file inside a pickle (`torch.storage._load_from_bytes`)."""
+    """The storage in a PyTorch file inside a pickle (`torch.storage._load_from_bytes`)."""
     if not isinstance(data, bytes):
-        raise GanverseError("a storage that is no bytes")
+        raise GanverseError("a storage that is not bytes")
     budget.spend(len(data))
     value, lookup = _open(data, budget)
     if not isinstance(value, Stored):
-        raise GanverseError("something else than a storage where a storage belongs")
+        raise GanverseError("another object in place of a storage")
     return lookup(value.key)
 
 
 def _exactly(data: memoryview, start: int, count: Any, kind: Any) -> Storage:
-    """`count` numbers of a storage class that begin at `start`."""
+    """`count` values of a storage class, starting at `start`."""
     name = kind.name.removeprefix("torch.").removesuffix("Storage") if isinstance(kind, Named) else ""
     if name not in _STORAGES:
         raise GanverseError("a storage of an unknown kind")
     dtype = np.dtype(_STORAGES[name])
     end = start + dtype.itemsize * count
     if type(count) is not int or not start <= end <= len(data):
-        raise GanverseError(f"a storage of {count} numbers that is not there")
+        raise GanverseError(f"a storage of {count} values that is incomplete")
     return data[start:end], dtype
 
 
 def _numpy(state: Any) -> np.ndarray:
-    """The array whose `__setstate__` would be given (version, shape, dtype, fortran, bytes)."""
+    """The array from `__setstate__`'s arguments (version, shape, dtype, fortran, bytes)."""
     _, shape, dtype, fortran, data = state
     return _filled(data, _dtype(dtype), shape, "F" if fortran else "C")
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> np.ndarray:
-    """What numpy writes in protocol 5; order "K" comes with the axes in the order of memory (numpy 2.4)."""
+    """numpy's protocol 5 format; order "K" includes the axes in memory order (numpy 2.4)."""
     if order != "K":
         return _filled(data, _dtype(dtype), shape, order)
     if not _counts(axes):
-        raise ValueError("an array without an order of its axes")
+        raise ValueError("an array without the order of its axes")
     return _filled(data, _dtype(dtype), shape, "C").transpose(axes)
 
 
@@ -253,9 +253,9 @@ def _counts(numbers: Sequence[Any]) -> bool:
 
 
 def _dtype(record: Any) -> np.dtype:
-    """A plain number type; the byte order stands in the state of the record."""
+    """A plain number type; the record's state holds the byte order."""
     code = record.arguments[0] if isinstance(record, Made) and record.name == "numpy.dtype" else ""
     order = record.state[1] if code and isinstance(record.state, tuple) else "<"
     if code not in _ARRAYS or order not in "<|=":
-        raise ValueError("an array of unknown numbers")
+        raise ValueError("an array of an unsupported type")
     return np.dtype(code)

@@ -1,4 +1,4 @@
-"""Inverse graphics: one image to mesh, texture, camera and light, and how that is trained (paper, section 3)."""
+"""Inverse graphics: one image to mesh, texture, camera and light (paper, section 3)."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Cameras that settled in the wrong place, found and moved: every view's camera against other hypotheses.
+"""Camera survey: compares every view's camera with other hypotheses, and moves cameras stuck in wrong optima.
 
-Gradients turn a camera by some degrees, not round the object, and not through the plane of symmetry: a view that starts
-near 0 or 180 degrees and slips to the wrong side ends in its mirror image and stays there; a wrong bin stays wrong. So
-now and then the images of every view are compared with renders from other azimuths, and the camera jumps to one that
-explains them better. Beyond the paper, whose bins were all right.
+Gradients turn a camera by a few degrees, but not around the object or across the symmetry plane. A view near 0 or 180
+degrees that slips to the wrong side stays at its mirror image, and a wrongly annotated bin stays wrong. The survey
+therefore compares the images of each view with renders from other azimuths, and jumps to a clearly better one. This
+goes beyond the paper, whose annotated bins are all correct.
 
-Better has to be certain, over many images, and, away from the annotation, also large. Measured on the car GAN, at 11 to
-65 % of a training of 37 000 images, four cameras turned by 180 degrees: turning them back lowers the loss of their
-images by 7 to 24 % (2.5 to 17 standard errors). A correct camera early in training: 3.8 % at 3.0 standard errors.
+"Clearly" means certain over many images and, away from the annotation, also a large improvement. On the car GAN, at 11
+to 65 % of a training of 37 000 images with four cameras turned by 180 degrees, turning them back lowered the loss of
+their images by 7 to 24 % (2.5 to 17 standard errors). A correct camera early in training: 3.8 %, 3.0 standard errors.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SurveyPlan:
-    """When cameras are compared with other hypotheses, and what moves them."""
+    """When cameras are compared with other hypotheses, and when they move."""
 
     at: tuple[float, ...] = (0.12, 0.22, 0.34, 0.5, 0.65)
-    """Shares of all images at which a survey begins, ascending; empty = never."""
+    """Shares of all images at which a survey starts, ascending; empty disables it."""
     after: int = 4000
-    """Images before which no survey begins: an untrained network takes front for rear."""
+    """No survey before this many images: an untrained network confuses front and rear."""
     pictures_per_view: int = 24
-    """Images that a survey compares, on average per view."""
+    """Average number of images per view in one survey."""
     turns: int = 12
-    """Azimuths all round."""
+    """Number of azimuths around the object."""
     certainty: float = 3.0
-    """Standard errors by which the loss of a view's images has to fall on average, or its camera stays."""
+    """Standard errors by which the mean loss of a view's images must fall before its camera moves."""
     gain: float = 0.05
-    """Share of the loss by which it has to fall too, where the camera would leave its annotation by more than `reach`.
-    There it returns to the annotated azimuth when a later survey finds less than half of `certainty` or `gain`."""
+    """Share of the loss by which it must also fall if the camera would move more than `reach` from its annotation. A
+    moved camera returns to the annotation when a later survey finds less than half of `certainty` or `gain`."""
     reach: float = 45.0
-    """Degrees round the annotated azimuth in which certainty is enough: a bin of 30 degrees and its neighbors."""
+    """Degrees around the annotated azimuth within which certainty suffices: a 30-degree bin and its neighbors."""
 
     def __post_init__(self) -> None:
         if list(self.at) != sorted(self.at) or any(not 0 <= share <= 1 for share in self.at):
@@ -62,9 +62,9 @@ DEFAULT_SURVEY = SurveyPlan()
 
 
 def hypotheses(cameras: Cameras, annotated: Float[Tensor, " batch"], turns: int) -> Cameras:
-    """The camera itself, its mirror image in x = 0, its turns about +y, the annotated azimuth; all of camera 0 first.
+    """The camera, its mirror image in x = 0, its turns about +y, and the annotated azimuth; all of camera 0 first.
 
-    There are `turns` + 2. Turned cameras lose their offset, which was fitted where they were.
+    There are `turns` + 2 hypotheses. Turned cameras lose their offset, which was fitted to the old position.
     """
     ones = torch.ones_like(cameras.azimuth)
     steps = 2 * math.pi / turns * torch.arange(1, turns, device=ones.device)
@@ -83,9 +83,9 @@ def hypotheses(cameras: Cameras, annotated: Float[Tensor, " batch"], turns: int)
 
 
 class CameraSurvey(nn.Module):
-    """How far hypotheses lower the loss of every view's images, summed over batches.
+    """Loss reduction of each hypothesis for every view's images, summed over batches.
 
-    Part of the checkpoint, so that a resumed run agrees. annotated: azimuth of every view in radians.
+    Stored in checkpoints for exact resume. annotated: azimuth of every view in radians.
     """
 
     annotated: Tensor
@@ -103,11 +103,11 @@ class CameraSurvey(nn.Module):
         self.register_buffer("falls", torch.zeros(views, columns))
         self.register_buffer("squares", torch.zeros(views, columns))
         self.register_buffer("seen", torch.zeros(views))
-        # On the host, since every step reads them.
+        # On the host, because every step reads them.
         self.finished, self.pictures = 0, 0
 
     def get_extra_state(self) -> Int[Tensor, "2"]:
-        """For checkpoints: surveys finished, images compared in the present one."""
+        """Checkpoint state: number of finished surveys, images compared in the current one."""
         return torch.tensor([self.finished, self.pictures])
 
     def set_extra_state(self, state: Int[Tensor, "2"]) -> None:
@@ -115,17 +115,17 @@ class CameraSurvey(nn.Module):
         self.finished, self.pictures = state.tolist()
 
     def due(self, seen: int, images: int) -> bool:
-        """Whether a survey is under way after `seen` of `images` images."""
+        """Whether a survey is running after `seen` of `images` images."""
         at = self.plan.at
         return seen >= self.plan.after and self.finished < len(at) and seen >= at[self.finished] * images
 
     @property
     def complete(self) -> bool:
-        """Whether enough images were compared to decide."""
+        """Whether enough images were compared."""
         return self.pictures >= self.plan.pictures_per_view * len(self.seen)
 
     def add(self, view_ids: Int[Tensor, " pictures"], losses: Float[Tensor, "pictures hypotheses"]) -> None:
-        """Add the images of one batch (of all processes)."""
+        """Adds the images of one batch (of all processes)."""
         falls = losses[:, :1] - losses
         self.own.index_add_(0, view_ids, losses[:, 0])
         self.falls.index_add_(0, view_ids, falls)
@@ -135,7 +135,7 @@ class CameraSurvey(nn.Module):
 
     @torch.no_grad()
     def decide(self, table: CameraTable) -> Bool[Tensor, " views"]:
-        """Move cameras to better hypotheses, log every move, and begin anew; which views moved."""
+        """Moves cameras to better hypotheses, logs the moves and resets; returns which views moved."""
         plan, cameras = self.plan, table.all()
         gain, certainty = self._evidence()
         hypothesis = hypotheses(cameras, self.annotated, plan.turns)
@@ -143,13 +143,13 @@ class CameraSurvey(nn.Module):
         near = angular_difference(azimuth, self.annotated[:, None].expand_as(azimuth)).abs() <= math.radians(plan.reach)
         better = (certainty > plan.certainty) & (near | (gain > plan.gain))
         home = gain.shape[1] - 1
-        better[:, home] &= ~near[:, 0]  # within reach, gradients know better than the annotation
+        better[:, home] &= ~near[:, 0]  # within reach, gradients are more precise than the annotation
         best = self.falls.masked_fill(~better, -torch.inf).argmax(dim=1)
         doubtful = (certainty[:, home] > -plan.certainty / 2) | (gain[:, home] > -plan.gain / 2)
         returns = ~better.any(dim=1) & ~near[:, 0] & (self.seen > 1) & doubtful
         moved, best = better.any(dim=1) | returns, torch.where(returns, home, best)
         rows = torch.arange(len(best), device=best.device)
-        # The short way round: a running average of the weights passes between the old place and the new one.
+        # Turn the short way: the EMA passes through the azimuths in between.
         step = angular_difference(azimuth[rows, best], table.azimuth)
         numbers = torch.stack([table.azimuth, table.azimuth + step, self.annotated, gain[rows, best]], dim=1)
         for view, (jumps, facts) in enumerate(zip(moved.tolist(), numbers.tolist(), strict=True)):
@@ -165,7 +165,7 @@ class CameraSurvey(nn.Module):
         return moved
 
     def _evidence(self) -> tuple[Float[Tensor, "views hypotheses"], Float[Tensor, "views hypotheses"]]:
-        """Mean fall of the loss, as a share of the loss and in units of its standard error."""
+        """Mean reduction of the loss, relative and in standard errors."""
         count = self.seen[:, None].clamp_min(1)
         mean = self.falls / count
         variance = (self.squares / count - mean.square()).clamp_min(0) / (count - 1).clamp_min(1)
@@ -174,7 +174,7 @@ class CameraSurvey(nn.Module):
 
 
 def _log_move(view: int, facts: Sequence[float], plan: SurveyPlan) -> None:
-    """facts: azimuth before and after, annotated azimuth, all in radians, and the fall of the loss."""
+    """facts: azimuth before and after, annotated azimuth (radians), and the relative reduction of the loss."""
     (before, after, home), gain = map(math.degrees, facts[:3]), facts[3]
     away = abs((after - home + 180) % 360 - 180)
     text = "view code %d: camera moved from %.0f to %.0f degrees (annotated: %.0f); loss of its images %+.1f %%"
@@ -197,11 +197,11 @@ def hypothesis_losses(
     turns: int,
     backend: Backend = "auto",
 ) -> Float[Tensor, "pictures hypotheses"]:
-    """Color and silhouette loss of every image under every hypothesis about its camera.
+    """Color and silhouette loss of every image under every camera hypothesis.
 
-    What is rendered is the reconstruction from the object's NEXT view, which does not depend on the image.
-    reconstruction, cameras, annotated (azimuths in radians): of every image, in the order (object, view). placement:
-    of the images under these cameras (see `MultiViewBatch`).
+    Renders the reconstruction from the object's NEXT view, which does not depend on the image. reconstruction, cameras,
+    annotated (azimuths in radians): of every image, in the order (object, view). placement: of the images under these
+    cameras (see `MultiViewBatch`).
     """
     batch, views, _, height, width = images.shape
     pictures = torch.arange(batch * views, device=images.device)

@@ -1,4 +1,4 @@
-"""The learnable cameras: one per view code, shared by all objects (paper section 3, "camera")."""
+"""Learnable cameras: one per view code, shared by all objects (paper section 3, "camera")."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MAX_ELEVATION_DEGREES = 80.0
 class CameraTable(nn.Module):
     """Azimuth, elevation, log distance and image offset of every view code.
 
-    Gauge: object scale and camera distance are one freedom, so the mean log distance stays exactly at its start.
-    The symmetry plane and the annotated bins fix the azimuth; the offsets have mean zero, since a common one is a
+    Gauge: object scale and camera distance are interchangeable, so the mean log distance stays at its initial value.
+    The symmetry plane and the annotated bins fix the azimuth. The offsets have mean zero, because a common offset is a
     translation of the object.
 
     Args:
         azimuth_degrees: annotated azimuths by view id; coarse bins of 30 degrees are enough.
-        elevation_degrees: start of every view (the paper: 0).
-        distance: start of every view, world units (template radius 1).
-        learn_offset: whether the images may be shifted (NDC); otherwise every camera looks at the origin.
+        elevation_degrees: initial elevation (paper: 0).
+        distance: initial distance in world units (template radius 1).
+        learn_offset: learn an image shift (NDC) per view; otherwise every camera looks at the origin.
     """
 
     mean_log_distance: Tensor
@@ -57,7 +57,7 @@ class CameraTable(nn.Module):
         return len(self.azimuth)
 
     def forward(self, view_ids: Int[Tensor, " batch"]) -> Cameras:
-        """The cameras of these views; gradients reach the table."""
+        """Cameras of the given views; gradients reach the table."""
         return self.all()[view_ids]
 
     def all(self) -> Cameras:

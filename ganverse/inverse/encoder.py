@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a 1 x 1 short cut; `down` halves height and width first."""
+    """Two 3 x 3 convolutions with a 1 x 1 skip connection; `down` first halves height and width."""
 
     def __init__(self, in_channels: int, out_channels: int, *, down: bool) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
         keep_variance(self.first)
         nn.init.xavier_normal_(self.shortcut.weight)
-        nn.init.zeros_(self.second.weight)  # every block starts as its short cut
+        nn.init.zeros_(self.second.weight)  # every block starts as its skip connection
 
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch d h2 w2"]:
         if self.down:
@@ -32,14 +32,13 @@ class ResidualBlock(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Picture -> (feature map at 1 / unshuffle of the resolution, latent vector of mean 0 and variance 1).
+    """Image -> (feature map at 1 / unshuffle of the resolution, latent vector of mean 0 and variance 1).
 
-    resolution: pixels per side of the pictures. channels: of the levels, from fine to coarse, multiples of 8; every
-    level halves the size of the one before. unshuffle: pixels folded into channels before the first level.
-    latent: length of the latent vector.
+    resolution: image size in pixels. channels: per level from fine to coarse, multiples of 8; each level halves the
+    size. unshuffle: pixels per side folded into channels before the first level. latent: length of the latent vector.
 
-    Initialization and normalization decide whether front and rear are told apart soon: with torch's defaults the
-    camera's loss stood still at 1.5 for 120 steps, where it now falls below 0.8.
+    Initialization and normalization decide how soon front and rear are distinguished: with torch's defaults the camera
+    loss stayed at 1.5 for 120 steps; here it falls below 0.8.
     """
 
     def __init__(self, resolution: int, channels: Sequence[int], unshuffle: int, latent: int) -> None:
@@ -73,7 +72,7 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def keep_variance(layer: Layer) -> Layer:
-    """Initialize for a ReLU behind the layer (He et al. 2015), so that signals keep their size through the network."""
+    """He initialization (He et al. 2015) for a layer followed by a ReLU, which preserves the variance."""
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

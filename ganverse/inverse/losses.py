@@ -1,4 +1,4 @@
-"""What the inverse graphics network is trained for: Eq. 1 and Eq. 2 of the paper.
+"""Losses of the inverse graphics network: Eq. 1 and Eq. 2 of the paper.
 
 The image losses are unreduced over pairs: value [b, i, j] is "mesh and texture predicted from view i of object b,
 rendered from view j". Eq. 2 sums them over both predictions and both views (the full 2 x 2, as DIB-R trains).
@@ -18,12 +18,12 @@ from ganverse.geometry.cameras import Cameras
 
 @dataclass(frozen=True)
 class InverseLossWeights:
-    """Weights of Eq. 1 and of terms of our own."""
+    """Weights of Eq. 1, and of additional terms."""
 
     color: float = 20.0
     """Absolute color error inside the mask."""
     perceptual: float = 3.0
-    """LPIPS inside the mask. The paper's 0.5 depends on an unknown scale; here it would be 1 % of the loss."""
+    """LPIPS inside the mask. The paper's 0.5 refers to an unknown scale; here it would be 1 % of the loss."""
     silhouette: float = 3.0
     """1 - IoU of the soft silhouette and the mask."""
     flatten: float = 5.0
@@ -33,13 +33,13 @@ class InverseLossWeights:
     move: float = 2.5
     """Length of the displacement."""
     own_view: float = 1.0
-    """Share of the renders from the input view. Only the ratio to `other_view` matters. GAN views are not strictly
+    """Weight of renders from the input view. Only the ratio to `other_view` matters: GAN views are not strictly
     consistent, so the two can be balanced."""
     other_view: float = 1.0
-    """Share of the renders from the object's other views."""
+    """Weight of renders from the object's other views."""
     camera: float = 10.0
-    """Ours: regression of the predicted camera of the input image to the camera table, so that a photo of an unknown
-    camera can be re-rendered, and the texture flow starts from the projection."""
+    """Not in the paper: regression of the predicted camera to the camera table. It allows re-rendering photos of
+    unknown cameras, and the texture flow starts from the projection."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -52,9 +52,9 @@ DEFAULT_WEIGHTS = InverseLossWeights()
 
 @dataclass(frozen=True)
 class InverseLosses:
-    """The terms before weighting; `pairs` = predicted-from view x rendered view.
+    """Unweighted terms; `pairs` = predicted-from view x rendered view.
 
-    perceptual: 0 where it was not evaluated. flatten, laplacian, move: means over the mesh.
+    perceptual: 0 where not evaluated. flatten, laplacian, move: means over the mesh.
     """
 
     color: Float[Tensor, "batch views views"]
@@ -66,7 +66,7 @@ class InverseLosses:
     camera: Float[Tensor, "batch views"]
 
     def total(self, weights: InverseLossWeights) -> Float[Tensor, ""]:
-        """The weighted sum: Eq. 1 averaged over the pairs of Eq. 2."""
+        """Weighted sum: Eq. 1 averaged over the pairs of Eq. 2."""
         pairs = pair_weights(self.color.shape[1], weights, device=self.color.device)
         return (
             weights.color * (self.color * pairs).sum(dim=(1, 2)).mean()
@@ -82,7 +82,7 @@ class InverseLosses:
 def pair_weights(
     views: int, weights: InverseLossWeights, *, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "views views"]:
-    """Share of every pair (predicted from, rendered as) in the sum; they add up to 1."""
+    """Weight of every pair (predicted from, rendered as); the weights sum to 1."""
     own = torch.eye(views, device=device)
     raw = weights.own_view * own + weights.other_view * (1 - own)
     return raw / raw.sum()
@@ -93,7 +93,7 @@ def color_loss(
     target: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> Float[Tensor, " batch"]:
-    """L_col: absolute RGB error, mean over the pixels of the (given, not rendered) mask and the three channels."""
+    """L_col: absolute RGB error, averaged over the pixels of the given (not rendered) mask and the channels."""
     error = ((rgb - target).abs() * mask).sum(dim=(1, 2, 3))
     return error / (3 * mask.sum(dim=(1, 2, 3))).clamp_min(1.0)
 
@@ -119,9 +119,9 @@ def chroma_error(
     target: Float[Tensor, "batch 3 height width"],
     mask: Float[Tensor, "batch 1 height width"],
 ) -> Float[Tensor, " batch"]:
-    """Metric: mean absolute error of the color with its gray part removed, inside the mask.
+    """Metric: mean absolute error of colors without their gray part, inside the mask.
 
-    IoU and L1 hide a wrong hue, this does not: print it beside the value of predicting gray (`rgb` = 0).
+    Reveals wrong hues, which IoU and L1 hide. Compare with the value for gray (`rgb` = 0).
     """
     return color_loss(rgb - rgb.mean(dim=1, keepdim=True), target - target.mean(dim=1, keepdim=True), mask)
 
@@ -129,7 +129,7 @@ def chroma_error(
 def camera_loss(predicted: Cameras, target: Cameras) -> Float[Tensor, " batch"]:
     """Squared distance of viewing directions plus squared errors of log distance and image offset.
 
-    No gradient reaches the target: the table is learned from the renders alone.
+    The target gets no gradient: the table learns only from renders.
     """
     direction = (
         predicted.position / predicted.distance[:, None] - target.position.detach() / target.distance[:, None].detach()

@@ -1,4 +1,4 @@
-"""The inverse graphics network f: one image -> shape, texture, camera and, if wanted, light (paper, section 3)."""
+"""The inverse graphics network f: one image -> shape, texture, camera and optionally light (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ganverse.inverse.encoder import ImageEncoder
 from ganverse.inverse.texture_head import TextureHead
 from ganverse.rendering import ambient_light
 
-# A step of Adam moves an output of a wide linear layer by hundreds of learning rates: too far for vertices or cameras.
+# One Adam step moves an output of a wide linear layer by hundreds of learning rates: too far for vertices or cameras.
 _SHAPE_GAIN, _CAMERA_GAIN = 0.05, 0.1
 _RANGES = {
     "resolution": (4, 4096),
@@ -33,35 +33,35 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class InverseNetworkConfig:
-    """Everything needed to build the network again."""
+    """Configuration from which the network is built."""
 
     resolution: int = 64
-    """Pixels per side of the input images."""
+    """Size of the input images in pixels."""
     subdivisions: int = 3
-    """Of the icosphere: 3 gives 642 vertices (the paper), 4 gives 2562."""
+    """Icosphere subdivisions: 3 gives 642 vertices (paper), 4 gives 2562."""
     smoothing: float = 5.0
-    """Strength of the displacement's low-pass filter; 0 = none."""
+    """Strength of the low-pass filter on the displacement; 0 disables it."""
     axes: tuple[float, float, float] = (0.40, 0.34, 0.98)
-    """Half-axes (x, y, z) of the start ellipsoid, world units. Take them near the size of the category's objects, since
+    """Half-axes (x, y, z) of the initial ellipsoid in world units. Choose them near the category's object size, because
     silhouettes pull from outside only."""
     symmetric: bool = True
     """Whether shape and texture are mirror-symmetric in x, a property of the category."""
     light: bool = False
-    """Whether nine spherical-harmonic coefficients of light are predicted per image; off in the paper's main model."""
+    """Whether to predict nine spherical-harmonics coefficients of light per image; off in the paper's main model."""
     camera_distance: float = 4.0
-    """Start of the predicted camera's distance, world units."""
+    """Initial camera distance in world units."""
     unshuffle: int = 2
-    """Pixels per side that are folded into channels before the encoder's first level."""
+    """Pixels per side folded into channels before the encoder's first level."""
     channels: tuple[int, ...] = (48, 96, 160, 256)
-    """Channels of the encoder's levels, from fine to coarse, multiples of 8; every level halves the size."""
+    """Channels per encoder level from fine to coarse, multiples of 8; each level halves the size."""
     latent: int = 512
     """Length of the latent vector."""
     texture_size: int = 128
-    """Texels per side of the texture; a power of two."""
+    """Texture size in texels, a power of two."""
     texture_channels: tuple[int, ...] = (128, 96, 64, 48)
-    """Channels of the texture decoder's levels from 4 x 4 upwards, multiples of 8; every level doubles the size."""
+    """Channels per level of the texture decoder, starting at 4 x 4, multiples of 8; each level doubles the size."""
     palette: int = 4
-    """Colors of the object that its hidden texels mix (see `texture_head`)."""
+    """Number of palette colors per object, which hidden texels mix (see `texture_head`)."""
 
     def __post_init__(self) -> None:
         check_ranges(self, **_RANGES)
@@ -71,7 +71,7 @@ class InverseNetworkConfig:
         if self.resolution % step or self.resolution // step < 2:
             raise GanverseError(
                 f"expected a resolution that is a multiple of {step} and at least {2 * step} for {len(self.channels)}"
-                f" levels and unshuffle {self.unshuffle}, got {self.resolution}: change the levels in `channels`"
+                f" levels and unshuffle {self.unshuffle}, got {self.resolution}; change the levels in `channels`"
             )
         if any(count % 8 for count in (*self.channels, *self.texture_channels)):
             raise GanverseError(
@@ -89,11 +89,11 @@ DEFAULT_NETWORK = InverseNetworkConfig()
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the network predicts from a batch of images.
+    """Prediction of the network for a batch of images.
 
-    displacement: of every template vertex from the start ellipsoid, world frame. vertices: ellipsoid + displacement.
-    texture: UV image in [0, 1], row 0 at v = 1. light: see `rendering.spherical_harmonics`, None = unlit.
-    camera: of the image itself.
+    displacement: of every template vertex from the initial ellipsoid, world frame. vertices: ellipsoid + displacement.
+    texture: UV image in [0, 1], row 0 at v = 1. light: see `rendering.spherical_harmonics`, None = unlit. camera: of
+    the image.
     """
 
     displacement: Float[Tensor, "batch verts 3"]
@@ -109,14 +109,14 @@ class Reconstruction:
         )
 
     def repeat_interleave(self, repeats: int) -> Reconstruction:
-        """Every reconstruction `repeats` times in a row (one copy per camera)."""
+        """Repeats every reconstruction `repeats` times in a row (one per camera)."""
         return self[torch.arange(len(self.vertices), device=self.vertices.device).repeat_interleave(repeats)]
 
 
 class InverseGraphicsNetwork(nn.Module):
-    """f(I) -> (S, T): DIB-R's sphere template deformed, textured through one square UV chart.
+    """f(I) -> (S, T): deforms DIB-R's sphere template, textured through one square UV chart.
 
-    `forward` takes images [batch, 3, resolution, resolution] in [0, 1] and gives a `Reconstruction`.
+    `forward` takes images [batch, 3, resolution, resolution] in [0, 1] and returns a `Reconstruction`.
     """
 
     start: Tensor
@@ -167,32 +167,32 @@ class InverseGraphicsNetwork(nn.Module):
     def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> InverseGraphicsNetwork:
         """The frozen network of `source`: "car", a path, a run directory or hf://owner/repository.
 
-        See `ganverse.inverse.weights.load_inverse`, which also gives its cameras and its card, for details and errors.
+        See `ganverse.inverse.weights.load_inverse` for details and errors; it also returns cameras and card.
         """
         from ganverse.inverse.weights import load_inverse  # which imports this module
 
         return load_inverse(source, device).network
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """What all objects share (mean shape, texel biases): few numbers that may learn faster than the rest."""
+        """Parameters that all objects share (mean shape, texel biases): few, and they may learn faster."""
         return [self.mean_shape, self.texture.decoder.bias]
 
     @property
     def template(self) -> Mesh:
-        """The start ellipsoid with its faces and UV chart, a batch of one, on the network's device."""
+        """The initial ellipsoid with faces and UV chart, a batch of one, on the network's device."""
         return Mesh(self.start[None], self.faces, self.face_uvs)
 
     @property
     def adjacency(self) -> Adjacency:
-        """Neighborhoods of the template, on the network's device."""
+        """Adjacency of the template, on the network's device."""
         return Adjacency(self.edges, self.edge_faces, self.degree)
 
     def mesh(self, reconstruction: Reconstruction) -> Mesh:
-        """The reconstructed meshes, world frame."""
+        """Reconstructed meshes, world frame."""
         return self.template.with_vertices(reconstruction.vertices)
 
     def azimuth_evidence(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2"]:
-        """Sine and cosine of the predicted azimuth, as the camera head gives them: the shorter, the less certain."""
+        """Unnormalized sine and cosine of the azimuth, from the camera head; the shorter, the less certain."""
         return self.camera.azimuth_evidence(self.encoder(image)[1])
 
     def forward(
@@ -202,10 +202,9 @@ class InverseGraphicsNetwork(nn.Module):
         *,
         paint: Float[Tensor, "batch 3 height width"] | None = None,
     ) -> Reconstruction:
-        """Reconstruct images in [0, 1] of the configured resolution.
+        """Reconstructs images in [0, 1] of the configured resolution.
 
-        camera: of the images, where another one than the predicted shall be assumed. paint: what the texture copies
-        from, where this is not the image itself.
+        camera: of the images, instead of the predicted one. paint: what the texture copies from, instead of the images.
 
         Raises:
             GanverseError: images of another size.
@@ -213,10 +212,10 @@ class InverseGraphicsNetwork(nn.Module):
         size = self.config.resolution
         if image.shape[-2:] != (size, size):
             height, width = image.shape[-2:]
-            raise GanverseError(f"expected pictures of {size} x {size}, got {height} x {width}: resize them first")
+            raise GanverseError(f"expected images of {size} x {size}, got {height} x {width}; resize them first")
         features, latent = self.encoder(image)
         maps = self.texture.decoder(latent)
-        # Geometry needs float32, also where the convolutions run in bfloat16.
+        # Geometry needs float32, even if the convolutions run in bfloat16.
         with torch.autocast(image.device.type, enabled=False):
             image, features, latent, maps = (_full(x) for x in (image, features, latent, maps))
             displacement = self._displacement(latent)
@@ -228,13 +227,13 @@ class InverseGraphicsNetwork(nn.Module):
 
     def _displacement(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch verts 3"]:
         rough = self.mean_shape + _SHAPE_GAIN * self.shape(latent).view(len(latent), -1, 3)
-        # As one matrix product: a batched one with three columns each takes half of a step at 2562 vertices.
+        # One matrix product: a batched one with three columns each takes half of a step at 2562 vertices.
         free = torch.einsum("vw,bwc->bvc", self.smooth, rough)
         return (free + free[:, self.pairs] * self.mirror) / 2 if self.config.symmetric else free
 
 
 class CameraHead(nn.Module):
-    """Latent vector -> camera of the image; starts at azimuth 0, elevation 0 and the given distance."""
+    """Latent vector -> camera of the image; initially azimuth 0, elevation 0 and the given distance."""
 
     start: Tensor
 
@@ -249,18 +248,18 @@ class CameraHead(nn.Module):
 
     def forward(self, latent: Float[Tensor, "batch latent"]) -> Cameras:
         sine, cosine, elevation, log_distance, x, y = (self.start + _CAMERA_GAIN * self.linear(latent)).unbind(dim=1)
-        # Elevation stays below the pole, the distance outside the object.
+        # Keep the elevation below the pole and the distance outside the object.
         distance = log_distance.clamp(0.4, 4.0).exp()
         return Cameras(torch.atan2(sine, cosine), 1.4 * elevation.tanh(), distance, torch.stack([x, y], dim=-1))
 
 
 def _full(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Half precision becomes float32."""
+    """Converts half precision to float32."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer that starts at zero output, but learns from the first step."""
+    """A linear layer with zero initial output that learns from the first step."""
     layer = nn.Linear(inputs, outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

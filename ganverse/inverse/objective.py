@@ -21,26 +21,25 @@ from ganverse.rendering import SHARP, RenderResult, SoftMaskSettings, render
 from ganverse.rendering.backends import Backend
 
 SOFT = SoftMaskSettings(5000.0, 0.06)
-"""A rim with a long reach, for the beginning of a fit."""
+"""Soft silhouette with a long reach, for the start of training."""
 
 
 @dataclass(frozen=True)
 class SilhouetteSchedule:
-    """Sharpness of the rim over training: from soft with a long reach to sharp, then constant."""
+    """Sharpness of the soft silhouette during training: from soft to sharp, then constant."""
 
     start: SoftMaskSettings = SOFT
-    """The renderer's setting at the beginning."""
+    """Renderer settings at the start."""
     end: SoftMaskSettings = SHARP
-    """The renderer's setting at the end."""
+    """Renderer settings at the end."""
     fraction: float = 0.6
-    """Share of all images after which the end is reached. `sigmainv` moves along a geometric line, `boxlen` along a
-    straight one."""
+    """Share of all images at which `end` is reached. `sigmainv` changes geometrically, `boxlen` linearly."""
 
     def __post_init__(self) -> None:
         check_ranges(self, fraction=SHARE)
 
     def at(self, images_seen: int, total_images: int) -> SoftMaskSettings:
-        """The settings after `images_seen` of `total_images`."""
+        """Settings after `images_seen` of `total_images`."""
         progress = min(images_seen / max(self.fraction * total_images, 1.0), 1.0)
         sigmainv = self.start.sigmainv ** (1 - progress) * self.end.sigmainv**progress
         boxlen = self.start.boxlen + (self.end.boxlen - self.start.boxlen) * progress
@@ -49,11 +48,11 @@ class SilhouetteSchedule:
 
 @dataclass(frozen=True)
 class PerceptualPlan:
-    """Which renders of a step the perceptual distance looks at; all of them would cost more than the whole rest.
+    """The renders of a step that the perceptual distance compares; all would cost more than the rest of the step.
 
-    distance: the frozen measure. renders: how many of the step's renders, spread evenly over the objects and drawn anew
-    every step from `seed`. samples: global numbers of the objects, on the CPU; each one's renders depend on its own
-    number alone, so that a step's choice is the same however its objects are split over processes.
+    distance: the frozen network. renders: number of renders per step, spread evenly over the objects and drawn anew in
+    each step from `seed`. samples: global sample numbers, on the CPU. An object's renders depend only on its own
+    number, so the choice does not depend on how objects are split over processes.
     """
 
     distance: PerceptualDistance
@@ -62,9 +61,9 @@ class PerceptualPlan:
     samples: Int[Tensor, " batch"]
 
     def indices(self, available: int) -> Int[Tensor, " chosen"]:
-        """Rows of the renders to look at, out of `available` in the order of the objects, ascending."""
+        """Ascending row indices of the chosen renders, out of `available` in object order."""
         objects, total = len(self.samples), min(self.renders, available)
-        # The k-th object gets what rounding leaves between k and k + 1 shares.
+        # Object k gets the integers between k and k + 1 shares.
         shares = (torch.arange(objects + 1) * total // objects).diff()
         ranks = uniforms(self.seed, self.samples, available // objects).argsort(dim=1).argsort(dim=1)
         return (ranks >= shares[:, None]).flatten().to(torch.uint8).argsort(stable=True)[:total]
@@ -72,7 +71,7 @@ class PerceptualPlan:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Losses and what they were computed from; renders and targets in the order (object, predicted from, seen as)."""
+    """Losses and their inputs; renders and targets in the order (object, predicted from, seen as)."""
 
     losses: InverseLosses
     reconstruction: Reconstruction
@@ -93,7 +92,7 @@ def inverse_step(
     perceptual: PerceptualPlan | None = None,
     backend: Backend = "auto",
 ) -> StepResult:
-    """Reconstruct from every view, render each reconstruction from every view of its object, and compare.
+    """Reconstructs from every view, renders each reconstruction from all views of its object, and compares.
 
     images in [0, 1]; masks in [0, 1]; view_ids index the camera table; placement: see `MultiViewBatch`.
     """
@@ -129,7 +128,7 @@ def inverse_step(
 
 
 def _each_view_from_each(cameras: Cameras, batch: int, views: int) -> Cameras:
-    """Row (object, i, j) gets the camera of the object's view j."""
+    """Assigns the camera of view j to row (object, i, j)."""
     rows = torch.arange(batch * views, device=cameras.azimuth.device).view(batch, 1, views)
     return cameras[rows.expand(-1, views, -1).flatten()]
 
@@ -140,7 +139,7 @@ def _perceptual(
     masks: Float[Tensor, "pairs 1 height width"],
     plan: PerceptualPlan | None,
 ) -> Float[Tensor, ""]:
-    """L_percept over the planned renders, both pictures black outside the given mask."""
+    """L_percept over the planned renders; both images are black outside the given mask."""
     if plan is None:
         return rgb.new_zeros(())
     chosen = upload(plan.indices(len(rgb)), rgb.device)

@@ -16,26 +16,24 @@ from torch.nn import functional
 from ganverse.errors import GanverseError, check_ranges
 
 PerceptualWeights = Literal["stlpips", "lpips-alex", "lpips-vgg"]
-"""stlpips: the shift-tolerant AlexNet of Ghildyal and Liu 2022, complete in the wheel of `stlpips-pytorch`.
+"""stlpips: the shift-tolerant AlexNet of Ghildyal and Liu 2022, part of the `stlpips-pytorch` wheel.
 lpips-alex, lpips-vgg: of the `lpips` package; need torchvision's AlexNet or VGG-16 in the torch hub cache.
-All give distances of the same scale, about 0.05 to 0.5 between images of one category."""
+All distances have the same scale, about 0.05 to 0.5 between images of one category."""
 
 SMALLEST = 24
-"""Pixels; below, nothing is left of an image after five stages."""
+"""Minimum image size in pixels; smaller images vanish in five stages."""
 _STLPIPS_FILE = Path("weights", "vST0.0", "alex_shift_tolerant.pth")
 _TORCHVISION_FILES = {"lpips-alex": "alexnet-owt-7be5be79.pth", "lpips-vgg": "vgg16-397923af.pth"}
 
 
 class PerceptualDistance(nn.Module):
-    """Frozen LPIPS distance. Nothing is ever downloaded.
+    """Frozen LPIPS distance. Never downloads anything.
 
-    Keep it outside of modules that are saved or trained in parallel: it belongs neither in checkpoints nor among DDP's
-    parameters.
+    Keep it out of modules that are saved or trained with DDP.
 
     Args:
-        weights: which weights.
-        stages: how many of the five stages are compared, 1 to 5. At 64 px the convolutions of all five cost three times
-            those of the first.
+        weights: name of the weights.
+        stages: number of compared stages, 1 to 5. At 64 px all five cost three times the first one.
 
     Raises:
         GanverseError: the weights are not on this machine, or stages is out of range.
@@ -52,15 +50,15 @@ class PerceptualDistance(nn.Module):
             self._compare_with(*_lpips(weights, stages))
 
     def _compare_with(self, network: nn.Module, heads: Sequence[Float[Tensor, " _"]]) -> None:
-        """Take a network of image features and the non-negative weight of every channel, per stage."""
+        """Sets the feature network and the non-negative channel weights of every stage."""
         self.network, self.stages = network, len(heads)
         for stage, head in enumerate(heads):
             self.register_buffer(f"head{stage}", head)
-        # Channels last nearly halves the time on a CPU.
+        # Channels-last nearly halves the time on a CPU.
         self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> PerceptualDistance:
-        """Stay in evaluation mode, whatever the owner does."""
+        """Stays in eval mode."""
         return super().train(False)
 
     def forward(
@@ -92,7 +90,7 @@ def check_size(side: int, weight: str = "the weight of the perceptual loss") -> 
 
 
 def available_weights() -> list[PerceptualWeights]:
-    """Which weights are on this machine."""
+    """Names of the weights on this machine."""
     return [weights for weights in get_args(PerceptualWeights) if _file_of(weights).is_file()]
 
 
@@ -105,14 +103,14 @@ def _require(weights: PerceptualWeights) -> None:
 def _file_of(weights: PerceptualWeights) -> Path:
     if weights != "stlpips":
         return Path(torch.hub.get_dir()) / "checkpoints" / _TORCHVISION_FILES[weights]
-    # find_spec locates a package without importing it, which wants IPython and torchsummary.
+    # find_spec locates the package without importing it, which would require IPython and torchsummary.
     spec = importlib.util.find_spec("stlpips_pytorch")
     folders = [] if spec is None or spec.submodule_search_locations is None else spec.submodule_search_locations
     return Path(next(iter(folders), "stlpips_pytorch")) / _STLPIPS_FILE
 
 
 def _unit(features: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
-    # The small constant keeps the gradient finite where all features of a place are zero.
+    # The small constant keeps gradients finite where all features are zero.
     return features * (features.square().sum(dim=1, keepdim=True) + 1e-10).rsqrt()
 
 
@@ -136,9 +134,9 @@ def _lpips(
 
 
 class ShiftTolerantAlexNet(nn.Module):
-    """AlexNet with a dense first convolution and blurred sub-sampling (ST-LPIPS), cut into LPIPS' stages.
+    """AlexNet with a dense first convolution and blurred downsampling (ST-LPIPS), split into LPIPS stages.
 
-    `forward` takes images in [-1, 1] and gives the features after the ReLU of each of the first `stages` stages.
+    `forward` takes images in [-1, 1] and returns the features after the ReLU of each of the first `stages` stages.
     """
 
     shift: Tensor
@@ -173,6 +171,6 @@ class ShiftTolerantAlexNet(nn.Module):
         return features
 
     def _blur_down(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c half_h half_w"]:
-        """Binomial 3 x 3 blur and every second pixel; two pixels of reflected border, as the weights were trained."""
+        """Binomial 3 x 3 blur and every second pixel, with a reflected border of two pixels as in training."""
         kernel = self.blur.to(x.dtype).expand(x.shape[1], 1, 3, 3)
         return functional.conv2d(functional.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=x.shape[1])

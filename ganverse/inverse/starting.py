@@ -1,8 +1,8 @@
-"""Where an inverse network starts: an ellipsoid measured on silhouettes, or trained weights (coarse to fine).
+"""Initialization of an inverse network: an ellipsoid measured on silhouettes, or trained weights (coarse to fine).
 
-Silhouettes pull a mesh only from outside (DIB-R), so the start ellipsoid has to be about as large as the objects. How
-large they are in world units is a convention, the camera distance; how wide, high and long they are relative to each
-other is measured: from azimuth a, half-axes x (across) and z (along) are sqrt((x cos a)^2 + (z sin a)^2) wide.
+Silhouettes pull a mesh only from outside (DIB-R), so the initial ellipsoid must have about the size of the objects. The
+camera distance fixes their scale. Their proportions are measured: at azimuth a, an ellipsoid with half-axes x (across)
+and z (along) has half-width sqrt((x cos a)^2 + (z sin a)^2).
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ganverse.geometry.regularizers import Adjacency
 from ganverse.inverse.network import InverseGraphicsNetwork
 
 SMALLEST_AXIS = 0.1
-"""World units; thinner than any object a category has."""
+"""Minimum half-axis in world units."""
 
 
 def measured_axes(
     masks: Float[Tensor, "pictures 1 side side"], azimuth_degrees: Float[Tensor, " pictures"], distance: float
 ) -> tuple[float, float, float]:
-    """Half-axes (x, y, z), world units, of the ellipsoid that has the silhouettes' widths and heights.
+    """Half-axes (x, y, z) in world units of the ellipsoid with the silhouettes' widths and heights.
 
-    distance: of the cameras. The height is the lower quartile over the pictures: seen from above, objects look higher.
+    distance: of the cameras. The height is the lower quartile over the images, because objects look higher from above.
 
     Raises:
-        GanverseError: no picture shows an object.
+        GanverseError: no image shows an object.
     """
     solid = masks[:, 0] > 0.5
     sides = torch.stack([solid.any(dim=1).sum(dim=1), solid.any(dim=2).sum(dim=1)], dim=1)
     shown = sides.amin(dim=1) > 0
     if not bool(shown.any()):
-        raise GanverseError("expected objects in the first pictures, found none; look at the masks (stage generate)")
+        raise GanverseError("expected objects in the first images, found none; check the masks (stage generate)")
     world = sides[shown] / masks.shape[3] * distance * math.tan(math.radians(FOVY_DEGREES) / 2)
     angle = azimuth_degrees[shown].deg2rad()
     terms = torch.stack([angle.cos(), angle.sin()], dim=1).square()
@@ -50,13 +50,14 @@ def measured_axes(
 
 @torch.no_grad()
 def start_from(network: InverseGraphicsNetwork, trained: InverseGraphicsNetwork) -> None:
-    """Copy trained weights into `network`, whose template may have more subdivisions (642 -> 2562 vertices is one).
+    """Copies trained weights to `network`, whose template may have more subdivisions (e.g. 2562 instead of 642
+    vertices).
 
-    New vertices begin in the middle of their edge; everything else is copied. The coarser vertices are the first of the
-    finer template, so the first renders look as the coarse network's would.
+    New vertices start at the middle of their edge. Coarse vertices come first in the finer template, so the first
+    renders equal those of the coarse network.
 
     Raises:
-        GanverseError: the two differ in more than that, or `network` is coarser.
+        GanverseError: the settings differ in anything else, or `network` is coarser.
     """
     old, new = trained.config, network.config
     if new.subdivisions < old.subdivisions or replace(old, subdivisions=new.subdivisions) != new:
@@ -74,5 +75,5 @@ def start_from(network: InverseGraphicsNetwork, trained: InverseGraphicsNetwork)
 
 
 def _with_middles(values: Float[Tensor, "verts ..."], edges: Int[Tensor, "edges 2"]) -> Float[Tensor, "more ..."]:
-    """Values of vertices and, after them, of the middles of the edges, in the order of `meshes.subdivide`."""
+    """Vertex values, followed by those of the edge midpoints in the order of `meshes.subdivide`."""
     return torch.cat([values, values[edges.to(values.device)].mean(dim=1)])

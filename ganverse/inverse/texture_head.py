@@ -1,12 +1,12 @@
-"""Texture of the inverse graphics network: pixels of the image carried to the surface, completed by decoded colors.
+"""Texture head of the inverse graphics network: copies image pixels to the surface, completed by decoded colors.
 
-A decoder alone learns the hue of an object late (all cars come out olive), so most of the texture is COPIED from the
-image. Every texel mixes four sources with weights that sum to one:
+A decoder alone learns an object's hue late (all cars become olive), so most of the texture is COPIED from the image.
+Every texel mixes four sources with weights that sum to one:
   own       the image at the texel's sampling position (texture flow);
-  mirrored  what its mirror image takes, if the category is symmetric: the hidden side takes from the visible one;
-  palette   a few colors of this object, each a mean over the pixels it attends to: for what no pixel shows;
+  mirrored  the value of its mirror texel, if the category is symmetric: fills the hidden side from the visible one;
+  palette   a few colors of this object, each an attention-weighted mean of pixels: for what no pixel shows;
   decoded   a free color.
-All maps are decoded with a smooth (bilinear) up-sampler; a pixel shuffle leaves a dotted pattern.
+Maps are decoded with bilinear upsampling; a pixel shuffle leaves a dotted pattern.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class TextureHead(nn.Module):
     """Decoded maps (`decoder(latent)`), image, shape and camera -> UV texture.
 
     mesh: template. latent: length of the latent vector. image_features: channels of the fine feature map.
-    size: texels per side of the texture. channels: of the decoder's levels, from 4 x 4 upwards, each twice the size of
-    the one before; the last level's size is that of the flow and of the mixing weights. symmetric: whether `mirrored`
-    exists. palette: how many colors. Sampling positions start at the projection of the surface into the camera.
+    size: texture size in texels. channels: per decoder level, starting at 4 x 4 and doubling the size; the last level
+    sets the size of the flow and mixing weights. symmetric: enables `mirrored`. palette: number of colors. Sampling
+    positions start at the projection of the surface into the camera.
     """
 
     faces: Tensor
@@ -66,10 +66,10 @@ class TextureHead(nn.Module):
         vertices: Float[Tensor, "batch verts 3"],
         camera: Cameras,
     ) -> Float[Tensor, "batch 3 size size"]:
-        """Texture in [0, 1]. maps: the decoder's output; camera: the predicted one of the image."""
+        """Texture in [0, 1]. maps: output of the decoder; camera: predicted for the image."""
         color, shift, logits = maps.split([3, 2, 3 + self.palette], dim=1)
         positions, facing = self._projected(vertices, camera)
-        # The flow is a correction of the projection and reaches a quarter of the image.
+        # The flow corrects the projection by up to a quarter of the image.
         own = self._sample(image, positions + 0.25 * (shift / 4).tanh())
         shares = self._shares(logits, facing)
         palette = self._palette(image, features)
@@ -77,11 +77,11 @@ class TextureHead(nn.Module):
         texture = self._enlarge(inner) + self._enlarge(shares[:, :1]) * own
         return texture + self._enlarge(shares[:, 1:2]) * own.flip(2) if self.symmetric else texture
 
-    @torch.no_grad()  # only renders may move vertices and cameras; colors would pull them to what they resemble
+    @torch.no_grad()  # only renders may move vertices and cameras; colors would pull them towards similar ones
     def _projected(
         self, vertices: Float[Tensor, "batch verts 3"], camera: Cameras
     ) -> tuple[Float[Tensor, "batch 2 t t"], Float[Tensor, "batch 1 t t"]]:
-        """Start of the sampling positions (NDC) and the cosine between surface normal and viewing direction."""
+        """Initial sampling positions (NDC), and the cosine between surface normal and viewing direction."""
         attributes = torch.cat([vertices, vertex_normals(vertices, self.faces)], dim=-1)
         points, normals = self.atlas(attributes).flatten(1, 2).split(3, dim=-1)
         to_camera = functional.normalize(camera.position[:, None] - points, dim=-1)
@@ -93,7 +93,7 @@ class TextureHead(nn.Module):
     def _sample(
         self, image: Float[Tensor, "batch 3 height width"], positions: Float[Tensor, "batch 2 t t"]
     ) -> Float[Tensor, "batch 3 size size"]:
-        # Positions are smooth over the chart, so enlarging them and not the colors keeps the image's detail.
+        # Positions are smooth over the chart; upsampling them instead of the colors keeps the image's detail.
         x, y = self._enlarge(positions).unbind(dim=1)
         grid = torch.stack([x, -y], dim=-1)
         return functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
@@ -101,7 +101,7 @@ class TextureHead(nn.Module):
     def _shares(
         self, logits: Float[Tensor, "batch k t t"], facing: Float[Tensor, "batch 1 t t"]
     ) -> Float[Tensor, "batch k t t"]:
-        """Mixing weights (own, mirrored, palette..., decoded): what looks at the camera is trusted first."""
+        """Mixing weights (own, mirrored, palette..., decoded); surface facing the camera prefers its own pixels."""
         own, mirrored, rest = logits.split([1, 1, logits.shape[1] - 2], dim=1)
         own = own + self.facing_gain * facing
         if not self.symmetric:
@@ -111,7 +111,7 @@ class TextureHead(nn.Module):
     def _palette(
         self, image: Float[Tensor, "batch 3 height width"], features: Float[Tensor, "batch c h w"]
     ) -> Float[Tensor, "batch palette 3"]:
-        """The object's colors: means of the image, weighted by attention."""
+        """The object's colors: attention-weighted means of the image."""
         attention = self.attention(features).flatten(2).softmax(dim=-1)
         pixels = functional.adaptive_avg_pool2d(image, (features.shape[-2], features.shape[-1])).flatten(2)
         return torch.einsum("bkn,bcn->bkc", attention, pixels)
@@ -143,10 +143,10 @@ class MapDecoder(nn.Module):
 
 
 class TexelAtlas(nn.Module):
-    """Carries vertex attributes to the texels of a square texture, for all meshes of one template.
+    """Maps vertex attributes to the texels of a square texture, for all meshes of one template.
 
-    mesh: one mesh of the template. size: texels per side; row 0 is v = 1. Where faces overlap in the chart (the down
-    pole is stretched over the border) the higher one counts. Texels that no face covers take the nearest covered one.
+    mesh: one mesh of the template. size: texture size; row 0 is v = 1. Where faces overlap in the chart (the lower pole
+    is stretched over the border), the higher face counts. Uncovered texels copy the nearest covered one.
     """
 
     corners: Tensor
@@ -165,7 +165,7 @@ class TexelAtlas(nn.Module):
         self.register_buffer("weights", drawn.features.reshape(-1, 3)[nearest], persistent=False)
 
     def forward(self, attributes: Float[Tensor, "batch verts d"]) -> Float[Tensor, "batch size size d"]:
-        """Attributes interpolated at the texel centers."""
+        """Attributes interpolated at texel centers."""
         batch, _, d = attributes.shape
         texels = torch.einsum("btkd,tk->btd", attributes[:, self.corners], self.weights)
         return texels.view(batch, self.size, self.size, d)
@@ -182,9 +182,9 @@ def _nearest_covered(covered: Bool[Tensor, "size size"]) -> Int[Tensor, " texels
 
 
 def bilinear_matrix(source: int, target: int) -> Float[Tensor, "target source"]:
-    """Linear interpolation of `source` samples at `target` places, as a matrix.
+    """Linear interpolation of `source` samples at `target` positions, as a matrix.
 
-    Applied to rows and columns it is the usual bilinear enlargement, at half the time on a CPU.
+    Applied to rows and columns it equals bilinear upsampling, in half the time on a CPU.
     """
     identity = torch.eye(source)[None]
     return functional.interpolate(identity, size=target, mode="linear", align_corners=False)[0].T.contiguous()

@@ -1,4 +1,4 @@
-"""Trained inverse graphics networks with their cameras: safetensors beside a JSON card, or a checkpoint of training."""
+"""Trained inverse graphics networks and their cameras: safetensors with a JSON card, or training checkpoints."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ _MAX_VIEWS = 100_000
 
 @dataclass(frozen=True)
 class InverseCard:
-    """Facts about a network; `config`, `views`, `learn_offset` and `sha256` are filled in when the weights are written.
+    """Card of a network; `config`, `views`, `learn_offset` and `sha256` are set when the weights are written.
 
-    generator, generator_sha256: what it was trained on (no hash for the car world). images_seen: images of training.
-    learn_offset: whether the cameras may shift the image. category: of the objects, empty where it is not
-    known. sha256: of the file of the weights. perceptual: name of the `PerceptualDistance` it was trained with, empty
-    without one.
+    generator, generator_sha256: training data (no hash for the car world). images_seen: images of training.
+    learn_offset: whether cameras have an image shift. category: of the objects, empty if unknown. sha256: of the
+    weights. perceptual: name of the `PerceptualDistance` used in training, empty without one.
     """
 
     generator: str
@@ -53,7 +52,7 @@ class InverseCard:
 
 @dataclass(frozen=True)
 class InverseModel:
-    """Network and cameras as they were saved, frozen, in evaluation mode."""
+    """Network and cameras as saved, frozen, in eval mode."""
 
     network: InverseGraphicsNetwork
     cameras: CameraTable
@@ -61,15 +60,15 @@ class InverseModel:
 
 
 def load_inverse(source: str | Path, device: torch.device | str = "cpu") -> InverseModel:
-    """Network, cameras and card.
+    """Loads network, cameras and card.
 
     Args:
-        source: "car" (in the package), a run directory, a .safetensors file, a .ckpt of training (its running average
-            where training keeps one) or hf://owner/repository[/file.safetensors]; see `pretrained.find_weights`.
+        source: "car" (shipped), a run directory, a .safetensors file, a training .ckpt (uses its EMA if there is one),
+            or hf://owner/repository[/file.safetensors]; see `pretrained.find_weights`.
         device: of network and cameras.
 
     Raises:
-        GanverseError: there are no weights, or they are damaged, of another kind or not those of their card.
+        GanverseError: the weights are missing, damaged, of another kind, or do not match their card.
     """
     path = find_weights(source, INVERSE)
     if path.suffix == CHECKPOINT:
@@ -86,9 +85,9 @@ def read_inverse_card(path: Path) -> InverseCard:
 def save_inverse(
     network: InverseGraphicsNetwork, cameras: CameraTable, path: Path, card: InverseCard, *, half: bool = False
 ) -> InverseCard:
-    """Write `path` (.safetensors) and its card; return the card as written.
+    """Writes `path` (.safetensors) and its card; returns the card as written.
 
-    half: store the network as float16. The cameras stay float32: a fifth of a degree would be lost.
+    half: store the network as float16. The cameras stay float32, because float16 would lose a fifth of a degree.
     """
     written = replace(card, config=network.config, views=len(cameras), learn_offset=cameras.learn_offset)
     both = nn.ModuleDict({"network": network, "cameras": cameras})
@@ -96,7 +95,7 @@ def save_inverse(
 
 
 def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
-    """`network` and `cameras` of `tasks.InverseGraphics`; nothing in the file is executed."""
+    """Loads `network` and `cameras` of `tasks.InverseGraphics`; nothing in the file is executed."""
     try:
         checkpoint = read_checkpoint(path)
         state, config = checkpoint["state_dict"], build(InverseNetworkConfig, checkpoint["hyper_parameters"]["network"])

@@ -1,4 +1,4 @@
-"""`ganverse masks`: a segmenter for any GAN from a handful of images whose masks the user paints."""
+"""`ganverse masks`: a segmenter for any GAN from a few painted masks."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from ganverse.pretrained import generator_path, save_network, segmenter_beside
 
 _MOST_PICTURES = 1000
 _SMALLEST_SIDE = 256
-"""Images are written at least this large: smaller ones are hard to paint on."""
+"""Images are written at least this large, because smaller ones are hard to paint on."""
 _DARK, _LIGHT, _MOST_GRAY = 64 / 255, 191 / 255, 0.1
 _TESTED = 16
 _DESCRIPTION = """\
-Learn a segmenter for a GAN, in two calls.
+Train a segmenter for a GAN, in two calls.
 
 The first call writes images of the GAN to NAME-masks/. Paint some of them in any program, the object white and
 everything else black, and save each as NNN-mask.png beside NNN.png, at the same size. The second call learns from
-them and writes NAME-segmenter.safetensors, which all commands then find by themselves, and NAME-segmenter.png, a
-picture to check it by. Two masks are the least, five are a start, sixteen are plenty."""
+them. It writes NAME-segmenter.safetensors, which all commands then find automatically, and NAME-segmenter.png for
+checking. Two masks are the minimum, five are a good start, sixteen are plenty."""
 
 
 def masks_command(arguments: Sequence[str]) -> Path | None:
-    """`ganverse masks GENERATOR`: writes images to annotate (None), or the segmenter learned from them (its path).
+    """`ganverse masks GENERATOR`: writes images to paint (returns None), or the segmenter learned from them (its path).
 
     Raises:
-        GanverseError: weights or painted masks that cannot be read.
+        GanverseError: unreadable weights or painted masks.
     """
     given = _parser().parse_args(list(arguments))
     settings = LearningSettings(labeled=given.labeled)
@@ -66,7 +66,7 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
         write_pictures(_synthesize(generator, ANNOTATED_SEED, given.pictures), folder)
         report(
             f"{given.pictures} images in {folder}: paint the objects white and everything else black, save each as "
-            "000-mask.png, 001-mask.png, ... beside its image (five to sixteen are enough), then call the same command "
+            "000-mask.png, 001-mask.png, ... beside its image (five to sixteen are enough), then run the same command "
             "again"
         )
         return None
@@ -98,13 +98,13 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "generator", nargs="?", default="car", help='.safetensors file of a GAN, or "car" (%(default)s)'
     )
-    parser.add_argument("--folder", type=Path, help="images and painted masks (NAME-masks beside the weights)")
-    parser.add_argument("-o", "--output", type=Path, help="the segmenter (NAME-segmenter.safetensors)")
-    parser.add_argument("--pictures", type=int, default=16, help="images to write (%(default)s)")
+    parser.add_argument("--folder", type=Path, help="images and masks (default: NAME-masks beside the weights)")
+    parser.add_argument("-o", "--output", type=Path, help="output (default: NAME-segmenter.safetensors)")
+    parser.add_argument("--pictures", type=int, default=16, help="images to write (default: %(default)s)")
     parser.add_argument(
-        "--labeled", type=int, default=256, help="further images that the segmenter learns from (%(default)s)"
+        "--labeled", type=int, default=256, help="additional images for the segmenter (default: %(default)s)"
     )
-    parser.add_argument("--steps", type=int, default=150, help="training steps of the segmenter (%(default)s)")
+    parser.add_argument("--steps", type=int, default=150, help="training steps (default: %(default)s)")
     add_device_option(parser)
     return parser
 
@@ -123,7 +123,7 @@ def _mask(picture: Path) -> Path:
 
 
 def write_pictures(images: Float[Tensor, "images 3 side side"], folder: Path) -> None:
-    """Writes images in [0, 1] as 000.png, 001.png, ..., small ones enlarged; files that exist are left alone."""
+    """Writes images in [0, 1] as 000.png, 001.png, ..., small ones enlarged; existing files are kept."""
     zoom = max(1, -(-_SMALLEST_SIDE // images.shape[3]))
     for number, image in enumerate(images):
         if not _picture(folder, number).exists():
@@ -131,10 +131,10 @@ def write_pictures(images: Float[Tensor, "images 3 side side"], folder: Path) ->
 
 
 def read_painted_mask(picture: Path, side: int) -> Float[Tensor, "1 side side"]:
-    """The mask NAME-mask.png beside a picture NAME.png, at `side` pixels, in [0, 1]: 1 where it is white.
+    """The mask NAME-mask.png of an image NAME.png, at `side` pixels, in [0, 1] (white is 1).
 
     Raises:
-        GanverseError: the mask cannot be read, differs in size from its picture, or is not black and white.
+        GanverseError: the mask is unreadable, differs in size from its image, or is not black and white.
     """
     path = _mask(picture)
     mask, size = read_mask(path), read_image(picture).shape[1:]

@@ -1,4 +1,4 @@
-"""The paper's filter: rejects images that show several objects or one that covers less than 10 % of the image."""
+"""The paper's filter: rejects images with several objects, or with one that covers less than 10 % of the image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ganverse.masks.masker import Masks
 
 @dataclass(frozen=True)
 class MaskFilter:
-    """Which objects are kept."""
+    """Which images are kept."""
 
     min_area: float = 0.10
-    """Smallest share of the image that the object covers (paper: 0.10)."""
+    """Smallest share of the image covered by the object (paper: 0.10)."""
 
     def __post_init__(self) -> None:
         check_ranges(self, min_area=SHARE)
@@ -25,7 +25,7 @@ class MaskFilter:
 
 @dataclass(frozen=True)
 class FilterCounts:
-    """How many images were kept or rejected; each rejected one is counted under its first reason, in this order."""
+    """Numbers of images kept and rejected; a rejected image counts under its first reason, in this order."""
 
     kept: int = 0
     no_object: int = 0
@@ -37,7 +37,7 @@ class FilterCounts:
 
     @property
     def images(self) -> int:
-        """All images that the filter has seen."""
+        """Number of images filtered."""
         return sum(astuple(self))
 
     @property
@@ -48,7 +48,7 @@ class FilterCounts:
 
 @dataclass(frozen=True)
 class FilterOutcome:
-    """Which images pass, why the others do not (one reason each), and the share of the image each mask covers."""
+    """Which images pass, why the others do not (one reason each), and the image share that each mask covers."""
 
     keep: Bool[Tensor, " batch"]
     no_object: Bool[Tensor, " batch"]

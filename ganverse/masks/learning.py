@@ -1,7 +1,7 @@
-"""From a handful of annotated images to a segmenter: DatasetGAN's idea (Zhang et al., CVPR 2021).
+"""Learns a segmenter from a few annotated images, after DatasetGAN (Zhang et al., CVPR 2021).
 
-A classifier of GAN features learns from the annotated pixels and labels hundreds of further images of the same GAN; the
-small U-Net that everything else uses learns from those, and works on photos too, which have no GAN features.
+A classifier of GAN features learns from the annotated pixels and labels hundreds of further images of the same GAN. A
+small U-Net learns from those. It also works on photos, which have no GAN features.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from ganverse.masks.segmenter import WORKING_SIZE, Segmenter, SegmenterTraining,
 from ganverse.random_streams import latents
 
 ANNOTATED_SEED, LABELED_SEED, TESTED_SEED = 21, 22, 23
-"""Streams of the images that a person annotates, of those that the classifier labels, and of those to look at."""
+"""Random streams of images to annotate, images that the classifier labels, and images for checking."""
 _BATCH = 8
 _PIXELS = 2048
-"""Pixels of an annotated image that the classifier learns from, and pixels of one of its steps."""
+"""Pixels per annotated image for training the classifier, and pixels per training step."""
 
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How much is labeled and learned."""
+    """Amounts of labels and training."""
 
     labeled: int = 256
-    """Images that the pixel classifier labels and the segmenter learns from."""
+    """Images that the pixel classifier labels for the segmenter."""
     folds: int = 4
-    """Parts of the annotated images; each is left out of the learning in turn to measure the classifier."""
+    """Number of cross-validation folds for measuring the classifier."""
     classifier_steps: int = 150
     """Optimizer steps of the pixel classifier."""
     segmenter: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=150, batch=16))
@@ -50,13 +50,13 @@ class LearningSettings:
 
 
 def working_side(generator: ImageGenerator) -> int:
-    """Pixels per side at which masks are learned: the generator's own, but at most 2 x `WORKING_SIZE`."""
+    """Size in pixels at which masks are learned: the generator's own, at most 2 x `WORKING_SIZE`."""
     return min(generator.resolution, 2 * WORKING_SIZE)
 
 
 @torch.no_grad()
 def mixed_styles(generator: ImageGenerator, seed: int, numbers: Sequence[int]) -> Float[Tensor, "images styles"]:
-    """w* of images as training shows them: the first `view_layers` layers of one latent code, the rest of another."""
+    """w* as in training: the first `view_layers` layers of one latent code, the rest of another."""
     own, other = (
         generator.styles(
             generator.map(latents(seed, [2 * n + k for n in numbers], generator.z_dim).to(device_of(generator)))
@@ -73,17 +73,17 @@ def learn_segmenter(
     masks: Float[Tensor, "annotated 1 side side"],
     settings: LearningSettings | None = None,
 ) -> tuple[Segmenter, float]:
-    """Learns from the masks of the images `numbers` of stream `ANNOTATED_SEED`, on the generator's device.
+    """Learns from masks of the images `numbers` of stream `ANNOTATED_SEED`, on the generator's device.
 
     Returns the segmenter, on that device, and the IoU of the classifier behind it on annotated images left out of its
     learning. On the CPU the same call gives the same result.
 
     Raises:
-        GanverseError: fewer than two masks, all of them black or white, or the generator is no StyleGAN.
+        GanverseError: fewer than two masks, all of them black or white, or the generator is not a StyleGAN.
     """
     settings = settings or LearningSettings()
     if len(numbers) < 2:
-        raise GanverseError(f"expected masks of two images or more, got {len(numbers)}; annotate more images")
+        raise GanverseError(f"expected masks of at least two images, got {len(numbers)}; annotate more images")
     device, side = device_of(generator), masks.shape[3]
     masks = masks.to(device)
     features = [images_and_features(generator, mixed_styles(generator, ANNOTATED_SEED, [n]), side)[1] for n in numbers]
@@ -101,7 +101,7 @@ def images_and_features(
     """Images in [0, 1] of w*, and the features of all synthesis blocks, resampled to `side` pixels.
 
     Raises:
-        GanverseError: the generator is no StyleGAN.
+        GanverseError: the generator is not a StyleGAN.
     """
     with _recorded_blocks(_synthesis_network(generator)) as outputs:
         images = generator.synthesize(styles)
@@ -110,7 +110,7 @@ def images_and_features(
 
 
 def _synthesis_network(generator: ImageGenerator) -> nn.Module:
-    """The network with `blocks` inside its wrappers; the car world, which renders, has none."""
+    """The network with `blocks` inside its wrappers; the rendered car world has none."""
     inside: object = generator
     while isinstance(inside, (SubspaceGenerator, LetterboxGenerator)):
         inside = inside.generator
@@ -122,7 +122,7 @@ def _synthesis_network(generator: ImageGenerator) -> nn.Module:
 
 @contextmanager
 def _recorded_blocks(network: nn.Module) -> Iterator[list[Tensor]]:
-    """What every block returns inside the `with` statement, lowest resolution first."""
+    """Collects the output of every block within the `with` statement, lowest resolution first."""
     outputs: list[Tensor] = []
 
     def record(_: nn.Module, __: Any, output: Any) -> None:
@@ -137,7 +137,7 @@ def _recorded_blocks(network: nn.Module) -> Iterator[list[Tensor]]:
 
 
 class PixelClassifier(nn.Module):
-    """Features of a pixel to the logit of belonging to the object; standardizes the features."""
+    """Standardized features of a pixel -> logit of belonging to the object."""
 
     mean: Tensor
     scale: Tensor
@@ -163,9 +163,9 @@ class PixelClassifier(nn.Module):
 def train_pixel_classifier(
     pixels: Float[Tensor, "pixels channels"], truth: Float[Tensor, " pixels"], steps: int = 150
 ) -> PixelClassifier:
-    """A classifier in evaluation mode, on the pixels' device; truth in [0, 1]: 1 is the object.
+    """A classifier in eval mode, on the pixels' device; truth in [0, 1]: 1 is the object.
 
-    AdamW along a cosine. On the CPU the same call gives the same weights.
+    AdamW with a cosine schedule. Deterministic on the CPU.
 
     Raises:
         GanverseError: all pixels are background, or all are object.
@@ -204,7 +204,7 @@ def _label(
 
 
 def _pixel_table(features: list[Tensor], masks: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Per annotated image some of its pixels: features [pixels, channels] and truth [pixels]."""
+    """For each annotated image some of its pixels: features [pixels, channels] and truth [pixels]."""
     random = torch.Generator().manual_seed(0)
     table = []
     for feature, mask in zip(features, masks, strict=True):
@@ -220,7 +220,7 @@ def _join(table: list[tuple[Tensor, Tensor]], rows: Sequence[int]) -> tuple[Tens
 def _left_out_iou(
     features: list[Tensor], masks: Tensor, table: list[tuple[Tensor, Tensor]], settings: LearningSettings
 ) -> float:
-    """Mean IoU on annotated images that the classifier has not learned from."""
+    """Mean IoU on annotated images excluded from the classifier's training."""
     found, folds = [], min(settings.folds, len(table))
     for fold in range(folds):
         rest = [row for row in range(len(table)) if row % folds != fold]

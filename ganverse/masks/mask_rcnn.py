@@ -1,4 +1,4 @@
-"""The paper's source of masks: torchvision's Mask R-CNN, trained on COCO."""
+"""The paper's masks: torchvision's Mask R-CNN, trained on COCO."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ganverse.errors import GanverseError
 from ganverse.masks.masker import Masks
 
 COCO_CATEGORIES = {"car": ("car", "truck", "bus"), "horse": ("horse",), "bird": ("bird",)}
-"""COCO classes that count as one of the paper's categories (COCO calls vans and pickups trucks)."""
+"""COCO classes of the paper's categories (COCO calls vans and pickups trucks)."""
 
 
 class MaskRCNN(nn.Module):
-    """A `Masker`: the object is the instance of the category with the highest score; all confident ones are counted.
+    """A `Masker`: the object is the best-scoring instance of the category; all confident instances are counted.
 
-    detector: a torchvision detection model. labels: class numbers that count. min_score: confidence from which an
-    instance counts.
+    detector: a torchvision detection model. labels: accepted class numbers. min_score: minimum confidence of an
+    instance.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class MaskRCNN(nn.Module):
         """The network pretrained on COCO for "car", "horse" or "bird"; torchvision downloads it once (180 MB).
 
         Raises:
-            GanverseError: there is no such category, or the download fails.
+            GanverseError: unknown category, or the download failed.
         """
         if category not in COCO_CATEGORIES:
             raise GanverseError(f"expected a category among {sorted(COCO_CATEGORIES)}, got {category!r}")
@@ -60,7 +60,7 @@ class MaskRCNN(nn.Module):
     def _main_object(self, detections: Mapping[str, Tensor], images: Tensor) -> tuple[Tensor, int]:
         wanted = torch.isin(detections["labels"], torch.tensor(self.labels, device=images.device))
         confident = (wanted & (detections["scores"] >= self.min_score)).nonzero()[:, 0]
-        # The network suppresses duplicates within a class only; a van found as a car and as a truck is one object.
+        # The network suppresses duplicates only within a class; a van detected as car and as truck is one object.
         distinct = confident[nms(detections["boxes"][confident], detections["scores"][confident], 0.5)]
         if len(distinct) == 0:
             return images.new_zeros(1, *images.shape[2:]), 0

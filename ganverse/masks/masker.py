@@ -1,4 +1,4 @@
-"""Sources of masks: their interface, and how the objects of a probability map are separated."""
+"""Interface of mask sources, and separating the objects of a probability map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Masks:
-    """Foreground of a batch of images: soft coverage in [0, 1] of the main object, and how many objects there are."""
+    """Foreground of a batch of images: soft coverage in [0, 1] of the main object, and the number of objects."""
 
     foreground: Float[Tensor, "batch 1 height width"]
     instances: Int[Tensor, " batch"]
@@ -33,8 +33,8 @@ class Masker(Protocol):
 def separate_instances(probability: Float[Tensor, "batch 1 height width"], *, min_area: float = 0.01) -> Masks:
     """Counts the objects of a foreground probability and keeps the largest one.
 
-    Objects are 8-connected components above one half; components below `min_area` (a share of the image) are ignored.
-    The soft rim within two pixels of the largest component stays, everything else becomes 0.
+    Objects are 8-connected components above one half; components below `min_area` (share of the image) are ignored. The
+    soft rim within two pixels of the largest component is kept, everything else becomes 0.
     """
     labels = label_components(probability[:, 0] > 0.5)
     areas = component_areas(labels)
@@ -47,16 +47,16 @@ def separate_instances(probability: Float[Tensor, "batch 1 height width"], *, mi
 
 
 def label_components(masks: Bool[Tensor, "batch height width"]) -> Int[Tensor, "batch height width"]:
-    """8-connected components: 0 is background, every component carries one positive number unique in its image.
+    """8-connected components: 0 is background, each component has a positive number unique in its image.
 
-    Labels start as pixel numbers and the largest spreads (3x3 maximum); following each label to its own pixel's label
-    halves the remaining way, so even a spiral needs only about log(length) rounds.
+    Labels start as pixel numbers, and the largest spreads (3x3 maximum). Following each label to its own pixel's label
+    halves the remaining distance, so even a spiral needs only about log(length) rounds.
     """
     batch, height, width = masks.shape
     pixel = torch.arange(1, height * width + 1, device=masks.device).view(1, height, width)
     labels = torch.where(masks, pixel, 0)
     while True:
-        # Pixel numbers are exact in float64, whatever the image size; integers have no max-pooling on every device.
+        # Pixel numbers are exact in float64 at any image size; not every device has integer max-pooling.
         spread = F.max_pool2d(labels[:, None].double(), 3, stride=1, padding=1)[:, 0].long()
         spread = torch.where(masks, spread, 0).flatten(1)
         followed = spread.gather(1, (spread - 1).clamp_min(0))
@@ -67,7 +67,7 @@ def label_components(masks: Bool[Tensor, "batch height width"]) -> Int[Tensor, "
 
 
 def component_areas(labels: Int[Tensor, "batch height width"]) -> Int[Tensor, "batch labels"]:
-    """Pixels of every label (column = label number; the background's column 0 is set to 0)."""
+    """Pixel count of every label (column = label; the background's column 0 is set to 0)."""
     batch, height, width = labels.shape
     areas = torch.zeros(batch, height * width + 1, dtype=torch.long, device=labels.device)
     areas.scatter_add_(1, labels.flatten(1), torch.ones_like(labels).flatten(1))

@@ -1,4 +1,4 @@
-"""Masks of any category by rembg: U2-Net (Qin et al. 2020), which cuts out whatever a photo is about."""
+"""Masks of any category by rembg: U2-Net (Qin et al. 2020), which segments the salient object."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ganverse.io import from_bytes, to_pil
 from ganverse.masks.masker import Masks, separate_instances
 
 MODEL = "u2net"
-"""Apache-2.0. rembg's own default, bria-rmbg, may not be used commercially."""
+"""Apache-2.0. The license of rembg's default, bria-rmbg, excludes commercial use."""
 
 
 class Rembg:
-    """A `Masker` of whatever stands out. session: one of rembg; its `predict` takes a PIL image and lists masks."""
+    """A `Masker` for the salient object. session: from rembg; its `predict` maps a PIL image to a list of masks."""
 
     def __init__(self, session: Any, *, name: str = "rembg") -> None:
         self.session, self.name = session, name
 
     @classmethod
     def from_pretrained(cls, model: str = MODEL) -> Rembg:
-        """One of rembg's models by its name; rembg downloads it once (u2net: 176 MB).
+        """A rembg model by name; rembg downloads it once (u2net: 176 MB).
 
         Raises:
-            GanverseError: rembg is not installed, knows no such model, or cannot download it.
+            GanverseError: rembg is not installed, does not know the model, or cannot download it.
         """
         try:
             from rembg import new_session

@@ -1,4 +1,4 @@
-"""A small U-Net that segments the object, where Mask R-CNN is too large or not at hand (64 px, CPU, offline)."""
+"""A small U-Net segmenter for use without Mask R-CNN (64 px, CPU, offline)."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _conv_block(inputs: int, outputs: int) -> nn.Sequential:
 class SegmenterNetwork(nn.Module):
     """Image to foreground logit, both at the same size (height and width multiples of 16).
 
-    Works on 2x2 pixel blocks (cheap at full resolution), goes down three times, comes back up with skip connections,
-    and refines the outline at full resolution beside the original pixels.
+    Works on 2x2 pixel blocks (cheap at full resolution), downsamples three times, upsamples with skip connections, and
+    refines the outline at full resolution with the original pixels.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (20, 36, 56, 72)) -> None:
@@ -64,7 +64,7 @@ class SegmenterNetwork(nn.Module):
 class Segmenter(nn.Module):
     """A `Masker`: predicts the foreground of images of any size with a `SegmenterNetwork`.
 
-    working_size: shorter side in pixels at which the network sees them.
+    working_size: shorter side of the network's input in pixels.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Segmenter(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path = "car") -> Segmenter:
-        """Loads a segmenter, frozen and in evaluation mode.
+        """Loads a segmenter, frozen and in eval mode.
 
         Args:
-            source: "car" (the package's own, trained on the car world), or a .safetensors file of `ganverse masks`.
+            source: "car" (shipped, trained on the car world), or a .safetensors file of `ganverse masks`.
 
         Raises:
-            GanverseError: the file is missing or is no segmenter.
+            GanverseError: the file is missing or not a segmenter.
         """
         path = CAR_WEIGHTS if source == "car" else Path(source)
         facts = read_facts(path, "SegmenterNetwork", key="network")
@@ -93,7 +93,7 @@ class Segmenter(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Masks:
-        """Masks of images in [0, 1], at least 16 pixels a side."""
+        """Masks of images in [0, 1] with at least 16 pixels per side."""
         return separate_instances(self.probability(images))
 
     def probability(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
@@ -103,7 +103,7 @@ class Segmenter(nn.Module):
         working = [max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in (height, width)]
         if working == [height, width]:
             return self.network(images).sigmoid()
-        full = images.to(torch.promote_types(images.dtype, torch.float32))  # a CPU filters in no half precision
+        full = images.to(torch.promote_types(images.dtype, torch.float32))  # the CPU cannot filter half precision
         small = F.interpolate(full, working, mode="bilinear", align_corners=False, antialias=True)
         logits = F.interpolate(self.network(small), (height, width), mode="bilinear", align_corners=False)
         return logits.sigmoid()
@@ -111,21 +111,21 @@ class Segmenter(nn.Module):
 
 @dataclass(frozen=True)
 class SegmenterTraining:
-    """Training of a segmenter: AdamW with one cycle of the learning rate."""
+    """Training of a segmenter: AdamW with a one-cycle learning rate."""
 
     steps: int = 1500
     """Optimizer steps."""
     batch: int = 32
     """Images per step."""
     learning_rate: float = 4e-3
-    """Peak of the cycle."""
+    """Peak learning rate."""
     seed: int = 0
-    """Of the order of the images."""
+    """Seed of the order of the images."""
     augmentation: AugmentationSettings = field(
         default_factory=lambda: AugmentationSettings(background=0.0, crop=0.2, noise=1.0)
     )
-    """Of the pairs. Other backgrounds need longer trainings than those of `ganverse masks`: after 150 steps of 32
-    pictures the IoU on unseen ones of the car GAN is 0.947 without them, 0.935 with 0.2 and 0.915 with 0.7."""
+    """Augmentation of the pairs. Background replacement needs longer training than `ganverse masks` has: after 150
+    steps of 32 images, the IoU on unseen images of the car GAN is 0.947 without, 0.935 with 0.2 and 0.915 with 0.7."""
 
     def __post_init__(self) -> None:
         check_ranges(self, steps=AT_LEAST_1, batch=AT_LEAST_1, learning_rate=POSITIVE)
@@ -139,13 +139,13 @@ def train_segmenter(
     device: torch.device | str = "cpu",
     report: Callable[[int, float], None] | None = None,
 ) -> Segmenter:
-    """Trains a segmenter on 8-bit pairs (masks: 255 is the object); on the CPU the same call gives the same weights.
+    """Trains a segmenter on 8-bit pairs (masks: 255 is the object); deterministic on the CPU.
 
     Args:
         images: on the CPU; height and width multiples of 16.
         masks: of the images.
         settings: None for the defaults.
-        device: where it is trained, and where the result lies (in evaluation mode).
+        device: for training and for the result (in eval mode).
         report: called with the step and its loss every 50 steps.
     """
     settings = settings or SegmenterTraining()
@@ -173,5 +173,5 @@ def train_segmenter(
 def segmentation_loss(
     logits: Float[Tensor, "batch 1 height width"], truth: Float[Tensor, "batch 1 height width"]
 ) -> Float[Tensor, ""]:
-    """Cross entropy plus 1 - soft IoU: the first weighs every pixel, the second every object alike."""
+    """Cross entropy plus 1 - soft IoU: the former weights all pixels equally, the latter all objects."""
     return F.binary_cross_entropy_with_logits(logits, truth) + 1 - soft_iou(logits.sigmoid(), truth).mean()

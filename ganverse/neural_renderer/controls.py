@@ -1,4 +1,4 @@
-"""The controls of StyleGAN-R: azimuth sweeps, cameras between the view codes, swaps; for pictures and evaluation."""
+"""Controls of StyleGAN-R for figures and evaluation: azimuth sweeps, cameras between the view codes, swaps."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Factor = Literal["shape", "texture", "background"]
 
 
 def typical_cameras(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
-    """Cameras at the given azimuths (radians), framed as the generator usually frames that side of the object.
+    """Cameras at the given azimuths (radians), framed as the generator usually frames that side.
 
-    Elevation and offset are the table's means. The log distance is its least-squares curve over the azimuth with two
-    harmonics: photographers, and GANs after them, stand nearer in front of a car than at its side, and a side at the
-    distance of a front would be a camera the generator has never seen.
+    Elevation and offset are the table's means. The log distance is a least-squares curve over the azimuth with two
+    harmonics, because photographers (and GANs) stand closer to a car's front than to its side. A side view at the
+    distance of a front view would be a camera that the generator has never seen.
     """
     curve = _harmonics(table.azimuth)
-    # The ridge, on all but the constant, keeps few codes from bending the curve.
+    # The ridge on all but the constant keeps the curve smooth for few codes.
     ridge = torch.eye(curve.shape[1], dtype=curve.dtype, device=curve.device) * 0.02 * len(table)
     ridge[0, 0] = 0
-    # `solve` would wait for a GPU to say whether the matrix is singular, which the ridge prevents.
+    # `solve` would wait for a GPU to check for singularity, which the ridge prevents.
     solved = torch.linalg.solve_ex(curve.t() @ curve + ridge, curve.t() @ table.distance.log())[0]
     return Cameras(
         azimuth,
@@ -47,9 +47,9 @@ def _harmonics(azimuth: Float[Tensor, " batch"]) -> Float[Tensor, "batch 5"]:
 
 
 def cameras_between(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras:
-    """Cameras at the given azimuths (radians) whose other parameters are interpolated between the neighboring codes.
+    """Cameras at the given azimuths (radians), with other parameters interpolated between the neighboring view codes.
 
-    Neighbors are the table's next azimuths on either side of the circle; with one code only, everything is its own.
+    Neighbors are the next azimuths in the table on either side. A table with one code returns that code's parameters.
     """
     order = table.azimuth.remainder(2 * math.pi).argsort()
     sorted_azimuth = table.azimuth.remainder(2 * math.pi)[order]
@@ -68,12 +68,12 @@ def cameras_between(table: Cameras, azimuth: Float[Tensor, " batch"]) -> Cameras
 
 
 def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 3"]) -> Cameras:
-    """Cameras all round the object, between and at the view codes; `uniform` in [0, 1] decides.
+    """Random cameras around the object; `uniform` in [0, 1].
 
-    The first number is the azimuth; the second mixes the neighboring codes' elevation, distance and offset (0) with
-    the typical ones at that azimuth (1). The third one's lower half changes nothing; its upper half is an elevation
-    between the table's lowest and highest instead, since few codes have each azimuth at one elevation only, and the
-    effect of the elevation cannot be learned from that.
+    The first number sets the azimuth. The second interpolates elevation, distance and offset between the neighboring
+    codes' (0) and the typical ones at that azimuth (1). The third changes the elevation only in its upper half, to a
+    value between the table's lowest and highest: with few codes each azimuth has one elevation, which does not show the
+    effect of elevation.
     """
     azimuth = uniform[:, 0] * 2 * math.pi
     local, usual = cameras_between(table, azimuth), typical_cameras(table, azimuth)
@@ -88,11 +88,11 @@ def random_cameras(table: Cameras, uniform: Float[Tensor, "batch 3"]) -> Cameras
 
 
 def jittered(cameras: Cameras, table: Cameras, noise: Float[Tensor, "batch 5"], share: float) -> Cameras:
-    """Cameras moved by standard normal `noise`: the azimuth by 3 degrees, the rest by `share` of its spread over the
+    """Perturbs cameras by standard normal `noise`: azimuth by 3 degrees, the rest by `share` of its spread in the
     table.
 
-    With a few dozen codes only, g_v could otherwise identify every code by its exact distance or offset, and would not
-    generalize to the cameras in between.
+    With few codes g_v could otherwise recognize every code by its exact distance or offset, and would not generalize
+    to cameras in between.
     """
     return Cameras(
         cameras.azimuth + noise[:, 0] * math.radians(3.0),
@@ -103,21 +103,20 @@ def jittered(cameras: Cameras, table: Cameras, noise: Float[Tensor, "batch 5"], 
 
 
 def under_each(scenes: Scenes, cameras: Cameras) -> Scenes:
-    """Every scene under every camera, scene by scene: b * n scenes."""
+    """Every scene under every camera: b * n scenes, grouped by scene."""
     index = torch.arange(len(cameras), device=scenes.vertices.device).repeat(len(scenes))
     return scenes.repeat_interleave(len(cameras)).seen_from(cameras[index])
 
 
 def azimuth_sweep(scenes: Scenes, table: Cameras, azimuth_degrees: Sequence[float]) -> Scenes:
-    """Every scene from every azimuth (`typical_cameras` of the table), scene by scene: b * n scenes."""
+    """Every scene from every azimuth (`typical_cameras` of the table): b * n scenes, grouped by scene."""
     azimuth = torch.deg2rad(scenes.vertices.new_tensor(list(azimuth_degrees)))
     return under_each(scenes, typical_cameras(table, azimuth))
 
 
 def ladders(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> tuple[Cameras, Cameras]:
-    """Per azimuth `steps` typical cameras that rise from the table's lowest elevation to its highest, and as many that
-    move away, by as much as the table's distances differ there: two standard deviations of what its curve over the
-    azimuth leaves over, to either side.
+    """For each azimuth `steps` typical cameras from the table's lowest to its highest elevation, and `steps` of varying
+    distance, two standard deviations of the residuals of its distance curve to either side.
     """
     azimuth = torch.deg2rad(table.azimuth.new_tensor(list(azimuth_degrees)))
     cameras = typical_cameras(table, azimuth.repeat_interleave(steps))
@@ -129,7 +128,7 @@ def ladders(table: Cameras, azimuth_degrees: Sequence[float], steps: int) -> tup
 
 
 def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:
-    """All b * b combinations, row by row: scene i * b + j is scene i with the `factor` of scene j."""
+    """All b * b combinations in row-major order: scene i * b + j is scene i with the `factor` of scene j."""
     count = len(scenes)
     columns = torch.arange(0, count * count, count, device=scenes.vertices.device).repeat(count)
     return scenes.repeat_interleave(count).swapped(**{factor: columns})
@@ -139,14 +138,14 @@ def swap_matrix(scenes: Scenes, factor: Factor) -> Scenes:
 def render_in_chunks(
     renderer: StyleGANR, scenes: Scenes, chunk: int = 32, *, framed: bool = False
 ) -> Float[Tensor, "batch 3 height width"]:
-    """`renderer.render` without gradients, at most `chunk` scenes at a time; framed: as other networks see them."""
+    """`renderer.render` without gradients, at most `chunk` scenes at a time; framed: apply the networks' framing."""
     parts = (renderer.render(scenes[start : start + chunk]) for start in range(0, len(scenes), chunk))
     return torch.cat([renderer.framing.apply(part) if framed else part for part in parts])
 
 
 @torch.no_grad()
 def render_meshes(renderer: StyleGANR, template: Mesh, scenes: Scenes) -> Float[Tensor, "batch 3 height width"]:
-    """The scenes' shapes and textures through DIB-R, on white; size and proportions of `renderer`'s images."""
+    """The scenes' shapes and textures through DIB-R on white, in the size and aspect ratio of `renderer`'s images."""
     frame = renderer.framing.full
     drawn = render(template.with_vertices(scenes.vertices), scenes.texture, scenes.cameras, size=frame.resolution)
     return frame.crop(drawn.rgb + (drawn.face_index < 0)[:, None])

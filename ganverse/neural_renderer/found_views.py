@@ -1,10 +1,10 @@
-"""Views between the annotated codes: random view codes of the GAN whose cameras are fitted, for g_v to learn from.
+"""Found views: random view codes of the GAN with fitted cameras, as additional training data for g_v.
 
-Two dozen codes show each azimuth at one elevation only, so that they do not determine what the elevation does. The GAN
-has a continuum: every random w* has a view. Its camera is found as those of the camera table were, with DIB-R: objects
-whose shape and texture f has predicted from an annotated view are rendered, and the camera is moved until the renders
-look like the GAN's images of them under the new view. The camera that f itself predicts is only the start: it was
-trained on the table's cameras and predicts one of these, or something between them. Beyond the paper.
+A few dozen annotated codes show each azimuth at one elevation only, which does not determine the effect of elevation.
+Every random w* of the GAN has some view. Its camera is fitted with DIB-R, like those of the camera table: objects with
+shape and texture predicted from an annotated view are rendered, and the camera moves until the renders match the GAN's
+images of them under the new view. The camera predicted by f is only the start, because f was trained on the table's
+cameras and predicts one of these, or something between them. Not in the paper.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ _SOFT_STEPS = 0.6
 
 @dataclass(frozen=True)
 class FoundViewSettings:
-    """Views beside the annotated ones."""
+    """Views in addition to the annotated ones."""
 
     candidates: int = 400
-    """Random view codes that are tried; 0 = none, as in the paper."""
+    """Number of random view codes tried; 0 = none, as in the paper."""
     objects: int = 4
-    """Objects that are synthesized under each view code."""
+    """Objects synthesized under each view code."""
     steps: int = 25
     """Steps of the camera fit."""
     rate: float = 0.02
     """Learning rate of the camera fit (Adam; radians and logarithms)."""
     kept: float = 0.4
-    """Share of the candidates of every sector of azimuths that is kept: those whose renders fit best."""
+    """Share of the candidates kept in every azimuth sector: those whose renders fit best."""
     worst: float = 2.0
-    """Largest loss of a kept view, in multiples of the median loss of the annotated codes."""
+    """Largest loss of a kept view, relative to the median loss of the annotated codes."""
     share: float = 0.35
     """Share of the training scenes under a found view instead of an annotated one."""
 
@@ -59,9 +59,9 @@ class FoundViewSettings:
 
 @dataclass(frozen=True)
 class FoundViews:
-    """styles: of the view dimensions. cameras: as numbers (`camera_numbers`). weights: how often each is shown.
+    """styles: of the view dimensions. cameras: as numbers (`camera_numbers`). weights: relative frequency of each view.
 
-    The weights of what is not kept are 0; their sum is the same in all sectors of azimuths where there are enough.
+    Rejected views have weight 0. The weights of all azimuth sectors with enough views have the same sum.
     """
 
     styles: Float[Tensor, "views dims"]
@@ -69,19 +69,19 @@ class FoundViews:
     weights: Float[Tensor, " views"]
 
     def choose(self, chance: Float[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-        """Rows, by the weights; `chance` in [0, 1) decides."""
+        """Row indices drawn by the weights; `chance` in [0, 1)."""
         reached = self.weights.cumsum(0)
         return torch.searchsorted(reached, chance * reached[-1], right=True).clamp_max(len(reached) - 1)
 
 
 def camera_numbers(cameras: Cameras) -> Float[Tensor, "batch 5"]:
-    """Azimuth, elevation, log distance, offset: what the fit moves."""
+    """Azimuth, elevation, log distance, offset: the fitted parameters."""
     angles_and_distance = torch.stack([cameras.azimuth, cameras.elevation, cameras.distance.log()], dim=1)
     return torch.cat([angles_and_distance, cameras.offset], dim=1)
 
 
 def cameras_from_numbers(numbers: Float[Tensor, "batch 5"]) -> Cameras:
-    """The inverse of `camera_numbers`."""
+    """Inverse of `camera_numbers`."""
     return Cameras(numbers[:, 0], numbers[:, 1], numbers[:, 2].exp(), numbers[:, 3:])
 
 
@@ -89,7 +89,7 @@ def cameras_from_numbers(numbers: Float[Tensor, "batch 5"]) -> Cameras:
 def find_views(
     generator: ImageGenerator, codes: ViewCodes, networks: FrozenNetworks, settings: FoundViewSettings, seed: int
 ) -> FoundViews:
-    """Draw candidates, fit their cameras and keep the best all round; a pure function of the seed."""
+    """Draws candidates, fits their cameras and keeps the best of every sector; a pure function of the seed."""
     device = networks.cameras.all().azimuth.device
     seeds = range(_FIRST_SEED, _FIRST_SEED + settings.candidates)
     latents = view_latents(seeds, generator.z_dim).to(device)
@@ -105,7 +105,7 @@ def find_views(
         losses.append(loss)
     again, numbers = torch.cat(cameras).tensor_split([len(codes)])
     usual, loss = torch.cat(losses).tensor_split([len(codes)])
-    # The annotated codes' cameras are known: what this fit makes of them on average is its bias.
+    # The annotated codes' cameras are known: their mean error is the bias of this fit.
     bias = again - camera_numbers(networks.cameras.all())
     bias[:, 0] = 0
     numbers = numbers - bias.median(dim=0).values
@@ -118,7 +118,7 @@ def _synthesize(
     contents: Float[Tensor, "objects styles"],
     views: Float[Tensor, "views dims"],
 ) -> Float[Tensor, "views_objects 3 height width"]:
-    """Every object under every view, view by view."""
+    """Every object under every view, grouped by view."""
     rows = mix_styles(contents.repeat(len(views), 1), views.repeat_interleave(len(contents), dim=0), codes.view_dims)
     return torch.cat([generator.synthesize(part) for part in rows.split(_PER_FIT)])
 
@@ -131,7 +131,7 @@ def _fit(
 ) -> tuple[Float[Tensor, "views 5"], Float[Tensor, " views"]]:
     """Cameras of views, and the loss of the renders plus the spread of the predicted azimuths.
 
-    known: the objects as f predicts them under every annotated code, code by code.
+    known: f's predictions of the objects under every annotated code, grouped by code.
     """
     masks = networks.segmenter.probability(images)
     start, apart = _mean_camera(networks.inverse(images).camera, settings.objects)
@@ -149,7 +149,7 @@ def _fit(
 
 
 def _mean_camera(cameras: Cameras, objects: int) -> tuple[Float[Tensor, "views 5"], Float[Tensor, " views"]]:
-    """Of all objects of every view, the azimuth's on the circle; and its circular variance."""
+    """Mean over all objects of every view (circular for the azimuth), and the azimuths' circular variance."""
     numbers = camera_numbers(cameras).unflatten(0, (-1, objects))
     sine, cosine = numbers[..., 0].sin().mean(dim=1), numbers[..., 0].cos().mean(dim=1)
     mean = torch.cat([torch.atan2(sine, cosine)[:, None], numbers[..., 1:].mean(dim=1)], dim=1)
@@ -164,7 +164,7 @@ def _losses(
     numbers: Float[Tensor, "views 5"],
     rim: SoftMaskSettings,
 ) -> Float[Tensor, " views"]:
-    """Color and silhouette of the objects, as predicted under the annotated code of the nearest azimuth."""
+    """Color and silhouette loss of the objects as predicted under the annotated code of the nearest azimuth."""
     azimuth, annotated = torch.broadcast_tensors(numbers.detach()[:, :1], networks.cameras.all().azimuth)
     nearest = angular_difference(azimuth, annotated).abs().argmin(dim=1)
     objects = len(images) // len(numbers)
@@ -178,14 +178,14 @@ def _losses(
 def view_weights(
     azimuth: Float[Tensor, " views"], losses: Float[Tensor, " views"], settings: FoundViewSettings
 ) -> Float[Tensor, " views"]:
-    """How often each view is shown (see `FoundViews`); losses: in multiples of those of the annotated codes."""
+    """Relative frequency of each view (see `FoundViews`); losses: relative to those of the annotated codes."""
     sector = (azimuth.rad2deg() * _SECTORS / 360).floor().long() % _SECTORS
     weights = torch.zeros_like(losses)
     for number in range(_SECTORS):
         rows = (sector == number).nonzero()[:, 0]
         best = rows[losses[rows].argsort()[: math.ceil(settings.kept * len(rows))]]
         best = best[losses[best] <= settings.worst]
-        # A single one, which may be wrong, does not represent all of its sector.
+        # A single view, which may be wrong, cannot represent a whole sector.
         weights[best] = 1 / max(len(best), _ENOUGH)
     return weights
 
@@ -202,16 +202,16 @@ def under_found_views(
     share: float,
     own_texture: bool,
 ) -> TrainingScene:
-    """Some of the scenes under found views instead of annotated ones, with the frozen generator's images.
+    """Replaces some scenes' annotated views by found ones, with images of the frozen generator.
 
-    chance: in [0, 1), on the CPU, decides which scenes and which views. own_texture: as in `read_training_scene`.
+    chance: in [0, 1), on the CPU, selects scenes and views. own_texture: as in `read_training_scene`.
     """
     device, chosen = scene.images.device, chance[:, 0] < share
     if not chosen.any():
         return scene
     rows, chosen = upload(chosen.nonzero()[:, 0], device), found.choose(upload(chance[chosen, 1], device))
     styles = mix_styles(scene.styles[rows], found.styles[chosen], codes.view_dims)
-    # Mixed-precision training gives images of another type than the stream's.
+    # Mixed-precision training gives images of another dtype than the stream's.
     images = generator.synthesize(styles).to(scene.images)
     cameras = camera_numbers(scene.inputs.cameras).index_copy(0, rows, found.cameras[chosen])
     inputs = scene.inputs.seen_from(cameras_from_numbers(cameras))

@@ -1,7 +1,7 @@
-"""The mapping networks of StyleGAN-R and their fusion (paper, section 4): camera, shape, texture, background -> styles.
+"""Mapping networks of StyleGAN-R and their fusion (paper, section 4): camera, shape, texture, background -> styles.
 
-All outputs are *standardized* style values: `StyleGANR` scales them by the statistics of the generator's own styles,
-so a fresh network already has the right units.
+All outputs are *standardized* styles, which `StyleGANR` scales by the statistics of the generator's own styles, so
+that an untrained network already has the right units.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CAMERA_FEATURES = 6
 """sin azimuth, cos azimuth, elevation, log distance, offset x, offset y."""
 
 COARSE = 642
-"""Vertices that g_s reads: an icosphere subdivided three times, the first ones of any finer template."""
+"""Vertices that g_s reads: a three times subdivided icosphere, which comes first in finer templates."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class MappingSettings:
     """Sizes of the mapping networks."""
 
     camera_width: int = 128
-    """Hidden width of g_v, which learns from a few dozen cameras, and of the heads that correct the view."""
+    """Hidden width of g_v, which learns from few cameras, and of the heads for view corrections."""
     width: int = 512
     """Hidden width of g_s and of the heads of g_t and g_b."""
     channels: int = 32
-    """Channels of the first convolution of g_t and g_b, doubled at every halving up to four times that."""
+    """Channels of the first convolution of g_t and g_b, doubled at each halving up to a factor of four."""
     picture: int = 32
-    """Larger textures and backgrounds are averaged down to this side first, a power of two: style codes hold no detail,
-    and most of the cost lies in the first layers."""
+    """Size in pixels (a power of two) to which larger textures and backgrounds are averaged: style codes hold no
+    detail, and most of the cost is in the first layers."""
     background_view: bool = True
-    """Whether g_b reaches the view dimensions too (see `ImageMapping`); the paper's does not."""
+    """Whether g_b also corrects the view dimensions (see `ImageMapping`); not in the paper."""
     texture_view: bool = True
-    """As `background_view`, of g_t."""
+    """Same as `background_view`, for g_t."""
 
     def __post_init__(self) -> None:
         check_ranges(self, camera_width=AT_LEAST_1, width=AT_LEAST_1, channels=AT_LEAST_1)
@@ -52,10 +52,10 @@ DEFAULT_MAPPING = MappingSettings()
 
 
 def camera_features(cameras: Cameras) -> Float[Tensor, "batch 6"]:
-    """What g_v sees of a camera; the azimuth as sine and cosine, so that the circle closes.
+    """Input of g_v; the azimuth as sine and cosine, so that it is continuous.
 
-    Distances enter as logarithms (the paper's scale is the inverse distance). Elevations (radians) and offsets are
-    stretched to about unit range for the usual elevations of 0-30 degrees.
+    Distances are logarithms (the paper's scale is the inverse distance). Elevations (radians) and offsets are scaled to
+    about unit range for the usual elevations of 0-30 degrees.
     """
     columns = [
         cameras.azimuth.sin(),
@@ -69,7 +69,7 @@ def camera_features(cameras: Cameras) -> Float[Tensor, "batch 6"]:
 
 
 def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    """Two hidden layers."""
+    """An MLP with two hidden layers."""
     return nn.Sequential(
         nn.Linear(inputs, width),
         nn.LeakyReLU(0.2),
@@ -80,7 +80,7 @@ def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 def zero_init(layers: nn.Sequential) -> None:
-    """Let a network start at zero output."""
+    """Makes the initial output zero."""
     last = layers[-1]
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)
@@ -88,9 +88,9 @@ def zero_init(layers: nn.Sequential) -> None:
 
 
 class CameraMapping(nn.Module):
-    """g_v: camera -> values of the view dimensions; smooth in the camera, also between the view codes.
+    """g_v: camera -> view dimensions; smooth in the camera, also between the view codes.
 
-    Features are centered on the mean of the table's cameras (`calibrate`), of which azimuth is left alone.
+    Features except azimuth are centered on the mean of the table's cameras (`calibrate`).
     """
 
     center: Tensor
@@ -102,7 +102,7 @@ class CameraMapping(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, cameras: Cameras) -> None:
-        """Center elevation, distance and offset on those of the given cameras."""
+        """Centers elevation, distance and offset on the given cameras."""
         self.center[2:] = camera_features(cameras)[:, 2:].mean(dim=0)
 
     def forward(self, cameras: Cameras) -> Float[Tensor, "batch outputs"]:
@@ -110,14 +110,14 @@ class CameraMapping(nn.Module):
 
 
 class ShapeMapping(nn.Module):
-    """g_s: the flattened vertices -> values of the content dimensions; vertices are standardized by `calibrate`.
+    """g_s: flattened vertices -> content dimensions; `calibrate` standardizes the vertices.
 
-    Of finer templates it reads the `COARSE` first, which are those of the coarser template: reading four times as many,
-    it learned faster than the other mapping networks and the camera lost the elevation (docs/results.md).
+    Of finer templates it reads only the first `COARSE` vertices, the coarser template's. With four times as many it
+    learned faster than the other mapping networks, and the camera lost control of elevation (docs/results.md).
 
-    A second head adds to the view dimensions. In small GANs the coarse layers that turn the object also proportion it,
-    and a shape that cannot reach them has little effect. The head starts at zero and is trained in stage 2 only, since
-    in stage 1's data the view dimensions do not depend on the object.
+    A second head corrects the view dimensions. In small GANs the coarse layers set both orientation and proportions, so
+    a shape that cannot reach them has little effect. The head starts at zero and is trained in stage 2 only, because in
+    stage 1's data the view dimensions do not depend on the object.
     """
 
     center: Tensor
@@ -136,7 +136,7 @@ class ShapeMapping(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, vertices: Float[Tensor, "batch verts 3"]) -> None:
-        """Take mean shape and overall spread from a batch of meshes."""
+        """Sets the mean shape and the overall spread from a batch of meshes."""
         vertices = vertices[:, : len(self.center)]
         self.center.copy_(vertices.mean(dim=0))
         self.scale.copy_((vertices - self.center).square().mean().sqrt().clamp_min(1e-4))
@@ -148,19 +148,18 @@ class ShapeMapping(nn.Module):
         return self.layers(self._standard(vertices))
 
     def view(self, vertices: Float[Tensor, "batch verts 3"]) -> Float[Tensor, "batch view_outputs"]:
-        """What the shape adds to the view dimensions."""
+        """The shape's correction of the view dimensions."""
         return self.view_layers(self._standard(vertices))
 
 
 class ImageMapping(nn.Module):
-    """g_t and g_b: a small strided CNN on a square image in [0, 1] -> values of the content dimensions.
+    """g_t and g_b: a small strided CNN on a square image in [0, 1] -> content dimensions.
 
-    The image is halved down to 4 x 4 and flattened, so positions (in the UV chart, in the image) keep their meaning.
+    The image is reduced to 4 x 4 and flattened, so positions (in the UV chart, in the image) keep their meaning.
 
-    view_outputs: of a second head that adds to the view dimensions, for the reason that `ShapeMapping` has one: the
-    coarse layers that turn the object also decide most of the background (on the embedded GAN 97 % of the variance of
-    the image's border), and some of its view codes make every car gray. It starts at zero and is trained in stage 2
-    only.
+    view_outputs: of a second head that corrects the view dimensions, like that of `ShapeMapping`. The coarse layers
+    that turn the object also determine most of the background (on the embedded GAN 97 % of the variance of the image
+    border), and some of its view codes make every car gray. The head starts at zero and is trained in stage 2 only.
     """
 
     def __init__(
@@ -183,7 +182,7 @@ class ImageMapping(nn.Module):
             zero_init(self.view_head)
 
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch outputs_and_view_outputs"]:
-        """The content values, then what is added to the view dimensions (nothing where there is no such head)."""
+        """Content values, then corrections of the view dimensions (if that head exists)."""
         if image.shape[-1] != self.size:
             raise GanverseError(f"expected images of {self.size} pixels, got {image.shape[-1]}; resize them first")
         small = avg_pool2d(image, self.factor)
@@ -193,10 +192,10 @@ class ImageMapping(nn.Module):
 
 
 class StyleFusion(nn.Module):
-    """content = s_m * z_shape + s_t * z_txt + s_b * z_bck, the three weights of every dimension summing to one.
+    """content = s_m * z_shape + s_t * z_txt + s_b * z_bck; the three weights of every dimension sum to one.
 
-    The weights are global: a property of the generator, not of a sample. Starting from 1/3 each, the entropy term
-    drives them to one-hot, so that in the end every style dimension belongs to one source.
+    The weights are global: a property of the generator, not of a sample. They start at 1/3, and the entropy term drives
+    them to one-hot, so that every style dimension ends up with one source.
     """
 
     def __init__(self, dimensions: int) -> None:
@@ -217,7 +216,7 @@ class StyleFusion(nn.Module):
         return torch.einsum("sd,sbd->bd", self.weights, torch.stack([shape, texture, background]))
 
     def entropy(self) -> Float[Tensor, " dims"]:
-        """Entropy in nats of every dimension's weights: log 3 at the start, 0 when one-hot."""
+        """Entropy in nats of every dimension's weights: log 3 initially, 0 if one-hot."""
         return -(self.weights * self.logits.log_softmax(dim=0)).sum(dim=0)
 
     def shares(self) -> Float[Tensor, "3"]:

@@ -1,7 +1,7 @@
-"""The losses of StyleGAN-R (paper, section 4): unreduced terms of both training stages, and their weighted sum.
+"""Losses of StyleGAN-R (paper, section 4): unreduced terms of both training stages, and their weighted sum.
 
-Every term is a mean over pixels, texels, vertices or dimensions, one number per scene (per style dimension for the
-entropy), so that weights do not depend on resolutions, vertex counts or batch sizes.
+Every term is a mean over pixels, texels, vertices or dimensions with one number per scene (per style dimension for the
+entropy), so weights do not depend on resolution, vertex count or batch size.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from ganverse.rendering import SHARP, render
 
 @dataclass(frozen=True)
 class DisentangleWeights:
-    """Weights of the terms, which have the same names. A weight of 0 skips the computation of its term."""
+    """Weights of the terms, by name. A term with weight 0 is not computed."""
 
     mapping: float = 1.0
     """Stage 1, L_mapnet: distance of predicted styles to the GAN's, in standard deviations."""
     entropy: float = 0.1
     """Both stages: entropy of the fusion weights."""
     shape: float = 1.0
-    """Stage 2: vertices against those that f predicts from the synthesized image."""
+    """Stage 2: vertices compared with f's prediction from the synthesized image."""
     texture: float = 1.0
-    """Stage 2: texture against the one that f predicts from the synthesized image."""
+    """Stage 2: texture compared with f's prediction from the synthesized image."""
     background: float = 1.0
-    """Stage 2: g_b of the background against g_b of the synthesized image without its object."""
+    """Stage 2: g_b of the background compared with g_b of the synthesized image without its object."""
     shared_background: float = 1.0
-    """Stage 2: g_b of a synthesized image against g_b of its swapped copy under the same camera."""
+    """Stage 2: g_b of a synthesized image compared with g_b of its swapped copy under the same camera."""
     background_pixels: float = 2.0
-    """Ours: color of the synthesized image against the background, where both show it."""
+    """Not in the paper: color of the synthesized image compared with the background, where both show it."""
     camera: float = 2.0
-    """Ours: silhouette of the shape under the camera against the mask of the synthesized image."""
+    """Not in the paper: silhouette of the shape under the camera compared with the synthesized image's mask."""
     view: float = 1.0
-    """Ours: camera against the one that f predicts from the synthesized image."""
+    """Not in the paper: camera compared with f's prediction from the synthesized image."""
     appearance: float = 1.0
-    """Ours: colors of the DIB-R render against the synthesized image, inside both silhouettes."""
+    """Not in the paper: colors of the DIB-R render and the synthesized image, inside both silhouettes."""
     distill_l1: float = 1.0
-    """Ours: L1 of un-swapped scenes to the frozen GAN's object on their background."""
+    """Not in the paper: L1 between un-swapped scenes and the frozen GAN's objects on their backgrounds."""
     distill_perceptual: float = 2.0
-    """Ours: as `distill_l1`, perceptual."""
+    """Not in the paper: perceptual version of `distill_l1`."""
     anchor: float = 0.02
-    """Ours: the mapping loss in stage 2."""
+    """Not in the paper: the mapping loss, in stage 2."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
 
     def total(self, terms: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """The weighted sum of the means of all terms."""
+        """Weighted sum of the means of all terms."""
         weighted = [getattr(self, name) * value.mean() for name, value in terms.items()]
         return sum(weighted, torch.zeros_like(weighted[0]))
 
@@ -68,9 +68,9 @@ DEFAULT_WEIGHTS = DisentangleWeights()
 
 @dataclass(frozen=True)
 class CycleResult:
-    """The terms of stage 2, and masks and textures of the images: un-swapped scenes first, then their swapped copies.
+    """Terms of stage 2, and the images' masks and textures: un-swapped scenes first, then their swapped copies.
 
-    texture: as f predicts it.
+    texture: predicted by f.
     """
 
     terms: dict[str, Tensor]
@@ -81,21 +81,21 @@ class CycleResult:
 def style_distance(
     predicted: Float[Tensor, "batch styles"], target: Float[Tensor, "batch styles"]
 ) -> Float[Tensor, " batch"]:
-    """||w~ - w*||_2 / sqrt(dimensions): the root mean square, in the unit of the styles."""
+    """||w~ - w*||_2 / sqrt(dimensions): root mean square, in the unit of the styles."""
     return ((predicted - target).square().mean(dim=1) + 1e-12).sqrt()
 
 
 def shape_distance(
     vertices: Float[Tensor, "batch verts 3"], predicted: Float[Tensor, "batch verts 3"]
 ) -> Float[Tensor, " batch"]:
-    """||S - S^||: mean distance of corresponding vertices, world units."""
+    """||S - S^||: mean distance of corresponding vertices in world units."""
     return ((vertices - predicted).square().sum(dim=2) + 1e-12).sqrt().mean(dim=1)
 
 
 def view_distance(target: Cameras, predicted: Cameras) -> Float[Tensor, " batch"]:
-    """Chord between two viewing directions: 0 for equal ones, 2 for front against rear.
+    """Chord between two viewing directions: 0 if equal, 2 for front and rear.
 
-    It is about the angle in radians. Its square has hardly a gradient for the few degrees by which elevations differ.
+    Close to the angle in radians. Its square has almost no gradient for elevation errors of a few degrees.
     """
     a, b = (cameras.position / cameras.distance[:, None] for cameras in (target, predicted))
     return ((a - b).square().sum(dim=1) + 1e-8).sqrt()
@@ -114,15 +114,15 @@ def cycle_terms(
     weights: DisentangleWeights,
     settings: DisentangleSettings,
 ) -> CycleResult:
-    """Stage 2: render scenes and their swapped copies, and compare what the frozen networks predict from the images.
+    """Stage 2: renders scenes and swapped copies, and compares them with the frozen networks' predictions.
 
     Args:
-        renderer: is trained.
-        networks: are not; gradients pass through them to the images.
+        renderer: the trained network.
+        networks: frozen; gradients pass through them to the images.
         scene: un-swapped scenes with the frozen GAN's images.
         swapped: one copy per scene.
-        weights: which terms are computed.
-        settings: of the background removal.
+        weights: selects the computed terms.
+        settings: for the background removal.
     """
     scenes = scene.inputs.joined(swapped.scenes)
     images = renderer.framing.apply(renderer.render(scenes))
@@ -172,7 +172,7 @@ def _background_code_terms(
     own, copy = code.chunk(2)
     return {
         "background": style_distance(renderer.background_code(scenes.background), code),
-        # Every second copy has another camera. Those that have the same count twice, so that a mean is over them alone.
+        # Every second copy has another camera. The others count twice, so that the mean covers them alone.
         "shared_background": 2 * style_distance(own, copy) * kept,
     }
 
@@ -183,7 +183,7 @@ def _silhouette_terms(
     images: Float[Tensor, "scenes 3 height width"],
     masks: Float[Tensor, "scenes 1 height width"],
 ) -> dict[str, Tensor]:
-    """The DIB-R render of the scenes against the images."""
+    """Compares the DIB-R render of the scenes with the images."""
     mesh = networks.inverse.template.with_vertices(scenes.vertices)
     rendered = render(mesh, scenes.texture, scenes.cameras, size=images.shape[-1], silhouette=SHARP)
     inside = (rendered.face_index >= 0)[:, None] * masks.detach()

@@ -1,7 +1,7 @@
-"""Real images: style codes that reproduce them, by descent from StyleGAN-R's prediction or from the mean style.
+"""Optimizes style codes to reproduce real images, starting from StyleGAN-R's prediction or from the mean style.
 
-The second is plain latent optimization (Image2StyleGAN, in w*), which the paper compares with: it may reproduce the
-image as well, but its dimensions have no known meaning, so the object cannot be turned or edited.
+The latter is plain latent optimization (Image2StyleGAN, in w*), the paper's baseline. It may reproduce the image as
+well, but its dimensions have no known meaning, so the object cannot be rotated or edited.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Images = Float[Tensor, "batch 3 height width"]
 
 @dataclass(frozen=True)
 class DescentSettings:
-    """Descent on styles, in standard deviations from where they start."""
+    """Optimization of styles, in standard deviations from their start."""
 
     steps: int = 60
-    """Steps of Adam."""
+    """Number of Adam steps."""
     rate: float = 0.05
     """Learning rate of Adam."""
     l1: float = 1.0
-    """Weight of the mean absolute color difference to the image."""
+    """Weight of the mean absolute color error."""
     perceptual: float = 1.0
-    """Weight of the perceptual distance to the image."""
+    """Weight of the perceptual distance."""
     prior: float = 0.02
-    """Weight of the mean square of the move."""
+    """Weight of the mean squared displacement."""
 
     def __post_init__(self) -> None:
         check_ranges(self, rate=POSITIVE)
@@ -46,7 +46,7 @@ DEFAULT_DESCENT = DescentSettings()
 
 @dataclass(frozen=True)
 class RefinedScenes:
-    """Scenes with a correction of their content styles, in standard deviations; it stays when the scenes are edited."""
+    """Scenes with a correction of their content styles, in standard deviations, kept across edits."""
 
     scenes: Scenes
     correction: Float[Tensor, "batch styles"]
@@ -55,7 +55,7 @@ class RefinedScenes:
         return len(self.scenes)
 
     def edited(self, scenes: Scenes) -> RefinedScenes:
-        """Other inputs, same correction; as many scenes as before."""
+        """Other inputs with the same correction; the number of scenes must match."""
         return RefinedScenes(scenes, self.correction)
 
 
@@ -66,9 +66,9 @@ def refine(
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> RefinedScenes:
-    """Correct the content styles until StyleGAN-R reproduces the framed images that the scenes were read from.
+    """Corrects the content styles until StyleGAN-R reproduces the framed images that the scenes were read from.
 
-    View dimensions stay with the camera, which therefore keeps its meaning. perceptual: None leaves its term out.
+    View dimensions stay tied to the camera. perceptual: None omits that term.
     """
     free = renderer.content_dims.to(pictures.dtype)
 
@@ -80,7 +80,7 @@ def refine(
 
 
 def render_refined(renderer: StyleGANR, refined: RefinedScenes) -> Float[Tensor, "batch 3 height width"]:
-    """Images in [0, 1], of the generator's own size."""
+    """Images in [0, 1] at the generator's size."""
     return renderer.generator.synthesize(renderer.styles(refined.scenes) + refined.correction * renderer.deviation)
 
 
@@ -92,7 +92,7 @@ def project(
     perceptual: PerceptualDistance | None = None,
     settings: DescentSettings = DEFAULT_DESCENT,
 ) -> Float[Tensor, "batch styles"]:
-    """Plain latent optimization: styles w* of `generator` that reproduce the images, from the mean style on.
+    """Plain latent optimization: styles w* of `generator` that reproduce the images, starting from the mean style.
 
     mean, deviation: of the generator's own styles (`StyleGANR.mean`, `StyleGANR.deviation`).
     """
@@ -120,7 +120,7 @@ def _descend(
         distance = settings.l1 * (images - pictures).abs().mean(dim=(1, 2, 3))
         if perceptual is not None and settings.perceptual:
             distance = distance + settings.perceptual * perceptual(images, pictures)
-        # A sum, so that no image's steps depend on how many there are.
+        # A sum, so that an image's steps do not depend on the batch size.
         loss = (distance + settings.prior * moved.square().mean(dim=1)).sum()
         (moved.grad,) = torch.autograd.grad(loss, [moved])
         optimizer.step()

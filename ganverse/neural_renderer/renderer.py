@@ -1,4 +1,4 @@
-"""StyleGAN-R (paper, section 4): an image GAN turned into a renderer of (camera, shape, texture, background)."""
+"""StyleGAN-R (paper, section 4): an image GAN as a renderer of (camera, shape, texture, background)."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from ganverse.neural_renderer.scenes import Scenes, remove_object
 class StyleGANR(nn.Module):
     """Mapping networks, style fusion and a fine-tunable copy of a generator.
 
-    g_v predicts the view dimensions of w* from the camera, to which g_s, g_t and g_b may add corrections in stage 2
-    (see `ShapeMapping` and `ImageMapping`; the paper has none). ALL other dimensions are content, also those of the
-    first layers: the paper leaves open how its other 1904 are filled, and the multi-view data of
-    `viewpoints.mix_styles` keep them with the content. Call `calibrate` once on real samples before training.
+    g_v predicts the view dimensions of w* from the camera; g_s, g_t and g_b may add corrections in stage 2 (see
+    `ShapeMapping` and `ImageMapping`; the paper has none). ALL other dimensions are content, also in the first layers.
+    The paper does not say how its other 1904 dimensions are filled; the multi-view data of `viewpoints.mix_styles` keep
+    them with the content. Call `calibrate` once on real samples before training.
 
-    Images have the generator's own size and proportions. Everything that was trained on squares (the inverse network,
-    segmenters, g_b) sees `framing.apply` of them.
+    Images have the generator's size and aspect ratio. Networks trained on squares (inverse network, segmenters, g_b)
+    see `framing.apply` of them.
 
     Args:
-        generator: any `ImageGenerator` that is an nn.Module; it is copied. Where `framed` has scaled or letterboxed it,
-            the copy synthesizes at its own size, and `framing` does the rest. The square has a power of two of pixels.
+        generator: any `ImageGenerator` that is an nn.Module; it is copied. If `framed` has scaled or letterboxed it,
+            the copy synthesizes at its own size, and `framing` does the rest. The square's size is a power of two.
         view_dims: dimensions of w* that carry the view (`ViewCodes.view_dims`).
-        vertices: how many the template has.
-        texture_size: texels per side, a power of two.
+        vertices: number of template vertices.
+        texture_size: in texels, a power of two.
         settings: sizes of the mapping networks.
     """
 
@@ -63,8 +63,8 @@ class StyleGANR(nn.Module):
         generator, self.framing = unframed(generator)
         if not isinstance(generator, nn.Module):
             raise GanverseError(
-                f"expected a generator that is a torch module and can be fine-tuned, got {type(generator).__name__}; "
-                "use an image GAN for the neural renderer"
+                f"expected a generator that is a torch module, which can be fine-tuned, got "
+                f"{type(generator).__name__}; use an image GAN for the neural renderer"
             )
         total = sum(generator.style_sizes)
         view, content = split_dims(total, view_dims)
@@ -79,14 +79,14 @@ class StyleGANR(nn.Module):
         self.fusion = StyleFusion(len(content))
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("deviation", torch.ones(total))
-        # Position in cat([view, content]) of every dimension of w*.
+        # Position of every dimension of w* in cat([view, content]).
         self.register_buffer("order", torch.tensor(view + content).argsort())
 
     @classmethod
     def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> StyleGANR:
         """The frozen StyleGAN-R of `source`: "car", a path, a run directory or hf://owner/repository.
 
-        See `ganverse.neural_renderer.weights.load_stylegan_r`, which also gives its card, for details and errors.
+        See `ganverse.neural_renderer.weights.load_stylegan_r` for details and errors; it also returns the card.
         """
         from ganverse.neural_renderer.weights import load_stylegan_r  # which imports this module
 
@@ -99,7 +99,7 @@ class StyleGANR(nn.Module):
         cameras: Cameras,
         vertices: Float[Tensor, "meshes verts 3"],
     ) -> None:
-        """Take the statistics that standardize styles, cameras and shapes from samples (a hundred or more)."""
+        """Sets the statistics that standardize styles, cameras and shapes, from a hundred samples or more."""
         self.mean.copy_(styles.mean(dim=0))
         self.deviation.copy_(styles.std(dim=0).clamp_min(1e-3))
         self.camera_mapping.calibrate(cameras)
@@ -114,17 +114,17 @@ class StyleGANR(nn.Module):
         share: float = 1.0,
         limit: float = 4.0,
     ) -> None:
-        """Give every content dimension the mean that it has in the generator, and the spread over objects.
+        """Gives every content dimension the generator's mean, and restores its spread over objects.
 
-        A regression can predict a style from (S, T, B) only in part and predicts its mean for the rest: half the spread
-        is lost, and with it the colors and proportions of the generator's objects. An affine map per dimension restores
-        it; it goes into the last layers of g_s, g_t and g_b, whose weights in the fusion sum to one.
+        A regression predicts a style from (S, T, B) only in part, and otherwise its mean. Half the spread is lost, and
+        with it the colors and proportions of the objects. An affine map per dimension restores it, merged into the last
+        layers of g_s, g_t and g_b, whose fusion weights sum to one.
 
         Args:
-            predicted: `styles` of scenes that were read from images of the styles `real`.
+            predicted: `styles` of scenes read from images of the styles `real`.
             real: w* of the generator.
             share: exponent of the factors; 1 restores the whole spread, 0.5 half of its logarithm.
-            limit: of the factors before.
+            limit: maximum factor, before the exponent.
         """
         content = self.content_dims
         found, meant = (self.standardize(styles)[:, content] for styles in (predicted, real))
@@ -138,20 +138,20 @@ class StyleGANR(nn.Module):
 
     @property
     def content_dims(self) -> Bool[Tensor, " styles"]:
-        """Which dimensions of w* carry the content; the others are the view's."""
+        """Mask of the content dimensions of w*; the others are the view's."""
         views = len(self.mean) - self.fusion.logits.shape[1]
         return self.order >= views
 
     def standardize(self, styles: Float[Tensor, "batch styles"]) -> Float[Tensor, "batch styles"]:
-        """w* in standard deviations from its mean, the space in which stage 1 measures distances."""
+        """w* in standard deviations from its mean, the space of stage 1's distances."""
         return (styles - self.mean) / self.deviation
 
     def background_code(self, background: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch code"]:
-        """g_b(B) as it enters the styles: only the dimensions that the fusion gives to the background count, and all
-        of what g_b adds to the view.
+        """g_b(B) as it enters the styles: the dimensions that the fusion gives to the background, and g_b's view
+        correction.
 
-        Gradients reach the image alone. Were g_b trained to make its own codes agree, it would agree on a constant
-        (measured: all backgrounds alike after 100 steps); as it is, the image has to show what g_b reads.
+        Gradients reach the image only. If g_b were trained to make its own codes agree, they would become constant
+        (measured: all backgrounds equal after 100 steps). This way the image must show what g_b reads.
         """
         frozen = {name: parameter.detach() for name, parameter in self.background_mapping.named_parameters()}
         code: Tensor = torch.func.functional_call(self.background_mapping, frozen, (background,))
@@ -159,7 +159,7 @@ class StyleGANR(nn.Module):
         return torch.cat([content * self.fusion.weights[2].detach(), view], dim=1)
 
     def styles(self, scenes: Scenes) -> Float[Tensor, "batch styles"]:
-        """The flat style vectors w~ of scenes."""
+        """Flat style vectors w~ of scenes."""
         shape = self.shape_mapping(scenes.vertices)
         texture, *texture_view = self._parted(self.texture_mapping(scenes.texture))
         background, *background_view = self._parted(self.background_mapping(scenes.background))
@@ -171,7 +171,7 @@ class StyleGANR(nn.Module):
         return standard * self.deviation + self.mean
 
     def _parted(self, values: Float[Tensor, "batch outputs"]) -> list[Float[Tensor, "batch _"]]:
-        """Values of the content dimensions and, where there are any, corrections of the view dimensions."""
+        """Splits outputs into content values and (if present) corrections of the view dimensions."""
         parts = values.tensor_split([self.fusion.logits.shape[1]], dim=1)
         return [part for part in parts if part.shape[1]]
 
@@ -182,7 +182,7 @@ class StyleGANR(nn.Module):
         images: Float[Tensor, "batch 3 size size"],
         masks: Float[Tensor, "batch 1 size size"],
     ) -> Scenes:
-        """Shape, texture, camera and background of framed images, as the inverse network predicts them."""
+        """Shape, texture, camera and background of framed images, as predicted by the inverse network."""
         seen = network(images)
         return Scenes(seen.camera, seen.vertices, seen.texture, remove_object(images, masks, self.framing))
 
@@ -211,7 +211,7 @@ class StyleGANR(nn.Module):
         return [p for network in (self.shape_mapping.layers, *images) for p in network.parameters()]
 
     def view_correction_parameters(self) -> list[nn.Parameter]:
-        """The parameters of what g_s, g_t and g_b add to the view dimensions, for stage 2 only."""
+        """Parameters of the view corrections of g_s, g_t and g_b, for stage 2 only."""
         heads = [self.shape_mapping.view_layers, self.texture_mapping.view_head, self.background_mapping.view_head]
         return [p for head in heads if head is not None for p in head.parameters()]
 
@@ -222,7 +222,7 @@ def split_dims(total: int, view_dims: Sequence[int]) -> tuple[list[int], list[in
     content = sorted(set(range(total)) - set(view))
     if not view or not content or view[0] < 0 or view[-1] >= total:
         raise GanverseError(
-            f"expected view_dims to be some, not all, of the generator's {total} style dimensions, got {len(view)} "
+            f"expected view_dims to be a proper subset of the generator's {total} style dimensions, got {len(view)} "
             "of them; check that the view codes belong to this generator"
         )
     return view, content
@@ -230,7 +230,7 @@ def split_dims(total: int, view_dims: Sequence[int]) -> tuple[list[int], list[in
 
 @torch.enable_grad()
 def freeze_all_but_synthesis(generator: ImageGenerator) -> None:
-    """requires_grad only for what turns w* into an image: one tiny backward finds these parameters."""
+    """Sets requires_grad only for what turns w* into an image; one tiny backward pass finds these parameters."""
     assert isinstance(generator, nn.Module)
     generator.requires_grad_(True)
     device = next(generator.parameters()).device

@@ -1,4 +1,4 @@
-"""Swapped scenes for stage 2 of the disentangling, the same ones on any number of processes."""
+"""Swapped scenes for stage 2, independent of the number of processes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ganverse.neural_renderer.scenes import Scenes
 from ganverse.neural_renderer.training_scenes import TrainingScene
 
 GROUP = 4
-"""Consecutive scenes of a step that swap among themselves; a batch of whole groups needs nothing of other processes."""
+"""Consecutive scenes of a step that swap among themselves; whole groups need no communication."""
 
 
 @dataclass(frozen=True)
 class ProcessSlice:
-    """Which of a step's scenes a process has: rank of `world` processes with `count` scenes each.
+    """A process's share of a step's scenes: rank of `world` processes with `count` scenes each.
 
-    gather: [count, ...] of this process to [world * count, ...] of all, without gradient.
+    gather: maps [count, ...] of this process to [world * count, ...] of all, without gradient.
     """
 
     count: int
@@ -32,23 +32,23 @@ class ProcessSlice:
 
     @property
     def alone(self) -> bool:
-        """Whether no swap reaches beyond this process."""
+        """Whether all swaps stay within this process."""
         return self.world == 1 or self.count % GROUP == 0
 
     @property
     def start(self) -> int:
-        """Number of the first scene among those that may be swapped with."""
+        """Index of the first scene that may be swapped with."""
         return 0 if self.alone else self.rank * self.count
 
     @property
     def scenes(self) -> int:
-        """How many scenes may be swapped with."""
+        """Number of scenes that may be swapped with."""
         return self.count if self.alone else self.world * self.count
 
 
 @dataclass(frozen=True)
 class SwappedScenes:
-    """Copies of training scenes, which no image of the GAN shows.
+    """Copies of training scenes in combinations that no GAN image shows.
 
     kept: which have the camera and background of their original. background, visible: as in `TrainingScene`.
     """
@@ -60,18 +60,18 @@ class SwappedScenes:
 
 
 def swap(scene: TrainingScene, table: Cameras, chance: Float[Tensor, "batch 5"], own: ProcessSlice) -> SwappedScenes:
-    """Take shape and texture of other scenes of the group, each at random.
+    """Takes shape and texture from random other scenes of the group.
 
     Every second scene keeps its camera and background, so that it differs from the un-swapped one in shape and texture
-    alone. The others get cameras all round the object, also between the view codes (`table`), and their backgrounds
-    mirrored: as natural as they were, but new. chance: in [0, 1), decides all.
+    only. The others get random cameras around the object, also between the view codes (`table`), and their backgrounds
+    mirrored, which is new but equally natural. chance: in [0, 1), determines all choices.
     """
     inputs, device = scene.inputs, scene.images.device
     rows = torch.arange(len(inputs), device=device)
     offsets = rows + own.start
     shape, texture = (partners(offsets, own.scenes, chance[:, i]) for i in range(2))
     shapes, textures = inputs.vertices, inputs.texture
-    if not own.alone:  # all at once: every process waits for the others
+    if not own.alone:  # one gather for all: it makes every process wait
         every = own.gather(torch.cat([shapes.flatten(1), textures.flatten(1)], dim=1))
         of_shapes, of_textures = every.tensor_split([shapes[0].numel()], dim=1)
         shapes, textures = of_shapes.view(-1, *shapes.shape[1:]), of_textures.view(-1, *textures.shape[1:])
@@ -87,7 +87,7 @@ def swap(scene: TrainingScene, table: Cameras, chance: Float[Tensor, "batch 5"],
 
 
 def partners(offsets: Int[Tensor, " batch"], scenes: int, chance: Float[Tensor, " batch"]) -> Int[Tensor, " batch"]:
-    """Another scene of each one's group, `chance` in [0, 1) decides which; itself where the group is but one scene."""
+    """Another scene of the same group, selected by `chance` in [0, 1); itself in groups of one."""
     start = offsets // GROUP * GROUP
     size = (scenes - start).clamp_max(GROUP)
     shift = 1 + (chance * (size - 1)).long()

@@ -1,4 +1,4 @@
-"""What StyleGAN-R learns from: frozen networks, and the scenes that they predict from samples of the frozen GAN."""
+"""Training data of StyleGAN-R: frozen networks, and the scenes they predict from samples of the frozen GAN."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ _PER_DRAW = 32
 
 @dataclass(frozen=True)
 class FrozenNetworks:
-    """Trained networks of the earlier stages, frozen and in evaluation mode from here on.
+    """Trained networks of earlier stages, frozen and in eval mode.
 
-    inverse, cameras: of the inverse stage. segmenter: images to masks. perceptual: None if no loss needs it. generator:
-    the GAN as it was, if it is a network. A plain dataclass, so a LightningModule that holds it registers none of them.
+    inverse, cameras: from the inverse stage. segmenter: images to masks. perceptual: None if no loss needs it.
+    generator: the original GAN, if it is a network. A plain dataclass, so that a LightningModule does not register
+    them.
     """
 
     inverse: InverseGraphicsNetwork
@@ -38,7 +39,7 @@ class FrozenNetworks:
     generator: ImageGenerator | None = None
 
     def __deepcopy__(self, memo: object) -> FrozenNetworks:
-        """Itself: averages and copies of a module share the frozen networks."""
+        """Returns itself: copies and averages of a module share the frozen networks."""
         return self
 
     def __post_init__(self) -> None:
@@ -47,28 +48,28 @@ class FrozenNetworks:
 
     @property
     def framing(self) -> Framing | None:
-        """How the generator's images stand in those that the networks see, if it is known."""
+        """Framing between the generator's images and those the networks see, if known."""
         return None if self.generator is None else unframed(self.generator)[1]
 
     def networks(self) -> list[nn.Module]:
-        """Those that are there."""
+        """The networks that are not None."""
         everything = (self.inverse, self.cameras, self.segmenter, self.perceptual, self.generator)
         return [network for network in everything if isinstance(network, nn.Module)]
 
     def to(self, device: torch.device | str) -> FrozenNetworks:
-        """Move them, in place."""
+        """Moves the networks in place."""
         for network in self.networks():
             network.to(device)
         return self
 
     def fingerprints(self) -> dict[str, str]:
-        """sha256 of the weights of f, its cameras and the segmenter, for checkpoints to name."""
+        """sha256 of the weights of f, its cameras and the segmenter, for checkpoints."""
         named = {"inverse": self.inverse, "cameras": self.cameras, "segmenter": self.segmenter}
         return {name: fingerprint(network) for name, network in named.items()}
 
 
 def fingerprint(network: nn.Module) -> str:
-    """sha256 over names and values of all weights, wherever they lie and however they were saved."""
+    """sha256 over names and values of all weights, independent of device and file format."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
@@ -78,11 +79,11 @@ def fingerprint(network: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class TrainingScene:
-    """A batch of scenes together with the frozen GAN's own images of them.
+    """A batch of scenes with the frozen GAN's images of them.
 
-    inputs: of StyleGAN-R. styles, images, masks: w* of the GAN, its image, where that shows its object. background: the
-    image that lent the background, its object filled in; visible: 1 where it showed its background, 0 where the
-    background is interpolated. keys: a number for every view of every sample, on the CPU, seeds its random numbers.
+    inputs: of StyleGAN-R. styles, images, masks: the GAN's w*, its image, and that image's object mask. background: the
+    image that provides the background, with its object filled in; visible: 1 where it shows its background, 0 where
+    the background is interpolated. keys: a number for every view of every sample, on the CPU; seeds its randomness.
     """
 
     inputs: Scenes
@@ -101,15 +102,15 @@ class TrainingScene:
         return TrainingScene(self.inputs[index], *(tensor[index] for tensor in tensors))
 
     def seen_from(self, cameras: Cameras) -> TrainingScene:
-        """The same with other cameras among the inputs."""
+        """Replaces the cameras of the inputs."""
         return replace(self, inputs=self.inputs.seen_from(cameras))
 
     def composite(self) -> Float[Tensor, "batch 3 height width"]:
         """The GAN's objects on the backgrounds of the inputs.
 
-        The GAN's own image shows another background wherever the view code changes it, and a renderer that is drawn
-        towards both learns the mean of all backgrounds. The masks are narrowed to their surer half, or a rim of the
-        image's own background comes along as a halo.
+        Where the view code changes the background, the GAN's image and the input disagree, and a renderer trained on
+        both would learn the mean of all backgrounds. Masks are narrowed to their more certain half; otherwise a rim of
+        the image's own background remains as a halo.
         """
         return torch.lerp(self.background, self.images, (2 * self.masks - 1).clamp_min(0))
 
@@ -118,7 +119,7 @@ class TrainingScene:
 def draw_contents(
     generator: ImageGenerator, objects: int, seed: int, device: torch.device | str
 ) -> Float[Tensor, "objects styles"]:
-    """w* of objects of the frozen GAN, their own views included; a pure function of the seed."""
+    """w* of objects of the frozen GAN with their own views; a pure function of the seed."""
     z = torch.randn(objects, generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(device)
     return generator.styles(generator.map(z))
 
@@ -127,7 +128,7 @@ def draw_contents(
 def draw_batches(
     generator: ImageGenerator, codes: ViewCodes, networks: FrozenNetworks, objects: int, seed: int
 ) -> list[MultiViewBatch]:
-    """Objects of the frozen GAN in one view each, the view codes in turn; unfiltered, a pure function of the seed."""
+    """Unfiltered objects in one view each, cycling through the view codes; a pure function of the seed."""
     device = networks.cameras.all().azimuth.device
     contents = draw_contents(generator, objects, seed, device)
     views, view_ids = view_styles(generator, codes, device=device), torch.arange(objects, device=device) % len(codes)
@@ -153,17 +154,17 @@ def read_training_scene(
 ) -> TrainingScene:
     """One scene per image: shape, texture and background of a view, under the camera of the object's NEXT view.
 
-    So the content codes cannot lean on the view they were predicted from. Ordered view by view: the first b scenes are
-    those of view 0.
+    The content codes therefore cannot rely on the view they were predicted from. Grouped by view: the first b scenes
+    are those of view 0.
 
     Args:
         batch: samples of the frozen GAN.
-        networks: predict shape and texture and know the cameras.
-        views: how many of each object's views are read; None reads all.
+        networks: predict shape and texture, and provide the cameras.
+        views: number of views read per object; None reads all.
         fill: see `remove_object`.
-        own_texture: predict the texture from the target image itself. Small GANs show some view codes in colors of
-            their own (one of the embedded GAN makes every car gray). A renderer that gets the colors of one view and is
-            compared with those of another learns to ignore its texture.
+        own_texture: predict the texture from the target image itself. In small GANs some view codes change the colors
+            (one of the embedded GAN makes every car gray). A renderer that gets one view's colors and is compared with
+            another's learns to ignore the texture.
     """
     images, masks = (x.transpose(0, 1)[:views].flatten(0, 1) for x in (batch.images, batch.masks))
     styles, targets, target_masks, view_ids = (

@@ -1,4 +1,4 @@
-"""A trained StyleGAN-R on disk: safetensors next to a JSON card that pins their hash."""
+"""A trained StyleGAN-R on disk: safetensors with a JSON card."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARCHITECTURE = "stylegan-r"
 
 @dataclass(frozen=True)
 class StyleGANRCard:
-    """Facts about a StyleGAN-R; `sha256` (of the file) is filled in when the weights are written.
+    """Card of a StyleGAN-R; `sha256` (of the file) is set when the weights are written.
 
     generator: architecture of the GAN inside. content_directions: how many there are where the GAN is directed
     (`generators.protocol`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
@@ -49,15 +49,15 @@ class StyleGANRCard:
 
 
 def load_stylegan_r(source: str | Path, device: torch.device | str = "cpu") -> tuple[StyleGANR, StyleGANRCard]:
-    """A frozen float32 StyleGAN-R in evaluation mode and its card.
+    """Loads a frozen float32 StyleGAN-R in eval mode, and its card.
 
     Args:
-        source: "car" (in the package), a run directory, a .safetensors file or hf://owner/repository[/file.safetensors];
-            see `pretrained.find_weights`.
+        source: "car" (shipped), a run directory, a .safetensors file or hf://owner/repository[/file.safetensors]; see
+            `pretrained.find_weights`.
         device: of the network.
 
     Raises:
-        GanverseError: there are no weights, or they are damaged or not those of their card.
+        GanverseError: the weights are missing, damaged, or do not match their card.
     """
     path = find_weights(source, STYLEGAN_R)
     card = read_stylegan_r_card(path)
@@ -72,13 +72,13 @@ def read_stylegan_r_card(path: Path) -> StyleGANRCard:
 
 
 def save_stylegan_r(renderer: StyleGANR, path: Path, card: StyleGANRCard, *, half: bool = False) -> StyleGANRCard:
-    """Write `path` (.safetensors, float16 if `half`) and its card; return the card as written."""
+    """Writes `path` (.safetensors, float16 if `half`) and its card; returns the card as written."""
     facts = {**asdict(card), "generator_architecture": architecture_of(card.generator)}
     return replace(card, sha256=save_network(renderer, path, facts, half=half)["sha256"])
 
 
 def described_generator(generator: ImageGenerator) -> tuple[StyleBasedConfig, int]:
-    """A generator's architecture and number of content directions, for the card; GanverseError for one without."""
+    """A generator's architecture and number of content directions; GanverseError for a generator without weights."""
     directions, generator = 0, unframed(generator)[0]
     if isinstance(generator, SubspaceGenerator):
         directions, generator = generator.read.shape[1], generator.generator

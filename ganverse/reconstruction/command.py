@@ -1,4 +1,4 @@
-"""`ganverse reconstruct`: photos to meshes; `ganverse edit`: a photo to a sheet of StyleGAN-R's images."""
+"""`ganverse reconstruct`: photos to meshes. `ganverse edit`: a photo to a sheet of StyleGAN-R images."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ SOME_FAILED = 1
 
 @dataclass(frozen=True)
 class Job:
-    """One photo, its mask if one is given, and its files: the mesh and the pictures beside it."""
+    """One photo, its mask if given, and its output files: the mesh and the images beside it."""
 
     photo: Path
     mask: Path | None
     target: Path
 
     def beside(self, ending: str) -> Path:
-        """A picture of the same object: NAME-ending for the mesh NAME.glb."""
+        """Path of an image of the same object: NAME-ending for the mesh NAME.glb."""
         return self.target.with_name(f"{self.target.stem}-{ending}")
 
     @property
     def files(self) -> list[Path]:
-        """All that may be written."""
+        """All files that may be written."""
         texture = [] if self.target.suffix.lower() in (".glb", ".usdz") else [self.target.with_suffix(".png")]
         return [self.target, *texture, self.beside("views.png"), self.beside("turntable.gif")]
 
 
 def reconstruct_command(arguments: Sequence[str]) -> int:
-    """`ganverse reconstruct PHOTO... -o OUT`; 0, or 1 if some of several photos were skipped.
+    """`ganverse reconstruct PHOTO... -o OUT`; returns 0, or 1 if some of several photos were skipped.
 
     Raises:
-        GanverseError: wrong arguments or weights; the only photo cannot be read or shows no object.
+        GanverseError: wrong arguments or weights, or the only photo is unreadable or shows no object.
     """
     given = _reconstruct_parser().parse_args(list(arguments))
     jobs = plan(given.photos, given.output, given.masks, given.format)
@@ -81,7 +81,7 @@ def reconstruct_command(arguments: Sequence[str]) -> int:
 
 
 def _reconstruct(reconstructor: Reconstructor, job: Job, refinement: RefinementSettings, given: Namespace) -> None:
-    """One photo; prints the files written."""
+    """Reconstructs one photo and prints the files written."""
     done = reconstructor(job.photo, mask=job.mask, refinement=refinement)
     written = done.save(job.target)
     if not given.no_views:
@@ -94,10 +94,10 @@ def _reconstruct(reconstructor: Reconstructor, job: Job, refinement: RefinementS
 
 
 def edit_command(arguments: Sequence[str]) -> Path:
-    """`ganverse edit PHOTO -o SHEET.png ...`; the file written.
+    """`ganverse edit PHOTO -o SHEET.png ...`; returns the file written.
 
     Raises:
-        GanverseError: a photo that cannot be read or shows no object, weights that do not belong together.
+        GanverseError: a photo is unreadable or shows no object, or the weights do not belong together.
     """
     given = _edit_parser().parse_args(list(arguments))
     if given.output.suffix.lower() != ".png":
@@ -116,7 +116,7 @@ def edit_command(arguments: Sequence[str]) -> Path:
 def _reconstruct_parser() -> ArgumentParser:
     parser = CommandParser(
         prog="ganverse reconstruct",
-        description="Photos to textured meshes: each photo's main object as a mesh, and a picture of its views.",
+        description="Convert photos to textured meshes: the main object of each photo, with an image of its views.",
     )
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image files, or folders of them")
     parser.add_argument(
@@ -124,48 +124,48 @@ def _reconstruct_parser() -> ArgumentParser:
         "--output",
         type=Path,
         required=True,
-        help=f"NAME with one of the endings {' '.join(FORMATS)}; or a folder, for PHOTO.glb",
+        help=f"NAME with an ending of {' '.join(FORMATS)}; or a folder, for PHOTO.glb",
     )
     endings = [ending[1:] for ending in FORMATS]
     parser.add_argument(
         "--format", default="glb", choices=endings, help="ending of the meshes where -o is a folder (%(default)s)"
     )
     parser.add_argument(
-        "--masks", type=Path, help="PNG in which the object is white, or a folder of PHOTO.png; else it is looked for"
+        "--masks", type=Path, help="PNG with a white object, or a folder of PHOTO.png (default: found automatically)"
     )
     _add_network(parser, "inverse network")
     parser.add_argument(
-        "--refine", type=int, default=0, metavar="STEPS", help="steps of test-time refinement, 30 are usual (none)"
+        "--refine", type=int, default=0, metavar="STEPS", help="steps of test-time refinement, e.g. 30 (default: none)"
     )
     parser.add_argument(
         "--hypotheses",
         action="store_true",
-        help="try several cameras (also of the mirror image and turned by 180 degrees) and keep the best",
+        help="try several cameras, including mirrored and 180-degree turned ones, and keep the best",
     )
-    parser.add_argument("--turntable", action="store_true", help="one turn as NAME-turntable.gif")
-    parser.add_argument("--no-views", action="store_true", help="leave NAME-views.png out")
+    parser.add_argument("--turntable", action="store_true", help="also write NAME-turntable.gif")
+    parser.add_argument("--no-views", action="store_true", help="do not write NAME-views.png")
     return parser
 
 
 def _edit_parser() -> ArgumentParser:
     parser = CommandParser(
-        prog="ganverse edit", description="A photo as a scene of StyleGAN-R: turned, with parts of other photos."
+        prog="ganverse edit", description="Render a photo with StyleGAN-R: rotated, or with parts of other photos."
     )
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="image file with one object")
     parser.add_argument("-o", "--output", type=Path, required=True, help="SHEET.png")
-    parser.add_argument("--mask", type=Path, help="PNG in which the object is white; else it is looked for")
+    parser.add_argument("--mask", type=Path, help="PNG with a white object (default: found automatically)")
     for part in PARTS:
-        parser.add_argument(f"--{part}", type=Path, metavar="PHOTO", help=f"another photo, which lends its {part}")
+        parser.add_argument(f"--{part}", type=Path, metavar="PHOTO", help=f"take the {part} from this photo")
     parser.add_argument(
-        "--steps", type=int, default=60, help="of the refinement of the style codes; 0 leaves it out (%(default)s)"
+        "--steps", type=int, default=60, help="refinement steps for the style codes; 0 for none (default: %(default)s)"
     )
     _add_network(parser, "StyleGAN-R")
-    parser.add_argument("--inverse", help="the inverse network that StyleGAN-R was trained with (found by its hash)")
+    parser.add_argument("--inverse", help="inverse network that StyleGAN-R was trained with (default: found by hash)")
     return parser
 
 
 def _add_network(parser: ArgumentParser, kind: str) -> None:
-    """Options of both commands."""
+    """Adds the options of both commands."""
     parser.add_argument(
         "--weights",
         default="car",
@@ -175,15 +175,15 @@ def _add_network(parser: ArgumentParser, kind: str) -> None:
     found = parser.add_mutually_exclusive_group()
     found.add_argument(
         "--segmenter",
-        help="looks for the object: a .safetensors file, or car (the segmenter of the weights)",
+        help="segmenter that finds the object: a .safetensors file, or car (default: the weights' own)",
     )
     found.add_argument(
         "--mask-rcnn",
         choices=sorted(COCO_CATEGORIES),
-        help="torchvision's Mask R-CNN, trained on COCO's photos, looks for it instead; downloads 180 MB once",
+        help="find the object with torchvision's Mask R-CNN (COCO); downloads 180 MB once",
     )
     found.add_argument(
-        "--rembg", action="store_true", help="rembg (extra `rembg`) cuts it out instead; downloads 176 MB once"
+        "--rembg", action="store_true", help="find the object with rembg (extra `rembg`); downloads 176 MB once"
     )
     add_device_option(parser)
 
@@ -197,10 +197,10 @@ def _masker(given: Namespace, device: torch.device) -> Masker | None:
 
 
 def plan(photos: Sequence[Path], output: Path, masks: Path | None, ending: str = "glb") -> list[Job]:
-    """A job per photo; folders stand for the images in them.
+    """One job per photo; folders stand for the images in them.
 
     Raises:
-        GanverseError: a folder without images, a file for several photos, or an output over something else.
+        GanverseError: a folder without images, one file for several photos, or an output that overwrites another file.
     """
     files = [file for path in photos for file in _images(path)]
     several = len(files) > 1 or any(path.is_dir() for path in photos)
@@ -216,8 +216,8 @@ def plan(photos: Sequence[Path], output: Path, masks: Path | None, ending: str =
     for path in (path for job in jobs for path in job.files):
         if realpath(path) in taken:
             raise GanverseError(
-                f"expected a name of its own for every file, but {path} would overwrite a photo, a mask or another "
-                "output; give another --output, or rename the photo"
+                f"expected distinct file names, but {path} would overwrite a photo, a mask or another output; "
+                "give another --output, or rename the photo"
             )
         taken.add(realpath(path))
     return jobs

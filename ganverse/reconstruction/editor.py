@@ -1,4 +1,4 @@
-"""Photo -> scene of StyleGAN-R: turned, and with shape, texture or background of other photos."""
+"""Photo -> scene of StyleGAN-R that can be rotated, and take shape, texture or background from other photos."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EditedPhoto:
     refined: RefinedScenes
 
     def borrowing(self, lenders: Mapping[str, EditedPhoto]) -> EditedPhoto:
-        """With shape, texture or background (`PARTS`) of other photos; camera and refinement stay."""
+        """Takes shape, texture or background (`PARTS`) from other photos; keeps camera and refinement."""
         scenes = self.refined.scenes
         shape, texture, background = (lenders.get(part, self).refined.scenes for part in PARTS)
         edited = replace(scenes, vertices=shape.vertices, texture=texture.texture, background=background.background)
@@ -48,7 +48,7 @@ class EditedPhoto:
 
 
 class Editor:
-    """StyleGAN-R with the inverse network that reads a photo's scene for it.
+    """StyleGAN-R with the inverse network that reads scenes from photos.
 
     >>> from ganverse.reconstruction import Editor
     >>> editor = Editor.from_pretrained("car")
@@ -56,7 +56,7 @@ class Editor:
 
     Args:
         renderer: StyleGAN-R.
-        reconstructor: with the inverse network that StyleGAN-R was trained with.
+        reconstructor: contains the inverse network that StyleGAN-R was trained with.
         cameras: of that network's view codes.
     """
 
@@ -72,17 +72,16 @@ class Editor:
         masker: Masker | None = None,
         device: torch.device | str | None = None,
     ) -> Editor:
-        """A trained StyleGAN-R by its name or place.
+        """Loads a trained StyleGAN-R.
 
         Args:
-            source: "car" (in the package), a run directory, a .safetensors file with its card, or
-                hf://owner/repository.
-            inverse: the network it was trained with; None looks for it at `source` and in the package.
-            masker: on `device`; None takes the one that belongs to `inverse`.
-            device: None is a GPU where there is one, else the CPU.
+            source: "car" (shipped), a run directory, a .safetensors file with its card, or hf://owner/repository.
+            inverse: the network it was trained with; None searches `source` and the shipped weights.
+            masker: on `device`; None uses the one that belongs to `inverse`.
+            device: None means a GPU if available, else the CPU.
 
         Raises:
-            GanverseError: weights that are missing, damaged or of another kind, or do not belong together.
+            GanverseError: weights are missing, damaged, of another kind, or do not belong together.
         """
         device = find_device(None if device is None else str(device))
         renderer, card = load_stylegan_r(find_weights(source, STYLEGAN_R), device)
@@ -92,15 +91,15 @@ class Editor:
         return cls(renderer, reconstructor, model.cameras.all())
 
     def __call__(self, photo: str | Path | Photo, *, mask: str | Path | None = None, steps: int = 60) -> EditedPhoto:
-        """The scene of a photo.
+        """Reads the scene of a photo.
 
         Args:
             photo: an image file.
-            mask: an image file in which the object is white; None takes the photo's alpha, else looks for the object.
-            steps: of the refinement of the style codes; 0 leaves them as the mapping networks give them.
+            mask: an image file with a white object; None uses the photo's alpha, or finds the object.
+            steps: refinement steps for the style codes; 0 keeps the mapping networks' prediction.
 
         Raises:
-            GanverseError: a file that cannot be read, no object in the photo, a mask that does not fit.
+            GanverseError: an unreadable file, no object in the photo, or a mask that does not fit.
         """
         picture, foreground = self.reconstructor.find(photo, mask).framed(self.renderer.framing)
         scenes = self.renderer.read(self.reconstructor.network, picture, foreground)
@@ -109,20 +108,20 @@ class Editor:
 
     @torch.no_grad()
     def render(self, photo: EditedPhoto) -> Float[Tensor, "1 3 height width"]:
-        """StyleGAN-R's image of the scene, of the generator's own size."""
+        """StyleGAN-R's image of the scene, at the generator's size."""
         return render_refined(self.renderer, photo.refined)
 
     @torch.no_grad()
     def turned(self, photo: EditedPhoto, azimuths_degrees: Sequence[float]) -> Float[Tensor, "frames 3 height width"]:
-        """The scene from other azimuths, framed as the generator usually shows them."""
+        """The scene from other azimuths, framed as the generator usually frames them."""
         sweep = azimuth_sweep(photo.refined.scenes, self.cameras, azimuths_degrees)
         correction = photo.refined.correction.repeat_interleave(len(azimuths_degrees), dim=0)
         return render_refined(self.renderer, RefinedScenes(sweep, correction))
 
     def sheet(self, photo: EditedPhoto, lenders: Mapping[str, EditedPhoto]) -> Float[Tensor, "3 height width"]:
-        """A row per scene: the photo, then with each part borrowed, then with all of them.
+        """One row per scene: the photo, then with each part replaced, then with all of them.
 
-        Each row shows the photo, StyleGAN-R's image of the scene, and the scene from eight azimuths, 45 degrees apart.
+        Each row shows the photo, StyleGAN-R's image of the scene, and eight azimuths, 45 degrees apart.
         """
         rows = [photo, *(photo.borrowing({part: lender}) for part, lender in lenders.items())]
         if len(lenders) > 1:
@@ -137,7 +136,7 @@ class Editor:
 
 
 def _teacher(card: StyleGANRCard, sources: Sequence[str | Path]) -> Path:
-    """The inverse network that a StyleGAN-R was trained with."""
+    """Finds the inverse network that a StyleGAN-R was trained with."""
     for source in sources:
         with contextlib.suppress(GanverseError):
             path = find_weights(source, INVERSE)

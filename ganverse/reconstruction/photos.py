@@ -1,4 +1,4 @@
-"""Photos and the objects in them: given by a mask or found, and framed as in the training images."""
+"""Photos and their objects: found or given by a mask, and framed as in the training images."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ganverse.masks.masker import Masker
 from ganverse.masks.segmenter import Segmenter
 
 LARGEST_SIDE = 1024
-"""Photos are scaled down to this longer side: the networks see far fewer pixels."""
+"""Photos are scaled down to this longer side; the networks see far fewer pixels."""
 SEARCHED_SIDE = 256
-"""Objects are searched at this longer side: the segmenter itself sees 64 pixels, and the connected components of 1024
-would take longer than all the rest."""
+"""Longer side for finding objects: the segmenter sees 64 pixels, and connected components at 1024 would dominate the
+running time."""
 SMALLEST_SIDE = 16
 SMALLEST_SHARE = 0.02
-"""Smallest share of a photo that an object may cover to count as found."""
+"""Smallest share of a photo that an object must cover."""
 FILL = 0.88
-"""Share of the square that the longer side of an object's bounding box takes, as in the training images."""
+"""Longer side of an object's bounding box relative to the square, as in the training images."""
 _HIDDEN = 0.5
-"""What stands for transparent pixels; the colors below them never matter."""
+"""Replaces transparent pixels, whose hidden colors never matter."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An upright image in [0, 1]. name: for error messages. mask: the object, where the file's alpha shows it."""
+    """An upright image in [0, 1]. name: for error messages. mask: the object, if the file has an alpha mask."""
 
     name: str
     pixels: Float[Tensor, "1 3 height width"]
@@ -41,17 +41,17 @@ class Photo:
 
     @classmethod
     def read(cls, source: Path | bytes, name: str | None = None) -> Photo:
-        """An image file or its contents, at most `LARGEST_SIDE` pixels a side.
+        """Reads an image file or its contents, scaled down to at most `LARGEST_SIDE` pixels per side.
 
         Raises:
-            GanverseError: it is missing, no image, or too small.
+            GanverseError: it is missing, not an image, or too small.
         """
         pixels, alpha = io.read_image_with_alpha(source, largest=LARGEST_SIDE)
         name, (height, width) = name or str(source), pixels.shape[1:]
         if min(height, width) < SMALLEST_SIDE:
             scaled = f" where its longer side is {LARGEST_SIDE} pixels" if max(height, width) == LARGEST_SIDE else ""
             raise GanverseError(
-                f"expected {SMALLEST_SIDE} pixels a side or more in {name}, got {width} x {height}{scaled}; crop it "
+                f"expected at least {SMALLEST_SIDE} pixels per side in {name}, got {width} x {height}{scaled}; crop it "
                 "closer to the object"
             )
         if alpha is None:
@@ -59,35 +59,35 @@ class Photo:
         return cls(name, torch.lerp(torch.full_like(pixels, _HIDDEN), pixels, alpha)[None], alpha[None])
 
     def to(self, device: torch.device | str) -> Photo:
-        """The same on `device`."""
+        """Copies to `device`."""
         mask = None if self.mask is None else self.mask.to(device)
         return replace(self, pixels=self.pixels.to(device), mask=mask)
 
 
 def read_mask(path: Path, photo: Photo) -> Float[Tensor, "1 1 height width"]:
-    """The mask of a photo, at its size and on its device, from an image file in which the object is white or opaque.
+    """Reads a photo's mask, at its size and on its device; the object is white or opaque.
 
     Raises:
-        GanverseError: it cannot be read, has other proportions than the photo, or is empty.
+        GanverseError: it is unreadable, has another aspect ratio than the photo, or is empty.
     """
     mask = io.read_mask(path, largest=LARGEST_SIDE)[None]
     height, width = photo.pixels.shape[2:]
     found_height, found_width = mask.shape[2:]
     if abs(found_width / found_height - width / height) > 0.02 * width / height:
         raise GanverseError(
-            f"expected a mask with the proportions of {photo.name} ({width} x {height}) at {path}, got {found_width} x "
-            f"{found_height}; save the mask at the photo's size"
+            f"expected a mask with the aspect ratio of {photo.name} ({width} x {height}) at {path}, got {found_width} "
+            f"x {found_height}; save the mask at the photo's size"
         )
     mask = _resize(mask, height, width).to(photo.pixels.device)
     if not bool((mask > 0.5).any()):
-        raise GanverseError(f"expected the object to be white in the mask {path}, but all of it is black")
+        raise GanverseError(f"expected a white object in the mask {path}, got an all-black image")
     return mask
 
 
 def masker_of(card: InverseCard, weights: Path, device: torch.device | str) -> Segmenter | None:
-    """The source of masks that belongs to an inverse network, None where there is none.
+    """The segmenter that belongs to an inverse network, or None.
 
-    That is `segmenter.safetensors` beside its weights, else the car segmenter for networks that know cars.
+    This is `segmenter.safetensors` beside its weights, or the car segmenter for networks of cars.
     """
     beside = weights.with_name("segmenter.safetensors")
     if beside.is_file():
@@ -97,7 +97,7 @@ def masker_of(card: InverseCard, weights: Path, device: torch.device | str) -> S
 
 @dataclass(frozen=True)
 class Box:
-    """A square in pixels; it may reach beyond the photo."""
+    """A square in pixels; may extend beyond the photo."""
 
     left: int
     top: int
@@ -113,15 +113,15 @@ class FoundObject:
     box: Box
 
     def picture(self, size: int) -> Float[Tensor, "1 3 size size"]:
-        """The square at `size` pixels a side; beyond the photo's border the border is repeated."""
+        """The square at `size` pixels; the photo's border is repeated outside."""
         return crop(self.photo.pixels, self.box, size)
 
     def mask(self, size: int) -> Float[Tensor, "1 1 size size"]:
-        """The object's mask in the same square; beyond the photo's border it is repeated too."""
+        """The object's mask in the same square; its border is repeated outside."""
         return crop(self.foreground, self.box, size)
 
     def framed(self, framing: Framing) -> tuple[Float[Tensor, "1 3 size size"], Float[Tensor, "1 1 size size"]]:
-        """Picture and mask behind a frame's bars; the object is small enough for these to hide nothing of it."""
+        """Image and mask with a frame's bars; objects are small enough that bars hide nothing of them."""
         shares = (side / framing.resolution for side in framing.size)
         wider = replace(self, box=bounding_square(self.foreground[0, 0] > 0.5, *(FILL * share for share in shares)))
         side = framing.resolution
@@ -130,16 +130,16 @@ class FoundObject:
 
 @torch.no_grad()
 def find_object(photo: Photo, masker: Masker | None) -> FoundObject:
-    """The object that the photo's alpha shows, else the main object that a source of masks finds.
+    """The object in the photo's alpha mask, or else the main object found by `masker`.
 
     Raises:
-        GanverseError: there is none, or nothing to find it with.
+        GanverseError: there is no object, or no masker to find it.
     """
     if photo.mask is not None:
         return masked_object(photo, photo.mask)
     if masker is None:
         raise GanverseError(
-            f"expected a mask of the object in {photo.name}, since no segmenter belongs to the weights; give a mask, "
+            f"expected a mask of the object in {photo.name}, since the weights have no segmenter; give a mask, "
             "--segmenter (made by `ganverse masks`), --mask-rcnn or --rembg, or cut the object out of the photo"
         )
     height, width = photo.pixels.shape[2:]
@@ -148,18 +148,18 @@ def find_object(photo: Photo, masker: Masker | None) -> FoundObject:
     mask = F.interpolate(masker(small).foreground, (height, width), mode="bilinear", align_corners=False)
     if float((mask > 0.5).float().mean()) < SMALLEST_SHARE:
         raise GanverseError(
-            f"expected an object covering 2 % of {photo.name} or more, found none; crop the photo closer"
+            f"expected an object covering at least 2 % of {photo.name}, found none; crop the photo closer"
         )
     return masked_object(photo, mask)
 
 
 def masked_object(photo: Photo, mask: Float[Tensor, "1 1 height width"]) -> FoundObject:
-    """The object that a mask shows, which is not empty."""
+    """The object of a non-empty mask."""
     return FoundObject(photo, mask, bounding_square(mask[0, 0] > 0.5, FILL, FILL))
 
 
 def bounding_square(mask: Bool[Tensor, "height width"], tallest: float, widest: float) -> Box:
-    """The square round the object's bounding box, which takes at most these shares of its height and width."""
+    """Square around the object's bounding box, which takes at most the given shares of its height and width."""
     rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
     top, bottom, left, right = (int(edge) for edge in (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
     side = max(1, round(max((bottom - top) / tallest, (right - left) / widest)))
@@ -167,7 +167,7 @@ def bounding_square(mask: Bool[Tensor, "height width"], tallest: float, widest: 
 
 
 def crop(photo: Float[Tensor, "1 c height width"], box: Box, size: int) -> Float[Tensor, "1 c size size"]:
-    """The square, scaled to `size` pixels; beyond the photo's border the border is repeated."""
+    """The square, scaled to `size` pixels; the photo's border is repeated outside."""
     height, width = photo.shape[2:]
     rows = torch.arange(box.top, box.top + box.side, device=photo.device).clamp(0, height - 1)
     columns = torch.arange(box.left, box.left + box.side, device=photo.device).clamp(0, width - 1)

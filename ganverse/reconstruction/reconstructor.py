@@ -31,16 +31,16 @@ _ELEVATION_DEGREES, _SECONDS, _CHUNK = 15.0, 3.0, 6
 
 
 class Reconstructor:
-    """A trained inverse network and a source of masks.
+    """A trained inverse network with a masker.
 
     >>> from ganverse.reconstruction import Reconstructor
     >>> reconstructor = Reconstructor.from_pretrained("car")
     >>> files = reconstructor("photo.jpg").save("car.glb")
 
     Args:
-        network: in evaluation mode; photos are moved to its device.
-        masker: finds the object of a photo that comes without a mask; None finds none.
-        mirror_hidden: whether hidden sides take the texture of visible ones, where the category is symmetric.
+        network: in eval mode; photos are moved to its device.
+        masker: finds the object of a photo without a mask; None finds none.
+        mirror_hidden: whether hidden sides take the texture of visible ones, for symmetric categories.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class Reconstructor:
         masker: Masker | None = None,
         device: torch.device | str | None = None,
     ) -> Reconstructor:
-        """A trained network by its name or place.
+        """Loads a trained network.
 
         Args:
-            source: "car" (in the package), a run directory, a .safetensors file with its card, a .ckpt of training,
-                or hf://owner/repository.
-            masker: on `device`; None takes the one that belongs to the weights (see `photos.masker_of`).
-            device: None is a GPU where there is one, else the CPU.
+            source: "car" (shipped), a run directory, a .safetensors file with its card, a training .ckpt, or
+                hf://owner/repository.
+            masker: on `device`; None uses the one that belongs to the weights (see `photos.masker_of`).
+            device: None means a GPU if available, else the CPU.
 
         Raises:
-            GanverseError: weights that are missing, damaged or of another kind, a device that is not there.
+            GanverseError: weights are missing, damaged or of another kind, or the device does not exist.
         """
         path, device = find_weights(source, INVERSE), find_device(None if device is None else str(device))
         model = load_inverse(path, device)
@@ -74,15 +74,15 @@ class Reconstructor:
     def __call__(
         self, photo: str | Path | Photo, *, mask: str | Path | None = None, refinement: RefinementSettings | None = None
     ) -> ReconstructedObject:
-        """The main object of a photo.
+        """Reconstructs the main object of a photo.
 
         Args:
             photo: an image file.
-            mask: an image file in which the object is white; None takes the photo's alpha, else looks for the object.
-            refinement: how far the photo may correct the network's prediction; None leaves it as it is.
+            mask: an image file with a white object; None uses the photo's alpha, or finds the object.
+            refinement: test-time refinement settings; None keeps the network's prediction.
 
         Raises:
-            GanverseError: a file that cannot be read, no object in the photo, a mask that does not fit.
+            GanverseError: an unreadable file, no object in the photo, or a mask that does not fit.
         """
         found, settings = self.find(photo, mask), refinement or RefinementSettings(steps=0)
         if settings.hypothesis_steps:
@@ -97,7 +97,7 @@ class Reconstructor:
         return ReconstructedObject(self.network, found, predicted)
 
     def find(self, photo: str | Path | Photo, mask: str | Path | None = None) -> FoundObject:
-        """The main object of a photo before it is reconstructed; arguments and errors as above."""
+        """Finds the main object of a photo without reconstructing it; arguments and errors as above."""
         photo = photo if isinstance(photo, Photo) else Photo.read(Path(photo))
         photo = photo.to(self.network.start.device)
         return find_object(photo, self.masker) if mask is None else masked_object(photo, read_mask(Path(mask), photo))
@@ -105,7 +105,7 @@ class Reconstructor:
 
 @dataclass(frozen=True)
 class ReconstructedObject:
-    """One object. reconstruction: a batch of one."""
+    """A reconstructed object. reconstruction: a batch of one."""
 
     network: InverseGraphicsNetwork
     found: FoundObject
@@ -113,7 +113,7 @@ class ReconstructedObject:
 
     @property
     def mesh(self) -> Mesh:
-        """The shape, a batch of one, world frame: +y up, front +z."""
+        """The mesh, a batch of one, world frame: +y up, front +z."""
         return self.network.mesh(self.reconstruction)
 
     @property
@@ -122,11 +122,12 @@ class ReconstructedObject:
         return self.reconstruction.texture[0]
 
     def silhouette_iou(self, size: int = 128) -> float:
-        """IoU of the photo's mask with the re-rendered silhouette, in a square of `size` pixels."""
+        """IoU of the photo's mask and the re-rendered silhouette, in a square of `size` pixels."""
         return float(silhouette_agreement(self.network, self.reconstruction, self.found.mask(size)))
 
     def save(self, path: str | Path) -> list[Path]:
-        """Writes the textured mesh, .glb, .obj or USD by the ending of `path`; the files written, `path` first.
+        """Writes the textured mesh (.glb, .obj or USD, by the ending of `path`); returns the files written, `path`
+        first.
 
         Raises:
             GanverseError: another ending, or a USD file without usd-core.
@@ -134,14 +135,14 @@ class ReconstructedObject:
         return save_mesh(self.mesh, self.texture, Path(path))
 
     def views(self, size: int = 192) -> Float[Tensor, "3 size width"]:
-        """In a row: photo, re-render, and views from the front left, rear left, rear right and front right."""
+        """One row: photo, re-render, and views from the front left, rear left, rear right and front right."""
         resolution = self.network.config.resolution
         photo = F.interpolate(self.found.picture(min(size, 2 * resolution)), (size, size), mode="bicubic").clamp(0, 1)
         again = self._on_white(self.reconstruction.camera, size)
         return torch.cat([*photo, *again, *self.seen_from(_CORNERS, size)], dim=2)
 
     def seen_from(self, azimuths_degrees: Sequence[float], size: int = 256) -> Float[Tensor, "frames 3 size size"]:
-        """Anti-aliased images on white, 15 degrees up, from the distance of the photo's camera."""
+        """Anti-aliased images on white, from 15 degrees above, at the distance of the photo's camera."""
         parts = []
         for start in range(0, len(azimuths_degrees), _CHUNK):
             azimuths = list(azimuths_degrees[start : start + _CHUNK])
@@ -152,7 +153,7 @@ class ReconstructedObject:
         return torch.cat(parts)
 
     def save_turntable(self, path: str | Path, frames: int = 36, size: int = 256) -> None:
-        """Writes one turn as an animated GIF, from in front of the object towards its left side."""
+        """Writes one turn as an animated GIF, from the front towards the object's left side."""
         turn = self.seen_from([360.0 * frame / frames for frame in range(frames)], size)
         write_atomically(Path(path), gif_bytes(turn, _SECONDS))
 
@@ -170,14 +171,14 @@ def render_over(
     cameras: Cameras,
     light: Float[Tensor, "batch 9"] | None = None,
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Meshes over images in [0, 1], four samples a pixel."""
+    """Meshes over images in [0, 1], with four samples per pixel."""
     drawn = render(mesh, texture, cameras, light, 2 * background.shape[-1])
     covered = F.avg_pool2d((drawn.face_index >= 0)[:, None].float(), 2)
     return (F.avg_pool2d(drawn.rgb, 2) + (1 - covered) * background).clamp(0, 1)
 
 
 def gif_bytes(frames: Float[Tensor, "frames 3 height width"], seconds: float) -> bytes:
-    """An endless animation of so many seconds; one palette for all frames, so that nothing flickers."""
+    """An endless animation of the given duration, with one palette for all frames to avoid flicker."""
     few = torch.cat(list(frames[:: max(1, len(frames) // 4)]), dim=1)
     palette = to_pil(few).quantize(255)
     first, *rest = (to_pil(frame).quantize(palette=palette) for frame in frames)

@@ -1,8 +1,8 @@
-"""Test-time refinement: a photo's own silhouette and colors, through the renderer, correct the network's prediction.
+"""Test-time refinement: corrects the network's prediction by the photo's silhouette and colors, through the renderer.
 
-A few dozen steps on one object: offsets of the vertices (smoothed, and mirrored where the category is symmetric, as the
-network's own), the camera, and the texture. The network itself stays as it is. Losses as in training (eq. 1) without
-the perceptual one; the regularizers act on the offsets, so that nothing pulls where the photo shows nothing.
+Optimizes vertex offsets (smoothed, and mirrored for symmetric categories, like the network's), camera and texture of
+one object for a few dozen steps. The network stays unchanged. Losses are those of training (Eq. 1) without the
+perceptual term. Regularizers act on the offsets, so that nothing moves where the photo shows nothing.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from ganverse.reconstruction.photos import FoundObject
 from ganverse.reconstruction.texture import predict
 from ganverse.rendering import SHARP, RenderResult, SoftMaskSettings, render
 
-# Weight of the predicted azimuths beside silhouette IoU and color error: silhouettes of half turns are alike. On 60
-# renders of the car world the result is the same from 0.2 to 1.
+# Weight of the predicted azimuths relative to silhouette IoU and color error: silhouettes of half turns are alike. On
+# 60 renders of the car world, results are equal from 0.2 to 1.
 _EVIDENCE = 0.5
 _SHARPENING = SilhouetteSchedule(SoftMaskSettings(7000.0, 0.05), fraction=1.0)
 # Adam's: vertices in world units, texture in [0, 1], camera in radians (and log distance, NDC).
 _SHAPE_RATE, _TEXTURE_RATE, _CAMERA_RATE = 0.01, 0.02, 0.02
-# One photo shows little of the shape, so moves cost far more than the 2.5 of training.
+# One photo shows little of the shape, so displacements cost far more than training's 2.5.
 _WEIGHTS = replace(DEFAULT_WEIGHTS, move=200.0)
 
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """How far a photo may correct the network's prediction."""
+    """Strength of the refinement."""
 
     steps: int = 30
-    """Of Adam, on camera, vertices and texture."""
+    """Adam steps on camera, vertices and texture."""
     camera_share: float = 0.4
-    """Share of the steps, the first ones, in which only the camera moves: no shape is bent to make up for it."""
+    """Share of the steps, at the start, that move only the camera, so that the shape does not compensate for it."""
     hypothesis_steps: int = 0
-    """Of each of several start cameras, of which the best is kept (`best_hypothesis`); 0 takes the predicted one."""
+    """Steps for each of several initial cameras, of which the best is kept (`best_hypothesis`); 0 uses the predicted
+    one."""
     size: int = 128
-    """Pixels a side of the square that is compared."""
+    """Size in pixels of the compared square."""
 
     def __post_init__(self) -> None:
         check_ranges(self, camera_share=SHARE, size=(24, 4096))
@@ -58,9 +59,9 @@ def refine(
     mask: Float[Tensor, "batch 1 size size"],
     settings: RefinementSettings = RefinementSettings(),
 ) -> Reconstruction:
-    """Predictions of `network` moved closer to their pictures: vertices, texture and camera; the light stays.
+    """Fits predictions of `network` (vertices, texture, camera) to their images; the light stays.
 
-    picture, mask: in [0, 1], the network's input, usually at more pixels.
+    picture, mask: in [0, 1], the network's input, usually at a higher resolution.
     """
     shape, texture = (torch.zeros_like(x, requires_grad=True) for x in (predicted.vertices, predicted.texture))
     camera = predicted.texture.new_zeros(len(picture), 5).requires_grad_()
@@ -112,12 +113,12 @@ def _corrected(
 def best_hypothesis(
     network: InverseGraphicsNetwork, found: FoundObject, settings: RefinementSettings
 ) -> Reconstruction:
-    """The prediction under the camera that explains a photo best, of several hypotheses.
+    """The prediction under the camera hypothesis that explains a photo best.
 
-    The hypotheses are the cameras predicted from the photo and from the photo with a dimmed background, those predicted
-    from their mirror images where the category is symmetric, and all of these turned by 180 degrees. Each moves for
-    `settings.hypothesis_steps` through the renderer. The score is the silhouette's IoU minus the color error inside it,
-    plus how well the azimuth agrees with all predictions, each weighted by its certainty.
+    Hypotheses are the cameras predicted from the photo and from the photo with a dimmed background, those predicted
+    from their mirror images (for symmetric categories), and all of these turned by 180 degrees. Each is optimized for
+    `settings.hypothesis_steps` steps. The score is the silhouette IoU minus the color error inside it, plus the
+    agreement of its azimuth with all predictions, weighted by their certainty.
     """
     image, mask = found.picture(network.config.resolution), found.mask(network.config.resolution)
     with torch.no_grad():
@@ -147,7 +148,7 @@ def best_hypothesis(
 def silhouette_agreement(
     network: InverseGraphicsNetwork, reconstruction: Reconstruction, mask: Float[Tensor, "batch 1 size size"]
 ) -> Float[Tensor, " batch"]:
-    """IoU of the mask with the covered pixels of the re-render, both cut at one half."""
+    """IoU of the mask and the re-render's coverage, both thresholded at one half."""
     covered = (view(network, reconstruction, mask.shape[-1]).face_index >= 0)[:, None].to(mask)
     return silhouette_iou(covered, (mask > 0.5).to(mask))
 
@@ -155,6 +156,6 @@ def silhouette_agreement(
 def view(
     network: InverseGraphicsNetwork, reconstruction: Reconstruction, size: int, silhouette: SoftMaskSettings = SHARP
 ) -> RenderResult:
-    """The reconstruction from its own camera."""
+    """Renders the reconstruction from its own camera."""
     texture, camera, light = reconstruction.texture, reconstruction.camera, reconstruction.light
     return render(network.mesh(reconstruction), texture, camera, light, size, silhouette=silhouette)

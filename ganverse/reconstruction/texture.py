@@ -1,4 +1,4 @@
-"""Texture of what a photo does not show: no background color, and the mirror image of what it does show."""
+"""Texture of what a photo does not show: no background color, and the mirror image of the visible side."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ganverse.reconstruction.photos import FoundObject
 from ganverse.rendering import render
 
 _SIZE = 256
-"""Pixels a side at which it is decided which faces a photo shows."""
+"""Render size in pixels for deciding which faces a photo shows."""
 _HIDDEN = 1e-3
-"""Least weight of a texel: pairs of which the photo shows neither are averaged."""
+"""Minimum weight of a texel; pairs that the photo shows on neither side are averaged."""
 
 
 @torch.no_grad()
 def predict(network: InverseGraphicsNetwork, found: FoundObject, cameras: Cameras | None = None) -> Reconstruction:
-    """What `network` makes of an object, with a texture that copies no background.
+    """Prediction of `network` for an object, with a texture that copies no background.
 
-    cameras: to assume one after the other, a prediction each; None is the predicted one.
+    cameras: assumed cameras, one prediction each; None uses the predicted one.
     """
     size, count = network.config.resolution, 1 if cameras is None else len(cameras)
     image, mask = (x.expand(count, -1, -1, -1) for x in (found.picture(size), found.mask(size)))
@@ -36,17 +36,17 @@ def predict(network: InverseGraphicsNetwork, found: FoundObject, cameras: Camera
 def carry_on(
     images: Float[Tensor, "batch 3 size size"], masks: Float[Tensor, "batch 1 size size"]
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Pictures whose objects' colors, without those of the rim, are carried on over the background."""
+    """Images whose object colors, without those of the rim, are extended over the background."""
     inside = (-F.max_pool2d(-masks, 3, 1, 1) > 0.9).to(masks)
-    # Where objects are too thin to have an inside, the mask itself counts, by next to nothing.
+    # Objects too thin to have an inside use the mask itself, at almost no weight.
     return fill(images, (inside + 1e-4 * masks).clamp(max=1))
 
 
 @torch.no_grad()
 def mirror_hidden(network: InverseGraphicsNetwork, reconstruction: Reconstruction) -> Reconstruction:
-    """The same with every texel mixed with its mirror image, by the squares of how well the camera sees either.
+    """Mixes every texel with its mirror image, weighted by the squared visibility of either.
 
-    For networks of symmetric categories. Sees: the cosine between normal and viewing direction on faces that are drawn.
+    For networks of symmetric categories. Visibility: cosine between normal and viewing direction, on rendered faces.
     """
     vertices, camera, faces = reconstruction.vertices, reconstruction.camera, network.faces
     drawn = render(network.mesh(reconstruction), reconstruction.texture, camera, None, _SIZE)

@@ -1,4 +1,4 @@
-"""DIB-R, the differentiable renderer: `render` for meshes and cameras, and Kaolin's primitives under Kaolin's names."""
+"""DIB-R, the differentiable renderer: `render` for meshes and cameras, and primitives with Kaolin's interface."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The renderer's three implementations and the choice among them: PyTorch reference, Warp kernels, or Kaolin."""
+"""The renderer's backends (PyTorch reference, Warp kernels, Kaolin) and the choice among them."""
 
 import importlib.util
 import warnings
@@ -23,19 +23,19 @@ _NEEDS = {
 
 
 def available_backends() -> tuple[BackendName, ...]:
-    """Backends that are installed, slowest last; `kaolin` also needs its tensors on CUDA."""
+    """Installed backends, fastest first; `kaolin` also needs CUDA tensors."""
     installed: list[BackendName] = [name for name in ("warp", "kaolin") if _installed(name)]
     return (*installed, "reference")
 
 
 def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendName, str]:
-    """Name of the backend for tensors on `device`, and the reason in a few words.
+    """Name of the backend for tensors on `device`, and the reason.
 
-    "auto" takes warp on CPU and CUDA, kaolin on CUDA where warp is missing, and otherwise the reference. float64
-    tensors are computed by the reference whatever is chosen.
+    "auto" uses warp on CPU and CUDA, kaolin on CUDA without warp, and otherwise the reference. The reference always
+    computes float64 tensors.
 
     Raises:
-        GanverseError: a requested backend is unknown, not installed or cannot work on this device.
+        GanverseError: the requested backend is unknown, not installed or does not support this device.
     """
     if requested not in get_args(Backend):
         raise GanverseError(f"expected a rendering backend out of {', '.join(get_args(Backend))}, got {requested!r}")
@@ -57,7 +57,7 @@ def choose_backend(requested: Backend, device: torch.device) -> tuple[BackendNam
 
 
 def _why_not(name: BackendName, device_type: str) -> str:
-    """Why a backend cannot work with tensors on this kind of device; empty if it can."""
+    """Why a backend does not support this kind of device; empty if it does."""
     if name == "reference":
         return ""
     if not _installed(name):
@@ -92,21 +92,21 @@ def _installed(name: BackendName) -> bool:
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What a backend's module offers. All refuse positions that are not finite."""
+    """Interface of a backend's module. All backends refuse non-finite positions."""
 
     def rasterize(
         self, scene: Triangles, height: int, width: int, soft_mask: SoftMaskSettings | None = None
     ) -> Rasterization:
-        """The nearest face of every pixel, with the soft silhouette if there are settings for it."""
+        """Nearest face of every pixel, and the soft silhouette if `soft_mask` is given."""
 
     def soft_silhouette(
         self, corners: Float[Tensor, "b f 3 2"], face_index: Int64[Tensor, "b h w"], soft_mask: SoftMaskSettings
     ) -> Float[Tensor, "b h w"]:
-        """The soft silhouette of what is rasterized already."""
+        """Soft silhouette of rasterized faces."""
 
 
 def implementation(backend: Backend, corners: Float[Tensor, "b f 3 2"]) -> Implementation:
-    """The module that computes these positions.
+    """Module that computes tensors such as `corners`.
 
     Raises:
         GanverseError: as `choose_backend`.

@@ -1,7 +1,7 @@
-"""DIB-R as NVIDIA Kaolin computes it: CUDA only, for comparison and for those who have it; written against 0.18.
+"""DIB-R with NVIDIA Kaolin (CUDA only, written for 0.18), for comparison.
 
-Differs from the other backends in what cannot matter: a face of no area is drawn where a pixel's center lies exactly
-on it, and gradients of faces much smaller than a pixel are damped by Kaolin's epsilon (2e-4 of the total at 64 px).
+Differs negligibly from the other backends: a zero-area face is drawn if a pixel's center lies exactly on it, and
+Kaolin's epsilon damps gradients of faces much smaller than a pixel (2e-4 of the total at 64 px).
 """
 
 import torch
@@ -16,7 +16,7 @@ def rasterize(scene: Triangles, height: int, width: int, soft_mask: SoftMaskSett
     from kaolin.render import mesh
 
     scene.check_finite()
-    # Kaolin returns no depth: z goes along as one more feature, whose gradient ends here.
+    # Kaolin returns no depth: pass z as another feature, without gradient.
     z = scene.z.detach()
     features = torch.cat([scene.features, z[..., None]], -1)
     drawn, index = mesh.rasterize(height, width, z, scene.corners, features, scene.drawn)

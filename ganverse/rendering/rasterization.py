@@ -1,6 +1,6 @@
-"""The primitives of DIB-R for projected triangles, with the names, arguments and results of `kaolin.render.mesh`.
+"""DIB-R's primitives for projected triangles, with names, arguments and results of `kaolin.render.mesh`.
 
-Paper section 3.2 uses DIB-R (Chen et al. 2019). `dibr_rasterization` describes the arguments of all three.
+Paper section 3.2 uses DIB-R (Chen et al. 2019). `dibr_rasterization` documents the arguments of all three.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +22,12 @@ KaolinBackend = Literal["cuda", "nvdiffrast", "nvdiffrast_fwd"]
 
 
 def opaque(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, which torch.compile calls instead of tracing (kernels and checks cannot be traced)."""
+    """Makes torch.compile call the function instead of tracing it (kernels and checks cannot be traced)."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if torch.compiler.is_dynamo_compiling():
-            # Only here, because decorating with it at once would import the whole compiler with the renderer.
+            # Imported here, because the decorator would import the whole compiler with the renderer.
             opaque_function: Callable[P, R] = torch.compiler.disable(function)
             return opaque_function(*args, **kwargs)
         return function(*args, **kwargs)
@@ -52,34 +52,34 @@ def dibr_rasterization(
 ) -> tuple[
     Float[Tensor, "b h w d"] | tuple[Float[Tensor, "b h w _"], ...], Float[Tensor, "b h w"], Int64[Tensor, "b h w"]
 ]:
-    """`rasterize` the faces that look at the camera, and the `soft_silhouette` of the result, in one pass.
+    """`rasterize` of the faces that look at the camera, and `soft_silhouette` of the result, in one pass.
 
     float64 is computed by the reference backend; half precision is computed and returned in float32.
 
     Args:
-        height: rows of the image, positive.
-        width: columns of the image, positive.
+        height: number of image rows, positive.
+        width: number of image columns, positive.
         face_vertices_z: camera z of the corners; negative in front of the camera, a larger z is closer; finite. Nothing
-            is clipped against the camera plane: leave faces out that reach behind the camera.
-        face_vertices_image: corners in NDC, x right, y up, [-1, 1] inside the image; finite; faces may leave the image.
+            is clipped at the camera plane: omit faces that reach behind the camera.
+        face_vertices_image: corners in NDC, x right, y up, [-1, 1] inside the image; finite; may lie outside the image.
             Pixel (row r, column c) has its center at x = (2c + 1 - width) / width, y = (height - 2r - 1) / height.
         face_features: features of the corners (color, UV, normal, ...), any range; or several such tensors.
-        face_normals_z: z of the faces' normals in the camera's frame; faces with z >= 0 are drawn. The silhouette
-            counts all faces.
-        sigmainv: sharpness of the silhouette, see `SoftMaskSettings`; so are boxlen and knum.
+        face_normals_z: camera-frame z of the face normals; faces with z >= 0 are drawn. The silhouette includes all
+            faces.
+        sigmainv: sharpness of the silhouette; see `SoftMaskSettings`, also for boxlen and knum.
         boxlen: reach of the silhouette in NDC.
         knum: faces per pixel.
-        multiplier: Kaolin's scale against rounding; without effect here.
-        eps: Kaolin's smallest area; without effect here.
-        rast_backend: see `backends.choose_backend`; Kaolin's own names mean "auto", on any device.
+        multiplier: Kaolin's scale against rounding errors; no effect here.
+        eps: Kaolin's minimum area; no effect here.
+        rast_backend: see `backends.choose_backend`; Kaolin's names mean "auto", on any device.
 
     Returns:
-        Interpolated features, 0 on the background, a tuple of them for several `face_features`; the soft silhouette in
-        [0, 1]; the index of the visible face, -1 on the background.
+        Interpolated features, 0 on the background (a tuple for several `face_features`); the soft silhouette in [0, 1];
+        the index of the visible face, -1 on the background.
 
     Raises:
-        GanverseError: positions that are not finite (names the batch index), tensors that do not belong together, an
-            image without pixels, settings out of range, or a backend that is not there.
+        GanverseError: non-finite positions (names the batch index), inconsistent tensors, an empty image, settings out
+            of range, or an unavailable backend.
     """
     features, restore = _joined(face_features)
     scene = Triangles(face_vertices_image, face_vertices_z, features, face_normals_z >= 0)
@@ -100,13 +100,13 @@ def rasterize(
     eps: float | None = None,
     backend: Backend | KaolinBackend = "cuda",
 ) -> tuple[Float[Tensor, "b h w d"] | tuple[Float[Tensor, "b h w _"], ...], Int64[Tensor, "b h w"]]:
-    """Rasterize triangles, nearest face first.
+    """Rasterizes triangles, nearest face first.
 
-    Barycentric weights are affine in the image (not perspective-corrected, as in the paper's renderer) and both
-    windings are drawn. Equal z goes to the lower face index. The gradient is that of the visible face's interpolation,
-    with respect to features and image positions; edges of faces carry none (see `soft_silhouette`).
+    Barycentric weights are affine in the image (not perspective-corrected, as in the paper's renderer), and both
+    windings are drawn. Equal z goes to the lower face index. Gradients are those of the visible face's interpolation,
+    with respect to features and image positions; face edges have none (see `soft_silhouette`).
 
-    Arguments, results and errors are those of `dibr_rasterization`; valid_faces: faces to draw, None draws all.
+    Arguments, results and errors as in `dibr_rasterization`; valid_faces: faces to draw, None draws all.
     """
     features, restore = _joined(face_features)
     drawn = draw(Triangles(face_vertices_image, face_vertices_z, features, valid_faces), height, width, None, backend)
@@ -127,9 +127,9 @@ def soft_silhouette(
 
     A covered pixel is exactly 1, without gradient. An uncovered one is 1 - prod_k (1 - p_k), p_k =
     exp(-sigmainv * d2_k), with d2_k the squared NDC distance to the outline of face k, over the first `knum` faces
-    by index, front and back, whose bounding box enlarged by `boxlen` holds the pixel center.
+    by index, front and back, whose bounding box enlarged by `boxlen` contains the pixel center.
 
-    Arguments and errors are those of `dibr_rasterization`; selected_face_idx: face indices as `rasterize` returns them.
+    Arguments and errors as in `dibr_rasterization`; selected_face_idx: face indices from `rasterize`.
     """
     corners, index = face_vertices_image.to(working_dtype(face_vertices_image)), selected_face_idx
     if corners.shape[2:] != (3, 2) or index.ndim != 3 or len(index) != len(corners) or index.device != corners.device:
@@ -151,9 +151,9 @@ def draw(
     soft_mask: SoftMaskSettings | None = None,
     backend: Backend | KaolinBackend = "auto",
 ) -> Rasterization:
-    """Triangles of any dtypes through a backend, with depth; what the primitives and `render` share."""
+    """Draws triangles of any dtype with a backend, including depth; shared by the primitives and `render`."""
     if height < 1 or width < 1:
-        raise GanverseError(f"an image needs at least one row and one column, got {height} x {width}: pass its size")
+        raise GanverseError(f"expected an image of at least one row and one column, got {height} x {width}")
     scene.check_shapes()
     dtype = working_dtype(scene.corners, scene.z, scene.features)
     scene = Triangles(scene.corners.to(dtype), scene.z.to(dtype), scene.features.to(dtype), scene.drawn)
@@ -161,7 +161,7 @@ def draw(
 
 
 def working_dtype(*tensors: Float[Tensor, "..."]) -> torch.dtype:
-    """What tensors are computed in together: float64 if one of them is, else float32."""
+    """Common dtype of a computation: float64 if any tensor has it, else float32."""
     return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
 
 
@@ -174,7 +174,7 @@ def _ours(backend: Backend | KaolinBackend) -> Backend:
 
 
 def _joined(features: Tensor | Sequence[Tensor]) -> tuple[Tensor, Callable[[Tensor], Tensor | tuple[Tensor, ...]]]:
-    """All features in one tensor, and what takes their image apart again."""
+    """All features in one tensor, and a function that splits their image again."""
     if isinstance(features, Tensor):
         return features, lambda image: image
     channels = [each.shape[-1] for each in features]

@@ -1,9 +1,9 @@
-"""DIB-R in plain PyTorch: the slow, obvious oracle of every kernel in the tests.
+"""DIB-R in plain PyTorch: the slow, simple oracle for all kernels in the tests.
 
-Works in float32 and float64 on any device. Every face is expanded into the fragments (face, pixel) of its
-bounding box, so memory grows with the number of fragments and never with faces x pixels. The nearest face of a pixel
-and the fragments that count are found without gradients; autograd differentiates the rest, which makes this an
-independent check of the closed forms in the fast kernels. Paper section 3.2 (DIB-R, Chen et al. 2019).
+Works in float32 and float64 on any device. Every face is expanded into fragments (face, pixel) of its bounding box, so
+memory grows with the number of fragments, not with faces x pixels. Nearest faces and relevant fragments are found
+without gradients; autograd differentiates the rest, independently of the closed forms in the fast kernels. Paper
+section 3.2 (DIB-R, Chen et al. 2019).
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from torch import Tensor
 from ganverse.geometry.cameras import pixel_axes
 from ganverse.rendering.scene import Rasterization, SoftMaskSettings, Triangles, check_finite
 
-# Twice the area in NDC^2 below which a face is not drawn, and below which its corners get no gradient (it would be
-# unbounded; Kaolin's epsilons bound it too).
+# Twice the area in NDC^2 below which a face is not drawn and its corners get no gradient (which would be unbounded;
+# Kaolin's epsilons bound it too).
 NO_AREA = 1e-20
 FLAT = 1e-8
 # Kaolin adds 1e-8 to squared lengths measured in thousandths of an NDC unit, and to 1 - p.
@@ -26,10 +26,10 @@ PROBABILITY_EPS = 1e-8
 
 @dataclass(frozen=True)
 class Fragments:
-    """Pairs of a face and a pixel, in rising order of the face.
+    """Pairs of a face and a pixel, in ascending order of the face.
 
-    face: row of the flattened (batch * faces) list. pixel: place in the flattened (batch, height, width) image.
-    x, y: the pixel's center in NDC.
+    face: row of the flattened (batch * faces) list. pixel: index in the flattened (batch, height, width) image.
+    x, y: pixel center in NDC.
     """
 
     face: Int64[Tensor, " n"]
@@ -52,7 +52,7 @@ def box_fragments(
     x_of_column, y_of_row = _axes(height, width, face_vertices_image)
     low = (face_vertices_image.amin(2) - margin).reshape(-1, 2)
     high = (face_vertices_image.amax(2) + margin).reshape(-1, 2)
-    # searchsorted compares with the pixel centers themselves, so the boxes are half-open to the last bit.
+    # searchsorted compares with the pixel centers themselves, so the boxes are exactly half-open.
     first_column, end_column = (torch.searchsorted(x_of_column, edge[:, 0].contiguous()) for edge in (low, high))
     end_row, first_row = (
         height - torch.searchsorted(y_of_row.flip(0), edge[:, 1].contiguous()) for edge in (low, high)
@@ -74,7 +74,7 @@ def box_fragments(
 
 
 def _expand(counts: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " total"], Int64[Tensor, " total"]]:
-    """Repeat row i counts[i] times: the row of every copy, and its rank among the copies of that row."""
+    """Repeats row i counts[i] times: the row of every copy, and its rank among the copies of that row."""
     row = torch.repeat_interleave(counts)
     first = counts.cumsum(0) - counts
     return row, torch.arange(row.numel(), device=row.device) - first.index_select(0, row)
@@ -87,9 +87,10 @@ def _axes(height: int, width: int, like: Tensor) -> tuple[Float[Tensor, " width"
 def edge_functions(
     corners: Float[Tensor, "n 3 2"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
-    """Twice the signed areas of (pixel, edge opposite corner i), and of the face, turned so that the latter is >= 0.
+    """Twice the signed areas of (pixel, edge opposite corner i) and of the face, with signs such that the latter is >=
+    0.
 
-    Their quotients are the barycentric weights, affine in the image (not perspective-corrected).
+    Their ratios are the barycentric weights, affine in the image (not perspective-corrected).
     """
     (ax, ay), (bx, by), (cx, cy) = (corner.unbind(1) for corner in corners.unbind(1))
     m, p, n, q, s, t = bx - ax, by - ay, cx - ax, cy - ay, x - ax, y - ay
@@ -125,7 +126,7 @@ def rasterize(scene: Triangles, height: int, width: int, soft_mask: SoftMaskSett
 
 
 def _detach_flat_faces(face_vertices_image: Float[Tensor, "b f 3 2"]) -> Float[Tensor, "b f 3 2"]:
-    """The same corners; those of flat faces pass no gradient on."""
+    """The same corners; those of degenerate faces pass no gradient."""
     a, b, c = face_vertices_image.detach().unbind(2)
     (m, p), (n, q) = (b - a).unbind(2), (c - a).unbind(2)
     flat = (m * q - n * p).abs() < FLAT
@@ -164,7 +165,7 @@ def soft_silhouette(
         near = box_fragments(corners, height, width, margin=soft_mask.boxlen, open_pixels=~covered)
         near = _first_fragments(near, covered.numel(), soft_mask.knum)
     exponent = -soft_mask.sigmainv * squared_distances(faces.index_select(0, near.face), near.x, near.y)
-    # The product of (1 - p) as a sum of logarithms; eps as in Kaolin keeps the gradient finite where p = 1.
+    # The product of (1 - p) as a sum of logarithms; Kaolin's eps keeps the gradient finite at p = 1.
     log_missed = torch.log(PROBABILITY_EPS * torch.exp(exponent) - torch.expm1(exponent))
     missed = log_missed.new_zeros(covered.numel()).index_add(0, near.pixel, log_missed)
     return torch.where(covered, 1.0, -torch.expm1(missed.view_as(covered)))
@@ -186,9 +187,9 @@ def _first_fragments(fragments: Fragments, pixels: int, knum: int) -> Fragments:
 def squared_distances(
     corners: Float[Tensor, "n 3 2"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Squared NDC distance from (x, y) to the outline of the triangle, from inside as from outside."""
+    """Squared NDC distance from (x, y) to the outline of the triangle, from inside or outside."""
     start, along = corners, corners.roll(-1, 1) - corners
     away = torch.stack((x, y), 1).unsqueeze(1) - start
-    with torch.no_grad():  # the foot is where the distance is stationary: moving it along the edge adds nothing
+    with torch.no_grad():  # at the nearest point the distance is stationary along the edge
         foot = ((away * along).sum(2) / (along.square().sum(2) + LENGTH_EPS)).clamp(0, 1)
     return (away - foot.unsqueeze(2) * along).square().sum(2).amin(1)

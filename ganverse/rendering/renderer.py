@@ -1,6 +1,6 @@
 """The renderer (DIB-R): meshes, textures, cameras and light in; color, soft silhouette and depth out.
 
-Light is nine numbers, coefficients of spherical harmonics; off in the paper's main model (section 3).
+Light is nine spherical-harmonics coefficients; off in the paper's main model (section 3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ganverse.rendering.backends import Backend
 from ganverse.rendering.rasterization import draw, opaque, working_dtype
 from ganverse.rendering.scene import SoftMaskSettings, Triangles
 
-# Where faces that reach behind the camera are moved, in NDC: out of every pixel's reach.
+# NDC position for faces that reach behind the camera: outside every pixel's reach.
 _FAR_AWAY = 1e3
 # Real spherical-harmonic constants with the clamped-cosine convolution folded in (Ramamoorthi and Hanrahan 2001) and
 # divided by the constant term's, so that light = (1, 0, ..., 0) leaves a texture as it is.
@@ -30,14 +30,14 @@ _BAND_2_ZZ = 0.25 * 5.0**0.5 / 2.0
 
 @dataclass(frozen=True)
 class RenderResult:
-    """The view of each camera; row 0 is the top.
+    """View of each camera; row 0 is the top.
 
     rgb: [0, 1] for textures in [0, 1] without light, 0 on the background.
     alpha: soft silhouette; exactly 1 on covered pixels.
     depth: distance along the viewing direction, positive; 0 on the background. No gradient.
-    face_index: front-most face, -1 = background.
-    With several samples a pixel, depth and face_index are those of the sample right of and below its center (of the
-    center itself for an odd number).
+    face_index: nearest face, -1 = background.
+    With several samples per pixel, depth and face_index come from the sample to the lower right of its center (of
+    the center itself for an odd number).
     """
 
     rgb: Float[Tensor, "batch 3 height width"]
@@ -58,37 +58,36 @@ def render(
     samples: int = 1,
     backend: Backend = "auto",
 ) -> RenderResult:
-    """Render mesh i with texture i through camera i.
+    """Renders mesh i with texture i through camera i.
 
     Faces that look away are not drawn; those that reach behind the camera are neither drawn nor part of the silhouette.
-    Half precision is computed and returned in float32, under autocast too; if one input is float64, all is computed in
-    float64, by the slow reference backend.
+    Half precision is computed and returned in float32, also under autocast. If one input is float64, everything is
+    computed in float64 by the slow reference backend.
 
     Args:
-        mesh: vertices in the world's frame (right-handed, +y up), finite; faces counter-clockwise seen from outside;
-            UV in [0, 1], v = 1 on top of the texture.
-        texture: colors, any range (rgb keeps it), NCHW, row 0 on top.
-        cameras: `Cameras` on a sphere around the origin, or `PinholeCameras` of any pose and intrinsics, made from
-            OpenGL's or OpenCV's matrices for this image's aspect.
-        light: spherical-harmonic coefficients (see `spherical_harmonics`), None = the texture's own colors.
-        size: pixels a side, or (height, width).
+        mesh: vertices in the world frame (right-handed, +y up), finite; faces counter-clockwise seen from outside; UV
+            in [0, 1], v = 1 at the top of the texture.
+        texture: colors, any range (rgb keeps it), NCHW, row 0 at the top.
+        cameras: `Cameras` on a sphere around the origin, or `PinholeCameras` of any pose and intrinsics, from OpenGL or
+            OpenCV matrices for this image's aspect.
+        light: spherical-harmonics coefficients (see `spherical_harmonics`), None = unlit texture colors.
+        size: pixels per side, or (height, width).
         silhouette: softness of the silhouette.
-        samples: samples a side of a pixel, 1..8. From 2 on, color and silhouette are means over samples x samples
-            points: edges of color are anti-aliased (background counts as 0), and a partly covered pixel has a gradient
-            too. Costs samples^2; 2 is enough for pictures.
+        samples: samples per pixel side, 1..8. From 2 on, color and silhouette are means over samples x samples points:
+            color edges are anti-aliased (background counts as 0), and partly covered pixels have a gradient too. The
+            cost grows with samples^2; 2 is enough for images.
         backend: see `backends.choose_backend`.
 
     Raises:
-        GanverseError: batch sizes that differ, vertices that are not finite (names the batch index), or settings out
-            of range.
+        GanverseError: different batch sizes, non-finite vertices (names the batch index), or settings out of range.
     """
     if not len(cameras) == len(mesh.vertices) == len(texture):
         raise GanverseError(
-            f"render expects one camera and one texture per mesh, got {len(mesh.vertices)} meshes, {len(cameras)}"
-            f" cameras and {len(texture)} textures: repeat the meshes with Mesh.repeat_interleave"
+            f"expected one camera and one texture per mesh, got {len(mesh.vertices)} meshes, {len(cameras)}"
+            f" cameras and {len(texture)} textures; repeat the meshes with Mesh.repeat_interleave"
         )
     if not 1 <= samples <= 8:
-        raise GanverseError(f"render takes 1 to 8 samples a side of a pixel, got {samples}: 2 is enough for pictures")
+        raise GanverseError(f"expected 1 to 8 samples per pixel side, got {samples}; 2 is enough for images")
     pose = cameras.distance if isinstance(cameras, Cameras) else cameras.rotation
     dtype = working_dtype(mesh.vertices, texture, pose, *(() if light is None else (light,)))
     height, width = (size, size) if isinstance(size, int) else size
@@ -114,13 +113,13 @@ def _render(
     silhouette: SoftMaskSettings,
     backend: Backend,
 ) -> RenderResult:
-    """One sample a pixel."""
+    """Renders with one sample per pixel."""
     height, width = size
     image, z = project(cameras, mesh.vertices, aspect=width / height)
     corners, corners_z = face_vertices(image, mesh.faces), face_vertices(z.detach()[..., None], mesh.faces)[..., 0]
     in_front = (corners_z < 0).all(dim=-1)
     drawn = (_winding(corners.detach()) >= 0) & in_front
-    if corners.is_cuda or not in_front.all():  # asking would make the host wait for the GPU
+    if corners.is_cuda or not in_front.all():  # on CUDA the host would wait for the answer
         corners = torch.where(in_front[..., None, None], corners, _FAR_AWAY)
     features = mesh.face_uvs.expand(len(mesh.vertices), -1, -1, -1)
     if light is not None:
@@ -189,7 +188,7 @@ def spherical_harmonics(normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
 
 
 def ambient_light(batch: int, device: torch.device | str | None = None) -> Float[Tensor, "batch 9"]:
-    """White light from everywhere: coefficients that leave a texture as it is."""
+    """White ambient light: coefficients that leave a texture unchanged."""
     light = torch.zeros(batch, 9, device=device)
     light[:, 0] = 1
     return light

@@ -1,7 +1,7 @@
-"""DIB-R on Warp's kernels, on the CPU and on CUDA, in float32; the same functions as the reference.
+"""DIB-R with Warp kernels on CPU and CUDA, in float32; the same functions as the reference.
 
-Importing this module starts Warp: `backends.implementation` does it at first use. Memory kept for the backward pass: 16
-bytes a pixel, of which the face index (8) and the mask (4) are results anyway.
+Importing this module starts Warp; `backends.implementation` imports it at first use. Memory for the backward pass: 16
+bytes per pixel, of which face index (8) and mask (4) are results anyway.
 """
 
 from typing import Any, Literal
@@ -19,19 +19,19 @@ from ganverse.rendering.scene import Rasterization, SoftMaskSettings, Triangles,
 from ganverse.rendering.warp_launch import Buffers, launch, share
 
 Schedule = Literal["cpu", "cuda"]
-"""Who does the work: on the CPU a thread does whole images, on CUDA one face or one pixel. Either schedule runs on
-either device: the tests compare them on the CPU."""
+"""Parallelization: on the CPU a thread processes whole images, on CUDA one face or one pixel. Both schedules run on
+both devices, and the tests compare them on the CPU."""
 
 
 def why_not(device_type: str) -> str:
-    """Why Warp cannot work on this kind of device; empty if it can."""
+    """Why Warp does not support this kind of device; empty if it does."""
     if device_type == "cpu" or (device_type == "cuda" and wp.is_cuda_available()):
         return ""
     return "no CUDA driver that Warp can use" if device_type == "cuda" else "Warp has no such device"
 
 
 def rasterize(scene: Triangles, height: int, width: int, soft_mask: SoftMaskSettings | None = None) -> Rasterization:
-    """See `backends.Implementation`; rasterization and soft mask are one walk over the images."""
+    """See `backends.Implementation`; rasterization and soft mask in one pass over the images."""
     index = torch.empty(len(scene.corners), height, width, dtype=torch.int64, device=scene.corners.device)
     features, depth, mask = _Rasterize.apply(
         scene.corners.contiguous(),
@@ -95,7 +95,7 @@ class _Rasterize(torch.autograd.Function):
             if z is not None:
                 check_finite(z, "face_vertices_z")
         ctx.save_for_backward(corners, index, drawn, slopes, states, mask)
-        ctx.set_materialize_grads(False)  # no images of zeros for what has no gradient
+        ctx.set_materialize_grads(False)  # no zero images for results without a gradient
         return features, depth, mask
 
     @staticmethod

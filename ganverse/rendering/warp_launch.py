@@ -1,8 +1,8 @@
-"""Running Warp kernels on torch's memory, on the CPU with several threads.
+"""Runs Warp kernels on torch's memory, on the CPU with several threads.
 
-A launch is recorded once per thread and kernel and then only gets new addresses and numbers, which is several times
-cheaper than `wp.launch`. On the CPU a launch is serial but releases the GIL: several threads launch the same kernel on
-the same work, and each takes the next task until all are done.
+A launch is recorded once per thread and kernel and then only gets new addresses and sizes, which is several times
+cheaper than `wp.launch`. A CPU launch is serial but releases the GIL: several threads launch the same kernel on the
+same work, and each takes the next task until all are done.
 """
 
 import os
@@ -62,7 +62,7 @@ class Buffers(NamedTuple):
 
 
 def launch(kernel: Any, threads: int, buffers: Buffers, settings: SoftMaskSettings) -> None:
-    """Run a kernel of one parameter, a `Work`, on torch's stream."""
+    """Runs a kernel with one parameter, a `Work`, on torch's stream."""
     device = buffers.corners.device
     if threads == 0:
         return
@@ -72,9 +72,9 @@ def launch(kernel: Any, threads: int, buffers: Buffers, settings: SoftMaskSettin
 
 
 def share(kernel: Any, tasks: int, buffers: Buffers, settings: SoftMaskSettings) -> None:
-    """Run a kernel that takes its tasks by `next_task`: on the CPU torch's threads share them, on CUDA each gets one.
+    """Runs a kernel that takes its tasks by `next_task`: on the CPU torch's threads share them, on CUDA each gets one.
 
-    A thread that is late, because its core slept or serves another process, finds fewer tasks left, and if none it is
+    A late thread, whose core slept or serves another process, finds fewer tasks left, and none if all are taken; it is
     not waited for.
     """
     if buffers.corners.device.type != "cpu":
@@ -98,7 +98,7 @@ class _Recording:
         self.arrays = [getattr(self.work, name) for name in ("xs", "ys", *Buffers._fields, "counter")]
 
     def filled(self, buffers: Buffers, settings: SoftMaskSettings, counter: Tensor | None) -> Any:
-        """The launch with these sizes, settings and addresses; kernels read no more of an array than its address."""
+        """The launch with these sizes, settings and addresses; kernels read only an array's address."""
         work = self.work
         work.images, work.faces = buffers.corners.shape[:2]
         work.channels = 0 if buffers.slopes is None else buffers.slopes.shape[-1]
@@ -121,7 +121,7 @@ def _recording(kernel: Any, device: torch.device) -> _Recording:
     return made[kernel, device]
 
 
-@cache  # for good: kernels may still be reading when the call is over
+@cache  # never evicted: kernels may still read them after the call
 def _rising_axes(
     height: int, width: int, device: torch.device
 ) -> tuple[Float[Tensor, " width"], Float[Tensor, " height"]]:
@@ -136,5 +136,5 @@ def worker_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "ganverse-rendering")
 
 
-# Threads do not survive a fork: a child starts its own.
+# Threads do not survive a fork; a child starts its own.
 os.register_at_fork(after_in_child=worker_pool.cache_clear)

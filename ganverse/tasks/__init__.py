@@ -1,4 +1,4 @@
-"""The LightningModules: they wire networks, objectives and data; usable in anybody's Trainer."""
+"""LightningModules that wire networks, objectives and data; usable in any Trainer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, __file__)
 
 
 def register() -> None:
-    """Imports all models and data sources, so that the command line knows them by their short names."""
+    """Imports all models and data sources, so that the command line finds them by their short names."""
     import ganverse.data
 
     for package in (ganverse.data, ganverse.tasks):

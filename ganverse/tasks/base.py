@@ -1,4 +1,4 @@
-"""What the LightningModules share: training counted in images, schedules, hyperparameters, identity of networks."""
+"""Base class of the LightningModules: training counted in images, schedules, hyperparameters, fingerprints."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _FROZEN = "frozen_weights"
 class BaseTask(pl.LightningModule):
     """Base of the modules. Training ends after `images` images, counted over all processes.
 
-    Subclasses add to `images_seen` in their training step (`count_images`), build their networks in `configure_model`,
-    where the trainer's DataModule is at hand, and name the frozen weights they learn from in `fingerprints`.
+    Subclasses call `count_images` in their training step, build their networks in `configure_model`, where the
+    trainer's DataModule is available, and list the frozen weights they depend on in `fingerprints`.
 
-    images: of the whole training; schedules end there. ema_half_life: images after which a contribution to the running
-    average of the weights has halved; 0 keeps no average.
+    images: length of the training; schedules end there. ema_half_life: images in which the weight of a contribution to
+    the running average halves; 0 disables the average.
     """
 
     compiled = False
     """Whether training runs the `compilable` networks through `torch.compile`; the command line's --compile."""
     has_idle_parameters = False
-    """Whether some parameters get no gradient in some steps, which DDP must know (find_unused_parameters)."""
+    """Whether some parameters get no gradient in some steps; sets DDP's find_unused_parameters."""
 
     def __init__(self, images: int, ema_half_life: float = 0.0) -> None:
         super().__init__()
@@ -51,16 +51,16 @@ class BaseTask(pl.LightningModule):
         self.images_seen = 0
 
     def save_settings(self) -> None:
-        """`save_hyperparameters` of the calling __init__, as primitive values: checkpoints hold nothing else."""
+        """Calls `save_hyperparameters` for the calling __init__, with primitive values only."""
         frame = inspect.currentframe()
         self.save_hyperparameters(frame=None if frame is None else frame.f_back)
-        # Lightning's own way to build a module from primitive values, nested dataclasses included
+        # Lightning's way to build a module from primitive values, nested dataclasses included
         self.hparams.update(primitive(dict(self.hparams)))
         self.hparams.setdefault("_instantiator", "pytorch_lightning.cli.instantiate_module")
 
     @property
     def needs_views(self) -> bool:
-        """Whether `configure_model` is still to build the module for the trainer's multi-view data."""
+        """Whether `configure_model` still has to build the module from the trainer's multi-view data."""
         return False
 
     @property
@@ -73,7 +73,7 @@ class BaseTask(pl.LightningModule):
         """The trainer's multi-view DataModule.
 
         Raises:
-            GanverseError: the trainer has none.
+            GanverseError: the trainer has no multi-view DataModule.
         """
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, MultiViewData):
@@ -84,7 +84,7 @@ class BaseTask(pl.LightningModule):
         return data
 
     def count_images(self, images: int) -> None:
-        """Counts the images of a step on this process, times the number of processes; stops when all are seen."""
+        """Adds the step's images on this process times the number of processes; stops after the last image."""
         self.images_seen += images * self.trainer.world_size
         if self.images_seen >= self.images:
             self.trainer.should_stop = True
@@ -92,10 +92,10 @@ class BaseTask(pl.LightningModule):
     def log_step(
         self, values: Mapping[str, Tensor | float], batch_size: int = 1, bar: Mapping[str, Tensor] | None = None
     ) -> None:
-        """Logs numbers of a training step and the images seen; bar: for the progress bar, as often as is logged.
+        """Logs values of a training step and the images seen; bar: values for the progress bar.
 
-        Nothing here makes the host wait for a GPU, which is behind: plain numbers would be uploaded, and Lightning
-        fetches those of the bar at once.
+        Never makes the host wait for a GPU: plain numbers would be uploaded, and Lightning reads the bar's values at
+        once, so the bar is updated only when the trainer logs.
         """
         named = {**values, "images": float(self.images_seen)}
         tensors = {k: v if isinstance(v, Tensor) else torch.full((), v, device=self.device) for k, v in named.items()}
@@ -120,7 +120,7 @@ class BaseTask(pl.LightningModule):
     def schedule(
         self, optimizer: torch.optim.Optimizer, factors: Sequence[Callable[[int], float]]
     ) -> LRSchedulerConfigType:
-        """A scheduler of the learning rates: one factor of the images seen per parameter group."""
+        """A learning-rate scheduler: one factor per parameter group, as a function of the images seen."""
 
         def follow(factor: Callable[[int], float]) -> Callable[[int], float]:
             return lambda _: factor(self.images_seen)
@@ -129,11 +129,11 @@ class BaseTask(pl.LightningModule):
         return {"scheduler": LambdaLR(optimizer, functions), "interval": "step", "frequency": 1}
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """The running average of the weights, and the guard against NaN.
+        """The EMA of the weights, and the NaN guard.
 
         Raises:
-            GanverseError: the module is to be built for multi-view data, and the trainer has others. This hook is
-                called before any data are prepared.
+            GanverseError: the module needs multi-view data, and the trainer has other data. Lightning calls this hook
+                before it prepares any data.
         """
         if self.needs_views:
             self.data  # noqa: B018
@@ -145,37 +145,37 @@ class BaseTask(pl.LightningModule):
         return dict(getattr(data, "fingerprints", {}))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Counts, and names what the training depends on; frozen networks themselves stay out."""
+        """Saves the counts and fingerprints; frozen networks are not saved."""
         checkpoint["images_seen"] = self.images_seen
         checkpoint[_FROZEN] = self.fingerprints()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to continue with other frozen weights or data than the checkpoint was trained with.
+        """Refuses to resume with frozen weights or data other than those in the checkpoint.
 
         Raises:
-            GanverseError: as above.
+            GanverseError: the fingerprints differ.
         """
         self.images_seen = int(checkpoint["images_seen"])
         found = self.fingerprints()
         for name, expected in checkpoint[_FROZEN].items():
             if found.get(name, expected) != expected:
                 raise GanverseError(
-                    f"expected {name} {expected[:20]}, which the checkpoint was trained with, got {found[name][:20]}; "
+                    f"expected {name} {expected[:20]} as in the checkpoint, got {found[name][:20]}; "
                     "restore it, or start a new run"
                 )
 
     def sample_media(self, batch: MultiViewBatch | None) -> Mapping[str, Medium]:
-        """Named pictures, meshes and tables of the module as it stands; batch: the same held-out objects every time."""
+        """Named images, meshes and tables from the module's current state; batch: always the same held-out objects."""
         return {}
 
 
 def cosine(progress: float) -> float:
-    """1 to 0 along half a cosine for a progress of 0 to 1; clamped outside."""
+    """Half a cosine from 1 to 0 over a progress of 0 to 1; clamped outside."""
     return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
 def primitive(value: Any) -> Any:
-    """Settings as YAML knows them: mappings, lists, strings, numbers, None."""
+    """Settings as YAML types: mappings, lists, strings, numbers, None."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Stage 1 on disk: writes multi-view samples as shards or as a folder of pictures, on any number of processes."""
+"""Stage 1 on disk: writes multi-view samples as shards or image folders, with any number of processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CONTENT_SEED, _CONTENTS = 7, 6
 
 
 class DatasetGeneration(pl.LightningModule):
-    """Makes samples of a `MultiViewStream`; one predict step makes one file of samples.
+    """Writes samples of a `MultiViewStream`; one predict step writes one file.
 
     Finished files are never made again, so an interrupted run continues. A process needs no message from the others:
     whichever finishes last writes the summary. `output` also receives pictures: views.png (objects in rows, view codes
@@ -35,11 +35,11 @@ class DatasetGeneration(pl.LightningModule):
     by reason).
 
     Args:
-        output: folder that receives the samples.
-        samples: objects in all (paper: 6000 cars, 1000 horses, 1000 birds).
-        format: `shards` are tar files that `MultiViewShards` reads, bit for bit what the stream makes; `folder` is
-            OBJECT/VIEW.png with masks, for `MultiViewFolder` and for people.
-        per_file: objects per tar file, held in memory at once; an interrupted run loses at most one file.
+        output: output folder.
+        samples: number of objects (paper: 6000 cars, 1000 horses, 1000 birds).
+        format: `shards` writes tar files for `MultiViewShards`, bit-identical to the stream; `folder` writes
+            OBJECT/VIEW.png with masks for `MultiViewFolder`.
+        per_file: objects per tar file, all in memory at once. An interrupted run loses at most one file.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class DatasetGeneration(pl.LightningModule):
         """The trainer's DataModule.
 
         Raises:
-            GanverseError: it is none that makes samples.
+            GanverseError: the DataModule is not a `MultiViewStream`.
         """
         stream = getattr(self.trainer, "datamodule", None)
         if not isinstance(stream, MultiViewStream):
-            raise GanverseError(f"expected a MultiViewStream to write samples of, got {type(stream).__name__}")
+            raise GanverseError(f"expected a MultiViewStream as the data, got {type(stream).__name__}")
         return stream
 
     @property
     def plan(self) -> ShardPlan:
-        """Which samples go into which file."""
+        """The assignment of samples to files."""
         stream = self.stream
         return ShardPlan(
             self.output,
@@ -75,15 +75,15 @@ class DatasetGeneration(pl.LightningModule):
         )
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """The writer of the format."""
+        """The writer for the chosen format."""
         return [ShardWriter() if self.format == "shards" else PictureWriter()]
 
     def setup(self, stage: str) -> None:
-        """Refuses data that are not a stream."""
+        """Checks the DataModule."""
         self.stream  # noqa: B018
 
     def predict_dataloader(self) -> UnfinishedFiles:
-        """What is left for this process."""
+        """The files that this process still has to write."""
         plan, views = self.plan, self.stream.sampling.views
         if self.format == "folder":
             writer = FolderWriter(self.output, self.stream.azimuth_degrees)
@@ -98,11 +98,11 @@ class DatasetGeneration(pl.LightningModule):
         return UnfinishedFiles(plan, finished, self.trainer.global_rank, self.trainer.world_size)
 
     def predict_step(self, batch: Int[Tensor, " batch"], batch_idx: int) -> Drawn:
-        """Makes the samples of one file."""
+        """Generates the samples of one file."""
         return self.stream.draw(batch, self.device)
 
     def on_predict_start(self) -> None:
-        """Shows the view codes."""
+        """Writes views.png."""
         if self.trainer.is_global_zero:
             source = self.stream.source
             shown = aligned_views("gan-views", source, _CONTENTS, _CONTENT_SEED, columns=len(source.codes))
@@ -110,9 +110,9 @@ class DatasetGeneration(pl.LightningModule):
 
 
 class UnfinishedFiles:
-    """Sample indices of every file that is still to be made and belongs to this rank (file number modulo world).
+    """Sample indices of each unfinished file that belongs to this rank (file number modulo world size).
 
-    Without a length on purpose: a rank with nothing left to do is no mistake.
+    Has no length on purpose: a rank may have nothing left to do.
     """
 
     def __init__(self, plan: ShardPlan, finished: Callable[[int], bool], rank: int, world: int) -> None:
@@ -124,7 +124,7 @@ class UnfinishedFiles:
 
 
 class ShardWriter(BasePredictionWriter):
-    """One tar file per prediction, a manifest and sheets at the end (see `ganverse.data.shards`)."""
+    """Writes one tar file per prediction, and at the end a manifest and contact sheets (see `ganverse.data.shards`)."""
 
     def __init__(self) -> None:
         super().__init__("batch")
@@ -137,7 +137,7 @@ class ShardWriter(BasePredictionWriter):
         write_shard(plan, int(prediction.batch.sample_index[0]) // plan.per_shard, prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Sums up, if no other process still works on a file."""
+        """Writes the summary, unless another process still works on a file."""
         plan = pl_module.plan
         if (plan.folder / MANIFEST).exists() or None in map(plan.record, range(plan.shards)):
             return
@@ -146,12 +146,12 @@ class ShardWriter(BasePredictionWriter):
         pairs = torch.stack([kept.images, kept.images * (0.2 + 0.8 * kept.masks)], dim=2).flatten(0, 2)
         save_image(image_grid(pairs, SHEET_COLUMNS), plan.folder / "kept.png")
         save_image(drop_chart(total_counts(plan)), plan.folder / "dropped.png")
-        write_manifest(plan)  # last: what is killed before sums up again
+        write_manifest(plan)  # last, so that an interrupted summary is repeated
         log_files({f"media/{path.stem}": path for path in sorted(plan.folder.glob("*.png"))}, trainer)
 
 
 class PictureWriter(BasePredictionWriter):
-    """A folder per object (see `ganverse.data.multi_view_folder`)."""
+    """Writes one folder per object (see `ganverse.data.multi_view_folder`)."""
 
     def __init__(self) -> None:
         super().__init__("batch")
@@ -159,5 +159,5 @@ class PictureWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, prediction: Drawn, batch_indices: Any, batch: Any, *_: Any
     ) -> None:
-        """Writes the pictures."""
+        """Writes the images."""
         FolderWriter(pl_module.output, pl_module.stream.azimuth_degrees).write(prediction.batch)

@@ -37,23 +37,23 @@ from ganverse.training.media import Medium
 
 
 class Disentanglement(BaseTask):
-    """Warm-up of the mapping networks on the frozen generator, then fine-tuning of everything with cycle losses.
+    """Warms up the mapping networks on the frozen generator, then fine-tunes everything with cycle losses.
 
-    The generator, its view codes and the segmenter are those of the trainer's DataModule, or of the hyperparameters of
-    a checkpoint. They and the inverse network are frozen: neither in checkpoints nor among DDP's parameters.
+    The generator, its view codes and the segmenter come from the trainer's DataModule or from a checkpoint's
+    hyperparameters. They and the inverse network stay frozen, outside checkpoints and DDP's parameters.
 
     Args:
         inverse: weights of the inverse network and its cameras (see `find_weights`), trained on the same generator.
         settings: schedule, learning rates and training scenes.
-        losses: weights of the terms.
+        losses: weights of the loss terms.
         mapping: sizes of the mapping networks.
-        start: weights of a StyleGAN-R of the same generator and sizes to continue from.
-        ema_half_life: images, of the running average of the weights; 0 keeps none.
+        start: weights of a StyleGAN-R with the same generator and sizes to continue from.
+        ema_half_life: half-life of the running average of the weights, in images; 0 disables it.
         source: generator, view codes and segmenter. Default: those of the data.
         perceptual: weights of the perceptual network.
     """
 
-    has_idle_parameters = True  # the generator gets no gradient while the mapping networks warm up
+    has_idle_parameters = True  # the generator gets no gradient during the warm-up
 
     renderer: StyleGANR
     networks: FrozenNetworks
@@ -89,15 +89,15 @@ class Disentanglement(BaseTask):
         return not hasattr(self, "renderer")
 
     def configure_model(self) -> None:
-        """Builds StyleGAN-R for the generator of the trainer's data, unless the hyperparameters named one."""
+        """Builds StyleGAN-R for the generator of the trainer's data, unless the hyperparameters name one."""
         if not self.needs_views:
             return
-        reset_seed()  # as DDP does: the number of processes must not change what training starts from
+        reset_seed()  # like DDP, so that the initial weights do not depend on the number of processes
         source = self.data.source
         if source is None:
-            raise GanverseError("expected data with a GAN behind them (MultiViewStream), got pictures without one")
+            raise GanverseError("expected data from a GAN (MultiViewStream), got pictures without one")
         if source.rerendering is not None:
-            raise GanverseError("expected a GAN's own images, got those of a StyleGAN-R; omit renderer and reader")
+            raise GanverseError("expected images of the GAN, got those of a StyleGAN-R; omit renderer and reader")
         self.hparams.update(source=primitive(source.settings))
         self._build(source)
 
@@ -113,8 +113,8 @@ class Disentanglement(BaseTask):
         side = card.config.resolution
         if source.generator.resolution != side:
             raise GanverseError(
-                f"expected images of {side} x {side}, which the inverse network was trained on, got "
-                f"{source.generator.resolution} x {source.generator.resolution}; give the data resolution {side}"
+                f"expected images of {side} x {side}, the inverse network's resolution, got "
+                f"{source.generator.resolution} x {source.generator.resolution}; set --data.resolution {side}"
             )
         perceptual = None
         if self.weights.distill_perceptual:
@@ -147,7 +147,7 @@ class Disentanglement(BaseTask):
             self.renderer.load_state_dict(trained.state_dict())
         except RuntimeError as error:
             raise GanverseError(
-                f"expected a StyleGAN-R to start from with the parts of this one, got others "
+                f"expected a StyleGAN-R with the same parts as start, got others "
                 f"({str(error).splitlines()[-1].strip()}); use the same mapping settings, or omit start"
             ) from error
 
@@ -157,7 +157,7 @@ class Disentanglement(BaseTask):
         return self.networks.inverse.encoder, self.networks.inverse.texture.decoder
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """One Adam with five groups, in the order of `DisentangleSettings.rates`."""
+        """One Adam with five parameter groups, in the order of `DisentangleSettings.rates`."""
         renderer, settings = self.renderer, self.settings
         groups = [
             (list(renderer.camera_mapping.parameters()), settings.mapping_rate),
@@ -173,7 +173,7 @@ class Disentanglement(BaseTask):
         return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, factors)}
 
     def on_fit_start(self) -> None:
-        """Frozen networks to the device; statistics of styles and shapes and found views, unless they were restored."""
+        """Moves frozen networks to the device; computes style and shape statistics and found views unless restored."""
         self.networks.to(self.device)
         if not self.calibrated:
             self._calibrate()
@@ -197,7 +197,7 @@ class Disentanglement(BaseTask):
 
     @torch.no_grad()
     def _restore_spread(self, renderer: StyleGANR) -> None:
-        """`StyleGANR.restore_spread`: before stage 2, and on the averaged weights when they are exported."""
+        """`StyleGANR.restore_spread`: before stage 2, and on the averaged weights at export."""
         with self._float32():
             scenes = self._draw(self.settings.seed + 1)
             predicted = torch.cat([renderer.styles(scene.inputs) for scene in scenes])
@@ -212,17 +212,17 @@ class Disentanglement(BaseTask):
 
     @property
     def warming_up(self) -> bool:
-        """Whether the next step belongs to stage 1."""
+        """Whether the next step belongs to stage 1 (warm-up)."""
         return self.images_seen < self.settings.warm_up_images
 
     def observe(self, batch: MultiViewBatch, views: int | None = None) -> TrainingScene:
-        """`read_training_scene` with this module's networks and settings; views: how many of each object's are read."""
+        """`read_training_scene` with this module's networks and settings; views: number of views read per object."""
         settings = self.settings
         own = settings.own_texture and not self.warming_up
         return read_training_scene(batch, self.networks, views=views, fill=settings.fill_background, own_texture=own)
 
     def training_step(self, batch: MultiViewBatch, batch_idx: int) -> Tensor:
-        """The loss of the current stage on one batch."""
+        """Loss of the current stage on one batch."""
         if self.settings.keep_spread and not self.warming_up and not self.spread_restored:
             self._restore_spread(self.renderer)
             self.spread_restored = True
@@ -233,7 +233,7 @@ class Disentanglement(BaseTask):
         return loss
 
     def validation_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
-        """Held-out objects under annotated cameras: L1 to the GAN's own object on the background, and silhouettes."""
+        """On held-out objects under annotated cameras: L1 of the object to the GAN's image, and silhouettes."""
         scene = self.observe(batch.to(self.device), views=1)
         images = self.renderer.framing.apply(self.renderer.render(scene.inputs))
         masks = self.networks.segmenter.probability(images)
@@ -245,17 +245,17 @@ class Disentanglement(BaseTask):
         self.log_dict(values, batch_size=len(batch), sync_dist=True)
 
     def test_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
-        """As in validation."""
+        """Same as validation."""
         self.validation_step(batch, batch_idx)
 
     def loss_terms(self, batch: MultiViewBatch) -> dict[str, Tensor]:
-        """The terms of the current stage by name, before weighting and unreduced."""
+        """Unweighted, unreduced loss terms of the current stage, by name."""
         if self.warming_up:
             return self._mapping_terms(self._under_found_views(self.observe(batch)))
         return self._cycle_terms(self._under_found_views(self.observe(batch, views=1)))
 
     def _under_found_views(self, scene: TrainingScene) -> TrainingScene:
-        """Some of the scenes under found views instead of annotated ones."""
+        """Replaces the annotated views of some scenes by found views."""
         settings = self.settings
         if not settings.found_views.candidates:
             return scene
@@ -271,7 +271,7 @@ class Disentanglement(BaseTask):
         )
 
     def _mapping_terms(self, scene: TrainingScene) -> dict[str, Tensor]:
-        """Stage 1, under jittered cameras."""
+        """Stage 1, with jittered cameras."""
         noise = upload(normals(self._seed(), scene.keys, 5), self.device)
         with self._float32():
             table = self.networks.cameras.all()
@@ -291,11 +291,11 @@ class Disentanglement(BaseTask):
             return swap(scene, self.networks.cameras.all(), chance, own)
 
     def _float32(self) -> torch.autocast:
-        """Angles and distances lose degrees in bfloat16."""
+        """Disables autocast: bfloat16 loses degrees in angles, and precision in distances."""
         return torch.autocast(self.device.type, enabled=False)
 
     def _seed(self) -> int:
-        """Of this step's randomness, on every process: a pure function of the seed and the images seen."""
+        """Seed of this step's randomness, equal on all processes: a pure function of the seed and the images seen."""
         return step_seed(self.settings.seed, self.images_seen)
 
     def _log_step(self, terms: Mapping[str, Tensor], loss: Tensor) -> None:
@@ -306,18 +306,18 @@ class Disentanglement(BaseTask):
         self.log_step({**values, **self._diagnostics, "loss/total": total}, bar={"loss": total})
 
     def fingerprints(self) -> dict[str, str]:
-        """Those of the data and of the frozen networks."""
+        """Fingerprints of the data and of the frozen networks."""
         networks = self.networks.fingerprints() if hasattr(self, "networks") else {}
         start = {} if self.start is None else {"start": self.start[1].sha256}
         return super().fingerprints() | networks | start
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What has been done once and for all."""
+        """Saves what is computed once at the start of training."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["calibrated"], checkpoint["spread_restored"] = self.calibrated, self.spread_restored
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """As in the base."""
+        """Restores what `on_save_checkpoint` saved."""
         super().on_load_checkpoint(checkpoint)
         self.calibrated, self.spread_restored = checkpoint["calibrated"], checkpoint["spread_restored"]
 
@@ -329,7 +329,7 @@ class Disentanglement(BaseTask):
         return disentanglement_media(self.renderer, self.networks, scene)
 
     def save_pretrained(self, path: Path) -> StyleGANRCard:
-        """Writes weights (.safetensors) and their card, for `StyleGANR.from_pretrained`."""
+        """Writes the weights (.safetensors) and their card, for `StyleGANR.from_pretrained`."""
         renderer, source = copy.deepcopy(self.renderer), self.source
         if self.settings.keep_spread:
             self.networks.to(self.device)

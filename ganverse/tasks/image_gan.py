@@ -1,4 +1,4 @@
-"""Trains an image GAN: StyleGAN2, grown progressively, everything counted in images."""
+"""Trains an image GAN: progressively grown StyleGAN2, with all schedules counted in images."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ from ganverse.viewpoints.consistency import ConsistencySettings, view_consistenc
 from ganverse.viewpoints.pose_regressor import PoseRegressor
 
 STATE = "state.safetensors"
-_OBJECTS, _VIEWS, _NOISE = 1, 2, 3  # seeds of the pictures in samples/
+_OBJECTS, _VIEWS, _NOISE = 1, 2, 3  # seeds of the sample images
 _REGRESSOR = "pose_regressor"
 _TABLE = 4  # objects and view codes of a table
 
 
 @dataclass(frozen=True)
 class GrowthStage:
-    """Training at one resolution; the last stage lasts until the training ends."""
+    """Training at one resolution. The last stage lasts until the end of training."""
 
     resolution: int
-    """Of the images, in pixels."""
+    """Image size in pixels."""
     images: int
-    """Real images the stage lasts."""
+    """Length of the stage in real images."""
     r1_gamma: float
     """Weight of the R1 penalty."""
     fade_images: int = 20_000
-    """Images over which the new resolution is faded in."""
+    """Number of images over which the new resolution fades in."""
 
     def __post_init__(self) -> None:
         check_ranges(self, images=AT_LEAST_1)
         if self.resolution not in SIDES[1:]:
-            raise GanverseError(f"expected a stage's resolution of 8, 16, ... {SIDES[-1]} px, got {self.resolution}")
+            raise GanverseError(f"expected a stage resolution of 8, 16, ... {SIDES[-1]} px, got {self.resolution}")
 
 
 DEFAULT_STAGES = (
@@ -67,7 +67,7 @@ DEFAULT_STAGES = (
 
 @dataclass(frozen=True)
 class GrowthState:
-    """Where a training stands in its schedule; `fade` in (0, 1]."""
+    """Current position in the schedule; `fade` in (0, 1]."""
 
     resolution: int
     fade: float
@@ -75,21 +75,21 @@ class GrowthState:
 
 
 def growth_at(stages: Sequence[GrowthStage], images_seen: int, batch: int = 0) -> GrowthState:
-    """The schedule for the batch (of all processes) that ends at images_seen + batch."""
+    """State of the schedule for the batch (of all processes) that ends at images_seen + batch."""
     start = 0
     for index, stage in enumerate(stages):
         if images_seen < start + stage.images or index == len(stages) - 1:
             progress = (images_seen - start + batch) / stage.fade_images if index and stage.fade_images else 1.0
             return GrowthState(stage.resolution, min(progress, 1.0), stage.r1_gamma)
         start += stage.images
-    raise GanverseError("expected at least one growth stage, got none; give the training a schedule")
+    raise GanverseError("expected at least one growth stage, got none; set --model.stages")
 
 
 @dataclass(frozen=True)
 class FakeCodes:
-    """The random numbers behind fakes.
+    """Random numbers that determine fake images.
 
-    first, second: two latents per fake. mixed: the layers that take the second one (StyleGAN, section 3.1). noise: one
+    first, second: two latents per fake. mixed: layers that use the second latent (StyleGAN, section 3.1). noise: one
     plane per convolution, in the order of `StyleGAN2Generator.noise_shapes`.
     """
 
@@ -124,24 +124,24 @@ def fake_codes(
 class ImageGAN(BaseTask):
     """Non-saturating GAN with lazy R1 (Karras et al. 2020), on any number of processes.
 
-    Every step's real and fake images are those with the next global indices, a block for each process, and gradients
-    are averaged over the processes: n processes with batch b train like one with batch n * b. The module averages the
-    gradients itself, since DDP follows one loss per step and here are three, each over a part of the networks; any
-    strategy that starts processes will do. So does the running average of the generator, which is a sub-module.
+    Each step uses the real and fake images with the next global indices, one block per process, and averages the
+    gradients over the processes: n processes with batch b equal one with batch n * b. The module averages the gradients
+    itself, because DDP supports one loss per step and this module has three, each over a part of the networks. Any
+    strategy that starts processes works. The generator's running average is a submodule.
 
     Args:
         architecture: of the generator; the discriminator mirrors it.
         images: real images shown to the discriminator.
         stages: progressive growing. Default: `DEFAULT_STAGES`.
         learning_rate: of Adam, for both networks.
-        decay_start: share of the images after which the rate falls along a cosine to 0.
-        r1_interval: steps between two regularized ones.
-        mixing_probability: of mixing the styles of two latents.
-        average_half_life: images, of the generator's running average.
+        decay_start: share of the images after which the learning rate follows a cosine to 0.
+        r1_interval: steps between two R1 penalties.
+        mixing_probability: probability of mixing the styles of two latents.
+        average_half_life: half-life of the generator's running average, in images.
         seed: of the fakes.
         start: state.safetensors of an earlier training to continue from; the optimizers start anew.
-        trained_on: what the card says about the data.
-        consistency: of the object under all view codes, as a pose regressor sees it. Default: not asked for.
+        trained_on: description of the training data for the card.
+        consistency: keeps objects equal under all view codes, measured by a pose regressor. Default: off.
     """
 
     def __init__(
@@ -176,17 +176,17 @@ class ImageGAN(BaseTask):
         self.learning_rate, self.decay_start, self.r1_interval = learning_rate, decay_start, r1_interval
         self.mixing_probability, self.average_half_life, self.seed = mixing_probability, average_half_life, seed
         self.trained_on, self.consistency = trained_on, consistency
-        # In a dictionary the network is neither in checkpoints nor among the parameters.
+        # A dictionary keeps the network out of checkpoints and parameters.
         self._frozen = {} if consistency is None else {_REGRESSOR: PoseRegressor.from_pretrained(consistency.regressor)}
         self.generator = StyleGAN2Generator(architecture)
         self.discriminator = Discriminator(architecture.channels, rows_of_groups)
         self.generator_average = copy.deepcopy(self.generator).requires_grad_(False)
-        self._lazy: dict[str, Tensor | float] = {"r1": 0.0}  # what only some steps compute
+        self._lazy: dict[str, Tensor | float] = {"r1": 0.0}  # values that only some steps compute
         if start is not None:
             self._load_state(start)
 
     def configure_optimizers(self) -> Any:
-        """Adam for the generator, then Adam for the discriminator corrected for lazy regularization (section 3.1)."""
+        """Adam for the generator, and Adam for the discriminator with lazy-regularization correction (section 3.1)."""
         rate, ratio = self.learning_rate, self.r1_interval / (self.r1_interval + 1)
         optimizers = [
             torch.optim.Adam(self.generator.parameters(), rate, betas=(0.0, 0.99), fused=True),
@@ -195,15 +195,15 @@ class ImageGAN(BaseTask):
         return optimizers, [self.schedule(optimizer, [self.rate_factor]) for optimizer in optimizers]
 
     def rate_factor(self, images_seen: int) -> float:
-        """Share of the learning rate after so many images."""
+        """Learning-rate factor after a number of images."""
         return cosine((images_seen / self.images - self.decay_start) / max(1 - self.decay_start, 1e-6))
 
     def training_step(self, batch: Float[Tensor, "batch 3 height width"], batch_idx: int) -> None:
-        """One discriminator and one generator update on one batch of real images in [0, 1].
+        """One discriminator and one generator update on a batch of real images in [0, 1].
 
-        The fakes are synthesized once: detached for the discriminator, then judged again by the updated discriminator.
-        One judgment for both updates, whose gradients differ by a factor per sample, would save a sixth of the time at
-        64 px, but these are other updates: simultaneous ones, and the minibatch deviation couples the samples.
+        Fakes are synthesized once: detached for the discriminator's update, then judged again by the updated
+        discriminator. Sharing one forward pass would save a sixth of the time at 64 px, but the updates would become
+        simultaneous, and the minibatch deviation couples the samples.
         """
         generator_optimizer, discriminator_optimizer = cast(list[LightningOptimizer], self.optimizers())
         images = len(batch) * processes()
@@ -219,7 +219,7 @@ class ImageGAN(BaseTask):
         self.log_step(values, len(batch))
 
     def validation_step(self, batch: Float[Tensor, "batch 3 height width"], batch_idx: int) -> None:
-        """The discriminator on held-out images: far below its answer on training images, it knows those by heart."""
+        """Discriminator output on held-out images; far below that on training images, it has memorized those."""
         logits = self.discriminator(prepare_real(batch, self.growth), self.growth.fade)
         self.log("val/logit_real", logits.mean(), batch_size=len(batch), sync_dist=True)
 
@@ -230,15 +230,15 @@ class ImageGAN(BaseTask):
 
     @property
     def growth(self) -> GrowthState:
-        """Resolution, fade and R1 weight at present."""
+        """Current resolution, fade and R1 weight."""
         return growth_at(self.stages, self.images_seen)
 
     def _synthesize(
         self, first: int, count: int, state: GrowthState
     ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch w_dim"]]:
-        """Fakes first, first + 1, ... with mixed styles, and their w before the mixing.
+        """Fakes first, first + 1, ... with mixed styles, and their w before mixing.
 
-        A pure function of the weights, the seed and these numbers.
+        A pure function of the weights, the seed and the arguments.
         """
         codes = fake_codes(
             self.generator,
@@ -260,7 +260,7 @@ class ImageGAN(BaseTask):
         fake: Float[Tensor, "batch 3 height width"],
         state: GrowthState,
     ) -> dict[str, Tensor | float]:
-        """Logistic loss on fakes and reals, R1 on every r1_interval-th step."""
+        """Logistic loss on fake and real images, with R1 every r1_interval steps."""
         regularize = self.images_seen // (len(real) * processes()) % self.r1_interval == 0
         optimizer.zero_grad()
         with optimizer.toggle_model(sync_grad=False):
@@ -293,9 +293,9 @@ class ImageGAN(BaseTask):
         state: GrowthState,
         images: int,
     ) -> Tensor:
-        """Non-saturating loss through the discriminator, whose own gradients are not computed; view consistency.
+        """Non-saturating loss through the frozen discriminator, plus view consistency.
 
-        The average of w follows the mean over all processes, so that it stays the same on each.
+        The average of w follows the mean over all processes, so that it stays equal on each.
         """
         optimizer.zero_grad()
         with optimizer.toggle_model(sync_grad=False):
@@ -311,7 +311,7 @@ class ImageGAN(BaseTask):
         return loss.detach()
 
     def _inconsistency(self, state: GrowthState) -> Float[Tensor, ""]:
-        """`view_consistency` of a table of random objects and view codes, the same table on every process."""
+        """`view_consistency` of a table of random objects and view codes, the same on every process."""
         codes = self._codes(2 * _TABLE, self.seed + 1, self.images_seen)
         objects, views = self.generator.map(codes).chunk(2)
         images = self._mixed(self.generator, objects, views, state).float() * 0.5 + 0.5
@@ -320,7 +320,7 @@ class ImageGAN(BaseTask):
 
     @torch.no_grad()
     def _update_average(self, images: int) -> None:
-        """Exponential average with a half-life in images, shorter in the beginning."""
+        """Exponential moving average with a half-life in images, shorter at the start."""
         keep = keep_factor(images, self.images_seen, self.average_half_life)
         average = get_ema_multi_avg_fn(keep)
         average(list(self.generator_average.parameters()), list(self.generator.parameters()), 0)
@@ -338,14 +338,14 @@ class ImageGAN(BaseTask):
         }
 
     def samples(self, count: int) -> Float[Tensor, "count 3 side side"]:
-        """Images of the averaged generator with noise, in [0, 1]; the same codes on every call."""
+        """Images in [0, 1] of the averaged generator with noise; the same codes on every call."""
         generator, state = self.generator_average, self.growth
         styles = generator.styles(generator.map(self._codes(count, _OBJECTS)), state.resolution)
         noise = generator.noise(count, seed=_NOISE, resolution=state.resolution)
         return _unit(generator.synthesize_raw(styles, noise, resolution=state.resolution, fade=state.fade))
 
     def mixed_samples(self, rows: int, columns: int) -> Float[Tensor, "cells 3 side side"]:
-        """Row-major table of mixed images without noise, in [0, 1]: object of the row, view code of the column."""
+        """Row-major table of mixed images in [0, 1] without noise: object of the row, view code of the column."""
         generator = self.generator_average
         objects, views = (generator.map(self._codes(n, seed)) for n, seed in ((rows, _OBJECTS), (columns, _VIEWS)))
         return _unit(self._mixed(generator, objects, views, self.growth))
@@ -368,11 +368,11 @@ class ImageGAN(BaseTask):
         return upload(numbers, self.device).to(self.generator.start)
 
     def fingerprints(self) -> dict[str, str]:
-        """Those of the data and of the pose regressor."""
+        """Fingerprints of the data and of the pose regressor."""
         return super().fingerprints() | {name: fingerprint(network) for name, network in self._frozen.items()}
 
     def save_pretrained(self, path: Path) -> GeneratorCard:
-        """Writes the averaged generator with its card, and beside it state.safetensors: all but the optimizers."""
+        """Writes the averaged generator with its card, and state.safetensors with everything but the optimizers."""
         card = GeneratorCard(
             config=self.generator.config,
             license="Apache-2.0",
@@ -386,7 +386,7 @@ class ImageGAN(BaseTask):
         return written
 
     def _load_state(self, path: Path) -> None:
-        """What `save_pretrained` wrote to state.safetensors."""
+        """Loads the state.safetensors that `save_pretrained` wrote."""
         if not path.is_file():
             raise GanverseError(f"expected the state of an earlier training at {path}, found none; correct start")
         weights = load_tensors(path.read_bytes())
@@ -395,9 +395,9 @@ class ImageGAN(BaseTask):
 
 
 def _step(optimizer: LightningOptimizer, *others: Tensor) -> None:
-    """Averages the gradients, and other tensors with them, over the processes, then updates.
+    """Averages the gradients and `others` over the processes, then updates.
 
-    What the present resolution leaves out has no gradient, on no process: Adam must not count a step for it.
+    Layers above the current resolution get no gradient on any process, and Adam must not count a step for them.
     """
     if processes() > 1:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -408,7 +408,7 @@ def _step(optimizer: LightningOptimizer, *others: Tensor) -> None:
 def prepare_real(
     images: Float[Tensor, "batch 3 height width"], state: GrowthState
 ) -> Float[Tensor, "batch 3 side side"]:
-    """Real images from [0, 1] at full size to [-1, 1] at the current resolution, blurred as far as the fade asks."""
+    """Converts real images from [0, 1] at full size to [-1, 1] at the current resolution, blurred during a fade."""
     small = F.avg_pool2d(images, images.shape[-1] // state.resolution) * 2.0 - 1.0
     if state.fade < 1.0:
         coarse = F.interpolate(F.avg_pool2d(small, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
@@ -417,7 +417,7 @@ def prepare_real(
 
 
 def r1_penalty(logits: Float[Tensor, " batch"], images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, ""]:
-    """Mean squared norm of the gradient of the logits at real images (Mescheder et al. 2018), differentiable."""
+    """Mean squared gradient norm of the logits at real images (Mescheder et al. 2018), differentiable."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 

@@ -46,14 +46,14 @@ _HISTORY_IMAGES = 500
 
 @dataclass(frozen=True)
 class CameraStart:
-    """Where every camera starts, apart from its azimuth (paper: elevation 0, one distance for all)."""
+    """Initial cameras, apart from their azimuths (paper: elevation 0, one distance for all)."""
 
     elevation_degrees: float = 0.0
-    """Above the object, in degrees."""
+    """Initial elevation in degrees, positive above the object."""
     distance: float = 4.0
-    """In world units (the template sphere has radius 1). The mean stays there: object scale and distance are one."""
+    """Mean distance in world units (template sphere: radius 1). Fixed: it is interchangeable with object scale."""
     learn_offset: bool = True
-    """Whether the image may be shifted."""
+    """Whether to learn an image shift per view."""
 
     def __post_init__(self) -> None:
         check_ranges(self, distance=(1.01, 1e3), elevation_degrees=(-80, 80))
@@ -61,49 +61,50 @@ class CameraStart:
 
 @dataclass(frozen=True)
 class PerceptualSettings:
-    """When and on how much the perceptual loss is computed."""
+    """When and on how many renders the perceptual loss is computed."""
 
     start: float = 0.1
-    """Share of the images trained without it (paper: the first 3 K of 200 K steps)."""
+    """Share of the training without the perceptual loss (paper: the first 3 K of 200 K steps)."""
     renders: int = 8
-    """Renders per step and process; all of them would cost more than the rest of the step."""
+    """Renders per step and process. All renders would cost more than the rest of the step."""
     weights: PerceptualWeights = "stlpips"
-    """Of the perceptual network, never others than these: `lpips-alex` and `lpips-vgg` want files of torchvision."""
+    """Weights of the perceptual network. `lpips-alex` and `lpips-vgg` need torchvision's files."""
     stages: int = 3
-    """Stages of the perceptual network."""
+    """Number of stages of the perceptual network."""
 
     def __post_init__(self) -> None:
         check_ranges(self, start=SHARE, renders=AT_LEAST_1, stages=(1, 5))
 
 
 class InverseGraphics(BaseTask):
-    """Network and camera table against the images of a multi-view source; one optimizer, one loss (Eq. 1 and 2).
+    """Fits the inverse network and the camera table to multi-view images with one optimizer and one loss (Eq. 1, 2).
 
-    The number of views, their annotated azimuths and the resolution come from the trainer's DataModule, or from the
-    hyperparameters of a checkpoint. Numbers of images count images seen by the network, over all processes.
+    The number of views, their annotated azimuths and the resolution come from the trainer's DataModule or from a
+    checkpoint's hyperparameters. Image counts are images seen by the network, over all processes.
 
     Args:
         network: architecture; its resolution is replaced by that of the data.
-        cameras: where the cameras start.
-        losses: weights of the terms.
-        images: in the whole training; all schedules end there.
+        cameras: initial cameras.
+        losses: weights of the loss terms.
+        images: length of the training; all schedules end there.
         learning_rate: of AdamW, after a linear warm-up along a cosine to 0.
-        decay: whether all rates fall along a cosine to 0. The paper's stay constant.
-        warm_up_images: images of the warm-up.
+        decay: whether all rates follow a cosine to 0. The paper's stay constant.
+        warm_up_images: length of the warm-up in images.
         weight_decay: of the network's own weights; with 0, AdamW is Adam.
-        mean_rate_factor: rate of what all objects share (mean shape, texel biases), relative to `learning_rate`.
-        camera_rate: of Adam on the cameras, held for `camera_hold` of the images, then along a cosine to 0.
-        camera_hold: share of the images; elevations start at 0 and must arrive first.
-        offset_start: share of the images before image offsets are learned; earlier they make up for wrong azimuths.
-        clip: norm of the network's gradient.
-        silhouette: sharpness of the soft silhouette over training.
-        perceptual: when and on how much the perceptual loss is computed.
+        mean_rate_factor: learning rate of parameters that all objects share (mean shape, texel biases), relative to
+            `learning_rate`.
+        camera_rate: learning rate of the cameras (Adam), constant for `camera_hold`, then along a cosine to 0.
+        camera_hold: share of the images; elevations start at 0 and must converge first.
+        offset_start: share of the images before image offsets are learned; earlier they compensate for wrong azimuths.
+        clip: maximum norm of the network's gradient.
+        silhouette: schedule of the soft silhouette's sharpness.
+        perceptual: when and on how many renders the perceptual loss is computed.
         survey: when cameras are compared with other hypotheses.
-        augmentation: of the training samples; objects are mirrored where `network.symmetric` says so.
-        ellipsoid: `given` starts from `network.axes`; `measured` from axes measured on the silhouettes.
-        start: trained weights to continue (see `find_weights`), of the same architecture or with fewer subdivisions
-            (coarse to fine); their cameras come along.
-        ema_half_life: images, of the running average of the weights; 0 keeps none.
+        augmentation: of the training samples; mirrors objects if `network.symmetric` is set.
+        ellipsoid: `given` starts from `network.axes`, `measured` from axes measured on silhouettes.
+        start: trained weights to continue from (see `find_weights`), of the same architecture or with fewer
+            subdivisions (coarse to fine). Includes their cameras.
+        ema_half_life: half-life of the running average of the weights, in images; 0 disables it.
         azimuth_degrees: annotated azimuth of every view. Default: that of the data.
     """
 
@@ -150,8 +151,8 @@ class InverseGraphics(BaseTask):
         self.perceptual, self.survey_plan, self.ellipsoid = perceptual, survey, ellipsoid
         self.augmentation = replace(augmentation, mirror=augmentation.mirror and network.symmetric)
         self.start = None if start is None else load_inverse(start)
-        self._moments: list[tuple[int, Tensor]] = []  # as it comes from a GPU; read when it is needed
-        self._frozen: tuple[PerceptualDistance, ...] = ()  # in a tuple, for it is no part of this module
+        self._moments: list[tuple[int, Tensor]] = []  # on the GPU until they are read
+        self._frozen: tuple[PerceptualDistance, ...] = ()  # a tuple hides it from the module
         if azimuth_degrees is not None:
             self._build(azimuth_degrees)
 
@@ -161,10 +162,10 @@ class InverseGraphics(BaseTask):
         return not hasattr(self, "network")
 
     def configure_model(self) -> None:
-        """Builds the network for the trainer's data, unless the hyperparameters already said everything."""
+        """Builds the network for the trainer's data, unless the hyperparameters describe it fully."""
         if not self.needs_views:
             return
-        reset_seed()  # as DDP does: the number of processes must not change what training starts from
+        reset_seed()  # like DDP, so that the initial weights do not depend on the number of processes
         self.config = replace(self.config, resolution=self.data.resolution)
         if self.weights.perceptual > 0:
             check_size(self.config.resolution, "losses.perceptual")
@@ -179,7 +180,7 @@ class InverseGraphics(BaseTask):
             self.cameras.requires_grad_(False)
 
     def _build(self, azimuth_degrees: Sequence[float]) -> None:
-        # Channels last takes a quarter off the time on a CPU, and more on GPUs with bfloat16.
+        # Channels-last saves a quarter of the time on a CPU, and more on GPUs with bfloat16.
         self.network = InverseGraphicsNetwork(self.config).to(memory_format=torch.channels_last)
         begin, trained = self.camera_start, self.start
         self.cameras = CameraTable(
@@ -196,10 +197,10 @@ class InverseGraphics(BaseTask):
         self.survey = CameraSurvey(self.annotated, self.survey_plan)
 
     def _measured_axes(self) -> tuple[float, float, float]:
-        drawn = self.data.make(torch.arange(_MEASURED_OBJECTS))  # folders may hold out fewer
+        drawn = self.data.make(torch.arange(_MEASURED_OBJECTS))  # folders may have fewer held-out objects
         azimuth = torch.tensor(self.data.azimuth_degrees)[drawn.view_ids.flatten()]
         axes = measured_axes(drawn.masks.flatten(0, 1), azimuth, self.camera_start.distance)
-        log.info("half-axes of the start ellipsoid, measured on silhouettes: %s", axes)
+        log.info("half-axes of the initial ellipsoid, measured on silhouettes: %s", axes)
         return axes
 
     @property
@@ -208,7 +209,7 @@ class InverseGraphics(BaseTask):
         return self.network.encoder, self.network.texture.decoder
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW in four groups: network, what all objects share, cameras, their offsets (the last three: no decay)."""
+        """AdamW with four groups: network; shared parameters, cameras, offsets (these three without weight decay)."""
         shared = self.network.shared_parameters()
         known = {id(parameter) for parameter in shared}
         own = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
@@ -221,35 +222,35 @@ class InverseGraphics(BaseTask):
             {"params": cameras, "lr": self.camera_rate, "weight_decay": 0.0},
             {"params": offsets, "lr": self.camera_rate, "weight_decay": 0.0},
         ]
-        # Fused takes 30 ms off a step on a CPU; on GPUs it would hinder gradient scaling.
+        # Fused saves 30 ms per step on a CPU; on GPUs it would interfere with gradient scaling.
         optimizer = torch.optim.AdamW(groups, fused=self.device.type == "cpu" or None)
         factors = [self.network_factor, self.network_factor, self.camera_factor, self.offset_factor]
         return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, factors)}
 
     def network_factor(self, images_seen: int) -> float:
-        """Share of the learning rate after so many images."""
+        """Learning-rate factor of the network after a number of images."""
         warm = min((images_seen + 1) / max(self.warm_up_images, 1), 1.0)
         return warm * self._decayed(images_seen / self.images)
 
     def camera_factor(self, images_seen: int) -> float:
-        """Share of the camera rate after so many images."""
+        """Learning-rate factor of the cameras after a number of images."""
         return self._decayed((images_seen / self.images - self.camera_hold) / max(1 - self.camera_hold, 1e-6))
 
     def _decayed(self, progress: float) -> float:
         return cosine(progress) if self.decay else 1.0
 
     def offset_factor(self, images_seen: int) -> float:
-        """Share of the camera rate for the offsets."""
+        """Learning-rate factor of the offsets, relative to the camera rate."""
         return self.camera_factor(images_seen) if images_seen >= self.offset_start * self.images else 0.0
 
     def on_fit_start(self) -> None:
-        """What is not a sub-module follows to the device."""
+        """Moves tensors outside the submodules to the device."""
         if self.weights.perceptual > 0:
             chosen = self.perceptual
             self._frozen = (PerceptualDistance(chosen.weights, chosen.stages).to(self.device),)
 
     def training_step(self, batch: MultiViewBatch, batch_idx: int) -> Tensor:
-        """Eq. 2 on one batch: every object's prediction from each view explains all its views."""
+        """Eq. 2 on one batch: each object's prediction from every view must explain all its views."""
         self._note_cameras()
         if self.survey.complete:
             self._move_cameras()
@@ -262,17 +263,17 @@ class InverseGraphics(BaseTask):
         return loss
 
     def validation_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
-        """Silhouettes and colors of held-out objects, from the view that was seen and from the others."""
+        """Silhouettes and colors of held-out objects, for the input view and the other views."""
         own, other, values = self._agreement(self.step(batch))
         values |= {"iou/own_view": own, "iou/other_view": other}
         self.log_dict({f"val/{name}": v for name, v in values.items()}, batch_size=len(batch), sync_dist=True)
 
     def test_step(self, batch: MultiViewBatch, batch_idx: int) -> None:
-        """As in validation."""
+        """Same as validation."""
         self.validation_step(batch, batch_idx)
 
     def step(self, batch: MultiViewBatch) -> StepResult:
-        """Losses and renders of a batch at the present point of the schedules."""
+        """Losses and renders of a batch at the current point of the schedules."""
         return inverse_step(
             self.network,
             self.cameras,
@@ -290,7 +291,7 @@ class InverseGraphics(BaseTask):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """The network's gradient is clipped; the cameras' few numbers are left alone."""
+        """Clips the network's gradient, but not the cameras'."""
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         self.log("gradient_norm", norm)
 
@@ -319,7 +320,7 @@ class InverseGraphics(BaseTask):
         self.survey.add(ids[:, 0].long(), losses)
 
     def _move_cameras(self) -> None:
-        """Jump where a survey says so; what Adam remembers of the old place is forgotten."""
+        """Moves cameras where a survey says so, and resets their Adam state."""
         moved = self.survey.decide(self.cameras)
         optimizer = cast(torch.optim.Optimizer, self.optimizers())
         for parameter in (self.cameras.azimuth, self.cameras.offset):
@@ -327,7 +328,7 @@ class InverseGraphics(BaseTask):
                 optimizer.state[parameter]["exp_avg"][moved] = 0.0
 
     def _note_cameras(self) -> None:
-        """How the cameras move while they are learned, kept in the checkpoint."""
+        """Records the cameras' path during training, which checkpoints keep."""
         if self._moments and self.images_seen < self._moments[-1][0] + _HISTORY_IMAGES:
             return
         self._moments.append((self.images_seen, self.cameras.azimuth.detach().rad2deg()))
@@ -339,11 +340,11 @@ class InverseGraphics(BaseTask):
 
     @torch.no_grad()
     def _agreement(self, result: StepResult) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Silhouette IoU of own and other views; losses and chroma error."""
+        """Silhouette IoU of the input view and of other views; losses and chroma error."""
         views = result.losses.color.shape[1]
         covered = (result.renders.face_index >= 0)[:, None].float()
         iou = silhouette_iou(covered, result.target_masks).view(-1, views, views)
-        # off the diagonal: no mask, whose number of places a GPU would have to tell
+        # off the diagonal, without a mask: the host would wait for a GPU to count its elements
         others = iou.flatten(1)[:, 1:].unflatten(1, (views - 1, views + 1))[..., :-1].flatten() if views > 1 else iou
         values = {f"loss/{name}": getattr(result.losses, name).detach().mean() for name in TERMS}
         values["chroma_error"] = chroma_error(result.renders.rgb, result.targets, result.target_masks).mean()
@@ -359,17 +360,17 @@ class InverseGraphics(BaseTask):
         self.log_step(values, bar={"iou": own, "iou_other": other})
 
     def fingerprints(self) -> dict[str, str]:
-        """Those of the data, and of the weights that training started from."""
+        """Fingerprints of the data, and of the weights that training started from."""
         start = {} if self.start is None else {"start": self.start.card.sha256}
         return super().fingerprints() | start
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The way of the cameras too."""
+        """Saves the cameras' path too."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["camera_history"] = self.camera_history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """As in the base."""
+        """Restores the cameras' path too."""
         super().on_load_checkpoint(checkpoint)
         self._moments = [(images, torch.tensor(azimuths)) for images, azimuths in checkpoint["camera_history"]]
 

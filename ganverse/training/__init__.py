@@ -1,4 +1,4 @@
-"""What Lightning does not have: EMA by half-life in images, a NaN guard, sample pictures, the command line's class."""
+"""What Lightning lacks: EMA with a half-life in images, a NaN guard, sample media, the CLI class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts of a training: the camera wheel, curves of what was logged, what the sample filter dropped."""
+"""Charts of a training: camera wheel, metric curves, reasons for dropped samples."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Moment = tuple[int, Sequence[float]]
 
 
 def camera_wheel(history: Sequence[Moment]) -> Image.Image:
-    """Azimuths from above over a training, front at the bottom: one track per view from the inner ring to the rim.
+    """Azimuths during training, seen from above, front at the bottom: one track per view from inner to outer ring.
 
-    Ticks outside the rim: where each view started, its annotated azimuth. A view that stays has a straight track.
+    Ticks outside the outer ring mark the annotated azimuths. A view that does not move has a straight track.
     """
     figure = Figure((5.2, 5.6), layout="constrained")
     axes = figure.add_subplot(projection="polar", theta_offset=-np.pi / 2, ylim=(0, 1.15))
@@ -64,7 +64,7 @@ def drop_chart(counts: FilterCounts) -> Image.Image:
 
 
 def metric_curves(files: Sequence[Path]) -> Image.Image | None:
-    """A small plot over images of every number in metrics.csv files (`CSVLogger`), oldest first; None if empty."""
+    """One small plot over images for every number in metrics.csv files (`CSVLogger`), oldest first; None if empty."""
     series = read_curves(files)
     if not series:
         return None
@@ -80,13 +80,13 @@ def metric_curves(files: Sequence[Path]) -> Image.Image | None:
 
 
 def read_curves(files: Sequence[Path]) -> Mapping[str, Sequence[tuple[float, float]]]:
-    """(images, value) of every logged number; later files replace what a resumed run has logged again."""
+    """(images, value) of every logged number; later files override what a resumed run logged again."""
     series: dict[str, dict[float, float]] = {}
     for file in files:
         images = 0.0
         with file.open(encoding="utf-8", newline="") as text:
             for row in csv.DictReader(text):
-                images = float(row.get("images") or images)  # validation rows follow the step they belong to
+                images = float(row.get("images") or images)  # validation rows follow their training step
                 for name in row.keys() - _AXES:
                     if row[name]:
                         series.setdefault(name, {})[images] = float(row[name])

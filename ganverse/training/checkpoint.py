@@ -89,7 +89,7 @@ class TimedCheckpoint(ModelCheckpoint):
             self._end_if_interrupted(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's, which also keeps a checkpoint of `fast_dev_run`; not here."""
+        """Like Lightning's, but saves nothing for `fast_dev_run`."""
         if not getattr(trainer, "fast_dev_run", False):
             super().on_train_end(trainer, pl_module)
             self._end_if_interrupted(trainer)

@@ -1,4 +1,4 @@
-"""Lightning's command line with this project's defaults: run folders, checkpoints, pictures, one-sentence errors."""
+"""LightningCLI with this project's defaults: run folders, checkpoints, sample media, one-sentence errors."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _RESTORING = ("resume_start", "_restore_modules_and_callbacks", "restore_trainin
 class GanverseCLI(LightningCLI):
     """`fit`, `validate`, `test` and `predict` for any LightningModule and LightningDataModule, by class name.
 
-    Everything a training leaves lies in `trainer.default_root_dir`: config.yaml, logs/, checkpoints/, samples/ and the
-    weights that the module's `save_pretrained` writes under the name `weights`. `--checkpoint.*` sets Lightning's
-    ModelCheckpoint, `--samples.*` the pictures.
+    Everything is written to `trainer.default_root_dir`: config.yaml, logs/, checkpoints/, samples/ and the weights from
+    the module's `save_pretrained`, named by `weights`. `--checkpoint.*` configures Lightning's ModelCheckpoint,
+    `--samples.*` the sample media.
     """
 
     def __init__(self, args: Sequence[str], **kwargs: Any) -> None:
@@ -61,7 +61,7 @@ class GanverseCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What every training has besides the Trainer's own settings."""
+        """Adds settings beyond the Trainer's."""
         parser.add_argument("--weights", type=str, default="weights.safetensors", help="File of the trained weights.")
         parser.add_argument("--compile", type=bool, default=False, help="Run the networks through torch.compile.")
         parser.add_lightning_class_args(TimedCheckpoint, "checkpoint")
@@ -78,13 +78,13 @@ class GanverseCLI(LightningCLI):
         parser.link_arguments("trainer.default_root_dir", "checkpoint.dirpath", compute_fn=_checkpoints)
 
     def _parse_ckpt_path(self) -> None:
-        """Keeps the settings of the command line; Lightning would replace them by those in a checkpoint's file."""
+        """Keeps the command line's settings; Lightning would replace them by the checkpoint's."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Lightning's, then what it would notice too late or not at all.
+        """Parses, then checks what Lightning would notice late or never.
 
         Raises:
-            GanverseError: a negative seed, or a checkpoint that cannot be read.
+            GanverseError: a negative seed, or an unreadable checkpoint.
         """
         super().parse_arguments(parser, args)
         given = self.config.get(str(self.config.get("subcommand")), self.config)
@@ -95,7 +95,7 @@ class GanverseCLI(LightningCLI):
             read_checkpoint(Path(checkpoint))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Fills in what Lightning leaves open: CSV logger, progress bar, precision, DDP's idle parameters."""
+        """Sets what the user left open: CSV logger, progress bar, precision, DDP's idle parameters."""
         settings = self._settings(self.config_init)
         config, self.model.compiled = settings["trainer"], settings["compile"]
         root = config["default_root_dir"] or "runs/unnamed"
@@ -130,7 +130,7 @@ class GanverseCLI(LightningCLI):
             trainer.strategy.barrier()
 
     def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
-        """`Trainer.predict`, until all processes are done; writers keep the predictions, the memory does not."""
+        """`Trainer.predict`, then waits for all processes; writers keep the predictions, memory does not."""
         root = self.trainer.default_root_dir
         with self._undisturbed(root, getattr(model, "output", root)):
             self.trainer.predict(model, **{**kwargs, "return_predictions": False})
@@ -138,7 +138,7 @@ class GanverseCLI(LightningCLI):
 
     @contextlib.contextmanager
     def _undisturbed(self, *folders: str | Path) -> Iterator[None]:
-        """What writes has its folders for itself."""
+        """Creates folders for everything that writes."""
         with contextlib.ExitStack() as locks:
             if not getattr(self.trainer, "fast_dev_run", False):
                 for folder in sorted({Path(folder) for folder in folders}):
@@ -152,10 +152,10 @@ class GanverseCLI(LightningCLI):
 
 
 class _SaveConfig(SaveConfigCallback):
-    """config.yaml in the run's folder, for `--config` to read again."""
+    """Writes config.yaml to the run's folder, in a form that `--config` reads."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Nothing yet: model and data may still turn out not to fit."""
+        """Waits, since model and data may still not fit together."""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the file."""
@@ -163,7 +163,7 @@ class _SaveConfig(SaveConfigCallback):
             self.save_config(trainer, pl_module, "fit")
 
     def on_predict_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """As `on_fit_start`, once the folder of the samples could be written to."""
+        """Like `on_fit_start`, once the output folder is known to be writable."""
         self.on_fit_start(trainer, pl_module)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -177,7 +177,7 @@ def _checkpoints(root: str | Path | None) -> str:
 
 
 def best_precision(accelerator: object) -> str:
-    """bfloat16 where the processor or GPU multiplies it faster than float32."""
+    """bfloat16 where the CPU or GPU multiplies it faster than float32."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     try:
@@ -188,17 +188,17 @@ def best_precision(accelerator: object) -> str:
 
 
 def run_lightning(arguments: Sequence[str]) -> None:
-    """One `fit`, `validate`, `test` or `predict`.
+    """Runs `fit`, `validate`, `test` or `predict`.
 
     Raises:
-        GanverseError: bad settings, missing files, or a batch that does not fit into the memory; one sentence.
+        GanverseError: bad settings, missing files, or a batch that does not fit in memory.
     """
     quieten()
     try:
         with one_sentence(), memory_explained():
             GanverseCLI(arguments)
     except SystemExit as error:
-        if error.code == 1 or isinstance(error, SIGTERMException):  # how Lightning ends after Ctrl-C and SIGTERM
+        if error.code == 1 or isinstance(error, SIGTERMException):  # Lightning's exit after Ctrl-C and SIGTERM
             raise KeyboardInterrupt from error
         raise
     except MisconfigurationException as error:
@@ -206,11 +206,11 @@ def run_lightning(arguments: Sequence[str]) -> None:
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
         if not any(step.name in _RESTORING for step in traceback.extract_tb(error.__traceback__)):
             raise
-        raise BrokenCheckpoint(f"expected a checkpoint of these settings, got one of others: {brief(error)}") from error
+        raise BrokenCheckpoint(f"expected a checkpoint of these settings, got another: {brief(error)}") from error
 
 
 def quieten() -> None:
-    """Our own log lines are shown; other packages' advice that does not apply here is not."""
+    """Shows our own log lines; hides advice of other packages that does not apply here."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("ganverse").setLevel(logging.INFO)
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning_utilities"):
@@ -219,11 +219,11 @@ def quieten() -> None:
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 on torch >= 2.9
         "The '.*_dataloader' does not have many workers",  # our loaders yield indices
         "GPU available but not used",
-        "LightningCLI.s args parameter",  # `main` passes what it has not handled itself
+        "LightningCLI.s args parameter",  # `main` passes the remaining arguments
         "Precision bf16-mixed is not supported by the model summary",
         "You're resuming from a checkpoint that ended before the epoch",  # our loaders begin at the samples seen
-        r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen networks are meant to be
-        "Couldn't infer the batch indices",  # predictions know their sample indices
+        r"Found \d+ module\(s\) in eval mode at the start of training",  # the frozen networks
+        "Couldn't infer the batch indices",  # predictions carry their sample indices
         "You're using the WeightAveraging callback, but loading a checkpoint outside",  # validates the average
         "The number of training batches",  # shorter than the logging interval: a short run
         "Checkpoint directory .* exists and is not empty",  # a resumed run
@@ -234,14 +234,14 @@ def quieten() -> None:
 
 @contextlib.contextmanager
 def memory_explained() -> Iterator[None]:
-    """Turns an exhausted memory into a sentence.
+    """Converts an out-of-memory error into one sentence.
 
     Raises:
-        GanverseError: the memory does not suffice.
+        GanverseError: out of memory.
     """
     too_large = GanverseError(
-        "expected a batch to fit into the memory, it does not; lower --data.batch_size (predict: --model.per_file), or "
-        "spread the same images over more --trainer.devices"
+        "expected a batch that fits in memory, got one that does not; lower --data.batch_size (predict: "
+        "--model.per_file), or use more --trainer.devices"
     )
     try:
         yield

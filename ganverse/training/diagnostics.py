@@ -1,4 +1,4 @@
-"""Watches a training: stops at a gradient that is not finite, and warns of collapse."""
+"""Monitors training: stops at a non-finite gradient, and warns of collapse."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ganverse.training.progress import is_logged
 log = logging.getLogger(__name__)
 
 THIN = 1e-3
-"""A face is degenerate below this share of its mesh's mean face area."""
+"""Faces below this share of the mesh's mean face area count as degenerate."""
 
 
 class NaNGuard(pl.Callback):
-    """Stops at a gradient that is not finite; the last checkpoint is from before.
+    """Stops at a non-finite gradient; the last checkpoint precedes it.
 
-    On the CPU such a gradient never reaches the weights. A GPU's is looked at a step later, and before a checkpoint is
-    written: asking at once would make the host wait for every step.
+    On the CPU such a gradient never reaches the weights. On a GPU it is checked one step later and before every
+    checkpoint, so that the host does not wait in every step.
 
     Raises:
-        GanverseError: names the first parameter whose gradient is not finite.
+        GanverseError: names the first parameter with a non-finite gradient.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class NaNGuard(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Looks at all gradients at once; the scaler of float16 skips such steps by itself."""
+        """Checks all gradients at once; float16's scaler skips such steps itself."""
         self._ask()
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not parameters or getattr(trainer.precision_plugin, "scaler", None) is not None:
@@ -56,8 +56,8 @@ class NaNGuard(pl.Callback):
             bad = [names.get(id(p), "?") for p, ok in zip(parameters, found.isfinite().tolist(), strict=True) if not ok]
             what = f"that of {bad[0]}" if bad else "their norm"
             raise GanverseError(
-                f"expected finite gradients, got {what} at step {step}; the last checkpoint is from before: "
-                "lower the learning rate or use --trainer.precision 32-true"
+                f"expected finite gradients, got {what} at step {step}; resume from the last checkpoint, which "
+                "precedes it, with a lower learning rate or --trainer.precision 32-true"
             )
 
         self._look = look
@@ -67,7 +67,7 @@ class NaNGuard(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Looks at the last gradient before its weights are written."""
+        """Checks the last gradient before its weights are saved."""
         self._ask()
 
     def _ask(self) -> None:
@@ -78,7 +78,7 @@ class NaNGuard(pl.Callback):
 
 @dataclass(frozen=True)
 class Alarm:
-    """A logged number that should stay within bounds, and what it means if it does not."""
+    """Bounds of a logged number, and what leaving them means."""
 
     metric: str
     low: float
@@ -87,26 +87,26 @@ class Alarm:
 
 
 ALARMS = (
-    Alarm("iou/own_view", 0.1, 1.1, "shapes and masks hardly meet: collapsed masks, or the template is too small"),
-    Alarm("masks/coverage", 0.02, 0.9, "the masks collapse to nothing or to whole images"),
-    Alarm("texture/contrast", 0.02, 1.0, "textures collapse to flat colors"),
-    Alarm("texture/variety", 0.01, 1.0, "textures collapse: all objects get the same one"),
-    Alarm("mesh/thin_faces", -1.0, 0.05, "faces lose their area: a degenerate mesh"),
+    Alarm("iou/own_view", 0.1, 1.1, "shapes and masks barely overlap: collapsed masks, or the template is too small"),
+    Alarm("masks/coverage", 0.02, 0.9, "masks collapsed: almost empty, or almost the whole image"),
+    Alarm("texture/contrast", 0.02, 1.0, "textures collapsed to flat colors"),
+    Alarm("texture/variety", 0.01, 1.0, "textures collapsed: all objects get the same one"),
+    Alarm("mesh/thin_faces", -1.0, 0.05, "degenerate mesh: faces lose their area"),
     Alarm("mesh/volume", 0.0, 100.0, "a mesh is inside out"),
     Alarm("camera/azimuth_drift_degrees", -1.0, 60.0, "a camera drifts, or its annotation is wrong"),
     Alarm("camera/elevation_degrees", -30.0, 60.0, "the cameras drift below or above the object"),
-    Alarm("camera/log_distance_spread", -1.0, 0.7, "the cameras' distances drift apart"),
-    Alarm("loss/move", -1.0, 1.0, "vertices run away: a degenerate mesh"),
-    Alarm("loss/flatten", -1.0, 1.0, "neighboring faces fold: a degenerate mesh"),
-    Alarm("loss/discriminator", 0.01, 20.0, "one network has won: fakes collapse"),
+    Alarm("camera/log_distance_spread", -1.0, 0.7, "the cameras' distances diverge"),
+    Alarm("loss/move", -1.0, 1.0, "degenerate mesh: vertices move too far"),
+    Alarm("loss/flatten", -1.0, 1.0, "degenerate mesh: neighboring faces fold"),
+    Alarm("loss/discriminator", 0.01, 20.0, "one network dominates, and the fakes collapse"),
 )
 
 
 class Diagnostics(pl.Callback):
-    """Warns, once per alarm, of a logged number out of bounds.
+    """Warns once when a logged number leaves its bounds.
 
     Args:
-        patience: steps before the first look, when anything may be.
+        patience: steps before the first check.
     """
 
     def __init__(self, patience: int = 100) -> None:
@@ -116,7 +116,7 @@ class Diagnostics(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Looks at what was just logged, as often as the trainer logs."""
+        """Checks the latest values whenever the trainer logs."""
         if trainer.is_global_zero and is_logged(trainer, batch_idx) and trainer.global_step >= self._patience:
             self._look(trainer)
 
@@ -132,7 +132,7 @@ class Diagnostics(pl.Callback):
 
 @torch.no_grad()
 def mask_diagnostics(masks: Float[Tensor, "images 1 height width"]) -> dict[str, Tensor]:
-    """masks/coverage: share of the images that is foreground; 0 or 1 where masks have collapsed."""
+    """masks/coverage: foreground share of the images; 0 or 1 for collapsed masks."""
     return {"masks/coverage": masks.mean()}
 
 
@@ -140,8 +140,8 @@ def mask_diagnostics(masks: Float[Tensor, "images 1 height width"]) -> dict[str,
 def texture_diagnostics(textures: Float[Tensor, "objects 3 tex tex"]) -> dict[str, Tensor]:
     """Standard deviations of the colors, in [0, 0.5].
 
-    texture/contrast: over each object's chart, 0 for one flat color. texture/variety: over the objects, texel by texel,
-    0 where all look alike; absent for a single object.
+    texture/contrast: within each texture, 0 for a flat color. texture/variety: over the objects per texel, 0 if all are
+    equal; absent for a single object.
     """
     values = {"texture/contrast": textures.flatten(2).std(dim=2, correction=0).mean()}
     if len(textures) > 1:
@@ -151,7 +151,7 @@ def texture_diagnostics(textures: Float[Tensor, "objects 3 tex tex"]) -> dict[st
 
 @torch.no_grad()
 def mesh_diagnostics(mesh: Mesh) -> dict[str, Tensor]:
-    """mesh/thin_faces: share of faces without area. mesh/volume: smallest signed volume, negative if inside out."""
+    """mesh/thin_faces: share of degenerate faces. mesh/volume: smallest signed volume, negative if inside out."""
     normals = face_normals(mesh.vertices, mesh.faces, unit=False)
     areas = normals.norm(dim=-1) / 2
     thin = areas < THIN * areas.mean(dim=1, keepdim=True).clamp_min(1e-12)
@@ -162,7 +162,7 @@ def mesh_diagnostics(mesh: Mesh) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def camera_diagnostics(cameras: Cameras, annotated: Float[Tensor, " views"]) -> dict[str, Tensor]:
-    """Spread of the camera table, and how far its azimuths are from the annotated ones (radians)."""
+    """Spread of the camera table, and its azimuths' distance from the annotated ones (radians)."""
     drift = angular_difference(cameras.azimuth, annotated).abs().max()
     return {
         "camera/azimuth_drift_degrees": drift.rad2deg(),

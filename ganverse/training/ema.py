@@ -1,4 +1,4 @@
-"""Exponential running average of a module's weights with a half-life in images, on top of Lightning's callback."""
+"""Exponential moving average of a module's weights, with a half-life in images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ganverse.errors import POSITIVE, GanverseError, check_ranges
 class EMA(WeightAveraging):
     """Averages all parameters of a module that counts `images_seen`; buffers are copied.
 
-    Checkpoints hold the average as the module's state (Lightning's layout), and validation sees the average. When
-    training ends, the two change places: the module is the average, and a checkpoint can still be resumed.
+    Checkpoints store the average as the module's state (Lightning's layout), and validation uses it. At the end of
+    training the two change places: the module holds the average, and a checkpoint can still be resumed.
 
     Args:
-        half_life: images after which the weight of a contribution has halved. Early on it is at most a twentieth of the
-            images seen, so that the start is soon forgotten.
+        half_life: images in which the weight of a contribution halves. At most a twentieth of the images seen, so that
+            the start is forgotten quickly.
     """
 
     def __init__(self, half_life: float) -> None:
@@ -32,22 +32,22 @@ class EMA(WeightAveraging):
         self._ended = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Copies the module once it is built; without the base class's warning, for nothing is sharded here."""
+        """Copies the module once it is built. Skips the base class's warning: nothing is sharded here."""
         if stage == "fit":
             pl_module.configure_model()
             self._average_model = AveragedModel(pl_module, pl_module.device)
             self._ended = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Counts from where the checkpoint left off."""
+        """Continues counting from the checkpoint."""
         self._counted = _images_seen(pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: object, batch_idx: int
     ) -> None:
-        """Moves the average by what the images since its last move are worth.
+        """Updates the average by the images since the last update.
 
-        Without `AveragedModel.update_parameters`, which asks a GPU for the number of its calls.
+        `AveragedModel.update_parameters` would make the host wait for a GPU.
         """
         if trainer.global_step <= self._latest_update_step:
             return
@@ -59,14 +59,14 @@ class EMA(WeightAveraging):
         self._move(self._average_model, pl_module, keep)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The average takes the place of the weights."""
+        """Replaces the weights by their average."""
         self._swap_models(pl_module)
         self._ended = True
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """The average as the module's state, the weights beside it."""
+        """Saves the average as the module's state, and the weights beside it."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         own, copy = checkpoint["current_model_state"], checkpoint["state_dict"]
         copy |= {name: value for name, value in own.items() if name.endswith("_extra_state")}
@@ -83,7 +83,7 @@ class EMA(WeightAveraging):
 
 
 def keep_factor(images: int, seen: int, half_life: float) -> float:
-    """Weight that the old average keeps after a batch of `images`, `seen` images into the training."""
+    """Weight of the old average after a batch of `images`, with `seen` images so far."""
     effective = min(half_life, 0.05 * seen)
     return 0.5 ** (images / effective) if effective > 0 else 0.0
 

@@ -1,4 +1,4 @@
-"""Pictures and meshes of a training: files always, Weights & Biases where the trainer has its logger."""
+"""Sample images and meshes during training: always as files, also in Weights & Biases with its logger."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ganverse.io import png_bytes, write_atomically
 from ganverse.training.charts import drop_chart, metric_curves
 
 Medium = Float[Tensor, "3 height width"] | Image.Image | bytes
-"""An image in [0, 1], a finished picture, or a mesh as the bytes of a GLB file."""
+"""An image tensor in [0, 1], a finished picture, or a mesh as GLB bytes."""
 
 
 class SampleLogger(pl.Callback):
-    """Writes samples/NAME-IMAGES.png (.glb) below the trainer's root at the start, now and then, and at the end.
+    """Writes samples/NAME-IMAGES.png (.glb) below the trainer's root at the start, at intervals, and at the end.
 
     The media are those that the module's `sample_media(batch)` names, of the same held-out objects every time, the
     curves of everything logged, and what the filter dropped. With a `WandbLogger` they also appear under media/NAME.
 
     Args:
-        every_n_train_steps: steps between two sets of pictures; 0 leaves them out.
-        objects: held-out objects that are shown.
+        every_n_train_steps: steps between two sets of media; 0 disables them.
+        objects: number of held-out objects shown.
     """
 
     def __init__(self, every_n_train_steps: int = 500, objects: int = 8) -> None:
@@ -38,7 +38,7 @@ class SampleLogger(pl.Callback):
         self._batch: object = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the untrained (or resumed) networks."""
+        """Writes media of the untrained (or resumed) networks."""
         preview = getattr(getattr(trainer, "datamodule", None), "preview", None)
         if preview is not None and self._active(trainer):
             self._batch = preview(self.objects)
@@ -47,19 +47,19 @@ class SampleLogger(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Shows them when it is time."""
+        """Writes media when the interval has passed."""
         if self.every_n_train_steps and (batch_idx + 1) % self.every_n_train_steps == 0:
             self.log_samples(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shows the result, with averaged weights; Lightning has taken the module off its device already."""
+        """Writes the final media, with averaged weights; Lightning has already moved the module off its device."""
         pl_module.to(trainer.strategy.root_device)
         self.log_samples(trainer, pl_module)
         pl_module.cpu()
 
     @torch.no_grad()
     def log_samples(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Writes all media now; the first process does it alone, and the module keeps its mode."""
+        """Writes all media now, on the first process only; the module keeps its mode."""
         sample_media = getattr(module, "sample_media", None)
         if not self._active(trainer) or sample_media is None:
             return
@@ -81,7 +81,7 @@ class SampleLogger(pl.Callback):
 
 
 def save(medium: Medium, stem: Path) -> Path:
-    """Writes `stem` with the ending that the medium calls for, and returns that path."""
+    """Writes `stem` with the suffix of the medium, and returns the path."""
     suffix, data = (".glb", medium) if isinstance(medium, bytes) else (".png", png_bytes(medium))
     path = stem.with_name(stem.name + suffix)
     write_atomically(path, data)
@@ -90,10 +90,10 @@ def save(medium: Medium, stem: Path) -> Path:
 
 @contextlib.contextmanager
 def wandb_explained() -> Iterator[None]:
-    """Turns a complaint of Weights & Biases' client into a sentence; it alone decides what its variables mean.
+    """Converts an error of the Weights & Biases client into one sentence.
 
     Raises:
-        GanverseError: it cannot start.
+        GanverseError: Weights & Biases cannot start.
     """
     import wandb  # only where its logger is in use
 
@@ -106,7 +106,7 @@ def wandb_explained() -> Iterator[None]:
 
 
 def start_wandb(loggers: Iterable[object]) -> None:
-    """Starts the runs of all `WandbLogger`s, as Lightning does later; errors as above."""
+    """Starts the runs of all `WandbLogger`s early; errors as above."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             with wandb_explained():
@@ -114,7 +114,7 @@ def start_wandb(loggers: Iterable[object]) -> None:
 
 
 def log_files(files: Mapping[str, Path], trainer: pl.Trainer) -> None:
-    """Files (.png, .glb) in Weights & Biases, by the name of their panel, where the trainer has its logger."""
+    """Uploads files (.png, .glb) to Weights & Biases by panel name, if the trainer has its logger."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             import wandb  # only where its logger is in use

@@ -1,11 +1,11 @@
-"""Several stages in one run directory: what bare `python train.py` runs, and rounds of training.
+"""Pipelines of stages in one run directory: what bare `python train.py` runs, and rounds of training.
 
     run: runs/demo                # ${run} in the settings below
     stages:
       NAME:
-        fit: {...}                # or predict: what `python train.py fit --config FILE` reads; or evaluate: settings
+        fit: {...}                # or predict: settings as in `python train.py fit --config FILE`; or evaluate
 
-A stage writes below RUN/NAME. Finished stages are skipped, and an interrupted one resumes from its last checkpoint.
+A stage writes to RUN/NAME. Finished stages are skipped; an interrupted stage resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ class Stage:
 
     @property
     def folder(self) -> Path:
-        """Where the stage writes."""
+        """Output folder of the stage."""
         return self.run / self.name
 
     @property
     def fingerprint(self) -> str:
-        """Of everything the stage was asked for."""
+        """Hash of the stage's command and settings."""
         asked = json.dumps([self.command, self.settings], sort_keys=True, default=str)
         return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
     @property
     def state(self) -> str:
-        """Done, new, or interrupted.
+        """done, new, or interrupted.
 
         Raises:
             GanverseError: the folder holds a stage with other settings.
@@ -71,17 +71,17 @@ class Stage:
             state, same = "new", True
         if not same:
             raise GanverseError(
-                f"expected {self.folder} to hold the stage with these settings, it was run with others; choose another "
+                f"expected {self.folder} to hold this stage with these settings, got other settings; choose another "
                 "--run, or delete that folder"
             )
         return state
 
 
 def read_pipeline(path: Path, run: Path | None = None) -> list[Stage]:
-    """The stages of a YAML file (see the module); run: another run directory than the file's.
+    """The stages of a YAML file (see the module); run: overrides the file's run directory.
 
     Raises:
-        GanverseError: the file is missing or no pipeline.
+        GanverseError: the file is missing or not a pipeline.
     """
     found = read_yaml(path)
     if not isinstance(found, dict) or not isinstance(found.get("stages"), dict) or not found["stages"]:
@@ -96,13 +96,13 @@ def read_pipeline(path: Path, run: Path | None = None) -> list[Stage]:
                 f"{quoted(stage)}"
             )
         if not Path(realpath(folder / name)).is_relative_to(realpath(folder)) or (folder / name) == folder:
-            raise GanverseError(f"expected stages inside of the run directory in {path}, got {quoted(name)}; rename it")
+            raise GanverseError(f"expected stages inside the run directory in {path}, got {quoted(name)}; rename it")
         stages.append(Stage(name, command, settings or {}, folder))
     return stages
 
 
 def _filled(value: Any, run: Path) -> Any:
-    """Settings in which ${run} stands for the run directory."""
+    """Replaces ${run} by the run directory."""
     if isinstance(value, dict):
         return {str(key): _filled(item, run) for key, item in value.items()}
     if isinstance(value, list):
@@ -111,10 +111,10 @@ def _filled(value: Any, run: Path) -> Any:
 
 
 def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], object]) -> None:
-    """Runs every stage that is not finished yet; evaluate: what `python evaluate.py` does.
+    """Runs every unfinished stage; evaluate: function behind `python evaluate.py`.
 
     Raises:
-        GanverseError: bad settings or missing files; another process works in the run directory.
+        GanverseError: bad settings, missing files, or another process is using the run directory.
     """
     spent = []
     with run_lock(stages[0].run):
@@ -134,12 +134,12 @@ def run_pipeline(stages: Sequence[Stage], evaluate: Callable[[Sequence[str]], ob
 
 def _run(stage: Stage, evaluate: Callable[[Sequence[str]], object]) -> None:
     config = stage.folder / SETTINGS
-    # every process writes the same file, since it reads it at once
+    # every process writes the same file, because it reads the file right away
     write_atomically(config, yaml.safe_dump(dict(stage.settings), sort_keys=False).encode())
     try:
         _call(stage, config, evaluate)
     except GanverseError:
-        if stage.state == "new":  # nothing has come of it
+        if stage.state == "new":  # it produced nothing
             config.unlink(missing_ok=True)
         raise
     if is_first_process():
@@ -157,10 +157,10 @@ def _call(stage: Stage, config: Path, evaluate: Callable[[Sequence[str]], object
 
 
 def _resume(arguments: Sequence[str], folder: Path) -> None:
-    """`fit` from the newest of the checkpoints in `folder` that makes sense, from the start if there is none.
+    """Runs `fit` from the newest valid checkpoint in `folder`, or from the start if there is none.
 
     Raises:
-        GanverseError: there are checkpoints, and none makes sense.
+        GanverseError: all checkpoints are damaged.
     """
     found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
     if not found:
@@ -173,7 +173,7 @@ def _goes_on(arguments: Sequence[str], checkpoint: Path) -> bool:
     try:
         run_lightning([*arguments, "--ckpt_path", str(checkpoint)])
     except BrokenCheckpoint as error:
-        Console(stderr=True).print(f"{error}; trying the one before", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(f"{error}; trying the previous one", highlight=False, markup=False, soft_wrap=True)
         return False
     return True
 
@@ -187,7 +187,7 @@ def _show(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]])
 
 
 def _results(folder: Path) -> str:
-    """The files to look at first."""
+    """The main result files."""
     pictures = sorted(folder.glob("samples/*.png"), key=lambda path: path.stat().st_mtime)[-1:]
     pages = [path for path in (folder / "index.html", folder / "kept.png") if path.is_file()]
     return ", ".join(str(path) for path in (*folder.glob("*.safetensors"), *pictures, *pages))

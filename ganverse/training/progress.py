@@ -1,4 +1,4 @@
-"""Progress in images, which is what a training is counted in."""
+"""Progress bar in images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 
 
 class ImagesProgressBar(TQDMProgressBar):
-    """Lightning's bar over `images_seen` of a module's `images`; a resumed run begins where it stands."""
+    """Lightning's bar, showing `images_seen` out of `images`; a resumed run starts at its count."""
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Opens the bar."""
@@ -20,13 +20,13 @@ class ImagesProgressBar(TQDMProgressBar):
         bar.set_description(type(pl_module).__name__)
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """The bar is that of the whole training."""
+        """Keeps the bar, which covers the whole training."""
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moves the bar."""
         if self._should_update(batch_idx + 1, self.train_progress_bar.total):
             self._move(pl_module.images_seen)
-            if is_logged(trainer, batch_idx):  # numbers of a GPU are waited for
+            if is_logged(trainer, batch_idx):  # reading values waits for the GPU
                 self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -35,7 +35,7 @@ class ImagesProgressBar(TQDMProgressBar):
         super().on_train_end(trainer, pl_module)
 
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
-        """Without Lightning's version number."""
+        """Removes Lightning's version number."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
     def _move(self, images: int) -> None:
@@ -45,6 +45,6 @@ class ImagesProgressBar(TQDMProgressBar):
 
 
 def is_logged(trainer: Any, step: int) -> bool:
-    """Whether Lightning fetches and logs the numbers of this step, counted from 0."""
+    """Whether Lightning logs this step, counted from 0."""
     every: int = getattr(trainer, "log_every_n_steps", 50)
     return (step + 1) % every == 0

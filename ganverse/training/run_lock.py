@@ -19,17 +19,17 @@ from ganverse.io import regular
 log = logging.getLogger(__name__)
 
 LOCK = ".lock"
-_PATIENCE = 1.0  # seconds, for one that is just ending
+_PATIENCE = 1.0  # seconds, for a process that is about to end
 
 
 def is_first_process() -> bool:
-    """Whether this process writes files; known before the processes have found each other."""
+    """Whether this process writes files; works before the process group exists."""
     return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Keeps other trainings out of `folder`; the first process of a run does so for all of them.
+    """Keeps other trainings out of `folder`; the first process of a run locks it for all.
 
     The lock is the kernel's, on network file systems their server's. It ends with its process, however that ends; a
     warning names the process of another machine whose file is still there.
@@ -60,7 +60,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     if before and not before.endswith(f" on {here}"):
         log.warning("%s was left behind by process %s; make sure that it has ended", path, before)
     try:
-        # as filelock itself writes it where the file system knows no locks
+        # like filelock itself on file systems without locks
         path.write_text(f"{os.getpid()}\n{here}\n", encoding="utf-8")
         yield
     finally:

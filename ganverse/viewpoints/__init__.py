@@ -1,4 +1,4 @@
-"""View codes of image GANs: their file, how they are found and annotated, and how styles are mixed with them."""
+"""View codes of image GANs: their file, finding and annotating them, and mixing styles with them."""
 
 from typing import TYPE_CHECKING
 

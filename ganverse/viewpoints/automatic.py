@@ -1,16 +1,16 @@
 """View codes of any category without annotation: `ganverse views --azimuths auto`.
 
-Their azimuths come from the silhouettes and the inside of the objects. Assumes objects that are longer than wide,
-mirror images of themselves in x, and seen from slightly above.
+Estimates azimuths from silhouettes and from the objects' appearance. Assumes mirror-symmetric objects that are longer
+than wide and seen from slightly above.
 
-1. Twice the azimuth, from second moments of the silhouettes. Seen from azimuth a the spread in x is
-   (wide^2 cos^2 a + long^2 sin^2 a): linear in cos 2a. Seen from above, the near end lies lower in the picture, so the
-   silhouette is tilted: its mixed moment has the sign of sin 2a. So a is known up to half a turn, reflection included.
-2. Which end, from the inside. Images of equal 2a show either the one end or the other. What differs between them is
-   an odd harmonic of a: mirror-symmetric parts of the images go with cos a, antisymmetric ones with sin a. Side views
-   come first, where left and right facing objects differ most; the model then grows towards the ends.
-3. Which end is the FRONT cannot be known from images at all. The rule: what more of the codes show, unless one code
-   that shows the front is named.
+1. Twice the azimuth, from second moments of the silhouettes. Seen from azimuth a, the variance in x is
+   (wide^2 cos^2 a + long^2 sin^2 a): linear in cos 2a. Seen from above, the near end is lower in the image, so the
+   silhouette is tilted: its mixed moment has the sign of sin 2a. This gives a up to half a turn, reflection resolved.
+2. Which end, from the appearance. Images of equal 2a show either one end or the other, and their difference is an odd
+   harmonic of a: mirror-symmetric parts vary with cos a, antisymmetric parts with sin a. Side views come first, where
+   left and right facing objects differ most; the model then grows towards the ends.
+3. Which end is the FRONT cannot be known from images. The front is the end that more codes show, unless a code that
+   shows the front is given.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 _SIDE = 64
 _BIN_DEGREES = 30.0
 _CERTAIN = 0.7
-"""Confidence from which an azimuth is not marked as uncertain."""
+"""Azimuths below this confidence are marked as uncertain."""
 _SHARE = 0.8
-"""Share of all movement of the silhouette that the proposed layers make up."""
+"""Share of the total silhouette movement that the proposed layers must cover."""
 _SEED = 31
 _SIGNATURE_SIDE = 24
 _COMPONENTS = 12
@@ -49,18 +49,18 @@ _FIRST_ARC, _GROWTH = 1.0, 0.15
 
 @dataclass(frozen=True)
 class AutomaticSettings:
-    """How codes are found and ordered without annotations; see above for what is assumed."""
+    """How codes are found and ordered without annotations; see above for the assumptions."""
 
     layers: int | None = None
-    """First layers that a code replaces. Default: those that move the silhouette (`propose_layers`)."""
+    """Number of first layers that a code replaces. Default: those that move the silhouette (`propose_layers`)."""
     pool: int = 360
-    """Seeds 0 .. pool - 1 are tried; fewer are faster, and put more codes at the wrong end."""
+    """Seeds 0 .. pool - 1 are tried. Fewer are faster, but put more codes at the wrong end."""
     objects: int = 8
-    """Objects under every seed."""
+    """Objects per seed."""
     codes: int = 24
-    """Codes kept: those that fit best, from all sides."""
+    """Number of codes to keep: those that fit best, from all sides."""
     front: int | None = None
-    """Seed of a code that shows the front, to correct a result that took the other end for it."""
+    """Seed of a code that shows the front, to correct a result that confused front and rear."""
 
     def __post_init__(self) -> None:
         check_ranges(self, layers=AT_LEAST_1, pool=(8, 1e5), objects=FROM_2)
@@ -69,7 +69,7 @@ class AutomaticSettings:
 
 @dataclass(frozen=True)
 class AzimuthEstimate:
-    """Azimuths in degrees, [0, 360), and in [-1, 1] how well each code fits the end that was chosen for it."""
+    """Azimuths in degrees, [0, 360), and in [-1, 1] how well each code fits its assigned end."""
 
     azimuth_degrees: Float[Tensor, " codes"]
     confidence: Float[Tensor, " codes"]
@@ -77,7 +77,7 @@ class AzimuthEstimate:
 
 @dataclass(frozen=True)
 class AutomaticViews:
-    """View codes by azimuth, those with a doubtful end among `uncertain`, and the images of objects under each."""
+    """View codes by azimuth, with ambiguous ends listed in `uncertain`, and images of objects under each code."""
 
     codes: ViewCodes
     images: Float[Tensor, "codes objects 3 side side"]
@@ -90,17 +90,17 @@ def find_automatic_views(
     settings: AutomaticSettings | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> AutomaticViews:
-    """View codes of a GAN, their azimuths estimated from silhouettes.
+    """Finds view codes of a GAN and estimates their azimuths from silhouettes.
 
     Args:
         network: the generator; everything runs on its device.
-        name: what the file calls it, usually the sha256 of its weights.
-        masker: of its category.
+        name: the generator's name in the file, usually the sha256 of its weights.
+        masker: for the GAN's category.
         settings: None for the defaults.
-        report: takes lines about the progress.
+        report: receives lines about the progress.
 
     Raises:
-        GanverseError: more layers than there are.
+        GanverseError: more layers than the generator has.
     """
     settings = settings or AutomaticSettings()
     generator = framed(network, min(network.resolution, _SIDE))
@@ -120,10 +120,10 @@ def find_automatic_views(
 
 @torch.no_grad()
 def layer_movements(generator: ImageGenerator, masker: Masker, *, pairs: int = 8) -> list[float]:
-    """Per layer how far it moves the silhouette: 1 - IoU before and after, the mean over pairs of objects.
+    """How far each layer moves the silhouette: 1 - IoU before and after, averaged over pairs of objects.
 
-    Every layer of an object gets another object's styles, alone. Layers that decide pose and shape move the silhouette;
-    later ones (paint, texture, background) do not. The paper takes 4 of 16 layers for its cars, found by looking.
+    Each layer alone takes another object's styles. Layers for pose and shape move the silhouette; later ones (color,
+    texture, background) do not. The paper takes 4 of 16 layers for its cars, chosen by inspection.
     """
     device = device_of(generator)
     own, other = (
@@ -141,16 +141,16 @@ def layer_movements(generator: ImageGenerator, masker: Masker, *, pairs: int = 8
 
 
 def propose_layers(movements: Sequence[float], report: Callable[[str], None] = lambda line: None) -> int:
-    """The fewest first layers that make up 80 % of all movement."""
+    """The smallest number of first layers that covers 80 % of the total movement."""
     total = max(sum(movements), 1e-9)
     shares = [reached / total for reached in accumulate(movements)]
     for layer, (movement, share) in enumerate(zip(movements, shares, strict=True), 1):
-        report(f"layer {layer} moves the silhouette by {movement:.3f}, {share:.0%} of all movement so far")
+        report(f"layer {layer} moves the silhouette by {movement:.3f}, {share:.0%} of the total so far")
     return next((k for k, share in enumerate(shares, 1) if share >= _SHARE), len(movements))
 
 
 def choose_codes(estimate: AzimuthEstimate, count: int) -> list[int]:
-    """Rows of the codes to keep, by azimuth: the best of every 30 degrees first, then the second best, ..."""
+    """Rows of the codes to keep, by azimuth: the best of every 30-degree bin first, then the second best, ..."""
     bins = (estimate.azimuth_degrees / _BIN_DEGREES).round().long().remainder(round(360 / _BIN_DEGREES)).tolist()
     order: list[int] = estimate.confidence.argsort(descending=True, stable=True).tolist()
     place = places_in_bins(order, bins)
@@ -172,12 +172,12 @@ def estimate_azimuths(
     *,
     front: int | None = None,
 ) -> AzimuthEstimate:
-    """Azimuths of codes from the same few objects under each of them.
+    """Azimuths of codes from the same few objects under each code.
 
     Args:
         images: in [0, 1], on the CPU.
         masks: of the objects, in [0, 1].
-        front: row of a code that shows the front rather than the rear; None for the rule above.
+        front: row of a code that shows the front rather than the rear; None for rule 3 above.
     """
     doubled = doubled_azimuth(masks)
     azimuth, confidence = _choose_ends(doubled, inside_signature(images, masks))
@@ -188,7 +188,7 @@ def estimate_azimuths(
 
 
 def doubled_azimuth(masks: Float[Tensor, "codes objects 1 side side"]) -> Float[Tensor, " codes"]:
-    """2a in [-pi, pi], from the spread in x and the tilt of the silhouettes (step 1)."""
+    """2a in [-pi, pi], from the variance in x and the tilt of the silhouettes (step 1)."""
     spread, tilt = silhouette_moments(masks)
     low, high = spread.quantile(0.04), spread.quantile(0.96)
     cosine = ((low + high) / 2 - spread) / ((high - low) / 2).clamp_min(1e-9)
@@ -198,7 +198,7 @@ def doubled_azimuth(masks: Float[Tensor, "codes objects 1 side side"]) -> Float[
 def silhouette_moments(
     masks: Float[Tensor, "codes objects 1 side side"],
 ) -> tuple[Float[Tensor, " codes"], Float[Tensor, " codes"]]:
-    """Mean over objects of the variance in x (NDC) and of the correlation of x and y (up), round the center of mass."""
+    """Mean over objects of the variance in x (NDC) and of the correlation of x and y (up), about the center of mass."""
     flat, x, y, _ = _centered_grids(masks.flatten(0, 1))
     weight = flat.sum(dim=(1, 2)).clamp_min(1e-6)
     xx, yy, xy = ((flat * term).sum(dim=(1, 2)) / weight for term in (x * x, y * y, x * y))
@@ -210,10 +210,10 @@ def silhouette_moments(
 def inside_signature(
     images: Float[Tensor, "codes objects 3 side side"], masks: Float[Tensor, "codes objects 1 side side"]
 ) -> Float[Tensor, "codes small small"]:
-    """What the inside of the objects looks like under each code, as small gray images.
+    """Appearance of the objects under each code, as small gray images.
 
-    They are moved to the center of mass, lose the object's own brightness and its mean over all codes, and are then
-    averaged over the objects.
+    Images are centered on the center of mass. The object's brightness and its mean over all codes are subtracted, then
+    they are averaged over the objects.
     """
     gray, mask = images.mean(dim=2).flatten(0, 1)[:, None], masks.flatten(0, 1)
     flat, _, _, center = _centered_grids(mask)
@@ -229,7 +229,7 @@ def inside_signature(
 
 
 def _centered_grids(masks: Float[Tensor, "rows 1 side side"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Masks without their channel, x and y (up) of every pixel from the center of mass, and that center; NDC."""
+    """Masks without channel, x and y (up) of every pixel relative to the center of mass, and that center; NDC."""
     flat, side = masks[:, 0], masks.shape[3]
     axis = (2 * torch.arange(side) + 1 - side) / side
     weight = flat.sum(dim=(1, 2)).clamp_min(1e-6)
@@ -242,7 +242,7 @@ def _centered_grids(masks: Float[Tensor, "rows 1 side side"]) -> tuple[Tensor, T
 def _choose_ends(
     doubled: Float[Tensor, " codes"], signature: Float[Tensor, "codes small small"]
 ) -> tuple[Float[Tensor, " codes"], Float[Tensor, " codes"]]:
-    """Azimuths in radians with the end of every code chosen, and confidences (step 2)."""
+    """Azimuths in radians with the end of every code assigned, and confidences (step 2)."""
     doubled = doubled.double()
     half = doubled / 2
     even, odd = _parts(signature.double(), doubled)
@@ -257,7 +257,7 @@ def _choose_ends(
         inside = from_side <= reach
         for _ in range(20):
             score = _score(end, even, odd, cosine, sine)
-            # a code's sign says whether it shows `half` or the other end; the model predicts `half`
+            # the sign says whether a code shows `half` or the other end; the model predicts `half`
             new = torch.where(inside | start, _sign(score), 0.0)
             if torch.equal(new, end):
                 break
@@ -268,7 +268,7 @@ def _choose_ends(
 
 
 def _parts(signature: Tensor, doubled: Tensor) -> tuple[Tensor, Tensor]:
-    """Leading components of the mirror-symmetric and antisymmetric parts, without what depends on 2a alone."""
+    """Leading components of the mirror-symmetric and antisymmetric parts, without what depends only on 2a."""
     mirrored = signature.flip(2)
     even, odd = ((signature + sign * mirrored).flatten(1) / 2 for sign in (1, -1))
     cosines = torch.stack([(k * doubled).cos() for k in (0, 1, 2)], dim=1)
@@ -287,7 +287,7 @@ def _fit(basis: Tensor, values: Tensor) -> Tensor:
 
 
 def _score(end: Tensor, even: Tensor, odd: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Cosine in [-1, 1] between what every code shows and what the codes with a known end predict for `half`."""
+    """Cosine in [-1, 1] between a code's appearance and the prediction for `half` by codes with a known end."""
     known = end != 0
     signed = end[known, None]
     found = torch.cat([even, odd], dim=1)

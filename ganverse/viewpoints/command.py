@@ -1,4 +1,4 @@
-"""`ganverse views`: view codes of a GAN, their azimuths from a pose regressor, silhouettes or trained cameras."""
+"""`ganverse views`: view codes of a GAN, with azimuths from a pose regressor, silhouettes or trained cameras."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 _SHOWN = 3
 _TURNED_DEGREES = 90.0
 _DESCRIPTION = """\
-Find view codes of a GAN from all sides and write them to NAME-views.yaml, which may be edited by hand.
+Find view codes of a GAN from all sides and write them to NAME-views.yaml, which you may edit by hand.
 
-A view code replaces the part of w* that carries the viewpoint, so that any object is seen from its side. Azimuths are
-coarse; training refines them. They come from one of:
-  regressor  a network that predicts the pose of cars; the default for generators of cars
-  auto       silhouettes, for any category with a segmenter (see `ganverse masks`): objects longer than wide, mirror
-             images of themselves, seen from slightly above. Writes NAME-views.png to check the codes by
-  --trained  the cameras of an inverse network that was trained on the codes which the file holds already
-Then look at the codes and correct them with `ganverse annotate`."""
+A view code replaces the part of w* that determines the viewpoint, so any object is seen from its side. Azimuths are
+coarse; training refines them. Sources of azimuths:
+  regressor  a network that predicts the pose of cars; default for car generators
+  auto       silhouettes, for any category with a segmenter (see `ganverse masks`). Assumes mirror-symmetric objects,
+             longer than wide and seen from slightly above. Also writes NAME-views.png, for checking the codes
+  --trained  cameras of an inverse network trained on the codes already in the file
+Then check and correct the codes with `ganverse annotate`."""
 
 
 def views_command(arguments: Sequence[str]) -> Path:
     """`ganverse views GENERATOR`: writes view codes; returns the file.
 
     Raises:
-        GanverseError: something is missing or does not fit, or not enough consistent codes were found.
+        GanverseError: something is missing or does not fit, or there are not enough consistent codes.
     """
     given = _parser().parse_args(list(arguments))
     device, path = find_device(given.device), generator_path(given.generator)
@@ -65,26 +65,28 @@ def views_command(arguments: Sequence[str]) -> Path:
 def _parser() -> CommandParser:
     parser = CommandParser(prog="ganverse views", description=_DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("generator", nargs="?", default="car", help='.safetensors file, or "car" (%(default)s)')
-    parser.add_argument("-o", "--output", type=Path, help="the file (NAME-views.yaml beside the weights)")
-    parser.add_argument("--azimuths", choices=("regressor", "auto"), help="where azimuths come from (see above)")
-    parser.add_argument("--trained", metavar="RUN", help="take azimuths from this run or inverse network instead")
-    parser.add_argument("--codes", type=int, default=24, help="view codes to find (%(default)s)")
-    parser.add_argument("--pool", type=int, help="seeds to try (360 with auto, 1500 with regressor)")
+    parser.add_argument("-o", "--output", type=Path, help="output file (default: NAME-views.yaml beside the weights)")
+    parser.add_argument("--azimuths", choices=("regressor", "auto"), help="source of azimuths (see above)")
+    parser.add_argument("--trained", metavar="RUN", help="take azimuths from this run or inverse network")
+    parser.add_argument("--codes", type=int, default=24, help="number of view codes (default: %(default)s)")
+    parser.add_argument("--pool", type=int, help="seeds to try (default: 360 with auto, 1500 with regressor)")
     parser.add_argument(
-        "--layers", type=int, help="first layers of w* that a code replaces (measured with auto, 3 with regressor)"
+        "--layers",
+        type=int,
+        help="first layers of w* that a code replaces (default: measured with auto, 3 with regressor)",
     )
-    parser.add_argument("--front", type=int, metavar="SEED", help="auto: a code that shows the front, if 0 is the rear")
-    parser.add_argument("--segmenter", type=Path, help="auto: its weights (NAME-segmenter.safetensors)")
+    parser.add_argument("--front", type=int, metavar="SEED", help="auto: a code of the front, if 0 shows the rear")
+    parser.add_argument("--segmenter", type=Path, help="auto: segmenter weights (default: NAME-segmenter.safetensors)")
     add_device_option(parser)
     return parser
 
 
 def _source_of_azimuths(given: Namespace, card: GeneratorCard) -> str:
-    """The pose regressor must not be used for other categories by accident."""
+    """Refuses to apply the pose regressor to other categories by accident."""
     if given.azimuths is None and not _shows_cars(given, card):
         raise GanverseError(
-            f"expected --azimuths auto for {given.generator}, since the pose regressor knows cars only and the card of "
-            "this generator does not mention them; give --azimuths regressor if it does synthesize cars"
+            f"expected --azimuths auto for {given.generator}, since the pose regressor only knows cars and this "
+            "generator's card does not mention them; give --azimuths regressor if it does synthesize cars"
         )
     return given.azimuths or "regressor"
 
@@ -98,7 +100,7 @@ def _segmenter(given: Namespace, generator: Path, card: GeneratorCard) -> Segmen
     own = segmenter_beside(generator)
     if given.segmenter is None and not own.is_file() and not _shows_cars(given, card):
         raise GanverseError(
-            f"expected a segmenter at {own}, found none; make one with `ganverse masks {generator}` or give --segmenter"
+            f"expected a segmenter at {own}, found none; run `ganverse masks {generator}` or give --segmenter"
         )
     return Segmenter.from_pretrained(given.segmenter or (own if own.is_file() else CAR_WEIGHTS))
 
@@ -120,10 +122,10 @@ def _find_automatically(
     save_image(image_grid(columns, len(found.codes)), picture)
     rear = min(found.codes.codes, key=lambda code: abs(code.azimuth_degrees - 180))
     report(
-        f"{len(found.codes)} codes from azimuth 0 to 360, left to right in {picture}: 0 is the front, 90 its left side"
+        f"{len(found.codes)} codes from azimuth 0 to 360, left to right in {picture}; 0 is the front, 90 the left side"
     )
-    report(f"{len(uncertain)} of them may be half a turn off, `ganverse annotate` shows them first; seeds {uncertain}")
-    report(f"if 0 shows the rear: call again with --front {rear.seed}")
+    report(f"{len(uncertain)} of them may be half a turn off (`ganverse annotate` shows them first): {uncertain}")
+    report(f"if 0 shows the rear, run again with --front {rear.seed}")
 
 
 def _find_with_regressor(network: ImageGenerator, name: str, output: Path, given: Namespace) -> None:
@@ -138,13 +140,13 @@ def _find_with_regressor(network: ImageGenerator, name: str, output: Path, given
 
 
 def _take_trained_azimuths(file: Path, source: str, generator_sha256: str, report: Callable[[str], None]) -> None:
-    """Rewrites the azimuths in `file`, whole degrees; codes now more than 90 degrees away become the uncertain ones."""
+    """Rewrites the azimuths in `file` in whole degrees; codes that moved over 90 degrees become the uncertain ones."""
     views, model = ViewCodes.load(file), load_inverse(source)
     if model.card.generator_sha256 != generator_sha256 or len(model.cameras) != len(views):
         raise GanverseError(
             f"expected {source} to be trained on the {len(views)} view codes of {file} and their generator "
             f"{generator_sha256[:12]}..., got {len(model.cameras)} cameras and generator "
-            f"{model.card.generator_sha256[:12] or 'unknown'}...; give the views file of that training"
+            f"{model.card.generator_sha256[:12] or 'unknown'}...; give the view-code file of that training"
         )
     degrees = model.cameras.azimuth.detach().rad2deg()
     moved = ((degrees - views.azimuth_degrees + 180).remainder(360) - 180).abs()
@@ -153,4 +155,4 @@ def _take_trained_azimuths(file: Path, source: str, generator_sha256: str, repor
     )
     turned = tuple(code.seed for code, way in zip(codes, moved, strict=True) if way > _TURNED_DEGREES)
     replace(views, codes=codes, uncertain=turned).save(file)
-    report(f"cameras have moved by {float(moved.median()):.1f} degrees in the median; turned to another side: {turned}")
+    report(f"cameras moved by {float(moved.median()):.1f} degrees (median); moved to another side: {turned}")

@@ -1,8 +1,8 @@
-"""A term for training a GAN whose view layers leave the object alone, from a frozen pose regressor.
+"""View consistency: a GAN loss from a frozen pose regressor that keeps the view layers from changing the object.
 
-Small StyleGANs draw the whole object with their first layers: those decided 0.92 of the paint's variance and left 0.03
-to the others, so that every view code repainted the object. Mixing regularization does not change that, since
-a generator that ignores one of two codes is not punished.
+The first layers of small StyleGANs determine the whole object: they explained 0.92 of the color variance and the others
+0.03, so every view code changed the object's color. Mixing regularization does not help, because it does not penalize a
+generator that ignores one of two codes.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from ganverse.viewpoints.pose_regressor import PoseReading
 
 @dataclass(frozen=True)
 class ConsistencySettings:
-    """How strongly the GAN's layers are told apart."""
+    """Settings of the view-consistency loss."""
 
     regressor: str = "car"
-    """Pose regressor: `car`, or a .safetensors file. Measure the GAN with another one than it was trained with."""
+    """Pose regressor: `car`, or a .safetensors file. Measure the trained GAN with another one."""
     weight: float = 0.3
-    """Weight of the term."""
+    """Weight of the loss."""
     interval: int = 4
-    """Steps between two that use the term; its weight is multiplied by the interval."""
+    """Steps between two evaluations of the loss; its weight is multiplied by the interval."""
 
     def __post_init__(self) -> None:
         check_ranges(self, interval=AT_LEAST_1)
 
 
 def view_consistency(reading: PoseReading, objects: int) -> Float[Tensor, ""]:
-    """How much of the paint, height and body type the view code decides, and of the azimuth the object code.
+    """How far the view code determines color, height and body type, and the object code the azimuth.
 
-    The logarithm of the variance within an object (for the azimuth: within a view) over that between objects (views),
-    averaged over the numbers of an aspect, summed over aspects. Numbers have about unit variance in the car world.
-    Paint is read as brightness and two color differences: as RGB, brightness would outweigh hues, which then vanish.
+    The log ratio of the variance within an object (azimuth: within a view) to that between objects (views), averaged
+    over the numbers of an aspect and summed over aspects. Numbers have about unit variance in the car world. Color is
+    brightness and two color differences: in RGB, brightness would outweigh hues, which would then vanish.
 
     Args:
-        reading: of a table of images, row-major: one object per row, one view code per column.
-        objects: rows of the table, at least 2, and as many columns or more.
+        reading: predictions for a row-major table of images: one object per row, one view code per column.
+        objects: number of rows, at least 2; at least as many columns.
     """
     red, green, blue = reading.color.unbind(dim=1)
     color = torch.stack(
@@ -59,7 +59,7 @@ def view_consistency(reading: PoseReading, objects: int) -> Float[Tensor, ""]:
 
 
 def _log_ratio(table: Float[Tensor, "rows columns numbers"]) -> Float[Tensor, ""]:
-    """Bounded on both sides: nothing is gained by less variance within rows than a 20th, nor by more between rows
-    than half of what real images have. Without the second bound, cars became black or glaring white."""
+    """Bounded on both sides: reducing the variance within rows below a 20th gains nothing, nor does raising that
+    between rows above half of the real images'. Without the second bound, cars became black or bright white."""
     within, between = table.var(dim=1).mean(dim=0), table.mean(dim=1).var(dim=0)
     return ((within + 0.05) / (between.clamp_max(0.5) + 0.05)).log().mean()

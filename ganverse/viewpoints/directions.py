@@ -1,10 +1,10 @@
-"""Content directions: coordinates of w* that a view code leaves with the object although it replaces their layers.
+"""Content directions: coordinates of w* that stay with the object although a view code replaces their layers.
 
-A view code that replaces whole layers turns objects best, but gives them its own height and type, too; one that
-replaces single correlated dimensions (the paper) mixes both. A few coordinates c = read^T w* that follow the content
-and not the viewpoint separate them: w* + write (c' - c) gives them new values while everything uncorrelated with them
-stays. A view code replaces the whole layers, then the object gets its own c back. Linear discriminants find the
-coordinates: those that follow shape and color most, and the viewpoint least.
+A view code that replaces whole layers turns objects best, but also imposes its own height and type. One that replaces
+single correlated dimensions (the paper) mixes both. A few coordinates c = read^T w* that follow the content and not the
+viewpoint separate them: w* + write (c' - c) sets new values while everything uncorrelated stays. A view code replaces
+the whole layers, then the object gets its own c back. Linear discriminants find the coordinates that depend most on
+shape and color and least on the viewpoint.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from ganverse.viewpoints.view_codes import ViewCodes, layer_dims
 
 _SEED, _BATCH = 3, 32
 _RIDGE = 1e-3
-"""Principal components with less than this share of the largest variance are left out."""
+"""Principal components below this share of the largest variance are dropped."""
 
 
 @dataclass(frozen=True)
 class ContentDirections:
-    """read: coordinates are read^T w*, of unit variance. write: how w* moves with them; read^T write = 1."""
+    """read: coordinates are read^T w*, with unit variance. write: how w* moves with them; read^T write = 1."""
 
     read: Float[Tensor, "styles directions"]
     write: Float[Tensor, "styles directions"]
 
     def around(self, generator: ImageGenerator) -> SubspaceGenerator:
-        """The generator whose first style dimensions are these coordinates, frozen, on the generator's device."""
+        """The generator with these coordinates as its first style dimensions, frozen, on the generator's device."""
         device = device_of(generator)
         wrapped = SubspaceGenerator(generator, self.read.to(device), self.write.to(device))
         return wrapped.eval().requires_grad_(False)
@@ -49,16 +49,16 @@ class ContentDirections:
 
 @dataclass(frozen=True)
 class StyleAnalysis:
-    """How the directions are chosen."""
+    """How the directions are selected."""
 
     layers: int = 3
-    """Only the first so many layers are searched (the paper's 4 of 16)."""
+    """Number of first layers searched (the paper's 4 of 16)."""
     samples: int = 4000
     """Random images whose pose, shape and color are predicted."""
     directions: int = 2
-    """Directions that stay with the object."""
+    """Number of directions that stay with the object."""
     view_weight: float = 4.0
-    """Weight of the viewpoint against shape and color in the choice of directions."""
+    """Weight of the viewpoint relative to shape and color in the selection."""
 
     def __post_init__(self) -> None:
         check_ranges(self, layers=AT_LEAST_1, samples=(2, 1e7), directions=AT_LEAST_1)
@@ -85,7 +85,7 @@ def find_content_directions(
 def predict_random_poses(
     generator: ImageGenerator, regressor: PoseRegressor, samples: int
 ) -> tuple[Float[Tensor, "samples styles"], PoseReading]:
-    """w* of random samples and the poses of their images, on the CPU."""
+    """w* of random samples and the predicted poses of their images, on the CPU."""
     z = latents(_SEED, range(samples), generator.z_dim).to(device_of(generator))
     styles = torch.cat([generator.styles(generator.map(part)) for part in z.split(_BATCH)])
     readings = [regressor(generator.synthesize(part)) for part in styles.split(_BATCH)]
@@ -94,7 +94,7 @@ def predict_random_poses(
 
 
 def view_targets(poses: PoseReading) -> Float[Tensor, "samples 4"]:
-    """Cosine and sine of azimuth and elevation: a linear regression cannot follow an angle over the wrap-around."""
+    """Cosine and sine of azimuth and elevation, since linear regression cannot follow an angle's wrap-around."""
     return torch.stack([f(angle) for angle in (poses.azimuth, poses.elevation) for f in (torch.cos, torch.sin)], dim=1)
 
 
@@ -106,14 +106,14 @@ def fit_content_directions(
     *,
     view_weight: float = 4.0,
 ) -> ContentDirections:
-    """The `count` directions of w* that tell most of the content descriptors and least of the view targets.
+    """The `count` directions of w* that explain most of the content descriptors and least of the view targets.
 
     With whitened styles y (unit covariance) they are the leading eigenvectors of R_c - view_weight * R_v, where q^T R q
-    is R2 of the regression of q^T y on the descriptors, or on the view targets. `write` is the covariance of w* with
-    the coordinates (the smallest change in the Mahalanobis sense).
+    is the R2 of regressing q^T y on the descriptors or view targets. `write` is the covariance of w* with the
+    coordinates (the smallest change in the Mahalanobis sense).
 
     Raises:
-        GanverseError: there are too few styles or samples for `count` directions.
+        GanverseError: too few styles or samples for `count` directions.
     """
     samples, total = styles.shape
     if not 1 <= count <= min(total, samples // 4):
@@ -146,7 +146,7 @@ def _centered(values: Tensor) -> Tensor:
 
 
 def directions_path(codes_path: Path) -> Path:
-    """Where the content directions of a file of view codes lie."""
+    """Path of the content directions that belong to a view-code file."""
     return codes_path.with_suffix(".safetensors")
 
 
@@ -158,10 +158,10 @@ def save_directions(path: Path, directions: ContentDirections) -> str:
 
 
 def open_views(codes_path: Path, generator: ImageGenerator) -> tuple[ImageGenerator, ViewCodes]:
-    """The view codes, and `generator` as they require it: inside a `SubspaceGenerator` where they name directions.
+    """The view codes, and `generator` (in a `SubspaceGenerator` if the codes need content directions).
 
     Raises:
-        GanverseError: a file is missing or broken, or does not fit the generator.
+        GanverseError: a file is missing or damaged, or does not match the generator.
     """
     codes = ViewCodes.load(codes_path)
     if codes.directions is not None:

@@ -1,6 +1,6 @@
-"""A small CNN that predicts pose, proportions and paint of cars, trained on renders of the car world.
+"""A small CNN that predicts pose, proportions and color of cars, trained on renders of the car world.
 
-It measures car GANs and proposes view codes. A GAN that is trained with one (`consistency`) is measured with another.
+It measures car GANs and proposes view codes. A GAN trained with one regressor (`consistency`) is measured with another.
 examples/train_pose_regressor.py trains it.
 """
 
@@ -25,8 +25,8 @@ HEIGHT_MEAN, HEIGHT_SPREAD = 0.344, 0.035
 class PoseReading:
     """Predictions about images of cars.
 
-    azimuth, elevation: radians, azimuth in [-pi, pi). height: of the car, as a share of its length. body_type: logits.
-    color: RGB of the paint in [0, 1].
+    azimuth, elevation: radians, azimuth in [-pi, pi). height: of the car, relative to its length. body_type: logits.
+    color: RGB in [0, 1].
     """
 
     azimuth: Float[Tensor, " batch"]
@@ -37,7 +37,7 @@ class PoseReading:
 
     @property
     def aspects(self) -> tuple[Float[Tensor, "batch _"], ...]:
-        """The object's shape and color, apart from its pose: height, probability of every body type, color."""
+        """Shape and color without pose: height, body-type probabilities, color."""
         return self.height[:, None], self.body_type.softmax(dim=1), self.color
 
 
@@ -50,7 +50,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 
 
 class PoseRegressor(nn.Module):
-    """Images of cars (64 px; others are resized) to pose, proportions, body type and paint."""
+    """Predicts pose, proportions, body type and color from images of cars (64 px; others are resized)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class PoseRegressor(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path = "car") -> PoseRegressor:
-        """Loads a regressor, frozen and in evaluation mode.
+        """Loads a regressor, frozen and in eval mode.
 
         Args:
-            source: "car" (the package's own) or a .safetensors file.
+            source: "car" (shipped) or a .safetensors file.
 
         Raises:
-            GanverseError: the file is missing or is no pose regressor.
+            GanverseError: the file is missing or not a pose regressor.
         """
         regressor = cls()
         load_network(regressor, CAR_WEIGHTS if source == "car" else Path(source))

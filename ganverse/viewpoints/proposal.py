@@ -1,7 +1,7 @@
-"""Propose view codes: seeds that turn every object alike, from all sides.
+"""Proposes view codes: seeds that turn all objects the same way, from all sides.
 
-The paper's annotator picks codes "whose objects look most consistent" (section 2). Here a network that predicts poses
-looks: objects under one code should have the same azimuth and stay themselves.
+The paper's annotator picks codes "whose objects look most consistent" (section 2). Here a pose network measures it:
+objects under one code should have the same azimuth and keep their identity.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ganverse.viewpoints.pose_regressor import PoseReading
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, mix_styles, view_latents
 
 _CONTENT_SEED = 1
-"""Stream of the objects that codes are tried on."""
+"""Random stream of the objects on which codes are tried."""
 
 
 def synthesize_views(
     generator: ImageGenerator, view_dims: Sequence[int], seeds: Sequence[int], objects: int, batch: int
 ) -> Iterator[Float[Tensor, "batch 3 height width"]]:
-    """The same objects under the view code of every seed, seed after seed, on the generator's device, in batches."""
+    """The same objects under the view code of every seed, in seed order, in batches on the generator's device."""
     device = device_of(generator)
     with torch.no_grad():
         contents = generator.styles(generator.map(latents(_CONTENT_SEED, range(objects), generator.z_dim).to(device)))
@@ -42,29 +42,29 @@ def synthesize_views(
 
 
 Reader = Callable[[Float[Tensor, "batch 3 height width"]], PoseReading]
-"""A `PoseRegressor`, or what predicts the same."""
+"""A `PoseRegressor`, or a function with the same predictions."""
 
 
 @dataclass(frozen=True)
 class ProposalSettings:
-    """How view codes are proposed with a pose regressor."""
+    """How the pose regressor proposes view codes."""
 
     candidates: int = 1500
     """Seeds 0 .. candidates - 1 are tried."""
     contents: int = 6
-    """Objects under every candidate."""
+    """Objects per candidate."""
     finalists: int = 12
-    """The best candidates of every azimuth bin, which are tried again on more objects."""
+    """Number of best candidates per azimuth bin that are tried again on more objects."""
     final_contents: int = 48
-    """Objects under every finalist: a code that turns a few objects alike may turn others elsewhere."""
+    """Objects per finalist: a code that turns a few objects consistently may fail on others."""
     count: int = 24
-    """View codes wanted."""
+    """Number of view codes."""
     bin_degrees: float = 30.0
-    """Width of an azimuth bin (the paper's 30)."""
+    """Width of an azimuth bin in degrees (the paper's 30)."""
     max_spread_degrees: float = 60.0
-    """A code whose objects disagree more than this (circular standard deviation) is never taken."""
+    """Largest disagreement of a code's objects (circular standard deviation in degrees)."""
     identity_degrees: float = 60.0
-    """Degrees of spread that weigh as much as changing the objects beyond recognition."""
+    """Spread in degrees that weighs as much as changing the objects beyond recognition."""
     batch: int = 32
     """Images synthesized at once."""
 
@@ -75,15 +75,15 @@ class ProposalSettings:
             raise GanverseError(f"expected bins that divide 360 degrees, got {self.bin_degrees:g}")
         if self.count * self.bin_degrees < 360:
             raise GanverseError(
-                f"expected a view code or more for every {self.bin_degrees:g} degrees, got {self.count}"
+                f"expected at least one view code for every {self.bin_degrees:g} degrees, got {self.count}"
             )
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What candidate codes show.
+    """Measurements of candidate codes.
 
-    azimuth: circular mean in [0, 2 pi). spread: circular standard deviation, radians. change: how much a code changes
+    azimuth: circular mean in [0, 2 pi). spread: circular standard deviation in radians. change: how much a code changes
     the objects (see `object_changes`).
     """
 
@@ -93,11 +93,11 @@ class Candidates:
     change: Float[Tensor, " candidates"]
 
     def bins(self, bin_degrees: float) -> Int[Tensor, " candidates"]:
-        """The azimuth bin of every candidate; bin 0 is centered on azimuth 0."""
+        """Azimuth bin of every candidate; bin 0 is centered on azimuth 0."""
         return (self.azimuth.rad2deg() / bin_degrees).round().long().remainder(round(360 / bin_degrees))
 
     def score(self, identity_degrees: float) -> Float[Tensor, " candidates"]:
-        """Degrees of spread plus the change of the objects, in degrees; lower is more consistent."""
+        """Spread plus change of the objects, in degrees; lower is more consistent."""
         return self.spread.rad2deg() + identity_degrees * self.change
 
 
@@ -108,10 +108,10 @@ def propose_view_codes(
     read: Reader,
     settings: ProposalSettings | None = None,
 ) -> ViewCodes:
-    """View codes of `generator` (`name` in the file), deterministic; `choose_codes` says which.
+    """View codes of `generator` (`name` in the file), selected by `choose_codes`; deterministic.
 
     Raises:
-        GanverseError: there are not enough consistent codes.
+        GanverseError: not enough consistent codes.
     """
     settings = settings or ProposalSettings()
     measure = partial(measure_candidates, generator, view_dims, read, batch=settings.batch)
@@ -124,7 +124,7 @@ def propose_view_codes(
 def measure_candidates(
     generator: ImageGenerator, view_dims: Sequence[int], read: Reader, *, seeds: Sequence[int], objects: int, batch: int
 ) -> Candidates:
-    """Gives every candidate's view to the same objects and reads each image."""
+    """Applies every candidate's view to the same objects, and predicts the pose of each image."""
     readings = [read(images) for images in synthesize_views(generator, view_dims, seeds, objects, batch)]
     shape = (len(seeds), objects)
     mean, spread = circular_mean_and_spread(torch.cat([r.azimuth for r in readings]).view(shape))
@@ -143,10 +143,10 @@ def circular_mean_and_spread(
 
 
 def object_changes(aspects: Sequence[Float[Tensor, "views objects _"]], *, views: int) -> Float[Tensor, " views"]:
-    """Per view, how far the objects are from their own mean over all views, as a share of all variance.
+    """For each view the objects' deviation from their own mean over all views, as a share of the total variance.
 
-    0: every object looks like itself; about 1: nothing is left of it. Every aspect counts alike, however many numbers
-    describe it: counted by number, six body types outweigh the paint, and codes that make every car gray win.
+    0: every object keeps its identity; about 1: nothing is left of it. All aspects have equal weight, however many
+    numbers describe them. Otherwise six body types outweigh the color, and codes that make every car gray win.
     """
     changes = torch.zeros(views)
     for values in aspects:
@@ -164,10 +164,10 @@ def shortlist(candidates: Candidates, settings: ProposalSettings) -> tuple[int, 
 
 
 def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[ViewCode, ...]:
-    """The most consistent codes of every azimuth bin, then the most consistent ones overall until `count` is reached.
+    """The most consistent codes of every azimuth bin, then the most consistent ones overall, up to `count`.
 
-    Consistent: little spread, little change of the objects (the paper's "objects look most consistent").
-    Annotated with the center of their bin, as coarse as the paper's annotation; ordered by azimuth, then seed.
+    Consistent means little spread and little change of the objects. Codes are annotated with the center of their bin,
+    as coarse as the paper's annotation, and ordered by azimuth, then seed.
 
     Raises:
         GanverseError: a bin stays empty or there are too few.
@@ -181,7 +181,7 @@ def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[Vi
     missing = [f"{b * settings.bin_degrees:g}" for b in range(bins) if b not in {index[i] for i in ranked}]
     if missing or len(ranked) < settings.count:
         raise GanverseError(
-            f"expected {settings.count} consistent view codes all round, found {len(ranked)} among "
+            f"expected {settings.count} consistent view codes all around, found {len(ranked)} among "
             f"{len(spread)} candidates and none at {', '.join(missing) or 'no azimuth in particular'} degrees; "
             "try more candidates, allow a larger spread or annotate by hand"
         )
@@ -193,13 +193,13 @@ def choose_codes(candidates: Candidates, settings: ProposalSettings) -> tuple[Vi
 
 
 def places_in_bins(ranked: Sequence[int], bins: Sequence[int]) -> dict[int, int]:
-    """Per row, how many better ones are in its bin. ranked: rows, best first. bins: by row."""
+    """For each row the number of better ones in its bin. ranked: rows, best first. bins: by row."""
     return {i: sum(bins[j] == bins[i] for j in ranked[:place]) for place, i in enumerate(ranked)}
 
 
 def images_of_views(
     generator: ImageGenerator, view_dims: Sequence[int], seeds: Sequence[int], objects: int = 3, *, batch: int = 16
 ) -> Float[Tensor, "seeds objects 3 height width"]:
-    """The same few objects under the view code of every seed, in [0, 1], on the CPU; made `batch` at once."""
+    """The same few objects under the view code of every seed, in [0, 1], on the CPU; `batch` images at once."""
     images = torch.cat([part.cpu() for part in synthesize_views(generator, view_dims, seeds, objects, batch)])
     return images.float().clamp(0, 1).unflatten(0, (len(seeds), objects))

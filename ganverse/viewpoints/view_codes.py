@@ -1,7 +1,7 @@
-"""View codes: the style dimensions that carry the viewpoint, and the seeds found for it, in a hand-editable file.
+"""View codes: the style dimensions that determine the viewpoint, and seeds for them, in a hand-editable file.
 
-Paper section 2: w*_v of a latent code fixes the viewpoint, the rest of w* is the content. A view code is kept as the
-seed of its latent code, so the file stays small enough to be edited by hand.
+Paper section 2: w*_v of a latent code determines the viewpoint, the rest of w* is the content. A view code is stored as
+the seed of its latent code, which keeps the file small and editable.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ganverse.pretrained import build
 from ganverse.random_streams import latents
 
 HEADER = """\
-# View codes of a generator (ganverse.viewpoints). Edit freely: delete a line to drop a view, correct an azimuth.
-# generator: the generator these codes were found in (name or sha256 of its weights); another one is refused.
-# view_dims: the dimensions of the style vector w* that carry the viewpoint, as ranges with both ends included.
-# directions (optional): sha256 of the .safetensors file of the same name beside this one, see
-#   ganverse/viewpoints/directions.py; the content coordinates that they put before w* are then the first dimensions.
-# codes: one view each. seed: the latent code is drawn from it. azimuth: where the camera stands, in degrees, 0 in
-#   front of the object, 90 at its left side (+x), 180 behind it, counter-clockwise seen from above; coarse is enough.
-# dropped (optional): seeds that an annotator has rejected, see docs/annotate.md.
-# uncertain (optional): seeds whose azimuth is a guess and may be half a turn off; `ganverse annotate` shows them first.
+# View codes of a generator (ganverse.viewpoints). You may edit this file: delete a code, or correct an azimuth.
+# generator: name or weights' sha256 of the generator of these codes; others are refused.
+# view_dims: dimensions of the style vector w* that determine the viewpoint, as ranges with both ends included.
+# directions (optional): sha256 of the .safetensors file of the same name, see ganverse/viewpoints/directions.py. Its
+#   content coordinates then come first among the dimensions.
+# codes: one view each. seed: of the latent code. azimuth: camera position in degrees: 0 in front of the object, 90 at
+#   its left side (+x), 180 behind it, counter-clockwise seen from above. Coarse values suffice.
+# dropped (optional): seeds that an annotator rejected, see docs/annotate.md.
+# uncertain (optional): seeds whose azimuth may be half a turn off; `ganverse annotate` shows them first.
 """
 _SEED_LISTS = ("dropped", "uncertain")
 _MOST_DIMS, _MOST_SEEDS = 2**20, 2**63
@@ -42,14 +42,14 @@ _MOST_DIMS, _MOST_SEEDS = 2**20, 2**63
 
 @dataclass(frozen=True)
 class ViewCode:
-    """One viewpoint: the seed of its latent code and its annotated azimuth in degrees, in [0, 360)."""
+    """A viewpoint: the seed of its latent code and its annotated azimuth in degrees, [0, 360)."""
 
     seed: int
     azimuth_degrees: float
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < _MOST_SEEDS:
-            raise GanverseError(f"expected a view code's seed to be 0 or more, got {quoted(self.seed)}")
+            raise GanverseError(f"expected a view code's seed of at least 0, got {quoted(self.seed)}")
         if not 0 <= self.azimuth_degrees < 360:
             raise GanverseError(
                 f"expected the azimuth of view code {self.seed} in degrees in [0, 360), got "
@@ -59,12 +59,12 @@ class ViewCode:
 
 @dataclass(frozen=True)
 class ViewCodes:
-    """All view codes of one generator, in the order of their view ids.
+    """All view codes of a generator, in the order of their view ids.
 
     generator: name or sha256 of the generator. view_dims: ascending flat indices into w*. codes: one per view id.
-    directions: sha256 of the file of content directions that these codes require (see `directions.open_views`), or
-    None where view_dims are dimensions of w* itself. dropped, uncertain: seeds that an annotator has rejected, and
-    seeds whose azimuth nobody has checked; both concern annotators only.
+    directions: sha256 of the content directions that these codes need (see `directions.open_views`), or None if
+    view_dims are dimensions of w* itself. dropped, uncertain: rejected seeds, and seeds with an unchecked azimuth; for
+    annotators only.
     """
 
     generator: str
@@ -78,11 +78,11 @@ class ViewCodes:
         if not self.view_dims or list(self.view_dims) != sorted(set(self.view_dims)) or self.view_dims[0] < 0:
             raise GanverseError("expected view_dims to be ascending, distinct style dimensions, and at least one")
         if any(not 0 <= seed < _MOST_SEEDS for seed in (*self.dropped, *self.uncertain)):
-            raise GanverseError("expected seeds of 0 or more among dropped and uncertain, got others")
+            raise GanverseError("expected seeds of at least 0 among dropped and uncertain, got others")
         times = Counter([code.seed for code in self.codes] + list(self.dropped))
         twice = sorted(seed for seed, count in times.items() if count > 1)
         if twice:
-            raise GanverseError(f"expected every seed once, but {quoted(twice)} occur again; delete the copies")
+            raise GanverseError(f"expected every seed once, but {quoted(twice)} occurs again; delete the copies")
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -103,7 +103,7 @@ class ViewCodes:
 
     @property
     def sha256(self) -> str:
-        """Of what determines the pictures: not of layout, comments, dropped and uncertain seeds."""
+        """Hash of what determines the images, without layout, comments, dropped and uncertain seeds."""
         return hashlib.sha256("\n".join(self._lines()).encode() + b"\n").hexdigest()
 
     def save(self, path: str | Path) -> None:
@@ -128,7 +128,7 @@ class ViewCodes:
             allow_empty: whether a file without any code is accepted, as during annotation.
 
         Raises:
-            GanverseError: names the file and what is wrong in it.
+            GanverseError: names the file and the problem.
         """
         document = read_yaml(Path(path))
         try:
@@ -148,7 +148,7 @@ class _Code:
 
 @dataclass(frozen=True)
 class ViewCodesFile:
-    """The YAML file as it is written."""
+    """Content of the YAML file."""
 
     generator: str
     view_dims: str | int
@@ -158,7 +158,7 @@ class ViewCodesFile:
     uncertain: tuple[int, ...] | None = None
 
     def read(self) -> ViewCodes:
-        """What the file says."""
+        """Converts and checks the content."""
         codes = tuple(ViewCode(code.seed, code.azimuth) for code in self.codes)
         lists = (self.dropped or (), self.uncertain or ())
         return ViewCodes(self.generator, dims_from_text(str(self.view_dims)), codes, self.directions, *lists)
@@ -176,7 +176,7 @@ def dims_to_text(dims: Sequence[int]) -> str:
 
 
 def dims_from_text(text: str) -> tuple[int, ...]:
-    """The inverse of `dims_to_text`; GanverseError for anything that is not a list of ranges below a million."""
+    """Inverse of `dims_to_text`; GanverseError for anything but a list of ranges below a million."""
     dims: list[int] = []
     for part in text.split(","):
         ends = [end.strip() for end in part.split("-")]
@@ -197,14 +197,14 @@ def layer_dims(style_sizes: Sequence[int], layers: int) -> tuple[int, ...]:
 
 
 def view_latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "seeds z_dim"]:
-    """The latent codes of view codes, each a pure function of its seed: number `seed` of stream 0."""
+    """Latent codes of view codes; each is a pure function of its seed (number `seed` of stream 0)."""
     return latents(0, seeds, z_dim)
 
 
 def view_styles(
     generator: ImageGenerator, codes: ViewCodes, *, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "views dims"]:
-    """What the view dimensions of w* hold, by view id; row by row, so that a row never depends on its neighbors."""
+    """View dimensions of w* by view id; computed row by row, so that a row never depends on the others."""
     codes.check(generator)
     with torch.no_grad():
         rows = [
@@ -217,10 +217,10 @@ def view_styles(
 def mix_styles(
     content: Float[Tensor, "batch styles"], view: Float[Tensor, "batch dims"], view_dims: Sequence[int]
 ) -> Float[Tensor, "batch styles"]:
-    """The content's w* with its view dimensions replaced: the same object seen from another side."""
+    """Replaces the view dimensions of the content's w*: the same object from another side."""
     return content.index_copy(1, _columns(tuple(view_dims), content.device), view)
 
 
-@lru_cache(maxsize=16)  # a training step mixes several times, and an upload makes the host wait for the GPU
+@lru_cache(maxsize=16)  # a training step mixes several times, and each upload would make the host wait for the GPU
 def _columns(dims: tuple[int, ...], device: torch.device) -> Int[Tensor, " dims"]:
     return torch.tensor(dims, device=device)

@@ -1,1 +1,1 @@
-"""The procedural car world: parametric cars with 3D truth, rendered into pictures with masks and cameras."""
+"""The procedural car world: parametric cars with 3D truth, rendered to images with masks and cameras."""

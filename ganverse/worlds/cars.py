@@ -1,8 +1,8 @@
-"""Parametric cars: six body types from one fixed topology, so that any batch of cars is one mesh batch.
+"""Parametric cars: six body types with one fixed topology, so that any batch of cars is one mesh batch.
 
 A car is a hull and a cabin (bent lattice boxes), four wheels and two mirrors. Every part is closed; the car is their
 union. All cars have the same length (half-length `HALF_LENGTH`) and are centered at the origin: photographers frame
-cars alike, and a GAN should spend its coarse layers on the pose rather than on the size.
+cars alike, and a GAN should use its coarse layers for the pose, not the size.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ganverse.worlds.solids import LatticeBox, Wheel
 
 HALF_LENGTH = 0.9
 CONTENT_DIMS = 24
-"""Numbers in [0, 1] that describe one car and its surroundings."""
+"""Number of values in [0, 1] that describe a car and its surroundings."""
 
 BODY_TYPES = ("sedan", "hatchback", "suv", "van", "pickup", "coupe")
 
 
 class Material(IntEnum):
-    """What a face is made of."""
+    """Material of a face."""
 
     PAINT = 0
     LOWER = 1
@@ -93,7 +93,7 @@ def _parts() -> tuple[LatticeBox, LatticeBox, Wheel, LatticeBox]:
 
 
 def build_cars(content: Float[Tensor, "batch content"]) -> Cars:
-    """Cars from numbers in [0, 1], CONTENT_DIMS each: a pure function, so a car is named by its latent code.
+    """Cars from CONTENT_DIMS numbers in [0, 1] each; a pure function.
 
     content[:, 0] body type; 1..6 proportions; 7..15 paint, two-tone and stripes; the rest belongs to the scene.
     """
@@ -148,7 +148,7 @@ def _shape(content: Tensor, body_type: Tensor) -> _Shape:
 def _hull_vertices(box: LatticeBox, shape: _Shape) -> Tensor:
     i, j, k = box.lattice.unbind(dim=1)
     x, level, z = _HULL_X[i], _HULL_Y[j], _HULL_Z[k]
-    # The deck falls from the tail to the nose; both ends are tucked in below and above the bumper line.
+    # The deck descends from tail to nose; both ends taper below and above the bumper line.
     ahead = (z + 1) / 2
     deck = shape.tail[:, None] + (shape.bonnet - shape.tail)[:, None] * ahead
     deck = deck - shape.height[:, None] * (0.14 * ((z - 0.45).clamp_min(0) / 0.55) ** 2 + 0.05 * (z < -0.95))
@@ -164,7 +164,7 @@ def _cabin_vertices(box: LatticeBox, shape: _Shape) -> Tensor:
     i, j, k = box.lattice.unbind(dim=1)
     x, level, s = _CABIN_X[i], _CABIN_Y[j], _CABIN_Z[k]
     base = torch.minimum(shape.bonnet, shape.tail)[:, None] - 0.06 * shape.height[:, None]
-    # Roofs are slightly arched along and across.
+    # Roofs are slightly arched along both axes.
     arch = 1 - 0.05 * (2 * s - 1) ** 2 - 0.03 * x**2
     y = base + (shape.height[:, None] * arch - base) * level
     low = shape.belt[0][:, None] + (shape.belt[1] - shape.belt[0])[:, None] * s

@@ -1,8 +1,8 @@
 """The car world behind the `ImageGenerator` protocol: a perfect, labeled multi-view source.
 
-It is the upper bound every GAN-trained network is compared with ("twin") and the fast fixture of the tests. Its
-styles are the scene itself: layer 0 is the view (azimuth as sine and cosine, elevation, log distance factor), layer 1
-the content (numbers in [0, 1], see `cars.build_cars` and `scene.surroundings`).
+It is the upper bound for all GAN-trained networks (the oracle), and a fast fixture for the tests. Its styles are the
+scene itself: layer 0 is the view (azimuth as sine and cosine, elevation, log distance factor), layer 1 the content
+(numbers in [0, 1], see `cars.build_cars` and `scene.surroundings`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_ELEVATION_DEGREES = 25.0
 
 
 class CarWorldGenerator:
-    """`ImageGenerator` of the car world. resolution: pixels per side, any."""
+    """`ImageGenerator` of the car world. resolution: any image size in pixels."""
 
     z_dim = VIEW_DIMS + CONTENT_DIMS
     style_sizes: tuple[int, ...] = (VIEW_DIMS, CONTENT_DIMS)
@@ -36,7 +36,7 @@ class CarWorldGenerator:
         self.image_size = (resolution, resolution)
 
     def map(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z"]:
-        """Latents in [-inf, inf] to uniform numbers; the view's first two stay normal (their angle is uniform)."""
+        """Latents -> uniform numbers; the view's first two stay normal (their angle is uniform)."""
         uniform = torch.special.ndtr(z)
         return torch.cat([z[:, :2], uniform[:, 2:]], dim=1)
 
@@ -50,13 +50,13 @@ class CarWorldGenerator:
     def synthesize(
         self, styles: Float[Tensor, "batch styles"], noise: Sequence[Tensor] | None = None
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Pictures in [0, 1]; the car world has no noise."""
+        """Images in [0, 1]; the car world has no noise."""
         return self.render_truth(styles)[0]
 
     def render_truth(
         self, styles: Float[Tensor, "batch styles"]
     ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"], Cameras]:
-        """Pictures, exact coverage masks and true cameras."""
+        """Images, exact coverage masks and true cameras."""
         content, cameras = styles[:, VIEW_DIMS:], self.cameras(styles)
         images, masks = render_cars(
             build_cars(content), surroundings(content), cameras, self.resolution, supersampling=self.supersampling
@@ -64,7 +64,7 @@ class CarWorldGenerator:
         return images, masks, cameras
 
     def cameras(self, styles: Float[Tensor, "batch styles"]) -> Cameras:
-        """The camera each style vector asks for."""
+        """The camera of each style vector."""
         azimuth = torch.atan2(styles[:, 0], styles[:, 1])
         elevation = torch.deg2rad(styles[:, 2] * MAX_ELEVATION_DEGREES)
         distance = framing_distance(azimuth, elevation) * styles[:, 3].exp()

@@ -1,4 +1,4 @@
-"""Pictures of cars: sun and ambient light, ground with a soft shadow, sky. Ray-free, anti-aliased, deterministic."""
+"""Images of cars: sun, ambient light, ground with a soft shadow, sky. No ray tracing; anti-aliased, deterministic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AMBIENT, _SUN = 0.62, 0.48
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Light and background of each scene; all in the world frame, so every view of a car shares them.
+    """Light and background of each scene, in the world frame, so that all views of a car share them.
 
     sun: unit direction towards the sun. ground, sky: RGB in [0, 1].
     """
@@ -45,9 +45,9 @@ def surroundings(content: Float[Tensor, "batch content"]) -> Surroundings:
 def framing_distance(
     azimuth: Float[Tensor, " batch"], elevation: Float[Tensor, " batch"], *, fill: float = 0.88
 ) -> Float[Tensor, " batch"]:
-    """Distance at which a car of average proportions fills the given share of the frame, as a photographer stands.
+    """Distance at which a car of average proportions fills the given share of the frame.
 
-    The closed form for the eight corners of the average bounding box (0.355, 0.31, HALF_LENGTH); the largest wins.
+    Closed form for the eight corners of the average bounding box (0.355, 0.31, HALF_LENGTH); the largest distance wins.
     """
     signs = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
     corners = signs * torch.tensor([0.34, 0.28, 0.96 * HALF_LENGTH])
@@ -66,7 +66,7 @@ def render_cars(
     supersampling: int = 2,
     backend: Backend = "auto",
 ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"]]:
-    """Pictures in [0, 1] and coverage masks, one per car and camera."""
+    """Images in [0, 1] and coverage masks, one per car and camera."""
     size = resolution * supersampling
     image, z = project(cameras, cars.vertices)
     corners = face_vertices(torch.cat([image, z[..., None]], dim=-1), cars.faces)
@@ -105,7 +105,7 @@ def _background(cars: Cars, scene: Surroundings, cameras: Cameras, size: int) ->
 
 
 def _shadow(spot: Float[Tensor, "batch h w 2"], sun: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch h w"]:
-    """Soft rounded rectangle under the car, pushed away from the sun."""
+    """Soft rounded rectangle under the car, displaced away from the sun."""
     shift = -0.15 * sun[:, [0, 2]] / sun[:, 1:2]
     edge = (spot - shift[:, None, None]).abs() - spot.new_tensor([0.30, HALF_LENGTH - 0.08])
     outside = edge.clamp_min(0).norm(dim=-1) + edge.amax(dim=-1).clamp_max(0)

@@ -1,4 +1,4 @@
-"""Closed building blocks of fixed topology: a subdivided box that can be bent to any shape, and a wheel."""
+"""Closed building blocks of fixed topology: a subdivided box of any shape, and a wheel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LatticeBox:
     """Surface of an nx x ny x nz lattice of cells.
 
     lattice: integer (i, j, k) of every surface vertex. faces: two triangles per cell face, outward counter-clockwise.
-    side: per face 0..5 = -x, +x, -y, +y, -z, +z. cell: per face the (i, j, k) of the lattice cell it belongs to.
+    side: per face 0..5 = -x, +x, -y, +y, -z, +z. cell: per face the (i, j, k) of its lattice cell.
     """
 
     lattice: Int[Tensor, "verts 3"]
@@ -51,7 +51,7 @@ class LatticeBox:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A closed cylinder along x, outer side at x = 1, with a hub disc on it. Unit radius, x in [0, 1].
+    """A closed cylinder along x, outer side at x = 1, with a hub disc. Unit radius, x in [0, 1].
 
     hub: per face whether it belongs to the hub disc.
     """
@@ -62,7 +62,7 @@ class Wheel:
 
     @classmethod
     def build(cls, segments: int = 14, hub_radius: float = 0.58) -> Wheel:
-        """A wheel with the given number of corners."""
+        """A wheel with the given number of segments."""
         angle = torch.arange(segments) * (2 * math.pi / segments)
         circle = torch.stack([torch.zeros(segments), angle.sin(), angle.cos()], dim=-1)
         outward = torch.tensor([1.0, 0.0, 0.0])
@@ -80,7 +80,7 @@ class Wheel:
 
 
 def _outward(vertices: Float[Tensor, "verts 3"], faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "faces 3"]:
-    """Flip the faces of a convex solid that look at its center."""
+    """Flips inward faces of a convex solid."""
     a, b, c = vertices[faces].unbind(dim=1)
     inward = (torch.cross(b - a, c - a, dim=-1) * (a + b + c - 3 * vertices.mean(dim=0))).sum(dim=-1) < 0
     return torch.where(inward[:, None], faces.flip(1), faces)

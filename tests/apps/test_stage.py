@@ -155,7 +155,7 @@ def test_bad_photos() -> None:
         (b"", "a picture"),
         (b"GIF89a", "a picture"),
         (photo_file()[:200], "a picture"),
-        (sky.getvalue(), "covering 2 %"),
+        (sky.getvalue(), "covering at least 2 %"),
     ):
         with pytest.raises(GanverseError, match=sentence):
             stage.add_photo(data)

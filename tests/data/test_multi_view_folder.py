@@ -193,7 +193,7 @@ def _no_objects(folder: Path) -> None:
         (_too_few_views, r"expected at least 2 views in .*object-0, got 1"),
         (_mask_of_another_size, r"left-mask\.png to have the size of left\.png"),
         (_two_pictures_of_a_view, r"one picture of each view in .*object-1, got left twice"),
-        (_no_picture, r"expected a picture in .*left\.png"),
+        (_no_picture, r"expected an image in .*left\.png"),
         (_no_objects, "expected a folder per object"),
     ],
 )

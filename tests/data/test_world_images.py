@@ -92,7 +92,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.npy").touch()
     (tmp_path / "text.npy").write_text("not an array")
     for name in ("empty.npy", "text.npy", "absent.npy"):
-        with pytest.raises(GanverseError, match="could not read it"):
+        with pytest.raises(GanverseError, match="cannot be read"):
             WorldImages(tmp_path / name, COUNT, SIDE).train_dataloader()
 
 

@@ -81,7 +81,7 @@ def test_missing_masks_and_photos(folders: tuple[Path, Path], tmp_path: Path) ->
     photos, _ = folders
     with pytest.raises(GanverseError, match=r"mask a.png in .*\(2 are missing\)"):
         _ = PhotoFolder(photos, tmp_path).files
-    with pytest.raises(GanverseError, match="expected pictures"):
+    with pytest.raises(GanverseError, match="expected images"):
         _ = PhotoFolder(tmp_path).files
     with pytest.raises(GanverseError, match="expected a mask of the object"):
         PhotoFolder(photos).load(0)

@@ -47,7 +47,7 @@ def test_round_trip_is_exact(path: Path, generator: StyleGAN2Generator) -> None:
     assert torch.equal(loaded.synthesize(styles), generator.synthesize(styles))
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    assert sorted(file.name for file in path.parent.iterdir()) == ["toy.json", "toy.safetensors"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["toy.json", "toy.md", "toy.safetensors"]
 
 
 def test_half_precision_on_disk_is_float32_in_memory(path: Path, generator: StyleGAN2Generator) -> None:
@@ -113,9 +113,9 @@ CARDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another architecture": (lambda card: {**card, "architecture": "stylegan9"}, "architecture 'stylegan2'"),
     "an architecture of no hash": (lambda card: {**card, "architecture": ["stylegan2"]}, "architecture 'stylegan2'"),
     "no architecture": (lambda card: {k: v for k, v in card.items() if k != "architecture"}, "got 'none'"),
-    "a field nobody knows": (lambda card: {**card, "x" * 10**5: 1}, "one named 'xxx"),
+    "a field nobody knows": (lambda card: {**card, "x" * 10**5: 1}, "an unknown one, 'xxx"),
     "a missing field": (lambda card: {k: v for k, v in card.items() if k != "license"}, "license"),
-    "a setting nobody knows": (config(depth=3), "one named 'depth'"),
+    "a setting nobody knows": (config(depth=3), "an unknown one, 'depth'"),
     "the config of another generator": (config(channels=[4, 8]), "in loading state_dict"),
     "a missing config": (lambda card: {**card, "config": None}, "a mapping with the fields"),
     "no mapping": (lambda card: [card], "expected a mapping"),
@@ -157,7 +157,7 @@ def test_cards_that_do_not_belong(kind: str, path: Path, generator: StyleGAN2Gen
         ("é".encode("latin1"), "expected JSON"),
         (b" " * (2**20 + 1), "more than 1 MiB"),
     ],
-    ids=["cut", "deep", "digits", "no UTF-8", "large"],
+    ids=["cut", "deep", "digits", "not UTF-8", "large"],
 )
 def test_cards_that_are_no_json(text: str | bytes, message: str, path: Path, generator: StyleGAN2Generator) -> None:
     save_generator(generator, path, CARD)

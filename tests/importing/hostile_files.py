@@ -282,7 +282,7 @@ BROKEN: dict[str, Hostile] = {
         ada_content(ada_names(stylegan2()), flat=True, architecture="resnet")
     ),
     "a clamp that is a word": lambda: pickled(ada_content(ada_names(stylegan2()), conv_clamp="256")),
-    "settings without names": lambda: unnamed_settings(),
+    "unnamed settings": lambda: unnamed_settings(),
     "an unknown setting, TensorFlow": lambda: pickled(tensorflow2(stylegan2(), magic=3)),
     "half precision of StyleGAN1": lambda: pickled(tensorflow1(stylegan1(), num_fp16_res=2)),
     "not square": lambda: pickled(ada_content({**ada_names(stylegan2()), "synthesis.b4.const": torch.zeros(4, 4, 8)})),

@@ -84,10 +84,10 @@ WHOLE: dict[str, tuple[Callable[[], Any], Writer]] = {
         lambda g: pickled(ada_content(stylegan3_names(g), flat=True, conv_kernel=1, use_radial_filters=True)),
     ),
     "rosinality, converted": (stylegan2, rosinality),
-    "rosinality, of old": (stylegan2, lambda g: torch_saved(rosinality_content(g, training=False), zipped=False)),
+    "rosinality, old": (stylegan2, lambda g: torch_saved(rosinality_content(g, training=False), zipped=False)),
     "rosinality, 1024 px": (lambda: stylegan2(**LARGE), rosinality),
-    "rosinality, an average of [1, w]": (stylegan2, lambda g: rosinality(g, latent_avg=g.w_average[None])),
-    "rosinality, an average per layer": (stylegan2, lambda g: rosinality(g, latent_avg=g.w_average.repeat(6, 1))),
+    "rosinality, average of shape [1, w]": (stylegan2, lambda g: rosinality(g, latent_avg=g.w_average[None])),
+    "rosinality, average per layer": (stylegan2, lambda g: rosinality(g, latent_avg=g.w_average.repeat(6, 1))),
     "rosinality, DataParallel": (stylegan2, lambda g: rosinality(g, wrapped)),
     "rosinality, no kernels": (
         stylegan2,
@@ -139,7 +139,7 @@ def test_weights_are_the_same_bit_for_bit(kind: str, tmp_path: Path) -> None:
     assert card.source_sha256 == hashlib.sha256(data).hexdigest()
     assert "license of those who trained them" in card.license
     assert isinstance(read, ImageGenerator)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["cars.json", "cars.safetensors"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["cars.json", "cars.md", "cars.safetensors"]
 
 
 @pytest.mark.usefixtures("foreign_modules")

@@ -51,7 +51,9 @@ def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_local_names_are_kept(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.pt").write_bytes(torch_saved(port_names(stylegan1())))
     assert cli.main(["import-gan", str(tmp_path / f"{name}.pt"), "-o", str(tmp_path / "out")]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.json", f"{name}.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{name}{ending}" for ending in (".json", ".md", ".safetensors")
+    ]
     load_generator(tmp_path / "out" / f"{name}.safetensors")
 
 

@@ -85,7 +85,7 @@ def test_a_handful_of_annotated_images_is_enough() -> None:
     assert soft_iou(constant, truth).mean() < 0.75, "no mask that ignores the image comes near the bar"
     assert soft_iou(found, truth).mean() > 0.85
     assert left_out_iou > 0.85, "two annotated images tell the outlines of the other two"
-    with pytest.raises(GanverseError, match="two images or more"):
+    with pytest.raises(GanverseError, match="at least two images"):
         learn_segmenter(generator, [0], outlines[:1], settings)
 
 

@@ -96,8 +96,8 @@ def test_names(tmp_path: Path) -> None:
 
 BAD = [
     (["{tmp}/absent.jpg", "-o", "{tmp}/a.glb"], "absent.jpg"),
-    (["{tmp}/text.png", "-o", "{tmp}/a.glb"], "expected a picture"),
-    (["{tmp}/sky.png", "-o", "{tmp}/a.glb"], "covering 2 %"),
+    (["{tmp}/text.png", "-o", "{tmp}/a.glb"], "expected an image"),
+    (["{tmp}/sky.png", "-o", "{tmp}/a.glb"], "covering at least 2 %"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.stl"], ".usdc, got"),
     (["{tmp}/sky.png", "-o", "{tmp}/a", "--format", "stl"], "invalid choice: 'stl'"),
     (["{tmp}/sky.png", "-o", "{tmp}/a.glb", "--weights", "{tmp}/none.safetensors"], "none.json"),

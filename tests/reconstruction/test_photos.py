@@ -67,7 +67,7 @@ def test_a_given_mask_decides() -> None:
 
 def test_sky_holds_no_object() -> None:
     sky = torch.tensor([0.5, 0.6, 0.9]).view(1, 3, 1, 1).expand(1, 3, 64, 64)
-    with pytest.raises(GanverseError, match="covering 2 % of the sky"):
+    with pytest.raises(GanverseError, match="covering at least 2 % of the sky"):
         find_object(Photo("the sky", sky), Segmenter.from_pretrained())
 
 
@@ -144,9 +144,7 @@ def test_masks_belong_to_weights(tmp_path: Path) -> None:
     assert torch.equal(own(car()[0]).foreground, shipped(car()[0]).foreground)
 
 
-@pytest.mark.parametrize(
-    ("size", "color", "message"), [((96, 96), 255, "proportions"), ((192, 96), 0, "all of it is black")]
-)
+@pytest.mark.parametrize(("size", "color", "message"), [((96, 96), 255, "aspect ratio"), ((192, 96), 0, "all-black")])
 def test_masks_that_do_not_fit(tmp_path: Path, size: tuple[int, int], color: int, message: str) -> None:
     photo = Photo.read(save_photo(tmp_path / "a.png"))
     Image.new("L", size, color).save(tmp_path / "mask.png")
@@ -160,10 +158,10 @@ def test_pictures_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(save_photo(tmp_path / "a.png").read_bytes()[:200])
     (tmp_path / "text.png").write_text("no picture")
     messages = {
-        "flat": "16 pixels a side or more in .*flat.png, got 64 x 8;",
+        "flat": "at least 16 pixels per side in .*flat.png, got 64 x 8;",
         "thin": "got 1024 x 10 where its longer side is 1024 pixels",
         "cut": "cannot be read",
-        "text": "expected a picture",
+        "text": "expected an image",
     }
     for name, message in messages.items():
         with pytest.raises(GanverseError, match=message):

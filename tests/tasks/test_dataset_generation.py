@@ -166,7 +166,7 @@ def test_a_folder_with_other_samples_is_refused(files: toys.Files, tmp_path: Pat
 def test_only_a_stream_makes_samples(files: toys.Files, tmp_path: Path) -> None:
     generate(DatasetGeneration(tmp_path / "shards", samples=12, per_file=4), toys.stream(files), tmp_path)
     shards = MultiViewShards(tmp_path / "shards", batch_size=2)
-    with pytest.raises(GanverseError, match="expected a MultiViewStream to write samples of, got MultiViewShards"):
+    with pytest.raises(GanverseError, match="expected a MultiViewStream as the data, got MultiViewShards"):
         generate(DatasetGeneration(tmp_path / "again"), shards, tmp_path)
     with pytest.raises(GanverseError, match="at least 1"):
         DatasetGeneration(tmp_path, samples=0)

@@ -177,7 +177,7 @@ def test_other_data_is_refused(files: toys.Files, tmp_path: Path) -> None:
     trained(inverse(files, tmp_path), tmp_path, 1)
     last = tmp_path / "last.ckpt"
     other = toys.stream(files, 4, sampling=SamplingSettings(seed=2, attempts=1, block=4))
-    with pytest.raises(GanverseError, match=r"expected samples .* which the checkpoint was trained with, got"):
+    with pytest.raises(GanverseError, match=r"expected samples .* as in the checkpoint, got"):
         trained((inverse(files, tmp_path)[0], other), tmp_path, 2, last)
     (tmp_path / "other").mkdir()
     stranger = replace(files, generator=toys.save_files(tmp_path / "other", seed=5).generator)
@@ -196,7 +196,7 @@ def test_other_frozen_networks_are_refused(files: toys.Files, tmp_path: Path) ->
     torch.manual_seed(9)
     retrained = toys.save_inverse_network(tmp_path / "other" / "inverse.safetensors", other.generator)
     stranger = toys.disentanglement(replace(files, inverse=retrained))
-    with pytest.raises(GanverseError, match=r"expected inverse .* which the checkpoint was trained with, got"):
+    with pytest.raises(GanverseError, match=r"expected inverse .* as in the checkpoint, got"):
         trained((stranger, toys.stream(files, 4)), tmp_path, 2, tmp_path / "last.ckpt")
     begun = toys.inverse(start=str(files.inverse))
     trained((begun, toys.stream(files, 4)), tmp_path, 1)

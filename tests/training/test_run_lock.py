@@ -43,10 +43,10 @@ def test_without_locks_a_file_says_who_is_there(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(fcntl, "flock", flock)
     with run_lock(tmp_path):
         own = (tmp_path / LOCK).read_text()
-        with pytest.raises(GanverseError, match="at work there"), run_lock(tmp_path):
+        with pytest.raises(GanverseError, match="is running there"), run_lock(tmp_path):
             pass
     (tmp_path / LOCK).write_text("7\nanother-machine\n")
-    with pytest.raises(GanverseError, match="process 7 on another-machine is at work"), run_lock(tmp_path):
+    with pytest.raises(GanverseError, match="process 7 on another-machine is running there"), run_lock(tmp_path):
         pass
     (tmp_path / LOCK).write_text(own.replace(str(os.getpid()), str(2**22 - 3)))
     with run_lock(tmp_path):

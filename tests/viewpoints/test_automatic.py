@@ -58,7 +58,7 @@ def test_layers_that_move_the_silhouette() -> None:
 def test_the_first_layers_that_make_most_of_the_movement_are_proposed() -> None:
     lines: list[str] = []
     assert propose_layers([0.3, 0.4, 0.2, 0.1], lines.append) == 3
-    assert lines[1] == "layer 2 moves the silhouette by 0.400, 70% of all movement so far"
+    assert lines[1] == "layer 2 moves the silhouette by 0.400, 70% of the total so far"
     assert propose_layers([0.8, 0.1, 0.1]) == 1
     assert propose_layers([0.0, 0.0]) == 2
 
