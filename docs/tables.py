@@ -38,7 +38,7 @@ def write_cards(written: Mapping[str, Any], folder: Path = SHIPPED) -> None:
     shares: dict[str, dict[str, Any]] = {}
     for key, score in written["scores"].items():
         share = {name: round(value, 5) if isinstance(value, float) else value for name, value in score.items()}
-        # LPIPS means nothing without its weights
+        # LPIPS depends on its weights
         named = {**share, "perceptual": written["perceptual"]} if "lpips" in key else share
         shares.setdefault(judged(key), {})[key] = named
     for name, share in shares.items():

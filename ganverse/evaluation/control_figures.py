@@ -52,8 +52,8 @@ def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -
         *(
             Figure(
                 f"swap-{factor}",
-                f"StyleGAN-R: swap of the {factor}",
-                f"Row i keeps everything of scene i but takes the {factor} of the column's scene.",
+                f"StyleGAN-R: {factor} swaps",
+                f"Row i shows scene i with the {factor} of the column's scene.",
                 swap_table(studio.renderer, scenes, own, factor),
             )
             for factor in FACTORS
