@@ -1,10 +1,10 @@
-"""Fills the tables of README.md and docs/results.md from the cards of the shipped weights.
+"""Writes model cards, and the tables of README.md and docs/results.md, from the cards of the shipped weights.
 
     python evaluate.py                                      # evaluates the shipped weights
-    python docs/tables.py runs/shipped/report/scores.json   # puts the numbers into their cards and the tables
+    python docs/tables.py runs/shipped/report/scores.json   # writes the results to the cards and the tables
 
-A table stands between `<!-- scores: NAMES -->` and `<!-- end -->`;
-names may hold wildcards. Published numbers of the catalog only (`ganverse/evaluation/catalog.py`).
+A table stands between `<!-- scores: NAMES -->` and `<!-- end -->`; names may contain wildcards. Tables show only
+published numbers of the catalog (`ganverse/evaluation/catalog.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ganverse.evaluation.catalog import CATALOG, Entry
+from ganverse.model_cards import model_card
 from ganverse.pretrained import SHIPPED
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,7 @@ _HEAD = "| measured | value | 95 % interval | target | name |\n|---|---|---|---|
 
 
 def judged(key: str) -> str:
-    """The shipped weights that a number judges."""
+    """Name of the shipped weights that a result belongs to."""
     part, name = key.split("/")
     if part == "gan" and name.startswith(("azimuth_", "identity_")):
         return "gan-car"
@@ -34,7 +35,7 @@ def judged(key: str) -> str:
 
 
 def write_cards(written: Mapping[str, Any], folder: Path = SHIPPED) -> None:
-    """Puts every number of a scores.json into the card of the weights that it judges."""
+    """Writes the results in a scores.json to the cards of the evaluated weights."""
     shares: dict[str, dict[str, Any]] = {}
     for key, score in written["scores"].items():
         share = {name: round(value, 5) if isinstance(value, float) else value for name, value in score.items()}
@@ -48,13 +49,13 @@ def write_cards(written: Mapping[str, Any], folder: Path = SHIPPED) -> None:
 
 
 def scores() -> dict[str, dict[str, float]]:
-    """value, low, high and count of every number in the cards, by its name."""
+    """Value, low, high and count of every result in the cards, by name."""
     cards = [json.loads(path.read_text()) for path in sorted(SHIPPED.glob("*.json"))]
     return {name: score for card in cards for name, score in card.get("evaluation", {}).items()}
 
 
 def filled(page: str) -> str:
-    """A page with its tables as the cards have them now."""
+    """A page with current tables."""
     found = scores()
 
     def table(match: re.Match[str]) -> str:
@@ -85,5 +86,7 @@ def _text(value: float) -> str:
 if __name__ == "__main__":
     for file in sys.argv[1:]:
         write_cards(json.loads(Path(file).read_text(encoding="utf-8")))
+    for path in SHIPPED.glob("*.json"):
+        path.with_suffix(".md").write_text(model_card(path.stem, json.loads(path.read_text())), encoding="utf-8")
     for path in PAGES:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

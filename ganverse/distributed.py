@@ -1,4 +1,4 @@
-"""Several processes as one: gathering rows with gradients, averaging tensors."""
+"""Multiple processes: gathering rows with gradients, averaging tensors."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """As `write_atomically`, and on a full disk all files stay as they were; name what refers to others last."""
+    """`write_atomically` for several files; a full disk changes none. Files that refer to others must come last."""
     ready = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
         for path, data in files.items():
@@ -55,7 +55,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             os.replace(temporary, path)
     finally:
         for temporary in ready.values():
-            with contextlib.suppress(OSError):  # no folder was to be had
+            with contextlib.suppress(OSError):  # the folder could not be created
                 temporary.unlink()
 
 
@@ -177,7 +177,7 @@ def _decode(source: Path | bytes, largest: int | None) -> Image.Image:
         name = "this file"
     else:
         name = str(source)
-        _check_file(source, "a picture")
+        _check_file(source, "an image")
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=PICTURE_FORMATS) as file:
             if file.width * file.height > LARGEST_PICTURE:
@@ -194,7 +194,7 @@ def _decode(source: Path | bytes, largest: int | None) -> Image.Image:
         # Pillow's decoders raise all of these for damaged files
         why = "its format is unknown" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise GanverseError(
-            f"expected a picture in {name}, but it cannot be read ({why}); save it as PNG or JPEG"
+            f"expected an image in {name}, but it cannot be read ({why}); save it as PNG or JPEG"
         ) from error
 
 
@@ -206,13 +206,13 @@ def _check_file(path: Path, what: str) -> None:
 
 
 def regular(path: Path) -> Path:
-    """`path`, unless something else than a file or a folder is there: opening a pipe blocks, a device never ends.
+    """Returns `path`; refuses pipes and devices, which would block or never end.
 
     Raises:
-        OSError: as above.
+        OSError: there is something, but neither a file nor a folder.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "no regular file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path
 
 
@@ -286,9 +286,9 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise GanverseError(f"expected {what} at {path}, but it cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:
-        raise GanverseError(f"expected JSON in {path}, got {brief(error):.80}; write {what} again") from error
+        raise GanverseError(f"expected JSON in {path}, got {brief(error):.80}; create {what} again") from error
     if not isinstance(found, dict):
-        raise GanverseError(f"expected a mapping in {path}, got a {type(found).__name__}; write {what} again")
+        raise GanverseError(f"expected a mapping in {path}, got a {type(found).__name__}; create {what} again")
     return found
 
 

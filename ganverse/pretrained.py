@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganverse.errors import GanverseError, brief, quoted
 from ganverse.io import json_bytes, pack_tensors, read_json, regular, write_together
+from ganverse.model_cards import model_card
 
 SHIPPED = Path(__file__).parent / "weights"
 """Folder of the shipped weights."""
@@ -72,9 +73,9 @@ def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
     """Path of a .safetensors file with its card, or of a training checkpoint (.ckpt).
 
     Args:
-        source: "car" (the package's own), a run directory or its stage's folder, a .safetensors file, a .ckpt, or
-            hf://owner/repository[/file.safetensors] of the hub.
-        kind: the network that is looked for.
+        source: "car" (shipped weights), a run or stage directory, a .safetensors file, a .ckpt, or
+            hf://owner/repository[/file.safetensors] on the Hugging Face hub.
+        kind: the kind of network to find.
 
     Raises:
         GanverseError: no such weights were found.
@@ -89,8 +90,8 @@ def find_weights(source: str | Path, kind: Kind = INVERSE) -> Path:
     if path.suffix in (_WEIGHTS, CHECKPOINT):
         return path
     raise GanverseError(
-        f"expected weights at {source}: car, a run directory, a {_WEIGHTS} file, a {CHECKPOINT} or "
-        "hf://owner/repository; found none"
+        f"expected weights at {source}, found none; give car, a run directory, a {_WEIGHTS} file, a {CHECKPOINT} or "
+        "hf://owner/repository"
     )
 
 
@@ -145,7 +146,7 @@ def read_card(path: Path) -> dict[str, Any]:
         GanverseError: the card is missing or not JSON.
     """
     facts = read_json(path.with_suffix(".json"), "a card beside the weights")
-    facts.pop("evaluation", None)  # the numbers that the weights were given
+    facts.pop("evaluation", None)
     return facts
 
 
@@ -204,7 +205,7 @@ def build(kind: type[T], facts: Any, ready: Mapping[str, Any] | None = None) -> 
         except ValidationError as error:
             first = error.errors()[0]
             where, found = ".".join(map(str, (name, *first["loc"]))), quoted(first["input"])
-            raise GanverseError(f"expected {where:.80} of another kind ({first['msg']:.100}), got {found}") from error
+            raise GanverseError(f"expected a valid value of {where:.80} ({first['msg']:.100}), got {found}") from error
         except (TypeError, ValueError) as error:
             raise GanverseError(f"expected text and finite numbers in {name}, got {quoted(value)}") from error
     try:
@@ -283,13 +284,16 @@ def _loaded(path: Path) -> Any:
 def save_network(
     network: nn.Module, path: Path, facts: Mapping[str, Any], *, half: bool = True, exact: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Writes `path` (.safetensors) and its card, `facts` plus the file's sha256; returns the card.
+    """Writes `path` (.safetensors) and its card, `facts` plus the file's sha256, as NAME.json; returns the card.
+
+    NAME.md is the same card for the Hugging Face hub.
 
     half: store float16. exact: name prefixes of tensors that keep their type.
     """
     data = pack_tensors(dict(network.state_dict()), half=half, exact=exact)
     card = {**facts, "sha256": hashlib.sha256(data).hexdigest()}
-    write_together({path: data, path.with_suffix(".json"): json_bytes(card)})
+    readable = model_card(path.stem, card).encode()
+    write_together({path: data, path.with_suffix(".md"): readable, path.with_suffix(".json"): json_bytes(card)})
     return card
 
 

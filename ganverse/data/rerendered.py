@@ -53,13 +53,13 @@ def open_rerendering(renderer: Path, reader: Path, generator_sha256: str, views:
 
 
 class RerenderedSampler(MultiViewSampler):
-    """The same objects, views and filter; images by StyleGAN-R.
+    """A sampler with the same objects, views and filter, and images from StyleGAN-R.
 
     Shape, texture and background are read from the object's first image. All its images are synthesized under the
     learned cameras of the view codes, so the camera table of `rerendering.reader` is exact for these images. A batch's
     styles are those of the GAN.
 
-    masker: of the generator's images and of the synthesized ones.
+    masker: for the generator's images and for the synthesized ones.
     """
 
     masker: Masker
@@ -77,7 +77,7 @@ class RerenderedSampler(MultiViewSampler):
 
     @property
     def fingerprint(self) -> str:
-        """That of the generator's samples and the renderer, whose card pins the reader."""
+        """Hash of the generator's fingerprint and the renderer; the renderer's card contains the reader's hash."""
         parts = f"{super().fingerprint} {self.rerendering.card.sha256}"
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
@@ -90,7 +90,7 @@ class RerenderedSampler(MultiViewSampler):
 
     @torch.no_grad()
     def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
-        """The samples of these indices; `forced` marks those with an image that the filter rejects."""
+        """The samples of these indices in order; `forced` marks those with an image that the filter rejects."""
         drawn = super().draw(indices)
         made = [self._synthesize(block, rows) for block, rows in self._parts(drawn.batch)]
         images, masks, instances = (torch.cat(parts) for parts in zip(*made, strict=True))

@@ -69,8 +69,7 @@ class Pictures:
 class Drawn:
     """A batch with statistics.
 
-    counts: all images looked at, rejected attempts included. forced: which samples were kept although every attempt was
-    rejected.
+    counts: all images, rejected attempts included. forced: samples kept although every attempt was rejected.
     """
 
     batch: MultiViewBatch
@@ -86,7 +85,7 @@ def random_numbers(seed: int, index: int, purpose: int, attempt: int = 0) -> np.
 class MultiViewSampler:
     """Draws samples of a frozen copy of `generator` at the view codes `codes`.
 
-    masker: where masks come from; None takes the car world's truth. GanverseError if the parts do not fit together.
+    masker: source of the masks; None uses the car world's exact ones. GanverseError if the parts do not fit together.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class MultiViewSampler:
             raise GanverseError(f"expected a masker, since {type(generator).__name__} has no exact masks")
         if self.settings.views > len(codes):
             raise GanverseError(
-                f"expected at least {self.settings.views} view codes, got {len(codes)}; add some or ask for fewer views"
+                f"expected at least {self.settings.views} view codes, got {len(codes)}; add view codes or reduce sampling.views"
             )
         self._views = view_styles(self.generator, codes, device=device_of(self.generator))
 
@@ -128,7 +127,7 @@ class MultiViewSampler:
         return self
 
     def view_ids(self, index: int) -> list[int]:
-        """The distinct views of sample `index`, at random."""
+        """Distinct random views of sample `index`."""
         random = random_numbers(self.settings.seed, index, _VIEWS)
         first = int(random.integers(len(self.codes)))
         rest = [view for view in range(len(self.codes)) if view != first]
@@ -137,7 +136,7 @@ class MultiViewSampler:
 
     @torch.no_grad()
     def draw(self, indices: Int[Tensor, " batch"]) -> Drawn:
-        """The samples of these indices, in their order."""
+        """The samples of these indices in order."""
         samples, views = indices.tolist(), self.settings.views
         view_ids = upload(torch.tensor([self.view_ids(i) for i in samples]), self._views.device)
         best = self._make(samples, view_ids, 0)

@@ -161,7 +161,7 @@ def total_counts(plan: ShardPlan) -> FilterCounts:
 
 
 def read_plan(folder: Path) -> ShardPlan:
-    """The plan behind a finished folder; GanverseError if it holds no finished shards or one is missing."""
+    """The plan of a finished folder; GanverseError if it has no finished shards or one is missing."""
     path = folder / MANIFEST
     if not path.is_file():
         raise GanverseError(f"expected finished shards with a {MANIFEST} in {folder}, got none; generate them")
@@ -177,7 +177,7 @@ def read_plan(folder: Path) -> ShardPlan:
         ) from error
     for path in map(plan.tar, range(plan.shards)):
         if not path.is_file():
-            raise GanverseError(f"expected {path} as the manifest describes it, but it is missing; generate it again")
+            raise GanverseError(f"expected {path} as in the manifest, but it is missing; run generation again")
     return plan
 
 

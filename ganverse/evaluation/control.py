@@ -1,7 +1,7 @@
 """StyleGAN-R on held-out objects: how well it follows camera, shape, texture and background, and image quality.
 
-Swaps happen at equal cameras. Silhouettes are compared with StyleGAN-R's own image of the shape's source, since the
-predicted shape is only as good as f. Textures and backgrounds are compared with the requested inputs.
+Swaps are evaluated at equal cameras. Silhouettes are compared with StyleGAN-R's own image of the shape's source, since
+the predicted shape is only as good as f. Textures and backgrounds are compared with the requested inputs.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def rotation_scores(
 ) -> dict[str, Score]:
     """Scores over full rotations. table: cameras of the view codes, whose typical elevation and distance are used.
 
-    azimuth_error_deg: requested against measured azimuth, median. identity_*: share of the variance over scenes and
-    azimuths that the scene explains.
+    azimuth_error_deg: measured against requested azimuth, median. identity_*: share of the variance over scenes and
+    azimuths explained by the scene.
     """
     sweep = azimuth_sweep(scenes, table, [360 * step / azimuths for step in range(azimuths)])
     pose = probes.pose(render_in_chunks(renderer, sweep, framed=True))
@@ -211,9 +211,9 @@ def swap_scores(
     the scenes, from the same cameras.
 
     swap_*_ratio: mean distance to the requested value over mean distance to the scene's own value: 0 is perfect, 1 is
-    half way, more is unmoved. Shape: 1 - IoU of silhouettes. Texture: L1 on the UV chart. Paint: L1 of the main color,
-    against the generator's images. Background: L1 outside the objects, against the requested backgrounds.
-    swap_shape_iou: silhouette after a shape swap against that of the shape's source.
+    half way, larger is closer to the original. Shape: 1 - IoU of silhouettes. Texture: L1 on the UV chart. Paint: L1 of
+    the main color, with the generator's images. Background: L1 outside the objects, with the requested backgrounds.
+    swap_shape_iou: silhouette after a shape swap with that of the shape's source.
 
     Raises:
         GanverseError: fewer than two scenes.
@@ -269,7 +269,7 @@ def gan_scores(studio: Studio, batch: MultiViewBatch) -> dict[str, Score]:
 
 
 class RegressorFeatures(nn.Module):
-    """`PoseRegressor.hidden`, as torchmetrics wants a feature space."""
+    """`PoseRegressor.hidden`: feature space for Frechet distances."""
 
     num_features = 160
 
@@ -288,10 +288,7 @@ def frechet_distance(
     fake: Sequence[Float[Tensor, "_ 3 height width"]],
     features: nn.Module,
 ) -> float:
-    """Frechet distance of two image sets (batches in [0, 1], at least two images each) in the space of `features`.
-
-    Uses only this process's images; every process has all of them.
-    """
+    """Frechet distance of two image sets (batches in [0, 1], at least two images each) in the space of `features`."""
     size = (3, *real[0].shape[2:])
     metric = FrechetInceptionDistance(features, normalize=True, input_img_size=size, sync_on_compute=False)
     metric = metric.to(real[0].device)

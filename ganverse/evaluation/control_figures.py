@@ -45,8 +45,8 @@ def control_figures(studio: Studio, batch: MultiViewBatch, azimuths: int = 12) -
         Figure(
             "stylegan-r-camera",
             "StyleGAN-R: camera control",
-            "The image of the GAN (left), then its predicted shape, texture and background over a full rotation, "
-            "through StyleGAN-R and (mesh and texture, on white) through DIB-R.",
+            "The GAN's image (left), then its predicted shape, texture and background over a full rotation, rendered "
+            "by StyleGAN-R and, mesh and texture on white, by DIB-R.",
             rotation_table(studio.renderer, template, generated, sweep, images),
         ),
         *(
@@ -70,7 +70,7 @@ def rotation_table(
     sweep: Scenes,
     images: Images,
 ) -> Image.Image:
-    """Rows: every scene through both renderers. Columns: the GAN's own image, then the `images` of the `sweep`."""
+    """Rows: every scene through both renderers. Columns: the GAN's image, then the `images` of the `sweep`."""
     graphics, count = render_meshes(renderer, template, sweep), len(generated)
     both = torch.stack([x.unflatten(0, (count, -1)) for x in (images, graphics)], dim=1).flatten(0, 1)
     degrees = sweep.cameras.azimuth[: both.shape[1]].rad2deg().tolist()
@@ -82,7 +82,7 @@ def rotation_table(
 def swap_table(
     renderer: StyleGANR, scenes: Scenes, own: Float[Tensor, "scenes 3 height width"], factor: Factor
 ) -> Image.Image:
-    """Rows: scenes, their own images in the first column. Columns: where the factor comes from."""
+    """Rows: scenes, their own images in the first column. Columns: source of the factor."""
     count = len(scenes)
     swapped = render_in_chunks(renderer, swap_matrix(scenes, factor)).unflatten(0, (count, count))
     columns = [Column("own", own), *(Column(f"{factor} of {j + 1}", swapped[:, j]) for j in range(count))]

@@ -48,7 +48,7 @@ def evaluate_models(
 ) -> dict[str, float]:
     """Loads and evaluates, prints a table, and writes metrics.json, scores.json and index.html to `output`.
 
-    Returns the contents of metrics.json: flat, `part/name`; numbers that these models do not cover are absent.
+    Returns the contents of metrics.json: flat, `part/name`, without results that these models do not have.
 
     Raises:
         GanverseError: nothing to evaluate, or models that are missing, damaged or do not belong together.
@@ -88,7 +88,7 @@ def finite(scores: Mapping[str, Score]) -> dict[str, Score]:
 
 @dataclass
 class Evaluation:
-    """One evaluation while it runs."""
+    """A running evaluation."""
 
     models: Models
     settings: EvaluationSettings

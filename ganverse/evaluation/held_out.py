@@ -36,14 +36,14 @@ def held_out_samples(source: Source, seed: int, count: int, views: int) -> HeldO
 def held_out_scores(
     samples: HeldOutSamples, model: InverseModel, perceptual: PerceptualDistance, settings: EvaluationSettings
 ) -> dict[str, Score]:
-    """Protocol: objects that no training has seen, a single image in.
+    """Single-image reconstruction of held-out objects.
 
     The input is an object's first view, at any view code. The predicted textured mesh is rendered with the learned
     cameras of that view code and of `unseen_views` others, and compared with the source's images and masks (segmenter,
     exact or files). Scores are means over objects:
 
-    iou_*: masks cut at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside their
-    masks. *_input: the view that went in. *_unseen: mean over the object's other views.
+    iou_*: masks thresholded at one half. l1_*, psnr_*: RGB inside the target's mask. lpips_*: both images black outside
+    their masks. *_input: the input view. *_unseen: mean over the object's other views.
     """
     batches, device = [], model.network.start.device
     for indices in torch.arange(samples.count).split(settings.batch):

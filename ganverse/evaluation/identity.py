@@ -72,9 +72,9 @@ def identity_scores(grid: PoseGrid) -> dict[str, Score]:
 def identity_metrics(grid: PoseGrid) -> dict[str, float]:
     """Consistency of views and objects.
 
-    azimuth_spread_deg: circular standard deviation over the objects at one view code, without flips, mean over codes.
-    azimuth_flips: share of images that face more than 90 degrees away from what their view code shows.
-    identity_*: share of the variance that the object explains (1 is perfect).
+    azimuth_spread_deg: circular standard deviation over the objects of a view code, without flips, mean over codes.
+    azimuth_flips: share of images over 90 degrees away from what their view code shows. identity_*: share of the
+    variance explained by the object (1 is perfect).
     """
     _, spread, flips = consensus(grid.azimuth.T)
     return {
@@ -119,9 +119,9 @@ def consensus(
 
 
 def explained_share(values: Float[Tensor, "objects views dims"]) -> float:
-    """Two-way analysis of variance without interaction: the share of the total variance that the object explains.
+    """Two-way analysis of variance without interaction: share of the total variance explained by the object.
 
-    The rest to 1 is view, interaction and noise. Dimensions are summed, so a constant one counts for nothing.
+    The remainder to 1 is view, interaction and noise. Dimensions are summed, so a constant one has no effect.
     """
     centered = values - values.mean(dim=(0, 1))
     total = centered.square().mean(dim=(0, 1)).sum().clamp_min(1e-12)

@@ -37,7 +37,7 @@ class Score:
         effect.
 
         Raises:
-            GanverseError: no objects at all.
+            GanverseError: no objects.
         """
         index = resampled_indices(len(values))
         rows = values.double().cpu().reshape(len(values), -1)
@@ -52,7 +52,7 @@ class Score:
         A mean of ratios would be dominated by objects with a denominator near zero.
 
         Raises:
-            GanverseError: no objects at all.
+            GanverseError: no objects.
         """
         index = resampled_indices(len(numerators))
         above, below = numerators.double().cpu(), denominators.double().cpu()
@@ -82,7 +82,7 @@ def _reduce(values: Float[Tensor, "rows values"], statistic: Statistic) -> Float
 
 
 def joined(batches: Sequence[Mapping[str, Float[Tensor, " _"]]]) -> dict[str, Float[Tensor, " objects"]]:
-    """One value per object and name, out of one batch or more; on the CPU."""
+    """One value per object and name from the batches, on the CPU."""
     return {name: torch.cat([batch[name].detach().cpu().float() for batch in batches]) for name in batches[0]}
 
 

@@ -43,7 +43,7 @@ def reprojection_scores(
     load: Callable[[int], FoundObject],
     refinement: RefinementSettings | None = None,
 ) -> dict[str, Score]:
-    """Scores of the photos that `load` gives for 0 .. count - 1.
+    """Scores of the photos that `load` returns for 0 .. count - 1.
 
     iou: of the re-projected silhouette and the mask. l1_masked: RGB inside the mask. *_refined: the same after
     test-time refinement with the photo and its mask, which is no longer a prediction.

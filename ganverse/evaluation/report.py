@@ -38,7 +38,7 @@ class Report:
 
 
 def write_report(report: Report, folder: Path, others: Mapping[str, bytes] | None = None) -> Path:
-    """`folder`/index.html, which needs nothing else, and beside it figures, meshes and other files by their names."""
+    """Writes `folder`/index.html, which is self-contained, and figures, meshes and other files beside it."""
     page = folder / "index.html"
     files = {f"figures/{figure.name}.png": png_bytes(figure.image, compression=9) for figure in report.figures}
     files |= {f"meshes/{name}": data for name, data in report.meshes.items()}

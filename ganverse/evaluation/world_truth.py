@@ -91,17 +91,17 @@ def world_scores(
     true_cameras: Cameras | None,
     settings: EvaluationSettings,
 ) -> tuple[dict[str, Score], Float[Tensor, " cars"]]:
-    """Protocol: car-world images with 3D ground truth, a single image in.
+    """Single-image reconstruction of car-world images with 3D ground truth.
 
     Returns the scores by name, and the 3D IoU of every car by its number (car i is `world_batch` of index i).
 
     The input is a random car under a random camera. Mesh and texture are moved by ONE similarity for the whole model
     (`alignment`, estimated on other cars) and compared with the truth:
 
-    iou_2d: silhouettes under the input's TRUE camera. iou_3d: occupancy, `VOXELS` a side. chamfer: Chamfer-L1, world
+    iou_2d: silhouettes under the input's TRUE camera. iou_3d: occupancy, `VOXELS` per side. chamfer: Chamfer-L1, world
     units. f_score: at `F_SCORE_DISTANCE`. normal_consistency: mean absolute cosine of normals at nearest points.
     chroma_error: mean over both views; chroma_gray: of a gray prediction. azimuth_error_deg: of the view codes' learned
-    cameras, where the true ones are known.
+    cameras, if the true ones are known.
     """
     batches = []
     for indices in torch.arange(settings.world_objects).split(settings.batch):

@@ -141,10 +141,10 @@ def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]
             if not packed:
                 return {path.name: layer.read_bytes(), picture: png}
             UsdUtils.CreateNewUsdzPackage(str(layer), str(package))
-            zipfile.ZipFile(package).close()  # a package that was cut off is none, of which usd-core says nothing
+            zipfile.ZipFile(package).close()  # usd-core does not report a truncated package
         except (Tf.ErrorException, zipfile.BadZipFile) as error:
             raise GanverseError(
-                f"expected room in {folder.parent} while {path} is made, got: {brief(error)}; make room, or set TMPDIR"
+                f"expected free disk space in {folder.parent} to write {path}, got: {brief(error)}; free some, or set TMPDIR"
             ) from error
         return {path.name: package.read_bytes()}
 

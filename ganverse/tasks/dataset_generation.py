@@ -29,10 +29,9 @@ _CONTENT_SEED, _CONTENTS = 7, 6
 class DatasetGeneration(pl.LightningModule):
     """Writes samples of a `MultiViewStream`; one predict step writes one file.
 
-    Finished files are never made again, so an interrupted run continues. A process needs no message from the others:
-    whichever finishes last writes the summary. `output` also receives pictures: views.png (objects in rows, view codes
-    in columns), kept.png (images, each beside itself with its background dimmed), dropped.png (rejected images, counted
-    by reason).
+    Finished files are skipped, so an interrupted run resumes. Processes do not communicate: the last one to finish
+    writes the summary. `output` also receives views.png (rows: objects, columns: view codes), kept.png (each image
+    beside a copy with a dimmed background) and dropped.png (number of rejected images by reason).
 
     Args:
         output: output folder.

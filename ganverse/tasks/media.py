@@ -1,4 +1,4 @@
-"""Pictures of the networks in training, always of the same objects: those of the evaluation."""
+"""Sample images of the networks during training, always of the same objects: those of the evaluation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def inverse_media(
     """Named media.
 
     inverse: see `reconstruction_table`. object-N: the first objects as GLB. camera-wheel: annotated and learned
-    azimuths, with their way there.
+    azimuths, and the path between.
     """
     batch = batch.to(cameras.azimuth.device)
     media: dict[str, Medium] = {"inverse": reconstruction_table(network, cameras, batch)}
@@ -38,7 +38,7 @@ def inverse_media(
 
 
 def disentanglement_media(renderer: StyleGANR, networks: FrozenNetworks, scene: TrainingScene) -> dict[str, Medium]:
-    """Named tables of images in the generator's own size.
+    """Named tables of images at the generator's image size.
 
     camera: see `rotation_table`. swap-*: see `swap_table`; the first column shows the GAN's own images.
     """
