@@ -202,7 +202,7 @@ def guarded(run: Callable[[], int]) -> int:
     # Training on 2 cores, img/s alone and beside two busy programs: 44 and 2 by default, 35 and 19 without spinning,
     # 42 and 15 with this setting.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # a home that cannot be written to is no matter
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # hides its warning about a read-only home
     before = None
     if threading.current_thread() is threading.main_thread():  # SIGTERM ends a command like Ctrl-C
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -229,10 +229,10 @@ def guarded(run: Callable[[], int]) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Keeps what a step frees for the next one (glibc), which else is given back and mapped anew: a tenth of a step."""
+    """Makes glibc keep freed memory. Returning it and mapping it again would cost up to a tenth of a training step."""
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if set_option is not None:  # not in other C libraries
-        set_option(-4, 0)  # M_MMAP_MAX: large tensors come from the heap, too
+    if set_option is not None:  # other C libraries do not have it
+        set_option(-4, 0)  # M_MMAP_MAX: large tensors also come from the heap
         set_option(-1, -1)  # M_TRIM_THRESHOLD: the heap never shrinks
 
 

@@ -27,7 +27,7 @@ def find_device(name: str | None) -> torch.device:
         return default_device()
     try:
         device = torch.device(name)
-        torch.empty(0, device=device).cpu()  # which `meta` refuses, too
+        torch.empty(0, device=device).cpu()  # also refuses `meta`
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise GanverseError(
             f"expected --device cpu or a GPU of this machine (cuda, cuda:1, ...), got {name}"

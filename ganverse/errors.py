@@ -48,4 +48,4 @@ AT_LEAST_1 = (1, _HIGHEST)
 POSITIVE = (1e-12, _HIGHEST)
 SHARE = (0, 1)
 FROM_1, FROM_2 = (1, 1e5), (2, 1e5)
-"""Of what is made at once and held in memory."""
+"""Ranges for numbers of things that are in memory at the same time."""

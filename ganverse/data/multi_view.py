@@ -26,7 +26,7 @@ VALIDATION_START = 2**40
 
 
 class CountedData(pl.LightningDataModule):
-    """Remembers in Lightning's checkpoints how many samples training has seen, on all processes together."""
+    """Saves the number of training samples seen by all processes in checkpoints."""
 
     samples_seen = 0
 
@@ -39,7 +39,7 @@ class CountedData(pl.LightningDataModule):
         self.samples_seen = int(state_dict["samples_seen"])
 
     def _count(self, samples: int) -> None:
-        """Samples of this process in a batch; those of a training are counted."""
+        """Counts this process's samples of a training batch, times the number of processes."""
         if self.trainer is not None and self.trainer.training:
             self.samples_seen += samples * self.trainer.world_size
 
@@ -57,7 +57,7 @@ class MultiViewData(CountedData, ABC):
 
     Args:
         batch_size: objects per process and step.
-        validation_objects: held-out objects of one validation.
+        validation_objects: number of held-out objects per validation.
     """
 
     def __init__(self, batch_size: int, validation_objects: int) -> None:

@@ -110,12 +110,12 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        # The same numbers as PyTorch's own, which adds into zeros: three to four times as long on a CPU.
+        # Same values as PyTorch's backward, which takes three to four times as long on a CPU.
         return F.interpolate(gradient * 0.25, scale_factor=2.0)
 
 
 def halve(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels half_h half_w"]:
-    """Mean of every 2 x 2 pixels; the sides are even."""
+    """Mean of every 2 x 2 pixels; height and width must be even."""
     half: Tensor = _Halve.apply(x)
     return half
 

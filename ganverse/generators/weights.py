@@ -98,7 +98,7 @@ def load_generator(source: str | Path, device: torch.device | str = "cpu") -> tu
     """Loads a frozen float32 generator in eval mode, and its card.
 
     Args:
-        source: "car" (the package's own GAN), a .safetensors file, a run directory, or
+        source: "car" (the shipped GAN), a .safetensors file, a run directory, or
             hf://owner/repository[/file.safetensors].
         device: of the generator.
 

@@ -17,7 +17,7 @@ Convert the generator of a GAN trained elsewhere: StyleGAN1, 2 and 3 from NVIDIA
 rosinality's StyleGAN2 and DatasetGAN's StyleGAN1 in PyTorch. The format is detected from the file's contents. Nothing
 in the file is executed, and no module that it names is imported.
 
-Writes DIR/NAME.safetensors and DIR/NAME.json, a card with architecture, license and source."""
+Writes DIR/NAME.safetensors, and a card with architecture, license and source as DIR/NAME.json and DIR/NAME.md."""
 EXAMPLES = """\
 examples:
   ganverse import-gan stylegan2-car-config-f.pkl -o generators --crop 512x384

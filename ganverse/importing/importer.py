@@ -49,7 +49,7 @@ class ImportSettings:
 def import_generator(source: str, output: Path, settings: ImportSettings) -> tuple[Path, GeneratorCard]:
     """Writes NAME.safetensors and its card to the folder `output`; returns the file and the card.
 
-    source: see `read_source`. Everything is read, checked and tried before the first byte is written.
+    source: see `read_source`. Everything is read, checked and tested before the first byte is written.
 
     Raises:
         GanverseError: the file cannot be imported; nothing was written.
@@ -70,16 +70,16 @@ def import_generator(source: str, output: Path, settings: ImportSettings) -> tup
         return path, save_generator(generator, path, card)
     except OSError as error:
         if not existed and path.exists():
-            for part in (path, path.with_suffix(".json")):  # without their cards
+            for part in (path, path.with_suffix(".md"), path.with_suffix(".json")):  # incomplete
                 part.unlink(missing_ok=True)
         raise GanverseError(f"expected a folder to write to at {output}, got: {error}") from error
 
 
 def read_source(source: str) -> bytes:
-    """The file at a path or at hf://owner/repository/file.
+    """The contents of a path or of hf://owner/repository/file.
 
     Raises:
-        GanverseError: there is none, or it is larger than `MAX_FILE`.
+        GanverseError: the file is missing, or larger than `MAX_FILE`.
     """
     if source.startswith(_HUB):
         owner, repository, file = (*source.removeprefix(_HUB).split("/", 2), "", "")[:3]

@@ -82,7 +82,7 @@ class PerceptualDistance(nn.Module):
 
 
 def check_size(side: int, weight: str = "the weight of the perceptual loss") -> None:
-    """GanverseError for images too small to compare; weight: the setting that leaves the comparison out."""
+    """GanverseError if images are too small to compare; weight: setting that disables the comparison."""
     if side < SMALLEST:
         raise GanverseError(
             f"expected images of at least {SMALLEST} px for the perceptual distance, got {side}; set {weight} to 0"

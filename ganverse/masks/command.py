@@ -88,8 +88,8 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
     masks = segmenter(images).foreground
     pairs = torch.stack([images, images * (0.2 + 0.8 * masks)], dim=1).flatten(0, 1)
     save_image(image_grid(pairs.cpu(), columns=8), output.with_suffix(".png"))
-    report(f"{output}: IoU {left_out_iou:.3f} on painted masks left out of the learning")
-    report(f"look at {output.with_suffix('.png')}; if outlines are wrong, paint more images and call again")
+    report(f"{output}: IoU {left_out_iou:.3f} on painted masks excluded from the training")
+    report(f"check {output.with_suffix('.png')}; if outlines are wrong, paint more images and run again")
     return output
 
 
@@ -140,8 +140,8 @@ def read_painted_mask(picture: Path, side: int) -> Float[Tensor, "1 side side"]:
     mask, size = read_mask(path), read_image(picture).shape[1:]
     if mask.shape[1:] != size:
         raise GanverseError(
-            f"expected {path} with the size of its picture, {size[1]} x {size[0]}, got {mask.shape[2]} x "
-            f"{mask.shape[1]}; paint on a layer over the picture"
+            f"expected {path} with the size of its image, {size[1]} x {size[0]}, got {mask.shape[2]} x "
+            f"{mask.shape[1]}; paint on a layer over the image"
         )
     gray = float(((mask >= _DARK) & (mask <= _LIGHT)).float().mean())
     if gray > _MOST_GRAY or 0 < mask.max() < _DARK:

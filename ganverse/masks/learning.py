@@ -75,8 +75,8 @@ def learn_segmenter(
 ) -> tuple[Segmenter, float]:
     """Learns from masks of the images `numbers` of stream `ANNOTATED_SEED`, on the generator's device.
 
-    Returns the segmenter, on that device, and the IoU of the classifier behind it on annotated images left out of its
-    learning. On the CPU the same call gives the same result.
+    Returns the segmenter, on that device, and the classifier's IoU on left-out annotated images (cross-validation).
+    Deterministic on the CPU.
 
     Raises:
         GanverseError: fewer than two masks, all of them black or white, or the generator is not a StyleGAN.

@@ -23,11 +23,11 @@ ARCHITECTURE = "stylegan-r"
 class StyleGANRCard:
     """Card of a StyleGAN-R; `sha256` (of the file) is set when the weights are written.
 
-    generator: architecture of the GAN inside. content_directions: how many there are where the GAN is directed
-    (`generators.protocol`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`.
-    generator_sha256, inverse_sha256: files of the GAN it started from, and of the inverse network with its cameras.
-    images_seen: images of training. resolution: side in pixels of the square that the inverse network sees; None: the
-    generator's own. perceptual: name of the `PerceptualDistance` it was trained with, empty for none.
+    generator: architecture of the GAN. content_directions: number of content directions of a subspace GAN
+    (`generators.protocol`), else 0. view_dims, vertices, texture_size, mapping: see `StyleGANR`. generator_sha256,
+    inverse_sha256: files of the original GAN, and of the inverse network with its cameras. images_seen: images of
+    training. resolution: size in pixels of the square that the inverse network sees; None: the generator's own.
+    perceptual: name of the `PerceptualDistance` used in training, empty for none.
     """
 
     generator: StyleBasedConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import realpath  # `Path.resolve` raises RuntimeError at loops of links
+from os.path import realpath  # `Path.resolve` raises RuntimeError for circular links
 from pathlib import Path
 
 import torch
@@ -128,7 +128,7 @@ def _reconstruct_parser() -> ArgumentParser:
     )
     endings = [ending[1:] for ending in FORMATS]
     parser.add_argument(
-        "--format", default="glb", choices=endings, help="ending of the meshes where -o is a folder (%(default)s)"
+        "--format", default="glb", choices=endings, help="mesh format if -o is a folder (default: %(default)s)"
     )
     parser.add_argument(
         "--masks", type=Path, help="PNG with a white object, or a folder of PHOTO.png (default: found automatically)"
@@ -169,8 +169,8 @@ def _add_network(parser: ArgumentParser, kind: str) -> None:
     parser.add_argument(
         "--weights",
         default="car",
-        help=f"{kind}: car (in the package), a run directory, a .safetensors file, a checkpoint, or "
-        "hf://owner/repository (%(default)s)",
+        help=f"{kind}: car (shipped), a run directory, a .safetensors file, a checkpoint, or "
+        "hf://owner/repository (default: %(default)s)",
     )
     found = parser.add_mutually_exclusive_group()
     found.add_argument(

@@ -65,7 +65,7 @@ class BaseTask(pl.LightningModule):
 
     @property
     def compilable(self) -> Sequence[nn.Module]:
-        """Networks that take most of a step, whose shapes stay and whose gradient is not derived again."""
+        """Networks that take most of a step, with constant shapes and without second derivatives."""
         return ()
 
     @property
@@ -104,7 +104,7 @@ class BaseTask(pl.LightningModule):
             self.log_dict(bar, prog_bar=True, logger=False, batch_size=batch_size)
 
     def on_train_start(self) -> None:
-        """Stops if a checkpoint already holds the complete training; compiles the networks if that is asked for.
+        """Stops at once if a checkpoint already holds the complete training; compiles the networks on request.
 
         Raises:
             GanverseError: there is no C++ compiler, which `torch.compile` needs.
@@ -113,7 +113,7 @@ class BaseTask(pl.LightningModule):
             self.trainer.should_stop = True
         compiler = os.environ.get("CXX", "g++")
         if self.compiled and shutil.which(compiler) is None:
-            raise GanverseError(f"expected a C++ compiler for --compile, got no {compiler}; install it or omit it")
+            raise GanverseError(f"expected a C++ compiler for --compile, found no {compiler}; install it or omit --compile")
         for network in self.compilable if self.compiled else ():
             network.compile()  # in place: parameters and checkpoints keep their names
 

@@ -268,7 +268,7 @@ class ImageGAN(BaseTask):
             fake_loss = F.softplus(fake_logits).mean()
             self.manual_backward(fake_loss)
             real = real.requires_grad_(regularize)
-            # what torch.compile makes has no second derivative: `forward` goes past it
+            # `forward` is not compiled; torch.compile supports no second derivatives
             judge = self.discriminator.forward if regularize else self.discriminator
             real_logits = judge(real, state.fade)
             real_loss = F.softplus(-real_logits).mean()

@@ -21,7 +21,7 @@ _AXES = {"images", "step", "epoch"}
 
 
 Moment = tuple[int, Sequence[float]]
-"""Images seen, and the azimuth of every camera then, in degrees by view id."""
+"""Images seen, and every camera's azimuth at that time, in degrees by view id."""
 
 
 def camera_wheel(history: Sequence[Moment]) -> Image.Image:
@@ -43,7 +43,7 @@ def camera_wheel(history: Sequence[Moment]) -> Image.Image:
     moved = np.abs((np.subtract(end, start) + 180) % 360 - 180)
     figure.suptitle(
         f"{len(moved)} views, moved by {moved.mean():.1f}° on average, {moved.max():.1f}° at most\n"
-        f"tick: annotated    inner ring: start    rim: {seen:,} images",
+        f"tick: annotated    inner ring: start    outer ring: {seen:,} images",
         fontsize=9,
     )
     return _drawn(figure)

@@ -1,4 +1,4 @@
-"""Checkpoints by the clock, and when a training is interrupted."""
+"""Checkpoints at time intervals and on interruption."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class _AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class TimedCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint, which keeps the work of interrupted trainings and looks at the clock less often.
+    """Lightning's ModelCheckpoint, also on interruption, and with `train_time_interval` also under manual optimization.
 
-    SIGINT, SIGTERM and SLURM's SIGUSR1 wait for the end of the step, at which all processes save; a second one, or one
-    before the first step, ends the training at once. Lightning's own handlers let each process end at another step.
+    After SIGINT, SIGTERM or SLURM's SIGUSR1 all processes finish the current step and save. A second signal, or one
+    before the first step, ends the training at once. With Lightning's own handlers processes may end at different
+    steps.
 
-    `train_time_interval` also holds under manual optimization, and the time is looked at as often as the trainer logs:
-    all processes then wait for the first one's answer.
+    The clock is checked when the trainer logs, because all processes then wait for the first one.
     """
 
     _signal: int | None = None
@@ -46,35 +46,35 @@ class TimedCheckpoint(ModelCheckpoint):
     _stepping = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Lightning writes to the system's temporary folder first and moves from there, by halves to other disks."""
+        """Makes checkpoints atomic: Lightning moves them from the system's temporary folder, which may be on another disk."""
         super().setup(trainer, pl_module, stage)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = _AtomicCheckpointIO()
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes over the signals from Lightning, which restores them in the end."""
+        """Replaces Lightning's signal handlers; Lightning restores the original ones at the end."""
         if threading.current_thread() is threading.main_thread():
             requeue = signal.getsignal(_REQUEUE)
             self._requeue = requeue if requeue != self._note else self._requeue
             for number in _SIGNALS:
-                if callable(signal.getsignal(number)):  # of SIGUSR1 only under SLURM
+                if callable(signal.getsignal(number)):  # SIGUSR1 has a handler only under SLURM
                     signal.signal(number, self._note)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """As above, where nothing is checked first."""
+        """Replaces the handlers if there is no sanity check."""
         super().on_train_start(trainer, pl_module)
         self.on_sanity_check_start(trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """From here on there is something to keep."""
+        """From the first step on, signals wait for a checkpoint."""
         self._stepping = not getattr(trainer, "fast_dev_run", False)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when it is time, and when a signal came."""
+        """Saves when the interval has passed or a signal has arrived."""
         if getattr(trainer, "fast_dev_run", False):
             return
         interval = self._train_time_interval
@@ -98,7 +98,7 @@ class TimedCheckpoint(ModelCheckpoint):
         if self._signal is not None or not self._stepping:
             signal.default_int_handler(number, frame)
         self._signal = number
-        os.write(2, b"\nsaving after this step; interrupt again to stop at once\n")  # print is not made for handlers
+        os.write(2, b"\nsaving after this step; interrupt again to stop at once\n")  # print is not safe in signal handlers
 
     def _end_if_interrupted(self, trainer: pl.Trainer) -> None:
         device = trainer.strategy.root_device
@@ -108,7 +108,7 @@ class TimedCheckpoint(ModelCheckpoint):
         if not any_process(self._signal == _REQUEUE, device):
             raise KeyboardInterrupt
         self._signal = None
-        self._requeue(_REQUEUE, None)  # Lightning's: SLURM ends the job and starts it again
+        self._requeue(_REQUEUE, None)  # Lightning's handler: requeues the SLURM job
 
     def _save(self, trainer: pl.Trainer) -> None:
         if self._last_global_step_saved != trainer.global_step:

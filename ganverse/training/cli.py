@@ -117,7 +117,7 @@ class GanverseCLI(LightningCLI):
             raise GanverseError(f"expected settings that Lightning's Trainer knows, got: {brief(error)}") from error
 
     def fit(self, model: pl.LightningModule, **kwargs: Any) -> None:
-        """`Trainer.fit`; keeps the last state and writes the trained weights with their card."""
+        """`Trainer.fit`; saves the last state, and the trained weights with their card."""
         trainer, root = self.trainer, Path(self.trainer.default_root_dir)
         with self._undisturbed(root):
             trainer.fit(model, **kwargs)
@@ -130,7 +130,7 @@ class GanverseCLI(LightningCLI):
             trainer.strategy.barrier()
 
     def predict(self, model: pl.LightningModule, **kwargs: Any) -> None:
-        """`Trainer.predict`, then waits for all processes; writers keep the predictions, memory does not."""
+        """`Trainer.predict`, then waits for all processes; predictions are written, not returned."""
         root = self.trainer.default_root_dir
         with self._undisturbed(root, getattr(model, "output", root)):
             self.trainer.predict(model, **{**kwargs, "return_predictions": False})
@@ -138,7 +138,7 @@ class GanverseCLI(LightningCLI):
 
     @contextlib.contextmanager
     def _undisturbed(self, *folders: str | Path) -> Iterator[None]:
-        """Creates folders for everything that writes."""
+        """Locks the output folders and starts Weights & Biases, except for `fast_dev_run`."""
         with contextlib.ExitStack() as locks:
             if not getattr(self.trainer, "fast_dev_run", False):
                 for folder in sorted({Path(folder) for folder in folders}):
@@ -147,7 +147,7 @@ class GanverseCLI(LightningCLI):
             yield
 
     def _settings(self, config: Any) -> Any:
-        """Those of the subcommand."""
+        """Settings of the subcommand."""
         return config[self.subcommand]
 
 

@@ -24,8 +24,8 @@ Medium = Float[Tensor, "3 height width"] | Image.Image | bytes
 class SampleLogger(pl.Callback):
     """Writes samples/NAME-IMAGES.png (.glb) below the trainer's root at the start, at intervals, and at the end.
 
-    The media are those that the module's `sample_media(batch)` names, of the same held-out objects every time, the
-    curves of everything logged, and what the filter dropped. With a `WandbLogger` they also appear under media/NAME.
+    Includes the module's `sample_media(batch)`, always of the same held-out objects, curves of all logged values, and
+    the filter's statistics. With a `WandbLogger` they also appear under media/NAME.
 
     Args:
         every_n_train_steps: steps between two sets of media; 0 disables them.
@@ -95,7 +95,7 @@ def wandb_explained() -> Iterator[None]:
     Raises:
         GanverseError: Weights & Biases cannot start.
     """
-    import wandb  # only where its logger is in use
+    import wandb  # only if its logger is used
 
     try:
         yield
@@ -106,7 +106,7 @@ def wandb_explained() -> Iterator[None]:
 
 
 def start_wandb(loggers: Iterable[object]) -> None:
-    """Starts the runs of all `WandbLogger`s early; errors as above."""
+    """Starts the runs of all `WandbLogger`s early; errors as `wandb_explained`."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             with wandb_explained():
@@ -117,7 +117,7 @@ def log_files(files: Mapping[str, Path], trainer: pl.Trainer) -> None:
     """Uploads files (.png, .glb) to Weights & Biases by panel name, if the trainer has its logger."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            import wandb  # only where its logger is in use
+            import wandb  # only if its logger is used
 
             kinds = {".png": wandb.Image, ".glb": wandb.Object3D}
             media = {name: kinds[path.suffix](str(path)) for name, path in files.items()}

@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import realpath  # `Path.resolve` raises RuntimeError at loops of links
+from os.path import realpath  # `Path.resolve` raises RuntimeError for circular links
 from pathlib import Path
 from string import Template
 from typing import Any

@@ -31,11 +31,11 @@ def is_first_process() -> bool:
 def run_lock(folder: Path) -> Iterator[None]:
     """Keeps other trainings out of `folder`; the first process of a run locks it for all.
 
-    The lock is the kernel's, on network file systems their server's. It ends with its process, however that ends; a
-    warning names the process of another machine whose file is still there.
+    This is the kernel's file lock (on network file systems the server's), released however the process ends. A warning
+    names a process on another machine that left the file behind.
 
     Raises:
-        GanverseError: a process holds it, here or on another machine, or the file system refuses locks.
+        GanverseError: another process holds the lock, here or on another machine, or the file system has no locks.
     """
     if not is_first_process():
         yield
@@ -47,7 +47,7 @@ def run_lock(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=_PATIENCE)
     except Timeout as error:
         raise GanverseError(
-            f"expected no other training in {folder}, but process {_holder(path) or '?'} is at work there; "
+            f"expected no other training in {folder}, but process {_holder(path) or '?'} is running there; "
             "wait until it ends, or choose another run directory"
         ) from error
     except OSError as error:
@@ -58,9 +58,9 @@ def run_lock(folder: Path) -> Iterator[None]:
             f"expected a file system with locks at {folder}, got: {error.strerror}; choose another run directory"
         ) from error
     if before and not before.endswith(f" on {here}"):
-        log.warning("%s was left behind by process %s; make sure that it has ended", path, before)
+        log.warning("%s was left by process %s; make sure that it has ended", path, before)
     try:
-        # like filelock itself on file systems without locks
+        # filelock itself does this on file systems without locks
         path.write_text(f"{os.getpid()}\n{here}\n", encoding="utf-8")
         yield
     finally:
@@ -69,7 +69,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
-    """`PROCESS on MACHINE` as the file says; empty if it says nothing."""
+    """`PROCESS on MACHINE` according to the file; empty if it has no contents."""
     try:
         said = regular(path).read_bytes()[:200].decode(errors="replace").split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where a file to import lies: on this machine, or on the hub."""
+"""Sources of files to import: local paths, Hugging Face repositories."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ async function save() {
 
 function offline() {
   status("unsaved");
-  const keys = pending.length === 1 ? "1 key is kept here and" : `${pending.length} keys are kept here and`;
-  const then = pending.length ? `${keys} saved as soon as it is back` : "this page then goes on";
+  const keys = pending.length === 1 ? "1 unsaved key is" : `${pending.length} unsaved keys are`;
+  const then = pending.length ? `${keys} then saved` : "this page then continues";
   notice(`The server does not answer. Start ganverse annotate again; ${then}.`, "bad");
   byId("notice").dataset.offline = "yes";
 }
@@ -335,7 +335,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const undoing = event.code === "KeyZ" && (event.ctrlKey || event.metaKey);
   const action = undoing ? KEYS.KeyU : event.ctrlKey || event.metaKey || event.altKey ? null : KEYS[event.code];
-  const pressed = event.code === "Enter" && event.target.closest("button"); // which then does what it says
+  const pressed = event.code === "Enter" && event.target.closest("button"); // let the button handle it
   if (!action || event.repeat || pressed) return;
   event.preventDefault();
   action();

@@ -12,7 +12,7 @@ let usual = {};
 let objects = [];
 let drawing = false;
 let outdated = false;
-let working = false; // on a sample, a photo or a download
+let working = false; // a sample, a photo or a download is in progress
 let retry = null;
 
 // ---------------------------------------------------------------- talking to the server
@@ -22,7 +22,7 @@ async function ask(path, options) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer. Start ganverse studio again; this page then goes on.", { cause: "gone" });
+    throw new Error("The server does not answer. Start ganverse studio again; this page then continues.", { cause: "gone" });
   }
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
@@ -95,7 +95,7 @@ async function draw() {
   document.body.dataset.drawn = new URLSearchParams(scene).toString();
 }
 
-// What takes a while: its button rests, and the page says what is done or why it was not.
+// Runs a slow action: disables its button, and shows the progress or the error.
 async function work(button, sentence, action) {
   button.disabled = working = true;
   notice(sentence, "");
@@ -124,7 +124,7 @@ function addPhoto(file) {
   });
 }
 
-// By POST, which the pages of other sites cannot send.
+// By POST, because pages of other sites cannot send it.
 async function download(name) {
   const answer = await ask(`/download/${name}`, { method: "POST", body: JSON.stringify(scene) });
   const link = document.createElement("a");
@@ -200,9 +200,9 @@ function notice(text, kind = "bad") {
 
 // ---------------------------------------------------------------- input
 
-// One pointer turns, two scale. Dragging right turns the front of the object to the right: the camera goes the other way.
+// One pointer rotates, two scale. Dragging right turns the front of the object to the right: the camera goes the other way.
 function turnable(view) {
-  const pointers = new Map(); // id -> where it was last
+  const pointers = new Map(); // id -> last position
   const spread = () => {
     const [[x, y], [u, v]] = pointers.values();
     return Math.hypot(x - u, y - v);
@@ -243,7 +243,7 @@ byId("reset").addEventListener("click", () => change(usual));
 byId("sample").addEventListener("click", (event) => work(event.target, "Sampling another object …", sample));
 byId("file").addEventListener("change", (event) => {
   addPhoto(event.target.files[0]);
-  event.target.value = ""; // so that the same file can be chosen again
+  event.target.value = ""; // allows choosing the same file again
 });
 for (const button of document.querySelectorAll("#downloads [data-file]")) {
   button.addEventListener("click", () => work(button, `Rendering ${button.dataset.file} …`, () => download(button.dataset.file)));
