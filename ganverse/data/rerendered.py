@@ -53,7 +53,7 @@ def open_rerendering(renderer: Path, reader: Path, generator_sha256: str, views:
 
 
 class RerenderedSampler(MultiViewSampler):
-    """A sampler with the same objects, views and filter, and images from StyleGAN-R.
+    """A sampler with the GAN's objects, views and filter, and images from StyleGAN-R.
 
     Shape, texture and background are read from the object's first image. All its images are synthesized under the
     learned cameras of the view codes, so the camera table of `rerendering.reader` is exact for these images. A batch's

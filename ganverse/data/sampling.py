@@ -103,7 +103,8 @@ class MultiViewSampler:
             raise GanverseError(f"expected a masker, since {type(generator).__name__} has no exact masks")
         if self.settings.views > len(codes):
             raise GanverseError(
-                f"expected at least {self.settings.views} view codes, got {len(codes)}; add view codes or reduce sampling.views"
+                f"expected at least {self.settings.views} view codes, got {len(codes)}; add view codes or "
+                "reduce sampling.views"
             )
         self._views = view_styles(self.generator, codes, device=device_of(self.generator))
 

@@ -144,7 +144,8 @@ def usd_files(mesh: Mesh, png: bytes, path: Path, side: str) -> dict[str, bytes]
             zipfile.ZipFile(package).close()  # usd-core does not report a truncated package
         except (Tf.ErrorException, zipfile.BadZipFile) as error:
             raise GanverseError(
-                f"expected free disk space in {folder.parent} to write {path}, got: {brief(error)}; free some, or set TMPDIR"
+                f"expected free disk space in {folder.parent} to write {path}, got: {brief(error)}; free some, or "
+                "set TMPDIR"
             ) from error
         return {path.name: package.read_bytes()}
 

@@ -113,7 +113,7 @@ class BaseTask(pl.LightningModule):
             self.trainer.should_stop = True
         compiler = os.environ.get("CXX", "g++")
         if self.compiled and shutil.which(compiler) is None:
-            raise GanverseError(f"expected a C++ compiler for --compile, found no {compiler}; install it or omit --compile")
+            raise GanverseError(f"expected a C++ compiler for --compile, found no {compiler}; install it or omit it")
         for network in self.compilable if self.compiled else ():
             network.compile()  # in place: parameters and checkpoints keep their names
 

@@ -46,7 +46,7 @@ class TimedCheckpoint(ModelCheckpoint):
     _stepping = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Makes checkpoints atomic: Lightning moves them from the system's temporary folder, which may be on another disk."""
+        """Makes checkpoints atomic; Lightning moves them from the temporary folder, possibly across disks."""
         super().setup(trainer, pl_module, stage)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = _AtomicCheckpointIO()
@@ -98,7 +98,8 @@ class TimedCheckpoint(ModelCheckpoint):
         if self._signal is not None or not self._stepping:
             signal.default_int_handler(number, frame)
         self._signal = number
-        os.write(2, b"\nsaving after this step; interrupt again to stop at once\n")  # print is not safe in signal handlers
+        # print is not safe in signal handlers
+        os.write(2, b"\nsaving after this step; interrupt again to stop at once\n")
 
     def _end_if_interrupted(self, trainer: pl.Trainer) -> None:
         device = trainer.strategy.root_device
