@@ -87,7 +87,7 @@ def test_all_or_nothing(kind: str, files: Files, tmp_path: Path) -> None:
     before = contents(old)
     largest = max(map(len, before.values()))
     for folder in (old, new):
-        with room_for(largest - 1), pytest.raises((OSError, GanverseError), match=r"large|room"):
+        with room_for(largest - 1), pytest.raises((OSError, GanverseError), match=r"large|disk space"):
             write(folder, files)
     assert contents(old) == before
     assert set(contents(new)) <= {"views.yaml"}, "of a folder of samples, which is resumed"

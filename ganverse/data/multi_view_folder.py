@@ -96,7 +96,7 @@ class MultiViewFolder(MultiViewFiles):
                 continue
             by_view = {ids[picture.stem]: picture for picture in pictures}
             if len(by_view) < len(pictures):
-                raise GanverseError(f"expected one picture of each view in {folder}, got {_double(pictures)} twice")
+                raise GanverseError(f"expected one image of each view in {folder}, got {_double(pictures)} twice")
             if len(by_view) < self.views:
                 raise GanverseError(f"expected at least {self.views} views in {folder}, got {len(by_view)}")
             found.append(by_view)
@@ -194,7 +194,7 @@ class FolderWriter:
         path = folder / VIEWS
         if path.is_file() and path.read_text(encoding="utf-8") != text:
             raise GanverseError(
-                f"expected {folder} to be empty or to hold pictures of these views, got others in {path}; choose "
+                f"expected {folder} to be empty or to contain images of these views, got others in {path}; choose "
                 "another folder"
             )
         write_atomically(path, text.encode())

@@ -95,7 +95,7 @@ class Disentanglement(BaseTask):
         reset_seed()  # like DDP, so that the initial weights do not depend on the number of processes
         source = self.data.source
         if source is None:
-            raise GanverseError("expected data from a GAN (MultiViewStream), got pictures without one")
+            raise GanverseError("expected data from a GAN (MultiViewStream), got images without one")
         if source.rerendering is not None:
             raise GanverseError("expected images of the GAN, got those of a StyleGAN-R; omit renderer and reader")
         self.hparams.update(source=primitive(source.settings))

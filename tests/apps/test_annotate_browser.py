@@ -280,7 +280,7 @@ def test_a_killed_server_loses_no_key(gan: Path, file: Path, context) -> None:
     assert len(ViewCodes.load(file)) == 2
     press(page, "ZD")
     page.wait_for_selector('#status[data-state="unsaved"]')
-    page.get_by_text("2 keys are kept here").wait_for()
+    page.get_by_text("2 unsaved keys").wait_for()
     process, _ = started(gan, file, int(url.rstrip("/").rsplit(":", 1)[1]))
     try:
         saved(page)

@@ -152,9 +152,9 @@ def test_bad_photos() -> None:
     sky = io.BytesIO()
     Image.new("RGB", (64, 64), (120, 160, 230)).save(sky, "PNG")
     for data, sentence in (
-        (b"", "a picture"),
-        (b"GIF89a", "a picture"),
-        (photo_file()[:200], "a picture"),
+        (b"", "an image"),
+        (b"GIF89a", "an image"),
+        (photo_file()[:200], "an image"),
         (sky.getvalue(), "covering at least 2 %"),
     ):
         with pytest.raises(GanverseError, match=sentence):

@@ -94,10 +94,12 @@ def test_resolution_and_views_are_those_of_the_generator(files: toys.Files) -> N
     assert smaller.make(torch.arange(1)).images.shape == (1, 2, 3, 16, 16)
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"validation_objects": -1}], ids=str)
-def test_settings_out_of_range(wrong: dict[str, int]) -> None:
-    with pytest.raises(GanverseError, match="expected batch_size to be from 1 to 100000"):
-        MultiViewStream(**wrong)
+@pytest.mark.parametrize(
+    ("name", "wrong", "limits"), [("batch_size", 0, "from 1 to 100000"), ("validation_objects", -1, "at least 0")]
+)
+def test_settings_out_of_range(name: str, wrong: int, limits: str) -> None:
+    with pytest.raises(GanverseError, match=f"expected {name} to be {limits}"):
+        MultiViewStream(**{name: wrong})
 
 
 def test_a_batch_knows_its_length_and_moves_as_a_whole() -> None:

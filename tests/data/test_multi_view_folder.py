@@ -192,7 +192,7 @@ def _no_objects(folder: Path) -> None:
         (_unknown_view, r"got above\.png; add its azimuth"),
         (_too_few_views, r"expected at least 2 views in .*object-0, got 1"),
         (_mask_of_another_size, r"left-mask\.png to have the size of left\.png"),
-        (_two_pictures_of_a_view, r"one picture of each view in .*object-1, got left twice"),
+        (_two_pictures_of_a_view, r"one image of each view in .*object-1, got left twice"),
         (_no_picture, r"expected an image in .*left\.png"),
         (_no_objects, "expected a folder per object"),
     ],
@@ -225,7 +225,7 @@ def test_azimuths_that_are_none(text: str, complaint: str, folder: Path) -> None
 def test_a_missing_folder_and_settings_out_of_range(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(GanverseError, match=r"views\.yaml"):
         MultiViewFolder(tmp_path / "absent")
-    with pytest.raises(GanverseError, match="to be at least 1"):
+    with pytest.raises(GanverseError, match="expected views to be from 1 to 100000"):
         MultiViewFolder(folder, views=0)
     with pytest.raises(GanverseError, match="more than 5 objects"):
         MultiViewFolder(folder, validation_objects=5)

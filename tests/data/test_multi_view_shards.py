@@ -82,7 +82,7 @@ def test_what_the_models_read_is_that_of_the_stream(folder: Path, files: toys.Fi
 
 
 def test_too_few_samples_are_explained(folder: Path) -> None:
-    with pytest.raises(GanverseError, match="got 0 beside 14 held out"):
+    with pytest.raises(GanverseError, match="got 0 besides 14 held out"):
         shards(folder, 4, validation_objects=14)
     with pytest.raises(GanverseError, match="expected finished shards"):
         shards(folder / "absent")

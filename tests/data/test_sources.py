@@ -33,7 +33,7 @@ def test_the_car_world_knows_its_masks() -> None:
     source = open_source(SourceSettings("car-world", resolution=16, world_views=12))
     assert (source.masker, source.sha256, source.generator.resolution) == (None, "", 16)
     assert open_source(SourceSettings("car-world", masks="segmenter", world_views=12)).masker is not None
-    with pytest.raises(GanverseError, match="only car-world knows"):
+    with pytest.raises(GanverseError, match="only car-world has"):
         open_source(SourceSettings(masks="truth"))
 
 

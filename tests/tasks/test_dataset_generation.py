@@ -159,7 +159,7 @@ def test_a_folder_with_other_samples_is_refused(files: toys.Files, tmp_path: Pat
     with pytest.raises(GanverseError, match="another folder"):
         generate(DatasetGeneration(tmp_path / "shards", samples=4, per_file=4), other, tmp_path)
     FolderWriter(tmp_path / "pictures", (0.0, 90.0))
-    with pytest.raises(GanverseError, match="pictures of these views"):
+    with pytest.raises(GanverseError, match="images of these views"):
         generate(DatasetGeneration(tmp_path / "pictures", format="folder"), toys.stream(files), tmp_path)
 
 

@@ -63,7 +63,7 @@ def test_a_lock_left_behind_on_another_machine_is_taken_over_with_a_word(
         with run_lock(tmp_path):
             assert (tmp_path / LOCK).read_text().split() == [str(os.getpid()), socket.gethostname()]
         assert len(caplog.messages) == words
-    assert "left behind by process 7 on another-machine" in caplog.messages[0]
+    assert "left by process 7 on another-machine" in caplog.messages[0]
 
 
 def test_a_file_system_that_refuses_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
