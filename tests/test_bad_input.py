@@ -7,6 +7,7 @@ import os
 import socket
 import tarfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ CHECKPOINTS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of things that are wrong in one way each; `toy.safetensors` is right."""
+    for place in ("ganverse.tasks:", "ganverse.training.cli:", "ganverse.evaluation.command:", *cli.COMMANDS.values()):
+        import_module(place.split(":")[0])  # which is no input's cost
     folder = tmp_path_factory.mktemp("bad")
     toys.save_gan(folder)
     save_strangers(folder)
@@ -202,6 +205,10 @@ CASES: dict[str, list[str]] = {
     "two axes": [*TOY, "--model.network.axes=[1,2]"],
     "never a picture": [*STREAM, "--samples.every_n_train_steps=-1"],
     "pictures of nothing": [*STREAM, "--samples.objects=0"],
+    "gradients of no batch": [*TOY, "--trainer.accumulate_grad_batches=0"],
+    "logs of less than no step": [*TOY, "--trainer.log_every_n_steps=-1"],
+    "weights without a name": [*TOY, "--weights=/"],
+    "weights of another kind": [*TOY, "--weights=weights.txt"],
     "vast batch": [*TOY, "--data.batch_size=99999999"],
     "empty batch": [*TOY, "--data.batch_size=0"],
     "negative validation": [*TOY, "--data.validation_objects=-1"],

@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from ganverse.arguments import one_sentence
-from ganverse.errors import GanverseError, brief
+from ganverse.errors import AT_LEAST_1, GanverseError, brief, check_ranges, quoted
 from ganverse.io import write_atomically
 from ganverse.pretrained import BrokenCheckpoint, read_checkpoint
 from ganverse.training.checkpoint import TimedCheckpoint
@@ -84,13 +84,18 @@ class GanverseCLI(LightningCLI):
         """Parses, then checks what Lightning would notice late or never.
 
         Raises:
-            GanverseError: a negative seed, or an unreadable checkpoint.
+            GanverseError: a negative seed, steps or a name out of range, or an unreadable checkpoint.
         """
         super().parse_arguments(parser, args)
         given = self.config.get(str(self.config.get("subcommand")), self.config)
         seed, checkpoint = given.get("seed_everything"), given.get("ckpt_path")
         if isinstance(seed, int) and seed < 0:
             raise GanverseError(f"expected seed_everything of at least 0, got {seed}")
+        trainer, weights = given.get("trainer") or {}, str(given.get("weights"))
+        steps = {name: trainer.get(name) for name in ("accumulate_grad_batches", "log_every_n_steps")}
+        check_ranges(steps, accumulate_grad_batches=AT_LEAST_1)
+        if Path(weights).suffix != ".safetensors":
+            raise GanverseError(f"expected weights to end in .safetensors, got {quoted(weights)}; rename them")
         if checkpoint not in (None, "best", "last", "hpc"):
             read_checkpoint(Path(checkpoint))
 
