@@ -9,7 +9,7 @@ from ganverse.generators.stylegan2 import StyleGAN2Generator
 from ganverse.masks.filtering import FilterCounts, MaskFilter, filter_masks
 from ganverse.masks.masker import Masks
 from ganverse.random_streams import latents
-from ganverse.viewpoints.view_codes import ViewCodes, view_styles
+from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, view_styles
 from ganverse.worlds.generator import CarWorldGenerator
 
 INDICES = torch.arange(20, 41)
@@ -129,6 +129,9 @@ def test_impossible_settings_are_explained(sampler: MultiViewSampler, generator:
         MultiViewSampler(generator, sampler.codes)
     with pytest.raises(GanverseError, match="0 neighbors"):
         _with(sampler, generator, max_pair_degrees=20.0)
+    lonely = replace(sampler.codes, codes=(*(ViewCode(seed, 5.0 * seed) for seed in range(11)), ViewCode(11, 180.0)))
+    with pytest.raises(GanverseError, match="0 neighbors"):
+        MultiViewSampler(generator, lonely, sampler.masker, replace(sampler.settings, max_pair_degrees=60.0))
     with pytest.raises(GanverseError, match="neighbors"):
         _with(sampler, generator, views=13)
     with pytest.raises(GanverseError, match="to be at least 1"):
