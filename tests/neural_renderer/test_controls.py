@@ -69,17 +69,6 @@ def test_typical_distance_follows_the_azimuth() -> None:
     assert torch.allclose(one.distance, table.distance[:1], atol=1e-3)
 
 
-def test_jitter_is_measured_by_the_table() -> None:
-    noise = torch.randn(3000, 5, generator=torch.Generator().manual_seed(0))
-    cameras = jittered(TABLE[torch.zeros(3000, dtype=torch.long)], TABLE, noise, 0.5)
-    spread = TABLE.elevation.std(correction=0)
-    assert abs(cameras.elevation.std() / spread - 0.5) < 0.03
-    assert abs(cameras.azimuth.std().rad2deg() - 3) < 0.15
-    assert torch.equal(cameras.offset, torch.zeros(3000, 2))
-    still = jittered(TABLE, TABLE, noise[:3], 0.0)
-    assert torch.allclose(still.distance, TABLE.distance)
-
-
 def test_sweep_orders_scene_by_scene() -> None:
     scenes = toy_scenes(2)
     sweep = azimuth_sweep(scenes, TABLE, [0.0, 90.0, 180.0])
