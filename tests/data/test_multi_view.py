@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -31,6 +32,15 @@ class Diary(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_the_samples_of_all_processes_are_counted_in_training_only(files: toys.Files) -> None:
+    data = toys.stream(files, 3)
+    batch = data.make(torch.arange(3))
+    for training, seen in ((True, 12), (False, 12), (True, 24)):
+        data.trainer = SimpleNamespace(predicting=False, training=training, global_rank=1, world_size=4)
+        assert data.on_after_batch_transfer(batch, 0) is batch
+        assert data.samples_seen == seen
 
 
 def test_training_resumes_behind_the_last_sample_seen(files: toys.Files, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from ganverse.errors import GanverseError
+from ganverse.evaluation.matlab_files import read_matlab
 from ganverse.evaluation.photographs import Pascal3D, _instance
 from tests.evaluation.pascal3d_tree import BOX, car, save_polygons, save_record, save_tree
 
@@ -90,6 +91,15 @@ def test_records_without_a_field(field: str, tmp_path: Path) -> None:
     )
     with pytest.raises(GanverseError, match=r"expected a record of Pascal3D\+"):
         _ = Pascal3D(tmp_path).objects
+
+
+def test_logical_matrices_are_read_and_complex_ones_refused(tmp_path: Path) -> None:
+    path = tmp_path / "some.mat"
+    savemat(path, {"flags": np.array([[True, False]])})
+    assert np.ravel(read_matlab(path)["flags"]).tolist() == [1, 0]
+    savemat(path, {"numbers": np.array([[1 + 2j]])})
+    with pytest.raises(GanverseError, match="complex"):
+        read_matlab(path)
 
 
 def test_other_folders_and_files(root: Path, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_step_of_adam_turns_the_camera_by_few_degrees():
     """Adam moves each of 512 weights by the learning rate, all in one direction: the sum is 400 learning rates."""
     head, latent = CameraHead(512, 4.0), torch.randn(1, 512)
     camera = head(latent)
-    assert (camera.azimuth.item(), camera.distance.item()) == pytest.approx((0, 4))
+    assert (camera.azimuth.item(), camera.elevation.item(), camera.distance.item()) == pytest.approx((0, 0, 4))
     (camera.azimuth + camera.elevation + camera.distance).sum().backward()
     torch.optim.Adam(head.parameters(), 1e-3).step()
     moved = head(latent)

@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,17 +69,6 @@ def test_typical_distance_follows_the_azimuth() -> None:
     assert torch.allclose(one.distance, table.distance[:1], atol=1e-3)
 
 
-def test_jitter_is_measured_by_the_table() -> None:
-    noise = torch.randn(3000, 5, generator=torch.Generator().manual_seed(0))
-    cameras = jittered(TABLE[torch.zeros(3000, dtype=torch.long)], TABLE, noise, 0.5)
-    spread = TABLE.elevation.std(correction=0)
-    assert abs(cameras.elevation.std() / spread - 0.5) < 0.03
-    assert abs(cameras.azimuth.std().rad2deg() - 3) < 0.15
-    assert torch.equal(cameras.offset, torch.zeros(3000, 2))
-    still = jittered(TABLE, TABLE, noise[:3], 0.0)
-    assert torch.allclose(still.distance, TABLE.distance)
-
-
 def test_sweep_orders_scene_by_scene() -> None:
     scenes = toy_scenes(2)
     sweep = azimuth_sweep(scenes, TABLE, [0.0, 90.0, 180.0])
@@ -128,6 +118,18 @@ def test_ladders_climb_one_parameter_and_keep_the_others() -> None:
         assert torch.allclose(cameras.azimuth, torch.deg2rad(torch.tensor([0.0] * 3 + [90.0] * 3)))
     assert torch.allclose(rising.distance[:3], leaving.distance[1].expand(3))
     assert torch.allclose(leaving.elevation, TABLE.elevation.mean().expand(6))
+
+
+def test_jitter_is_three_degrees_of_azimuth_and_a_share_of_the_spread_of_the_rest() -> None:
+    table = replace(TABLE, offset=torch.tensor([[0.0, 0.0], [0.3, 0.0], [0.0, 0.6]]))
+    moved = jittered(table, table, torch.ones(3, 5), share=0.5)
+    assert (moved.azimuth - table.azimuth).rad2deg().tolist() == pytest.approx([3.0] * 3, abs=1e-4)
+    steps = ((moved.elevation - table.elevation).rad2deg(), (moved.distance / table.distance).log())
+    spreads = (np.std([0, 10, 20]), np.std(np.log([4, 4, 5])))
+    for step, spread in zip(steps, spreads, strict=True):
+        assert step.tolist() == pytest.approx([0.5 * spread] * 3, rel=1e-4)
+    shift = torch.tensor([np.std([0, 0.3, 0]), np.std([0, 0, 0.6])]).float()
+    torch.testing.assert_close(moved.offset - table.offset, 0.5 * shift.expand(3, 2))
 
 
 def test_every_scene_under_every_camera() -> None:

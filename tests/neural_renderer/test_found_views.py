@@ -55,6 +55,9 @@ def test_every_side_is_shown_alike_and_bad_fits_never() -> None:
     assert (weights[20:25] == 0.2).all()
     assert (weights[25:] == 0).all(), "the worse half, and what fits nowhere"
     assert view_weights(azimuth[:1], losses[:1], FoundViewSettings()).tolist() == [0.25]
+    degrees = torch.tensor([1.0, 8, 15, 22, 29, 31, -1])  # sectors have 30 degrees
+    shown = view_weights(degrees.deg2rad(), torch.zeros(7), FoundViewSettings(kept=1.0))
+    assert shown.tolist() == pytest.approx([1 / 5] * 5 + [1 / 4] * 2)
 
 
 def test_views_come_up_as_often_as_they_weigh() -> None:

@@ -30,6 +30,11 @@ def test_camera_mapping_learns_codes_and_is_smooth_between_them() -> None:
     target = torch.stack([cameras.azimuth.sin(), cameras.elevation], dim=1)
     mapping = CameraMapping(2, SETTINGS)
     mapping.calibrate(cameras)
+    inputs: list[torch.Tensor] = []
+    with mapping.layers.register_forward_pre_hook(lambda _, given: inputs.append(given[0])):
+        mapping(cameras)
+    assert inputs[0][:, 2:].mean(dim=0).abs().max() < 1e-5
+    assert torch.allclose(inputs[0][:, :2].square().sum(dim=1), torch.ones(12)), "sine and cosine are left alone"
     optimizer = torch.optim.Adam(mapping.parameters(), lr=1e-2)
     for _ in range(300):
         optimizer.zero_grad()

@@ -84,4 +84,6 @@ def test_the_rim_is_as_wide_as_the_segmenter_is_coarse() -> None:
     mask[..., 100:150, 100:150] = 1
     (row,) = (background_mask(mask)[0, 0] == 0).any(dim=0).nonzero()[[0]].tolist()
     assert row == [100 - 8]
+    upright = background_mask(mask[..., 70:180])  # of a picture that is not square the longer side counts
+    assert (upright[0, 0] == 0).any(dim=0).nonzero()[0] == 30 - 8
     assert (background_mask(mask[..., ::4, ::4])[0, 0] == 0).any(dim=0).nonzero()[0] == 25 - 2

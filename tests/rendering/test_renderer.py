@@ -45,12 +45,14 @@ def test_ambient_light_changes_nothing_and_light_from_above_does() -> None:
     assert lit[0, 1, 6, 16] > plain[0, 1, 6, 16] > lit[0, 1, 26, 16]
 
 
-def test_spherical_harmonics_are_orthogonal() -> None:
+def test_spherical_harmonics_are_orthogonal_and_carry_the_cosine_s_bands() -> None:
+    """Mean squares are those of (A_l / A_0)^2, with A = pi, 2 pi / 3, pi / 4 (Ramamoorthi and Hanrahan 2001)."""
     normals = torch.nn.functional.normalize(torch.randn(200_000, 3), dim=-1)
     basis = spherical_harmonics(normals)
     gram = basis.T @ basis / len(normals)
     off_diagonal = gram - gram.diag().diag()
     assert off_diagonal.abs().max() < 0.02
+    assert gram.diag().tolist() == pytest.approx([1] + [(2 / 3) ** 2] * 3 + [(1 / 4) ** 2] * 5, rel=0.02)
 
 
 def test_texture_is_upright_and_clamps() -> None:
