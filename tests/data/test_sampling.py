@@ -9,7 +9,7 @@ from ganverse.generators.stylegan2 import StyleGAN2Generator
 from ganverse.masks.filtering import FilterCounts, MaskFilter, filter_masks
 from ganverse.masks.masker import Masks
 from ganverse.random_streams import latents
-from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, view_styles
+from ganverse.viewpoints.view_codes import ViewCodes, view_styles
 from ganverse.worlds.generator import CarWorldGenerator
 
 INDICES = torch.arange(20, 41)
