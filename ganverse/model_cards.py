@@ -38,7 +38,7 @@ def model_card(name: str, facts: Mapping[str, Any]) -> str:
     scores |= {key: {"value": facts[key]} for key in facts if key.startswith(("held_out_", "left_out_"))}
     terms = str(facts.get("license") or "not stated")
     header: dict[str, Any] = {
-        "license": "apache-2.0" if terms == "Apache-2.0" else "other",
+        "license": {"Apache-2.0": "apache-2.0", "not stated": "unknown"}.get(terms, "other"),
         "library_name": "ganverse",
         "pipeline_tag": tag,
         "tags": ["ganverse", "ganverse3d"],

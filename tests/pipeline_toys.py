@@ -17,6 +17,7 @@ from ganverse.pretrained import save_network
 from ganverse.viewpoints.view_codes import ViewCode, ViewCodes, layer_dims
 
 SIZE = 32
+LICENSE = "CC BY-NC 4.0"
 GAN = StyleGAN2Config(resolution=SIZE, z_dim=8, w_dim=8, mapping_layers=1, channels=(8, 8, 8, 8), view_layers=2)
 VIEWS = 12
 
@@ -124,9 +125,7 @@ def save_gan(folder: Path, seed: int = 0, config: StyleGAN2Config = GAN) -> Path
     torch.manual_seed(seed)
     path = folder / "toy.safetensors"
     generator = StyleGAN2Generator(config)
-    save_views(
-        path, generator, save_generator(generator, path, GeneratorCard(config, "Apache-2.0", "nothing", seed, 0))
-    )
+    save_views(path, generator, save_generator(generator, path, GeneratorCard(config, LICENSE, "nothing", seed, 0)))
     return path
 
 

@@ -67,7 +67,7 @@ class Source:
     """A loaded generator with its views.
 
     sha256: of the generator's weights, empty for the car world. masker: None for exact masks. rerendering: replaces the
-    generator's images, if given.
+    generator's images, if given. license: of the generator; networks trained on its images inherit it.
     """
 
     settings: SourceSettings
@@ -77,6 +77,7 @@ class Source:
     codes: ViewCodes
     masker: Masker | None
     rerendering: Rerendering | None = None
+    license: str = "Apache-2.0"
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -114,7 +115,7 @@ def open_source(settings: SourceSettings) -> Source:
         side = rerendering.renderer.framing.resolution
         if generator.resolution != side:
             raise GanverseError(f"expected resolution {side}, that of the renderer's networks; set resolution")
-    return Source(settings, path.stem, generator, card.sha256, codes, _masker(settings), rerendering)
+    return Source(settings, path.stem, generator, card.sha256, codes, _masker(settings), rerendering, card.license)
 
 
 def _open_world(settings: SourceSettings) -> Source:

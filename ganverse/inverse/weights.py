@@ -30,16 +30,17 @@ _MAX_VIEWS = 100_000
 class InverseCard:
     """Card of a network; `config`, `views`, `learn_offset` and `sha256` are set when the weights are written.
 
-    generator, generator_sha256: training data (no hash for the car world). images_seen: images of training.
-    learn_offset: whether cameras have an image shift. category: of the objects, empty if unknown. sha256: of the
-    weights. perceptual: name of the `PerceptualDistance` used in training, empty without one.
+    generator, generator_sha256: training data (no hash for the car world). images_seen: images of training. license:
+    that of the generator, empty if unknown. learn_offset: whether cameras have an image shift. category: of the
+    objects, empty if unknown. sha256: of the weights. perceptual: name of the `PerceptualDistance` used in training,
+    empty without one.
     """
 
     generator: str
     generator_sha256: str
     images_seen: int
     seed: int
-    license: str = "Apache-2.0"
+    license: str = ""
     notes: str = ""
     learn_offset: bool = True
     config: InverseNetworkConfig = DEFAULT_NETWORK

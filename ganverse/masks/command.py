@@ -77,7 +77,7 @@ def masks_command(arguments: Sequence[str]) -> Path | None:
     facts = {
         "network": "SegmenterNetwork",
         "trained_on": f"{len(numbers)} painted masks of images of {path.stem} ({card.sha256[:12]})",
-        "license": "that of the generator",
+        "license": card.license,
         "working_size": segmenter.working_size,
         "labeled": settings.labeled,
         "steps": settings.segmenter.steps,

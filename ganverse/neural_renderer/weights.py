@@ -41,7 +41,7 @@ class StyleGANRCard:
     seed: int
     content_directions: int = 0
     resolution: int | None = None
-    license: str = "Apache-2.0"
+    license: str = ""
     notes: str = ""
     sha256: str = ""
     perceptual: str = ""

@@ -347,6 +347,7 @@ class Disentanglement(BaseTask):
             inverse_sha256=self.inverse.card.sha256,
             images_seen=self.images_seen,
             seed=self.settings.seed,
+            license=source.license,
             perceptual="" if self.networks.perceptual is None else self.networks.perceptual.name,
         )
         return save_stylegan_r(renderer, path, card)

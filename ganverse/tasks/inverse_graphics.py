@@ -386,6 +386,10 @@ class InverseGraphics(BaseTask):
         card = InverseCard("data", "", self.images_seen, 0, perceptual=perceptual)
         if source is not None:
             card = replace(
-                card, generator=source.name, generator_sha256=source.sha256, category=source.settings.category
+                card,
+                generator=source.name,
+                generator_sha256=source.sha256,
+                category=source.settings.category,
+                license=source.license,
             )
         return save_inverse(self.network, self.cameras, path, card)

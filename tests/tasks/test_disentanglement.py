@@ -19,6 +19,7 @@ from ganverse.neural_renderer.objective import DisentangleWeights
 from ganverse.neural_renderer.weights import load_stylegan_r
 from ganverse.tasks import disentanglement
 from ganverse.tasks.disentanglement import Disentanglement
+from tests.pipeline_toys import LICENSE
 from tests.tasks import toys
 
 BATCH = 4
@@ -175,7 +176,7 @@ def test_weights_are_written_and_training_goes_on_from_them(files: toys.Files, t
     fit(made, files, tmp_path, 3)
     path = tmp_path / "stylegan-r.safetensors"
     card = made.save_pretrained(path)
-    assert (card.images_seen, card.inverse_sha256) == (24, made.inverse.card.sha256)
+    assert (card.images_seen, card.inverse_sha256, card.license) == (24, made.inverse.card.sha256, LICENSE)
     renderer, stored = load_stylegan_r(path)
     assert stored.generator_sha256 == toys.stream(files).source.sha256
     begun = toys.disentanglement(files, replace(toys.SHORT, keep_spread=0.0), start=str(path), ema_half_life=0.0)

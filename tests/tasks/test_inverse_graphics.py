@@ -22,6 +22,7 @@ from ganverse.inverse.perceptual import PerceptualDistance
 from ganverse.inverse.weights import load_inverse
 from ganverse.tasks.inverse_graphics import CameraStart, InverseGraphics, PerceptualSettings
 from tests.inverse.tiny import AZIMUTHS, TINY, tiny_batch, tiny_table
+from tests.pipeline_toys import LICENSE
 from tests.tasks import toys
 
 PLAIN = InverseLossWeights(perceptual=0.0, camera=1.0)
@@ -285,6 +286,7 @@ def test_weights_are_written_with_their_card(files: toys.Files, tmp_path: Path) 
     toys.trainer(tmp_path, max_steps=2).fit(made, datamodule=toys.stream(files))
     card = made.save_pretrained(tmp_path / "inverse.safetensors")
     assert (card.generator, card.images_seen, card.views) == ("toy", 8, toys.VIEWS)
+    assert card.license == LICENSE, "the generator's"
     assert card.generator_sha256 == toys.stream(files).source.sha256
     stored = load_inverse(tmp_path / "inverse.safetensors")
     assert toys.differences(stored.network.state_dict(), copy.deepcopy(made.network).state_dict()) == {}
