@@ -99,6 +99,6 @@ def test_a_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     with room_for(10_000):
         status = cli.main(["reconstruct", str(photo), "-o", str(tmp_path / "a.obj"), "--weights", str(network)])
     assert status == cli.BAD_INPUT
-    said = "ganverse: expected room on the disk, got: File too large; make room, then run the command again\n"
+    said = "ganverse: expected free disk space, got: File too large; free some, then run the command again\n"
     assert capsys.readouterr().err.endswith(said)
     assert contents(tmp_path) == before

@@ -121,7 +121,7 @@ def test_compiling_without_a_compiler_is_a_sentence(
     monkeypatch.setenv("CXX", "no-such-compiler")
     made = gan(files, tmp_path)
     made[0].compiled = True
-    with pytest.raises(GanverseError, match="C\\+\\+ compiler for --compile, got no no-such-compiler"):
+    with pytest.raises(GanverseError, match="C\\+\\+ compiler for --compile, found no no-such-compiler"):
         trained(made, tmp_path, 1)
 
 
