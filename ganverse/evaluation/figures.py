@@ -33,7 +33,6 @@ SHEET_ROWS, WORST = 12, 3
 """Rows of a world sheet, and how many of them show the worst cars."""
 _CELL, _SMALL_CELL = 108, 90
 _RENDER = 2 * _CELL
-RECONSTRUCTION_ROW = _CELL + 2
 """Row height in pixels in reconstruction figures, including the gap; headings are above."""
 _CLAY_DISTANCE = 3.5
 _NOVEL, _NOVEL_ELEVATION = (30.0, 120.0, 210.0, 300.0), 15.0

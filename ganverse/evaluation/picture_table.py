@@ -16,6 +16,7 @@ _FONT, _LETTER = 13, 7
 """Size of letters in pixels."""
 _INK, _PAPER = (40, 40, 46), (255, 255, 255)
 _GAP = 2
+_LARGEST = 256
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,11 @@ class Column:
 
 
 def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96) -> Image.Image:
-    """Images in [0, 1] with a longer side of `cell` pixels, headings above, row labels on the left."""
+    """Images in [0, 1], headings above, row labels on the left; `info["row"]`: height of headings and first row.
+
+    The longer side of all cells is that of the first column's images, from `cell` to 256 pixels.
+    """
+    cell = max(cell, min(_LARGEST, max(columns[0].pictures.shape[2:])))
     font = ImageFont.load_default(_FONT)
     left = 8 + max((round(font.getlength(label)) for label in rows), default=-8)
     count = max(len(column.pictures) for column in columns)
@@ -46,6 +51,7 @@ def table(columns: Sequence[Column], *, rows: Sequence[str] = (), cell: int = 96
             draw.text((x + 1, 2 + line * (_FONT + 2)), text, _INK, font)
         for row, picture in enumerate(pictures):
             sheet.paste(picture, (x, top + step * row))
+    sheet.info["row"] = top + step
     return sheet
 
 

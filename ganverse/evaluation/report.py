@@ -13,7 +13,7 @@ from PIL import Image
 from rich.table import Table
 
 from ganverse.evaluation.catalog import CATALOG, PARTS, Entry
-from ganverse.evaluation.figures import RECONSTRUCTION_ROW, Figure
+from ganverse.evaluation.figures import Figure
 from ganverse.evaluation.metrics import Score
 from ganverse.io import png_bytes, write_together
 
@@ -80,8 +80,7 @@ def _strip(report: Report) -> tuple[Figure, str] | None:
     """First object of the first reconstruction figure, for the top of the page."""
     for figure in report.figures:
         if figure.name.endswith("-reconstructions"):
-            height = figure.image.height % RECONSTRUCTION_ROW + RECONSTRUCTION_ROW
-            return figure, _picture(figure.image.crop((0, 0, figure.image.width, height)))
+            return figure, _picture(figure.image.crop((0, 0, figure.image.width, figure.image.info["row"])))
     return None
 
 

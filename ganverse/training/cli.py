@@ -152,8 +152,8 @@ class GanverseCLI(LightningCLI):
             yield
 
     def _settings(self, config: Any) -> Any:
-        """Settings of the subcommand."""
-        return config[self.subcommand]
+        """Settings of the subcommand, if there is one."""
+        return config[self.subcommand] if self.subcommand else config
 
 
 class _SaveConfig(SaveConfigCallback):

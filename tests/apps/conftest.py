@@ -39,7 +39,8 @@ def phone(browser) -> Iterator:
 
 def assert_fit_for_touch(page) -> None:
     """What can be tapped has at least 44 x 44 px, and the page does not scroll sideways."""
-    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
+    for image in page.locator("img:visible").all():
+        image.evaluate("image => image.decode()")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     tapped = "button, label.button, input[type=range], #parts span, #gallery button, .bin, .column"
     boxes = page.eval_on_selector_all(

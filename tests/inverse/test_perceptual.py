@@ -76,7 +76,7 @@ def test_layers_have_the_sizes_of_a_dense_alexnet(distance):
 def test_pictures_below_24_pixels_are_refused(distance):
     small = torch.rand(1, 3, 24, 32)
     assert distance(small, small.flip(1)).isfinite().all()
-    with pytest.raises(GanverseError, match="at least 24 x 24"):
+    with pytest.raises(GanverseError, match="at least 24 px"):
         distance(small[:, :, 1:], small[:, :, 1:])
 
 

@@ -108,8 +108,8 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     saved_checkpoint(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:1000])
-    with pytest.raises(GanverseError, match="expected a checkpoint of"):
+    with pytest.raises(GanverseError, match="expected a training checkpoint at"):
         load_inverse(path)
     torch.save({"state_dict": {}, "hyper_parameters": {}}, path)
-    with pytest.raises(GanverseError, match="expected a checkpoint of"):
+    with pytest.raises(GanverseError, match="expected a training checkpoint at"):
         load_inverse(path)
