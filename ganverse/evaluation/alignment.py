@@ -41,8 +41,9 @@ class Alignment:
         return self.scale * turned + points.new_tensor(self.shift)
 
     def __str__(self) -> str:
-        x, y, z = self.shift
-        return f"scale {self.scale:.3f}, turn {math.degrees(self.yaw):.2f} deg, shift ({x:.3f}, {y:.3f}, {z:.3f})"
+        x, y, z = (round(value, 3) + 0.0 for value in self.shift)  # no -0.000
+        turn = round(math.degrees(self.yaw), 2) + 0.0
+        return f"scale {self.scale:.3f}, turn {turn:.2f} deg, shift ({x:.3f}, {y:.3f}, {z:.3f})"
 
 
 def turn_about_y(angle: float) -> Float[Tensor, "3 3"]:

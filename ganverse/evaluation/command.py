@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from ganverse.arguments import parse_settings
 from ganverse.errors import GanverseError
 from ganverse.evaluation.catalog import CATALOG
@@ -62,7 +60,6 @@ def evaluate_command(arguments: Sequence[str], prog: str) -> dict[str, float]:
     metrics = evaluate_models(models, output, settings)
     if run is not None:
         log_to_wandb(run, output, metrics)
-    Console(stderr=True).print(f"page: {output / 'index.html'}", highlight=False, soft_wrap=True)
     return metrics
 
 

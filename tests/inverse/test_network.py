@@ -135,7 +135,7 @@ def test_the_smallest_network_works_and_anything_below_is_refused():
     assert seen.texture.shape == (2, 3, 4, 4)
     for name in ("resolution", "subdivisions", "smoothing", "unshuffle", "latent", "texture_size", "palette"):
         lowest = getattr(smallest, name)
-        with pytest.raises(GanverseError, match=f"expected {name} to be from {lowest} to"):
+        with pytest.raises(GanverseError, match=f"expected {name} to be from {lowest:g} to"):
             replace(smallest, **{name: lowest - 1})
 
 
