@@ -80,7 +80,9 @@ def _strip(report: Report) -> tuple[Figure, str] | None:
     """First object of the first reconstruction figure, for the top of the page."""
     for figure in report.figures:
         if figure.name.endswith("-reconstructions"):
-            return figure, _picture(figure.image.crop((0, 0, figure.image.width, figure.image.info["row"])))
+            return figure, _picture(
+                figure.image.crop((0, 0, figure.image.width, figure.image.info.get("row", figure.image.height)))
+            )
     return None
 
 

@@ -22,6 +22,8 @@ from ganverse.training.progress import is_logged
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _REQUEUE = signal.SIGUSR1
+_ASKED = 10
+"""Steps between two in which processes ask each other for signals."""
 
 
 class _AtomicCheckpointIO(TorchCheckpointIO):
@@ -34,9 +36,9 @@ class _AtomicCheckpointIO(TorchCheckpointIO):
 class TimedCheckpoint(ModelCheckpoint):
     """Lightning's ModelCheckpoint, also on interruption, and with `train_time_interval` also under manual optimization.
 
-    After SIGINT, SIGTERM or SLURM's SIGUSR1 all processes finish the current step and save. A second signal, or one
-    before the first step, ends the training at once. With Lightning's own handlers processes may end at different
-    steps.
+    After SIGINT, SIGTERM or SLURM's SIGUSR1 the training saves and ends: after the current step, with several processes
+    within 10 steps. A second signal, or one before the first step, ends it at once. With Lightning's own handlers
+    processes may end at different steps.
 
     The clock is checked when the trainer logs, because all processes then wait for the first one.
     """
@@ -85,7 +87,9 @@ class TimedCheckpoint(ModelCheckpoint):
         ):
             self._last_time_checked = time.monotonic()
             self._save(trainer)
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+        # A collective makes the host wait for its GPU, so several processes ask each other seldom.
+        between = trainer.accumulate_grad_batches * (1 if trainer.world_size == 1 else _ASKED)
+        if (batch_idx + 1) % between == 0:
             self._end_if_interrupted(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -99,7 +103,7 @@ class TimedCheckpoint(ModelCheckpoint):
             signal.default_int_handler(number, frame)
         self._signal = number
         # print is not safe in signal handlers
-        os.write(2, b"\nsaving after this step; interrupt again to stop at once\n")
+        os.write(2, b"\nsaving soon; interrupt again to stop at once\n")
 
     def _end_if_interrupted(self, trainer: pl.Trainer) -> None:
         device = trainer.strategy.root_device

@@ -52,7 +52,7 @@ def test_an_interrupted_training_saves_and_goes_on(
     whole = fit(tmp_path / "whole", Line(two_optimizers=two_optimizers))
     with pytest.raises(SystemExit):
         fit(tmp_path, Interrupted(step * BATCH, number, two_optimizers=two_optimizers))
-    assert "saving after this step; interrupt again to stop at once" in capfd.readouterr().err
+    assert "saving soon; interrupt again to stop at once" in capfd.readouterr().err
     last = tmp_path / "last.ckpt"
     assert torch.load(last, weights_only=True)["images_seen"] == (step + 1) * BATCH
     assert len(list(tmp_path.glob("*.ckpt"))) == 2, "the one before last.ckpt is there too"
