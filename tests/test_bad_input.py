@@ -209,6 +209,7 @@ CASES: dict[str, list[str]] = {
     "logs of less than no step": [*TOY, "--trainer.log_every_n_steps=-1"],
     "weights without a name": [*TOY, "--weights=/"],
     "weights of another kind": [*TOY, "--weights=weights.txt"],
+    "weights outside the run": [*TOY, "--weights=../../up.safetensors"],
     "vast batch": [*TOY, "--data.batch_size=99999999"],
     "empty batch": [*TOY, "--data.batch_size=0"],
     "negative validation": [*TOY, "--data.validation_objects=-1"],

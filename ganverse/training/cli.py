@@ -94,8 +94,8 @@ class GanverseCLI(LightningCLI):
         trainer, weights = given.get("trainer") or {}, str(given.get("weights"))
         steps = {name: trainer.get(name) for name in ("accumulate_grad_batches", "log_every_n_steps")}
         check_ranges(steps, accumulate_grad_batches=AT_LEAST_1)
-        if Path(weights).suffix != ".safetensors":
-            raise GanverseError(f"expected weights to end in .safetensors, got {quoted(weights)}; rename them")
+        if Path(weights).suffix != ".safetensors" or Path(weights).name != weights:
+            raise GanverseError(f"expected weights to be a file name ending in .safetensors, got {quoted(weights)}")
         if checkpoint not in (None, "best", "last", "hpc"):
             read_checkpoint(Path(checkpoint))
 
