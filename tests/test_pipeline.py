@@ -21,7 +21,7 @@ from ganverse.cli import BAD_INPUT, INTERRUPTED, train
 from ganverse.errors import GanverseError
 from ganverse.inverse.weights import load_inverse
 from ganverse.neural_renderer.weights import load_stylegan_r
-from ganverse.training.pipeline import Stage, read_pipeline
+from ganverse.training.pipeline import Stage, _results, read_pipeline
 from ganverse.training.run_lock import run_lock
 from tests import pipeline_toys as toys
 from tests.pipeline_toys import fit, pipeline
@@ -310,3 +310,12 @@ def test_what_is_no_pipeline(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(GanverseError, match="expected"):
         read_pipeline(tmp_path / "a.yaml")
+
+
+def test_the_table_of_results_names_the_newest_main_image(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    for second, name in enumerate(("inverse-000000008", "curves-000000008", "inverse-000000016", "dropped-000000016")):
+        path = tmp_path / "samples" / f"{name}.png"
+        path.touch()
+        os.utime(path, (second, second))
+    assert _results(tmp_path) == str(tmp_path / "samples" / "inverse-000000016.png")

@@ -188,6 +188,7 @@ def _show(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]])
 
 def _results(folder: Path) -> str:
     """The main result files."""
-    pictures = sorted(folder.glob("samples/*.png"), key=lambda path: path.stat().st_mtime)[-1:]
-    pages = [path for path in (folder / "index.html", folder / "kept.png") if path.is_file()]
-    return ", ".join(str(path) for path in (*folder.glob("*.safetensors"), *pictures, *pages))
+    # of the newest samples (NAME-IMAGES.png) the one written first, which is the module's main image
+    order = sorted(folder.glob("samples/*.png"), key=lambda path: (path.stem[-9:], -path.stat().st_mtime_ns))
+    found = (*folder.glob("*.safetensors"), *order[-1:], *folder.glob("index.html"), *folder.rglob("kept.png"))
+    return ", ".join(map(str, found))
