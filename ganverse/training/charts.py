@@ -57,7 +57,7 @@ def drop_chart(counts: FilterCounts) -> Image.Image:
     bars = axes.barh(list(named), list(named.values()))
     total = max(sum(named.values()), 1)
     axes.bar_label(bars, [f"{count:,} ({100 * count / total:.1f} %)" for count in named.values()], padding=4)
-    axes.margins(x=0.3)
+    axes.margins(x=0.6)
     axes.invert_yaxis()
     axes.set_title(f"{counts.images:,} images, {100 * counts.dropped_share:.1f} % dropped", fontsize=10)
     return _drawn(figure)
