@@ -99,17 +99,17 @@ def _load_checkpoint(path: Path, device: torch.device | str) -> InverseModel:
     """Loads `network` and `cameras` of `tasks.InverseGraphics`; nothing in the file is executed."""
     try:
         checkpoint = read_checkpoint(path)
-        state, config = checkpoint["state_dict"], build(InverseNetworkConfig, checkpoint["hyper_parameters"]["network"])
-        offset, notes = state["cameras.offset"], f"checkpoint {path.name}"
+        state, settings = checkpoint["state_dict"], checkpoint["hyper_parameters"]
+        config, notes = build(InverseNetworkConfig, settings["network"]), f"checkpoint {path.name}"
         card = InverseCard(
             generator="",
             generator_sha256="",
             images_seen=checkpoint["images_seen"],
             seed=0,
             notes=notes,
-            learn_offset=bool(offset.any()),
+            learn_offset=bool(settings["cameras"]["learn_offset"]),
             config=config,
-            views=len(offset),
+            views=len(state["cameras.offset"]),
         )
         own = {name: tensor for name, tensor in state.items() if name.split(".")[0] in ("network", "cameras")}
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:

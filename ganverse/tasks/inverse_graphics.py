@@ -324,8 +324,9 @@ class InverseGraphics(BaseTask):
         moved = self.survey.decide(self.cameras)
         optimizer = cast(torch.optim.Optimizer, self.optimizers())
         for parameter in (self.cameras.azimuth, self.cameras.offset):
-            if "exp_avg" in optimizer.state[parameter]:
-                optimizer.state[parameter]["exp_avg"][moved] = 0.0
+            # reading `state[...]` of a parameter that does not learn would add it, and no checkpoint could be written
+            if "exp_avg" in (state := optimizer.state.get(parameter, {})):
+                state["exp_avg"][moved] = 0.0
 
     def _note_cameras(self) -> None:
         """Records the cameras' path during training, which checkpoints keep."""

@@ -116,7 +116,7 @@ class ViewCodes:
         lines += [f"view_dims: {dims_to_text(self.view_dims)!r}"]
         lines += [] if self.directions is None else [f"directions: {self.directions}"]
         lines += ["codes:" if self.codes else "codes: []"]
-        lines += [f"  - {{seed: {code.seed}, azimuth: {code.azimuth_degrees:.10g}}}" for code in self.codes]
+        lines += [f"  - {{seed: {code.seed}, azimuth: {_decimal(code.azimuth_degrees)}}}" for code in self.codes]
         return lines
 
     @classmethod
@@ -162,6 +162,11 @@ class ViewCodesFile:
         codes = tuple(ViewCode(code.seed, code.azimuth) for code in self.codes)
         lists = (self.dropped or (), self.uncertain or ())
         return ViewCodes(self.generator, dims_from_text(str(self.view_dims)), codes, self.directions, *lists)
+
+
+def _decimal(degrees: float) -> str:
+    """Millionths of a degree without an exponent, which YAML would read as text; below 360."""
+    return f"{min(degrees, 359.999999):.6f}".rstrip("0").rstrip(".")
 
 
 def dims_to_text(dims: Sequence[int]) -> str:

@@ -36,7 +36,12 @@ def saved_checkpoint(path: Path) -> tuple[InverseGraphicsNetwork, CameraTable]:
     network, cameras = model()
     owner = torch.nn.ModuleDict({"network": network, "cameras": cameras, "survey": torch.nn.Linear(2, 2)})
     config = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(TINY).items()}
-    facts = {"hyper_parameters": {"network": config}, "images_seen": 5, "epoch": 0, "global_step": 1}
+    facts = {
+        "hyper_parameters": {"network": config, "cameras": {"learn_offset": False}},
+        "images_seen": 5,
+        "epoch": 0,
+        "global_step": 1,
+    }
     torch.save({"state_dict": owner.state_dict(), **facts}, path)
     return network, cameras
 

@@ -222,6 +222,19 @@ def test_what_a_survey_decides_moves_the_camera_and_clears_its_momentum(tmp_path
     assert verdict.after.tolist() == [0.0 if view == 1 else value for view, value in enumerate(verdict.before.tolist())]
 
 
+def test_a_survey_of_cameras_without_offsets_leaves_a_checkpoint(tmp_path: Path) -> None:
+    made = module(cameras=CameraStart(learn_offset=False))
+    fit(made, 2, tmp_path, callbacks=[Verdict()]).save_checkpoint(tmp_path / "last.ckpt")
+    assert not load_inverse(tmp_path / "last.ckpt").card.learn_offset
+
+
+def test_offsets_are_learned_after_a_start_from_a_checkpoint_before_them(tmp_path: Path) -> None:
+    fit(module(offset_start=1.0), 1, tmp_path).save_checkpoint(tmp_path / "last.ckpt")
+    further = module(offset_start=0.0, start=str(tmp_path / "last.ckpt"))
+    fit(further, 2, tmp_path)
+    assert further.cameras.offset.abs().max() > 0
+
+
 def test_surveys_look_at_the_batches_of_their_share_of_the_training(tmp_path: Path) -> None:
     made = module(survey=SurveyPlan(at=(0.02,), after=0, pictures_per_view=3))
     fit(made, 4, tmp_path)  # of 6 images each: the survey begins with the third
