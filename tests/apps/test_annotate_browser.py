@@ -138,10 +138,12 @@ def test_guesses_come_first(gan: Path, file: Path, context) -> None:
         assert current(page) == 1
         assert page.text_content(".column.current p").strip() == "10°?"
         page.keyboard.press("Enter")  # right as it is
+        assert "1 of these azimuths is a guess" in page.text_content("#notice")
         assert current(page) == 3
         press(page, "E")  # half a turn off
         saved(page)
         assert page.locator(".column.uncertain").count() == 0
+        assert "All guesses are checked" in page.text_content("#notice")
         assert current(page) == seeds(page)[4], "then new candidates"
     views = ViewCodes.load(file, allow_empty=True)
     assert views.codes == (*codes[:3], ViewCode(3, 180))

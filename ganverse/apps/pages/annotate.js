@@ -39,7 +39,7 @@ async function load() {
     record = JSON.parse(localStorage.getItem(recordName)) ?? record;
     adopt(state);
     current = nextUndecided(null) ?? order[0];
-    if (uncertain.size) notice(`${uncertain.size} of these azimuths are guesses, perhaps half a turn off. They come first; Enter keeps one.`, "good");
+    if (uncertain.size) guesses();
     celebrated = azimuths.size >= goal;
     show();
   } catch {
@@ -132,13 +132,18 @@ function decide(degrees, drop) {
 function apply(seed, degrees, drop) {
   azimuths.delete(seed);
   dropped.delete(seed);
-  uncertain.delete(seed);
+  if (uncertain.delete(seed) && !byId("notice").dataset.offline) guesses();
   if (drop) dropped.add(seed);
   else if (degrees !== null) azimuths.set(seed, degrees);
   pending.push({ seed, azimuth: degrees, drop });
   if (byId("notice").dataset.offline) offline();
   save();
   if (!celebrated && azimuths.size >= goal) finish();
+}
+
+function guesses() {
+  const left = `${uncertain.size} of these azimuths ${uncertain.size === 1 ? "is a guess" : "are guesses"}, perhaps half a turn off. They come first; Enter keeps one.`;
+  notice(uncertain.size ? left : "All guesses are checked and saved. You can stop here; more keys add more codes.", "good");
 }
 
 function undo() {
