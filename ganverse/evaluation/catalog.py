@@ -35,7 +35,7 @@ class Entry:
 
 
 PARTS = {
-    "gan": "Embedded GAN and the inverse network trained on it: held-out objects of the GAN",
+    "gan": "The GAN and the inverse network trained on it: held-out objects of the GAN",
     "world": "The same network on car-world images with 3D ground truth",
     "oracle": "The oracle, trained on the car world itself: the upper bound",
     "pascal3d": "Pascal3D+, CMR protocol: single photos",

@@ -38,7 +38,7 @@ _CLAY_DISTANCE = 3.5
 _NOVEL, _NOVEL_ELEVATION = (30.0, 120.0, 210.0, 300.0), 15.0
 _SHEET, _SHEET_ELEVATION = (45.0, 135.0, 225.0, 315.0), 12.0
 _OWNERS = {
-    "gan": "Embedded GAN",
+    "gan": "The GAN",
     "world": "Trained on the GAN",
     "oracle": "Oracle",
     "pascal3d": "Pascal3D+",
